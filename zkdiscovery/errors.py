@@ -1,0 +1,151 @@
+"""Every error the SDK raises, as one tree.
+
+    ZkDiscoveryError
+    ├── NotConnected (ConnectionError)         no connection to ZooKeeper within the time given
+    ├── OperationTimeout (TimeoutError)        an answer or a condition did not come in time
+    ├── SessionExpired                         the session that the work belonged to is over
+    ├── AuthenticationFailed                   ZooKeeper refuses the credentials
+    ├── AccessDenied (PermissionError)         an ACL forbids the operation
+    ├── UnsupportedServer                      ZooKeeper older than 3.6
+    ├── NodeError                              ZooKeeper refused an operation on a node
+    │   ├── NodeMissing                        the node is not there
+    │   ├── NodeExists                         the node is there already
+    │   ├── NodeChanged                        the node has another version than expected
+    │   ├── NodeNotEmpty                       the node has children
+    │   └── QuotaExceeded                      a quota of ZooKeeper is used up
+    ├── InvalidName (ValueError)               a name or id that can't be a znode
+    ├── InvalidInstance (ValueError)           an instance with a field out of range, or too large
+    ├── InvalidSettings (ValueError)           settings that can't be used
+    ├── UndecodableNode (ValueError)           what a znode holds is no instance
+    ├── RegistrationConflict                   another live process owns the id
+    ├── NoInstanceAvailable                    nothing to pick; says why
+    ├── LeadershipLost                         the term is over
+    ├── ClientClosed (RuntimeError)            the client was closed
+    └── NoServerForTests (RuntimeError)        no ZooKeeper could be had for tests or the demo
+
+Errors carry only plain values, so they can be pickled and sent to another process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ZkDiscoveryError(Exception):
+    """Base of all errors of the SDK.
+
+    Args:
+        message: what was tried, where, and what to do about it.
+        path: the znode path concerned, if any.
+        server: `host:port` of the ZooKeeper server concerned, if any.
+        outcome_unknown: True where the request may have been executed although no answer came.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        server: str | None = None,
+        outcome_unknown: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.server = server
+        self.outcome_unknown = outcome_unknown
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(
+    cls: type[ZkDiscoveryError], args: tuple[Any, ...], state: dict[str, Any]
+) -> ZkDiscoveryError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class NotConnected(ZkDiscoveryError, ConnectionError):
+    """No connection to ZooKeeper, or it broke before the answer came."""
+
+
+class OperationTimeout(ZkDiscoveryError, TimeoutError):
+    """An answer or a condition did not come within the time given."""
+
+
+class SessionExpired(ZkDiscoveryError):
+    """The ZooKeeper session that the work belonged to is over; a new one follows by itself."""
+
+
+class AuthenticationFailed(ZkDiscoveryError):
+    """ZooKeeper refuses the credentials."""
+
+
+class AccessDenied(ZkDiscoveryError, PermissionError):
+    """An ACL in ZooKeeper forbids the operation."""
+
+
+class UnsupportedServer(ZkDiscoveryError):
+    """The ZooKeeper server is older than 3.6."""
+
+
+class NodeError(ZkDiscoveryError):
+    """ZooKeeper refused an operation on a node."""
+
+
+class NodeMissing(NodeError):
+    """The node is not there."""
+
+
+class NodeExists(NodeError):
+    """The node is there already."""
+
+
+class NodeChanged(NodeError):
+    """The node has another version than expected: somebody wrote in between."""
+
+
+class NodeNotEmpty(NodeError):
+    """The node has children."""
+
+
+class QuotaExceeded(NodeError):
+    """A quota set in ZooKeeper is used up."""
+
+
+class InvalidName(ZkDiscoveryError, ValueError):
+    """A name or id that can't be a znode."""
+
+
+class InvalidInstance(ZkDiscoveryError, ValueError):
+    """An instance with a field out of range, or too large to store."""
+
+
+class InvalidSettings(ZkDiscoveryError, ValueError):
+    """Settings that can't be used. The message never repeats the values given."""
+
+
+class UndecodableNode(ZkDiscoveryError, ValueError):
+    """What a znode holds is no instance that the codec can read."""
+
+
+class RegistrationConflict(ZkDiscoveryError):
+    """Another live process owns the id."""
+
+
+class NoInstanceAvailable(ZkDiscoveryError):
+    """There is no instance to pick; the message counts what there is and why it does not count."""
+
+
+class LeadershipLost(ZkDiscoveryError):
+    """The term of leadership is over."""
+
+
+class ClientClosed(ZkDiscoveryError, RuntimeError):
+    """The client was closed."""
+
+
+class NoServerForTests(ZkDiscoveryError, RuntimeError):
+    """No ZooKeeper could be had for tests or the demo; the message says what to install."""
