@@ -1,0 +1,56 @@
+#!/bin/sh
+# Builds a container image with ZooKeeper from the packages of the Debian or Ubuntu that this machine runs, for places
+# where the official image can't be pulled.
+#
+#     scripts/build_zookeeper_image.sh TAG        needs root, mmdebstrap and a Docker engine; takes about a minute
+#
+# The image honours the official image's variables ZOO_TICK_TIME, ZOO_INIT_LIMIT, ZOO_SYNC_LIMIT, ZOO_MAX_CLIENT_CNXNS,
+# ZOO_4LW_COMMANDS_WHITELIST, ZOO_ADMINSERVER_ENABLED, ZOO_CFG_EXTRA and JVMFLAGS, listens on 2181, keeps its data in /data, and
+# runs the server as process 1, so that `docker stop` reaches it.
+set -eu
+
+tag=${1:?usage: scripts/build_zookeeper_image.sh TAG}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+cat >"$work/zookeeper-entrypoint" <<'ENTRYPOINT'
+#!/bin/sh
+set -eu
+{
+    echo "dataDir=/data"
+    echo "clientPort=2181"
+    echo "tickTime=${ZOO_TICK_TIME:-2000}"
+    echo "initLimit=${ZOO_INIT_LIMIT:-5}"
+    echo "syncLimit=${ZOO_SYNC_LIMIT:-2}"
+    echo "maxClientCnxns=${ZOO_MAX_CLIENT_CNXNS:-60}"
+    echo "admin.enableServer=${ZOO_ADMINSERVER_ENABLED:-true}"
+    if [ -n "${ZOO_4LW_COMMANDS_WHITELIST:-}" ]; then
+        echo "4lw.commands.whitelist=$ZOO_4LW_COMMANDS_WHITELIST"
+    fi
+    for entry in ${ZOO_CFG_EXTRA:-}; do echo "$entry"; done
+} >/data/zoo.cfg
+cd /data
+# shellcheck disable=SC2086 # several options
+exec java -Xmx256m -XX:+UseSerialGC ${JVMFLAGS:-} -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar \
+    -Dorg.slf4j.simpleLogger.logFile=System.out \
+    org.apache.zookeeper.server.quorum.QuorumPeerMain /data/zoo.cfg
+ENTRYPOINT
+chmod 755 "$work/zookeeper-entrypoint"
+
+# The machine's own package sources and download settings (mirror, proxy, certificates). They serve the build and are
+# removed from the image.
+. /etc/os-release
+sources=$(grep -rlsE "^[^#]*[[:space:]]${VERSION_CODENAME}([[:space:]]|\$)" /etc/apt/sources.list /etc/apt/sources.list.d || true)
+apt-config dump | grep '^Acquire::' >"$work/apt.conf" || true
+
+# shellcheck disable=SC2086 # one argument for each file
+mmdebstrap --quiet --variant=apt --include=openjdk-17-jre-headless,libzookeeper-java,libslf4j-java \
+    --aptopt="$work/apt.conf" \
+    --customize-hook="copy-in $work/zookeeper-entrypoint /usr/local/bin" \
+    --customize-hook='mkdir "$1/data" && rm -rf "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list*' \
+    "$VERSION_CODENAME" "$work/rootfs.tar" $sources
+
+docker import \
+    --change 'ENTRYPOINT ["/usr/local/bin/zookeeper-entrypoint"]' --change 'EXPOSE 2181' \
+    "$work/rootfs.tar" "$tag"
