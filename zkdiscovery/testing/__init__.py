@@ -1,0 +1,33 @@
+"""A real ZooKeeper for tests, faults on the way to it, and real session expiry.
+
+Guarantees: importing this package loads nothing else; each name is loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zkdiscovery.testing.expiry import expire_session
+    from zkdiscovery.testing.proxy import FaultProxy
+    from zkdiscovery.testing.server import ZookeeperServer, zookeeper_server
+
+__all__ = ["FaultProxy", "ZookeeperServer", "expire_session", "zookeeper_server"]
+
+_HOME = {
+    "FaultProxy": "proxy",
+    "ZookeeperServer": "server",
+    "expire_session": "expiry",
+    "zookeeper_server": "server",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,69 @@
+"""Real session expiry: the server itself ends the session, and its ephemeral nodes are gone.
+
+How: continue the session from a second connection, by its id and password, and close it there. The server drops the
+client's own connection; when the client returns, it is told that its session has expired.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol, overload
+
+from zkdiscovery.errors import NotConnected, SessionExpired
+from zkdiscovery.testing.wire import RawSession
+
+
+class HasSession(Protocol):
+    """Whatever has a ZooKeeper session: its id, its password and the `host:port` that it is connected to."""
+
+    def _session_credentials(self) -> tuple[int, bytes, str]: ...
+
+
+@overload
+def expire_session(client: HasSession, /, *, timeout: float = 5.0) -> None: ...
+@overload
+def expire_session(session_id: int, password: bytes, hosts: str, /, timeout: float = 5.0) -> None: ...
+
+
+def expire_session(client: HasSession | int, password: bytes = b"", hosts: str = "", /, timeout: float = 5.0) -> None:
+    """End the session of a `zkdiscovery.Client` (or one given by id and password) on the server.
+
+    When this returns, the session's ephemeral nodes are gone; the client notices some milliseconds later.
+
+    Args:
+        client: the client, or the session's id.
+        password: the session's password, 16 bytes.
+        hosts: `host:port`, or several with commas, tried in this order.
+        timeout: seconds for all of it.
+
+    Raises:
+        SessionExpired: there is no such session (any more), or the password is wrong.
+        NotConnected: no server ended it in time.
+    """
+    session_id, password, hosts = (
+        (client, password, hosts) if isinstance(client, int) else client._session_credentials()
+    )
+    deadline = time.monotonic() + timeout
+    problem: OSError = TimeoutError("no server was tried")
+    interrupted = False
+    for host in hosts.split(","):
+        while (remaining := deadline - time.monotonic()) > 0:
+            try:
+                session = RawSession(host, session_id=session_id, password=password, timeout=remaining)
+            except SessionExpired:
+                if interrupted:
+                    return None
+                raise
+            except OSError as error:
+                problem = error
+                break
+            try:
+                return session.close()
+            except OSError as error:
+                # The client took its session back in between, or the end of the session cut the answer off.
+                problem, interrupted = error, True
+    raise NotConnected(
+        f"the session 0x{session_id:x} could not be ended on {hosts} within {timeout:g} s: {problem}",
+        server=hosts,
+        outcome_unknown=interrupted,
+    )

@@ -1,0 +1,229 @@
+"""ZooKeeper as a private process of this machine, from what is installed here.
+
+Looked for: `ZOOKEEPER_HOME`, then the places of Debian's libzookeeper-java and of Homebrew's zookeeper. Java: that of
+`JAVA_HOME`, then the `PATH`, then Homebrew's, which is on no `PATH`; the first one that really runs.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.testing.supervisor import Supervisor
+from zkdiscovery.testing.wire import four_letter_word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+START_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+
+_DEBIAN = Path("/usr/share/java")
+_HOMEBREW = (Path("/opt/homebrew/opt"), Path("/usr/local/opt"))
+_INSTALL = (
+    "Debian, Ubuntu: apt-get install --no-install-recommends libzookeeper-java openjdk-17-jre-headless libslf4j-java;"
+    " macOS: brew install zookeeper; elsewhere set ZOOKEEPER_HOME to an unpacked ZooKeeper and JAVA_HOME to a Java"
+)
+_LOGBACK = """\
+<configuration>
+  <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%d [%thread] %-5level %logger{20} - %msg%n</pattern></encoder>
+  </appender>
+  <root level="INFO"><appender-ref ref="out"/></root>
+</configuration>
+"""
+_STOP_GRACE = 10.0  # seconds for the server to end in order
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A ZooKeeper that can be started here."""
+
+    java: str
+    class_path: str
+    place: Path
+
+
+def find_installation(environment: Mapping[str, str] = os.environ) -> Installation:
+    """The first ZooKeeper installed here, with a Java that runs.
+
+    Raises:
+        NoServerForTests: ZooKeeper or Java is missing; says where was looked and what to install.
+    """
+    found = next(_class_paths(environment), None)
+    if found is None:
+        home = environment.get("ZOOKEEPER_HOME")
+        places = [home] if home else []
+        places += [str(_DEBIAN / "zookeeper.jar"), *(str(prefix / "zookeeper") for prefix in _HOMEBREW)]
+        raise NoServerForTests(f"no ZooKeeper is installed (looked in {', '.join(places)}). {_INSTALL}")
+    place, class_path = found
+    tried = []
+    for java in _javas(environment):
+        problem = _java_problem(java)
+        if problem is None:
+            return Installation(java, class_path, place)
+        tried.append(f"{java}: {problem}")
+    raise NoServerForTests(
+        f"ZooKeeper is installed in {place}, but no Java runs ({'; '.join(tried) or 'none found'}). {_INSTALL}"
+    )
+
+
+def _class_paths(environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    homes = [Path(environment["ZOOKEEPER_HOME"])] if environment.get("ZOOKEEPER_HOME") else []
+    for home in homes:
+        yield from _unpacked(home)
+    if (jar := _DEBIAN / "zookeeper.jar").is_file():
+        # The jar's manifest names what it needs, all but a back end for its logging.
+        yield _DEBIAN, os.pathsep.join(map(str, (jar, _DEBIAN / "slf4j-simple.jar")))
+    for prefix in _HOMEBREW:
+        yield from _unpacked(prefix / "zookeeper")
+
+
+def _unpacked(home: Path) -> Iterator[tuple[Path, str]]:
+    for base in (home, home / "libexec"):
+        if any(base.glob("lib/zookeeper-*.jar")) or any(base.glob("zookeeper-*.jar")):
+            yield home, os.pathsep.join((str(base / "lib" / "*"), str(base / "*")))
+            return
+
+
+def _javas(environment: Mapping[str, str]) -> Iterator[str]:
+    if home := environment.get("JAVA_HOME"):
+        yield str(Path(home) / "bin" / "java")
+    if java := shutil.which("java", path=environment.get("PATH")):
+        yield java
+    for prefix in _HOMEBREW:
+        if (brewed := prefix / "openjdk" / "bin" / "java").exists():
+            yield str(brewed)
+
+
+def _java_problem(java: str) -> str | None:
+    """Why this Java does not run, None if it does. macOS has a `java` that only says where to get one."""
+    try:
+        run = subprocess.run(
+            [java, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20.0, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None if run.returncode == 0 else f"-version ends with status {run.returncode}"
+
+
+def free_port() -> int:
+    """A free TCP port on 127.0.0.1, from 15000 to 31999.
+
+    That is below the ephemeral ranges of Linux (32768 and more) and macOS (49152 and more): while a server is down,
+    no outgoing connection can take its port, a reconnecting client's own included.
+    """
+    for _ in range(1000):
+        port = random.randrange(15000, 32000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise NoServerForTests("no free TCP port on 127.0.0.1 from 15000 to 31999")
+
+
+class LocalProcess:
+    """A standalone ZooKeeper in a process of its own, on a loopback port, with its data in a temporary directory."""
+
+    def __init__(self, installation: Installation, config: Mapping[str, str]) -> None:
+        self._installation = installation
+        self._config = config
+        self._supervisor = Supervisor()
+        self._directory = self._supervisor.make_directory()
+        self._data = self._directory / "data"
+        self._log = self._directory / "server.log"
+        (self._directory / "logback.xml").write_text(_LOGBACK)
+        self.move()
+
+    def describe(self, version: str) -> str:
+        """What the server is, for people."""
+        return f"local process (ZooKeeper {version} at {self._installation.place})"
+
+    def move(self) -> None:
+        """Take another port, before a start."""
+        self._port = free_port()
+        self.hosts = f"127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start the process; it serves some time later.
+
+        Raises:
+            OSError: the program can't be started.
+        """
+        self._data.mkdir(exist_ok=True)
+        config = {
+            "clientPort": str(self._port),
+            "clientPortAddress": "127.0.0.1",
+            "dataDir": str(self._data),
+            "admin.enableServer": "false",
+            "forceSync": "no",  # a crash of the machine may cost the data, a crash of the server does not
+            **self._config,
+        }
+        path = self._directory / "zoo.cfg"
+        path.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
+        self._supervisor.start(
+            [
+                self._installation.java,
+                "-Xmx256m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                f"-Dlogback.configurationFile={self._directory / 'logback.xml'}",
+                "-cp",
+                self._installation.class_path,
+                START_CLASS,
+                str(path),
+            ],
+            self._log,
+        )
+
+    def wait_ended(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the process to end; True if it has."""
+        return self._supervisor.wait(timeout) is not None
+
+    def is_ours(self) -> bool:
+        """Whether the server that answers on the port is this one, not another that took the port first."""
+        return f"dataDir={self._data}" in four_letter_word(self.hosts, "conf")
+
+    def stop(self) -> None:
+        """End the process in order, by force after 10 s."""
+        self._supervisor.signal(signal.SIGTERM)
+        if not self.wait_ended(_STOP_GRACE):
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process with SIGKILL."""
+        self._supervisor.signal(signal.SIGKILL)
+        if not self.wait_ended(_STOP_GRACE):
+            raise TimeoutError(f"the ZooKeeper process on {self.hosts} does not end, {_STOP_GRACE:g} s after SIGKILL")
+
+    def pause(self) -> None:
+        """Stop the process with SIGSTOP: its connections stay open and nothing answers."""
+        self._supervisor.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the process go on with SIGCONT."""
+        self._supervisor.signal(signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Delete the data of the ended process."""
+        shutil.rmtree(self._data)
+
+    def log_tail(self) -> str:
+        """The last lines of the server's log."""
+        if not self._log.exists():
+            return ""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+    def close(self) -> None:
+        """Kill the process and remove its directory."""
+        self._supervisor.close()
