@@ -41,6 +41,9 @@ class ZkDiscoveryError(Exception):
         outcome_unknown: True where the request may have been executed although no answer came.
     """
 
+    _index: int | None = None  # which operation of a transaction failed
+    _retry: bool = False  # the server says that it did not execute the request and may be asked again
+
     def __init__(
         self,
         message: str,
@@ -58,9 +61,7 @@ class ZkDiscoveryError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
-def _rebuild(
-    cls: type[ZkDiscoveryError], args: tuple[Any, ...], state: dict[str, Any]
-) -> ZkDiscoveryError:
+def _rebuild(cls: type[ZkDiscoveryError], args: tuple[Any, ...], state: dict[str, Any]) -> ZkDiscoveryError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)

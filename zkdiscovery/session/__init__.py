@@ -1,0 +1,60 @@
+"""The session with ZooKeeper. The only room that knows kazoo; nothing of kazoo leaves it."""
+
+from __future__ import annotations
+
+from zkdiscovery.session.bulk import bulk_read
+from zkdiscovery.session.clock import lease_now
+from zkdiscovery.session.dispatcher import Dispatcher, Subscription
+from zkdiscovery.session.lease import Lease
+from zkdiscovery.session.probe import ServerInfo, probe_server
+from zkdiscovery.session.requests import (
+    CONTAINER,
+    EPHEMERAL,
+    Check,
+    Create,
+    Delete,
+    GetChildren,
+    GetData,
+    Multi,
+    MultiRead,
+    Node,
+    SetData,
+    Stat,
+    Sync,
+)
+from zkdiscovery.session.session import Session
+from zkdiscovery.session.states import State, StateChange
+from zkdiscovery.session.translate import NO_NODE, error_for_code
+from zkdiscovery.session.watches import EventKind, TreeWatch
+from zkdiscovery.session.worker import Worker
+
+__all__ = [
+    "CONTAINER",
+    "EPHEMERAL",
+    "NO_NODE",
+    "Check",
+    "Create",
+    "Delete",
+    "Dispatcher",
+    "EventKind",
+    "GetChildren",
+    "GetData",
+    "Lease",
+    "Multi",
+    "MultiRead",
+    "Node",
+    "ServerInfo",
+    "Session",
+    "SetData",
+    "Stat",
+    "State",
+    "StateChange",
+    "Subscription",
+    "Sync",
+    "TreeWatch",
+    "Worker",
+    "bulk_read",
+    "error_for_code",
+    "lease_now",
+    "probe_server",
+]

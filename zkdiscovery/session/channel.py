@@ -1,0 +1,133 @@
+"""The requests of one client on their way: waiting to be sent, and sent but not answered.
+
+Guarantees
+- A request belongs to one connection (generation). What was not sent when that connection ended is never sent on a later one.
+- A future that was cancelled, or whose deadline has passed, before its turn is discarded unsent: cancelling it successfully
+  proves that it was not executed. One that is running was written to the socket, so its outcome is unknown until answered.
+- Futures are completed outside the lock. Their callbacks run on the connection thread: they must not block.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from typing import Any
+
+from zkdiscovery.errors import NotConnected, OperationTimeout, ZkDiscoveryError
+from zkdiscovery.session.requests import Request
+from zkdiscovery.session.translate import describe, path_of
+
+MAX_OUTSTANDING = 20_000  # requests waiting to be sent in one client
+
+
+class Entry:
+    """One request with its future."""
+
+    __slots__ = ("deadline", "future", "request", "sent_at", "xid")
+
+    def __init__(self, request: Request, deadline: float) -> None:
+        self.request = request
+        self.deadline = deadline  # monotonic seconds
+        self.future: Future[Any] = Future()
+        self.sent_at = 0.0  # monotonic seconds
+        self.xid = 0
+
+
+class Channel:
+    """Queue of requests between all threads (which submit) and the connection thread (which sends and completes)."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._outbox: deque[Entry] = deque()
+        self._in_flight: deque[Entry] = deque()
+        self._generation = 0  # 0: no connection
+        self.last_answer = 0.0  # monotonic seconds; any answer that proves both directions
+
+    def open(self, generation: int) -> None:
+        """A connection is there (connection thread)."""
+        with self._lock:
+            self._generation = generation
+            self.last_answer = time.monotonic()
+
+    def submit(self, request: Request, *, deadline: float, generation: int | None = None) -> Future[Any]:
+        """Queue a request. `deadline` is in monotonic seconds; `generation`: refuse unless this connection still stands.
+
+        Returns:
+            a future, completed with NotConnected at once if there is no such connection. Never blocks.
+        """
+        entry = Entry(request, deadline)
+        with self._lock:
+            refused = self._generation == 0 or (generation is not None and generation != self._generation)
+            full = len(self._outbox) >= MAX_OUTSTANDING
+            if not refused and not full:
+                self._outbox.append(entry)
+        if refused:
+            entry.future.set_exception(_not_sent(request, "there is no connection to ZooKeeper"))
+        elif full:
+            entry.future.set_exception(_not_sent(request, f"{MAX_OUTSTANDING} requests are waiting already"))
+        else:
+            self._wake()
+        return entry.future
+
+    def take(self, limit: int) -> list[Entry]:
+        """The next requests to write, marked as in flight; the stale ones are discarded (connection thread)."""
+        now = time.monotonic()
+        taken: list[Entry] = []
+        late: list[Entry] = []
+        with self._lock:
+            while self._outbox and len(taken) < limit:
+                entry = self._outbox.popleft()
+                if not entry.future.set_running_or_notify_cancel():
+                    continue
+                if now >= entry.deadline:
+                    late.append(entry)
+                    continue
+                entry.sent_at = now
+                self._in_flight.append(entry)
+                taken.append(entry)
+        for entry in late:
+            _fail(entry, OperationTimeout(f"{describe(entry.request)}: not sent within its time limit", path=path_of(entry.request)))
+        return taken
+
+    def answered(self) -> Entry | None:
+        """The oldest request in flight, whose answer has come (connection thread)."""
+        with self._lock:
+            return self._in_flight.popleft() if self._in_flight else None
+
+    def oldest_sent(self) -> float | None:
+        """When the oldest unanswered request was sent, in monotonic seconds."""
+        with self._lock:
+            return self._in_flight[0].sent_at if self._in_flight else None
+
+    def outstanding(self) -> int:
+        """Number of requests not answered yet."""
+        with self._lock:
+            return len(self._outbox) + len(self._in_flight)
+
+    def close(self, error: Callable[[Request, bool], ZkDiscoveryError]) -> None:
+        """The connection is gone: fail everything with `error(request, sent)`."""
+        with self._lock:
+            self._generation = 0
+            unsent, sent = list(self._outbox), list(self._in_flight)
+            self._outbox.clear()
+            self._in_flight.clear()
+        for entry in sent:
+            _fail(entry, error(entry.request, True))
+        for entry in unsent:
+            if entry.future.set_running_or_notify_cancel():
+                _fail(entry, error(entry.request, False))
+
+
+def _fail(entry: Entry, error: ZkDiscoveryError) -> None:
+    try:
+        entry.future.set_exception(error)
+    except InvalidStateError:  # completed by its answer in the same moment: the answer stands
+        return
+
+
+def _not_sent(request: Request, reason: str) -> NotConnected:
+    return NotConnected(f"{describe(request)}: {reason}", path=path_of(request))

@@ -1,0 +1,404 @@
+"""kazoo, tamed: one KazooClient whose connection sends our requests and none of its own.
+
+kazoo does the handshake, the choice of a host, back-off, pings and framing. Ours are: the queue (channel.py), answers, events,
+time limits of connecting, TLS, and what is logged. Everything here runs on kazoo's connection thread unless it says otherwise;
+the owner's methods are called on it as well and must not block.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any, NamedTuple, Protocol
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import AuthFailedError, ConnectionDropped, SessionExpiredError
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.protocol import connection as kazoo_connection
+from kazoo.protocol import serialization as wire
+from kazoo.protocol.connection import ConnectionHandler
+from kazoo.protocol.states import KeeperState
+
+from zkdiscovery.errors import UnsupportedServer, ZkDiscoveryError
+from zkdiscovery.model import join_host_port
+from zkdiscovery.session.channel import Channel
+from zkdiscovery.session.requests import MultiRead, Request
+from zkdiscovery.session.translate import error_for_code
+
+log = logging.getLogger("zkdiscovery.session")
+
+BATCH = 200  # requests written with one system call
+SASL_TRIES = 3  # refusals in a row before a credential that never worked counts as wrong
+_SESSION_EXPIRED = -112
+_UNIMPLEMENTED = -6
+_INTERRUPT = b"\0"
+
+
+class Credentials(NamedTuple):
+    """What identifies a session to a server; the password is a secret."""
+
+    session_id: int
+    password: bytes
+
+    def __repr__(self) -> str:
+        return f"Credentials(session_id=0x{self.session_id:x})"
+
+
+class LinkOptions(NamedTuple):
+    """How to connect; times in seconds."""
+
+    hosts: str
+    session_timeout: float
+    connect_timeout: float
+    context: ssl.SSLContext | None
+    auth_data: list[tuple[str, str]]
+    sasl: dict[str, str] | None
+
+    def __repr__(self) -> str:
+        return f"LinkOptions(hosts={self.hosts!r})"
+
+
+class LinkOwner(Protocol):
+    """Who wants to hear of the link."""
+
+    highest_zxid: int
+    authenticated: bool
+
+    def link_connected(self, link: Link, credentials: Credentials, timeout: float, server: str) -> None: ...
+
+    def link_lost(self, link: Link) -> None: ...
+
+    def link_expired(self, link: Link) -> None: ...
+
+    def link_ended(self, link: Link, *, auth_failed: bool) -> None: ...
+
+    def link_refused(self, link: Link, server: str) -> None: ...
+
+    def link_unsupported(self, link: Link, error: UnsupportedServer) -> None: ...
+
+    def link_event(self, kind: int, path: str) -> None: ...
+
+
+class Link:
+    """One KazooClient with its channel. Starts threads at `start()`; is used once."""
+
+    def __init__(self, owner: LinkOwner, options: LinkOptions, credentials: Credentials | None = None) -> None:
+        self.owner = owner
+        self.options = options
+        self.channel = Channel(self._wake)
+        self.server = ""  # host:port that we are connected to, or try
+        self.ping_sent: float | None = None  # monotonic seconds; None: no ping under way
+        self.drop_reason: str | None = None
+        self.attempts = 0  # since the last success
+        self._kazoo = _Client(self, credentials)
+
+    def start(self) -> None:
+        """Begin to connect; returns at once (any thread)."""
+        self._kazoo.start_async()
+
+    def stop(self, timeout: float) -> bool:
+        """End the session at the server if connected, and the thread, within `timeout` seconds (any other thread).
+
+        Returns:
+            True if the thread has ended.
+        """
+        end = time.monotonic() + timeout
+        kazoo = self._kazoo
+        if kazoo._stopped.is_set() and kazoo._connection._connection_routine is None:
+            return True
+        if kazoo._live.is_set():
+            self.channel.submit(_CLOSE, deadline=end + 1.0)
+        kazoo._stopped.set()
+        self._wake()
+        connection: _Connection = kazoo._connection
+        thread = connection._connection_routine
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, end - time.monotonic()))
+            if thread.is_alive():
+                self.drop("closing")  # wakes a thread that waits on its socket; it ends by itself
+                thread.join(0.2)
+                return not thread.is_alive()
+        if connection.connection_stopped.is_set():
+            connection.close()
+        return True
+
+    def drop(self, reason: str) -> None:
+        """Break the connection; kazoo reconnects by itself (any thread)."""
+        sock = self._kazoo._connection._socket
+        self.drop_reason = reason
+        if sock is not None:
+            try:
+                # The method of the plain socket: SSLSocket.shutdown would pull the TLS state from under the reader.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:  # gone already, which is what was wanted
+                log.debug("the socket to %s was gone already", self.server)
+
+    def _wake(self) -> None:
+        sock = self._kazoo._connection._write_sock
+        if sock is None:
+            return
+        try:
+            sock.send(_INTERRUPT)
+        except BlockingIOError:  # full of wake-ups already: one is enough
+            return
+        except OSError:  # closed: whatever was queued is failed by the owner
+            return
+
+    def _attempt_limit(self) -> float:
+        """Seconds for one connect and handshake: short at first, longer from round to round.
+
+        A dead host must not cost a session; a slow ensemble must still be reachable.
+        """
+        rounds = self.attempts // max(1, len(self._kazoo.hosts))
+        return min(self.options.connect_timeout * 2.0 ** min(rounds, 10), max(self.options.session_timeout, self.options.connect_timeout))
+
+
+class _Quiet(logging.LoggerAdapter[logging.Logger]):
+    """kazoo's words at DEBUG, except for errors. What kazoo logs at DEBUG and below is dropped: it holds passwords."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if level >= logging.INFO:
+            super().log(level if level >= logging.ERROR else logging.DEBUG, msg, *args, **kwargs)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return f"kazoo: {msg}", kwargs
+
+
+class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
+    """Threads with names, `poll` in place of an epoll object a call, and connections by our limits."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def start(self) -> None:
+        """No worker threads: nothing is queued with kazoo, futures are completed on the connection thread."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def spawn(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> threading.Thread:
+        def run() -> None:
+            try:
+                func(*args, **kwargs)
+            except Exception:
+                # kazoo's loop does not survive, say, an error code that it does not know; the owner builds a new one.
+                log.exception("the connection thread died; connecting anew")
+
+        thread = threading.Thread(target=run, name="zkdiscovery-connection", daemon=True)
+        thread.start()
+        return thread
+
+    def create_socket_pair(self) -> tuple[socket.socket, socket.socket]:
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        return reader, writer
+
+    def create_connection(self, address: tuple[str, int], hostname: str | None = None, **_: Any) -> socket.socket:
+        limit = self._link._attempt_limit()
+        sock = socket.create_connection(address, timeout=limit)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            context = self._link.options.context
+            return context.wrap_socket(sock, server_hostname=hostname) if context else sock
+        except BaseException:
+            sock.close()
+            raise
+
+    def select(self, rlist: list[Any], wlist: list[Any], _xlist: list[Any], timeout: float | None = None) -> Any:
+        poll = select.poll()
+        for sock in rlist:
+            poll.register(sock, select.POLLIN)
+        for sock in wlist:
+            poll.register(sock, select.POLLOUT)
+        ready = {fd for fd, _ in poll.poll(None if timeout is None else max(0.0, timeout) * 1000.0)}
+        return [s for s in rlist if s.fileno() in ready], [s for s in wlist if s.fileno() in ready], []
+
+
+class _Client(KazooClient):  # type: ignore[misc]
+    """KazooClient that tells the link of each change of state."""
+
+    def __init__(self, link: Link, credentials: Credentials | None) -> None:
+        options = link.options
+        self._link = link
+        logger = _Quiet(log)
+        super().__init__(
+            hosts=options.hosts,
+            timeout=options.session_timeout,
+            client_id=credentials,
+            handler=_Handler(link),
+            auth_data=options.auth_data,
+            randomize_hosts=True,
+            connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_jitter": 0.3, "max_delay": 2.0},
+            use_ssl=options.context is not None,
+            logger=logger,
+        )
+        self._connection = _Connection(self, self._conn_retry.copy(), logger=logger, sasl_options=options.sasl)
+
+    def _session_callback(self, state: Any) -> None:
+        before = self._state
+        super()._session_callback(state)
+        if state == before:
+            return
+        link, owner = self._link, self._link.owner
+        # CONNECTED is told by _Connection._connect, after authentication.
+        if state == KeeperState.CONNECTING:
+            owner.link_lost(link)
+        elif state == KeeperState.EXPIRED_SESSION:
+            owner.link_expired(link)
+        elif state in {KeeperState.CLOSED, KeeperState.AUTH_FAILED}:
+            owner.link_ended(link, auth_failed=state == KeeperState.AUTH_FAILED)
+
+
+class _Connection(ConnectionHandler):  # type: ignore[misc]
+    """The connection thread's work: our queue out, answers and events in."""
+
+    client: _Client
+
+    @property
+    def _link(self) -> Link:
+        return self.client._link
+
+    def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
+        link = self._link
+        link.attempts += 1
+        link.server = join_host_port(host, port)
+        link.ping_sent = None
+        # kazoo forgets it at expiry; a new session must not read older state from a server that lags.
+        self.client.last_zxid = link.owner.highest_zxid
+        read_timeout, connect_timeout = super()._connect(host, hostip, port)
+        link.attempts = 0
+        link.drop_reason = None
+        link.owner.authenticated = True
+        link.owner.highest_zxid = max(link.owner.highest_zxid, self.client.last_zxid)
+        self._probe_version()
+        negotiated = read_timeout * 1.5 / 1000.0  # kazoo keeps it in a local variable; read_timeout is two thirds of it
+        credentials = Credentials(self.client._session_id, self.client._session_passwd)
+        if self.client._stopped.is_set():  # stop() came while we were connecting: say goodbye at once
+            self._submit(_CLOSE, link._attempt_limit(), 2)
+            self._read_header(link._attempt_limit())
+            raise ConnectionDropped("closing")
+        link.owner.link_connected(link, credentials, negotiated, link.server)
+        return read_timeout, connect_timeout
+
+    def _probe_version(self) -> None:
+        """An empty bulk read: servers before 3.6 answer Unimplemented and close the connection."""
+        self._xid = 1
+        self._submit(MultiRead(()), self._link._attempt_limit(), self._xid)
+        header, _, _ = self._read_header(self._link._attempt_limit())
+        while header.xid != self._xid:  # an event of an older watch can't come before any was added; pings can
+            header, _, _ = self._read_header(self._link._attempt_limit())
+        if header.err == _UNIMPLEMENTED:
+            server = self._link.server
+            self._link.owner.link_unsupported(
+                self._link,
+                UnsupportedServer(f"the ZooKeeper server {server} is older than 3.6; upgrade it", server=server),
+            )
+            raise ConnectionDropped(f"{server} is older than ZooKeeper 3.6")
+
+    def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
+        handshake = xid is None
+        limit = min(timeout, self._link._attempt_limit()) if handshake else timeout
+        try:
+            return super()._invoke(limit, request, xid)
+        except ConnectionDropped:
+            if handshake:  # accepted, then hung up on: the server does not serve, or we have seen newer transactions
+                self._link.owner.link_refused(self._link, self._link.server)
+            raise
+
+    def _authenticate_with_sasl(self, host: str, timeout: float) -> None:
+        try:
+            super()._authenticate_with_sasl(host, timeout)
+        except AuthFailedError as error:
+            # A server that refuses may just hang up, and a link that drops here looks the same. Only a credential
+            # that never worked, refused several times in a row, is wrong.
+            if not self._link.owner.authenticated and self._link.attempts >= SASL_TRIES:
+                raise
+            raise ConnectionDropped("the SASL handshake was not completed") from error
+
+    def _submit(self, request: Any, timeout: float, xid: int | None = None) -> None:
+        self._write(_frame(request, xid), timeout)  # kazoo's own would log the request, passwords included
+
+    def _send_ping(self, connect_timeout: float) -> None:
+        self._link.ping_sent = time.monotonic()
+        super()._send_ping(connect_timeout)
+
+    def _send_request(self, _read_timeout: float, connect_timeout: float) -> None:
+        try:
+            # Wake-ups first, queue second: what is queued after this line brings its own wake-up.
+            self._read_sock.recv(65536)
+        except BlockingIOError:
+            log.debug("woken for nothing")
+        channel = self._link.channel
+        while entries := channel.take(BATCH):
+            frames = bytearray()
+            for entry in entries:
+                self._xid = (self._xid % 2147483647) + 1
+                entry.xid = self._xid
+                frames += _frame(entry.request, entry.xid)
+            self._write(bytes(frames), connect_timeout)
+
+    def _read_header(self, timeout: float) -> Any:
+        header, buffer, offset = super()._read_header(timeout)
+        link = self._link
+        if header.xid != kazoo_connection.WATCH_XID:  # an event proves one direction only
+            link.channel.last_answer = time.monotonic()
+        if header.xid == kazoo_connection.PING_XID:
+            link.ping_sent = None
+        if header.zxid > link.owner.highest_zxid:
+            link.owner.highest_zxid = header.zxid
+        return header, buffer, offset
+
+    def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
+        entry = self._link.channel.answered()
+        if entry is None or entry.xid != header.xid:
+            raise ConnectionDropped(f"an answer to request {header.xid} came out of turn")
+        request = entry.request
+        if header.err:
+            entry.future.set_exception(error_for_code(header.err, request, self._link.server))
+            if header.err == _SESSION_EXPIRED:
+                raise SessionExpiredError
+        else:
+            try:
+                result = request.deserialize(buffer, offset)
+            except ZkDiscoveryError as error:
+                entry.future.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - an answer that can't be read fails its request, not the link
+                failure = ZkDiscoveryError(f"the server's answer can't be read: {error!r}", server=self._link.server)
+                entry.future.set_exception(failure)
+            else:
+                entry.future.set_result(result)
+        return kazoo_connection.CLOSE_RESPONSE if request is _CLOSE else None
+
+    def _read_watch_event(self, buffer: bytes, offset: int) -> None:
+        event, _ = wire.Watch.deserialize(buffer, offset)
+        self._link.owner.link_event(event.type, event.path)
+
+
+class _CloseSession:
+    """Ends the session at the server, its ephemerals with it."""
+
+    type = wire.Close.type
+
+    def serialize(self) -> bytes:
+        return b""
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        return None
+
+
+_CLOSE: Request = _CloseSession()
+
+
+def _frame(request: Any, xid: int | None) -> bytes:
+    head = b"" if xid is None else wire.int_struct.pack(xid)
+    if request.type:
+        head += wire.int_struct.pack(request.type)
+    body = head + bytes(request.serialize())
+    return bytes(wire.int_struct.pack(len(body)) + body)

@@ -1,0 +1,303 @@
+"""What goes over the wire: the requests that kazoo has, and those that it lacks.
+
+A request has a `type` (ZooKeeper's opcode), `serialize()`, and `deserialize(buffer, offset)`, which runs on the
+connection thread before the next frame is read. Layouts: ZooKeeper's `zookeeper.jute` and `MultiOperationRecord`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from kazoo.protocol import serialization as wire
+
+from zkdiscovery.session.translate import error_for_code
+
+EPHEMERAL = 1
+CONTAINER = 4
+
+_STAT = struct.Struct("!qqqqiiiqiiq")
+_INT = struct.Struct("!i")
+_HEADER = struct.Struct("!iBi")
+_END = _HEADER.pack(-1, True, -1)
+
+
+class Stat(NamedTuple):
+    """ZooKeeper's stat of a node; zxids are transaction ids, times are milliseconds since the epoch."""
+
+    czxid: int
+    mzxid: int
+    ctime: int
+    mtime: int
+    version: int
+    cversion: int
+    aversion: int
+    ephemeral_owner: int
+    data_length: int
+    num_children: int
+    pzxid: int
+
+
+class Node(NamedTuple):
+    """Data and stat of a node."""
+
+    data: bytes
+    stat: Stat
+
+
+class Request(Protocol):
+    """Anything that can be sent."""
+
+    @property
+    def type(self) -> int: ...
+
+    def serialize(self) -> bytes: ...
+
+    def deserialize(self, buffer: bytes, offset: int) -> Any: ...
+
+
+class AccessEntry(NamedTuple):
+    """One entry of an ACL as it stands on the wire: a bit mask (read 1, write 2, create 4, delete 8, admin 16)."""
+
+    permissions: int
+    scheme: str
+    id: str
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return _INT.pack(len(data)) + data
+
+
+def _data(data: bytes) -> bytes:
+    return _INT.pack(len(data)) + data
+
+
+def _read_stat(buffer: bytes, offset: int) -> tuple[Stat, int]:
+    return Stat._make(_STAT.unpack_from(buffer, offset)), offset + _STAT.size
+
+
+def _read_node(buffer: bytes, offset: int) -> tuple[Node, int]:
+    (length,) = _INT.unpack_from(buffer, offset)
+    start = offset + 4
+    end = start + max(length, 0)
+    stat, offset = _read_stat(buffer, end)
+    return Node(bytes(buffer[start:end]), stat), offset
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create a node; answers its stat. `mode` is EPHEMERAL, CONTAINER or 0 (persistent)."""
+
+    path: str
+    data: bytes
+    acl: Sequence[AccessEntry]
+    mode: int = 0
+
+    @property
+    def type(self) -> int:
+        return 19 if self.mode == CONTAINER else 15  # createContainer, create2
+
+    def serialize(self) -> bytes:
+        entries = b"".join(_INT.pack(e.permissions) + _string(e.scheme) + _string(e.id) for e in self.acl)
+        return _string(self.path) + _data(self.data) + _INT.pack(len(self.acl)) + entries + _INT.pack(self.mode)
+
+    def deserialize(self, buffer: bytes, offset: int) -> Stat:
+        _, offset = wire.read_string(buffer, offset)
+        return _read_stat(buffer, offset)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a node; `version` -1: any."""
+
+    path: str
+    version: int = -1
+    type: ClassVar[int] = 2
+
+    def serialize(self) -> bytes:
+        return _string(self.path) + _INT.pack(self.version)
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SetData:
+    """Replace a node's data; answers its stat; `version` -1: any."""
+
+    path: str
+    data: bytes
+    version: int = -1
+    type: ClassVar[int] = 5
+
+    def serialize(self) -> bytes:
+        return _string(self.path) + _data(self.data) + _INT.pack(self.version)
+
+    def deserialize(self, buffer: bytes, offset: int) -> Stat:
+        return _read_stat(buffer, offset)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Inside a transaction: the node exists, and has this version unless -1."""
+
+    path: str
+    version: int = -1
+    type: ClassVar[int] = 13
+
+    def serialize(self) -> bytes:
+        return _string(self.path) + _INT.pack(self.version)
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class GetData:
+    """Data and stat of a node, as `Node`."""
+
+    path: str
+    type: ClassVar[int] = 4
+
+    def serialize(self) -> bytes:
+        return _string(self.path) + b"\0"
+
+    def deserialize(self, buffer: bytes, offset: int) -> Node:
+        return _read_node(buffer, offset)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class GetChildren:
+    """Names of a node's children, as a list of strings."""
+
+    path: str
+    type: ClassVar[int] = 8
+
+    def serialize(self) -> bytes:
+        return _string(self.path) + b"\0"
+
+    def deserialize(self, buffer: bytes, offset: int) -> list[str]:
+        children: list[str] = wire.GetChildren.deserialize(buffer, offset)
+        return children
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Let the server catch up with the leader before it answers what follows."""
+
+    path: str
+    type: ClassVar[int] = 9
+
+    def serialize(self) -> bytes:
+        return _string(self.path)
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class AddWatch:
+    """A persistent watch on the path and all below it. It survives deletion and creation, not the connection."""
+
+    path: str
+    type: ClassVar[int] = 106
+
+    def serialize(self) -> bytes:
+        return _string(self.path) + _INT.pack(1)  # AddWatchMode PERSISTENT_RECURSIVE
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveWatches:
+    """Remove this connection's watches on the path."""
+
+    path: str
+    type: ClassVar[int] = 18
+
+    def serialize(self) -> bytes:
+        return _string(self.path) + _INT.pack(3)  # WatcherType Any
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        return None
+
+
+Write = Create | Delete | SetData | Check
+
+
+@dataclass(frozen=True, slots=True)
+class Multi:
+    """All of the operations or none; answers one result each.
+
+    A transaction that fails raises the error of the operation that failed, with its position in `_index`. The server
+    reports it in the body of the answer; kazoo would return it as a value.
+    """
+
+    operations: Sequence[Write]
+    type: ClassVar[int] = 14
+
+    def serialize(self) -> bytes:
+        parts = [_HEADER.pack(op.type, False, -1) + op.serialize() for op in self.operations]
+        return b"".join(parts) + _END
+
+    def deserialize(self, buffer: bytes, offset: int) -> list[Any]:
+        results: list[Any] = []
+        for index, operation in enumerate(self.operations):
+            kind, done, _ = _HEADER.unpack_from(buffer, offset)
+            offset += _HEADER.size
+            if done:
+                break
+            if kind == -1:
+                (code,) = _INT.unpack_from(buffer, offset)
+                offset += 4
+                # 0 and -2: this one would have passed, another one failed.
+                if code not in {0, -2}:
+                    error = error_for_code(code, operation)
+                    error._index = index
+                    raise error
+                continue
+            if kind in {15, 19}:
+                _, offset = wire.read_string(buffer, offset)
+                stat, offset = _read_stat(buffer, offset)
+                results.append(stat)
+            elif kind == 5:
+                stat, offset = _read_stat(buffer, offset)
+                results.append(stat)
+            else:
+                results.append(None)
+        return results
+
+
+@dataclass(frozen=True, slots=True)
+class MultiRead:
+    """Data and stat of many nodes in one request (ZooKeeper 3.6 and later); no atomic snapshot.
+
+    Answers, for each path, a `Node` or the error code as an int (e.g. -101: no node).
+    """
+
+    paths: Sequence[str]
+    type: ClassVar[int] = 22
+
+    def serialize(self) -> bytes:
+        header = _HEADER.pack(4, False, -1)
+        return b"".join([header + _string(path) + b"\0" for path in self.paths]) + _END
+
+    def deserialize(self, buffer: bytes, offset: int) -> list[Node | int]:
+        results: list[Node | int] = []
+        append = results.append
+        size = _HEADER.size
+        unpack = _HEADER.unpack_from
+        for _ in self.paths:
+            kind, _, _ = unpack(buffer, offset)
+            offset += size
+            if kind == -1:
+                append(_INT.unpack_from(buffer, offset)[0])
+                offset += 4
+            else:
+                node, offset = _read_node(buffer, offset)
+                append(node)
+        return results

@@ -1,0 +1,483 @@
+"""The session with ZooKeeper: one state, two counters, and operations with time limits.
+
+Threads
+- the connection thread (kazoo's loop, see link.py) changes the state and calls the listeners, outside the lock;
+- the keeper thread watches over the link, renews leases and builds a new link after a death; it never waits for an answer;
+- any thread may submit requests and wait for answers.
+
+Guarantees
+- `epoch` grows with each ZooKeeper session, `generation` with each connection. A request that was meant for one connection is never
+  sent on another.
+- `call` raises within its time limit. If `outcome_unknown` is set on the error, the request may have been executed.
+- The highest transaction id seen is carried over into new sessions, so that no older state is read after an expiry.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import tenacity
+
+from zkdiscovery.errors import (
+    AuthenticationFailed,
+    ClientClosed,
+    InvalidSettings,
+    NotConnected,
+    OperationTimeout,
+    SessionExpired,
+    UnsupportedServer,
+    ZkDiscoveryError,
+)
+from zkdiscovery.session.lease import Leases
+from zkdiscovery.session.link import Credentials, Link, LinkOptions
+from zkdiscovery.session.probe import probe_server
+from zkdiscovery.session.requests import AccessEntry, Request
+from zkdiscovery.session.states import TRANSITIONS, State, StateChange
+from zkdiscovery.session.translate import describe, path_of
+from zkdiscovery.session.watches import TreeWatches
+from zkdiscovery.session.worker import Worker
+
+if TYPE_CHECKING:
+    from zkdiscovery.settings import Acl, Settings
+
+log = logging.getLogger("zkdiscovery.session")
+
+_PERMISSIONS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
+_REBUILD_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
+
+
+class Session:
+    """One session with ZooKeeper, renewed for as long as it is not closed. Inert until `start()`.
+
+    Raises:
+        InvalidSettings: the TLS files can't be used, or SASL is asked for and not installed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.leaf_acl = _acl(settings.acl)
+        self.parent_acl = _acl(settings.parent_acl)
+        self.keeper = Worker("zkdiscovery-keeper")
+        self.watches = TreeWatches(self)
+        self.highest_zxid = 0
+        self.authenticated = False
+        self._options = _options(settings)
+        self._changed = threading.Condition()
+        self._state = State.NEW
+        self._epoch = 0
+        self._generation = 0
+        self._timeout = settings.session_timeout
+        self._credentials: Credentials | None = None
+        self._failure: ZkDiscoveryError | None = None
+        self._failure_final = False
+        self._listeners: list[Callable[[StateChange], None]] = []
+        self._link: Link | None = None
+        self._closing = threading.Event()
+        self._rebuilds = 0
+        self._refused_since: float | None = None
+        self._checked_link = 0.0
+        self.leases = Leases(self)
+
+    # -- what it is --
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self._state
+
+    @property
+    def epoch(self) -> int:
+        """Number of ZooKeeper sessions so far."""
+        return self._epoch
+
+    @property
+    def generation(self) -> int:
+        """Number of connections so far; 0 before the first."""
+        return self._generation
+
+    @property
+    def timeout(self) -> float:
+        """Session timeout in seconds, as negotiated; as wished before the first connection."""
+        return self._timeout
+
+    @property
+    def session_id(self) -> int:
+        """ZooKeeper's id of the session; 0 while there is none."""
+        credentials = self._credentials
+        return credentials.session_id if credentials else 0
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Id and password of the session; a secret."""
+        return self._credentials
+
+    @property
+    def server(self) -> str:
+        """`host:port` of the server connected to, or tried last; "" before the start."""
+        link = self._link
+        return link.server if link else ""
+
+    @property
+    def failure(self) -> ZkDiscoveryError | None:
+        """Why there is no connection, if that is more than an absent server."""
+        return self._failure
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context; None for plain TCP."""
+        return self._options.context
+
+    def __repr__(self) -> str:
+        return f"<Session {self._state} epoch={self._epoch} generation={self._generation} server={self.server or '-'}>"
+
+    # -- life --
+
+    def start(self) -> None:
+        """Begin to connect. Returns at once, whether or not ZooKeeper is there."""
+        with self._changed:
+            if self._link is not None or self._closing.is_set():
+                return
+            link = self._link = Link(self, self._options)
+        link.start()
+
+    def close(self, timeout: float) -> bool:
+        """End the session at the server if it can be reached, and all threads, within `timeout` seconds.
+
+        Returns:
+            True if every thread has ended.
+        """
+        end = time.monotonic() + timeout
+        self._closing.set()
+        with self._changed:
+            link = self._link
+        stopped = link.stop(timeout) if link is not None else True
+        self._fail_outstanding(link)
+        self._move(State.CLOSED)
+        return self.keeper.close(max(0.1, end - time.monotonic())) and stopped
+
+    def listen(self, listener: Callable[[StateChange], None]) -> None:
+        """Call `listener` at each transition, in order, on the connection thread. It must not block or raise."""
+        with self._changed:
+            self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[StateChange], None]) -> None:
+        """Forget a listener."""
+        with self._changed:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def wait_connected(self, timeout: float) -> None:
+        """Wait until there is a connection.
+
+        Raises:
+            NotConnected: none within `timeout` seconds.
+            AuthenticationFailed, UnsupportedServer: there will be none.
+            ClientClosed: closed, before or meanwhile.
+        """
+        end = time.monotonic() + timeout
+        with self._changed:
+            while self._state is not State.CONNECTED:
+                if self._state is State.CLOSED or self._closing.is_set():
+                    raise ClientClosed("the client was closed; make a new one")
+                if self._failure is not None and self._failure_final:
+                    raise self._failure
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise self._not_connected(timeout)
+                self._changed.wait(left)
+
+    def _not_connected(self, timeout: float) -> ZkDiscoveryError:
+        if self._failure is not None:
+            return self._failure
+        servers = self.settings.hosts
+        return NotConnected(
+            f"no connection to ZooKeeper at {servers} within {timeout:g} s; is it running, and is the address right?"
+            f" (`zkdiscovery doctor` tells more)",
+            server=servers,
+        )
+
+    # -- operations --
+
+    def submit(self, request: Request, *, deadline: float, generation: int | None = None) -> Future[Any]:
+        """Send a request without waiting. See `Channel.submit`; callbacks of the future must not block."""
+        link = self._link
+        if link is None or self._closing.is_set():
+            future: Future[Any] = Future()
+            future.set_exception(ClientClosed("the client was closed") if self._closing.is_set() else self._not_connected(0))
+            return future
+        return link.channel.submit(request, deadline=deadline, generation=generation)
+
+    def call(self, request: Request, *, deadline: float, generation: int | None = None) -> Any:
+        """Send a request once and wait for its answer until `deadline` (monotonic seconds).
+
+        Raises:
+            NotConnected: no such connection, or lost before the answer.
+            OperationTimeout: no answer in time.
+            NodeError, AccessDenied, SessionExpired, …: what the server answered.
+        """
+        return self.result(self.submit(request, deadline=deadline, generation=generation), request, deadline)
+
+    def result(self, future: Future[Any], request: Request, deadline: float) -> Any:
+        """Wait for a submitted request; a request that is late and still unsent is withdrawn for good."""
+        try:
+            return future.result(max(0.0, deadline - time.monotonic()))
+        except ZkDiscoveryError:
+            raise
+        except TimeoutError:
+            unsent = future.cancel()
+            if future.done() and not unsent:  # answered in this very moment
+                return future.result(0)
+            state = "it was not sent" if unsent else "it may have been executed"
+            raise OperationTimeout(
+                f"{describe(request)}: no answer from {self.server} in time; {state}",
+                path=path_of(request),
+                server=self.server,
+                outcome_unknown=not unsent,
+            ) from None
+
+    def retrying(self, timeout: float) -> tenacity.Retrying:
+        """The policy for work that may be repeated: again after each passing failure, until `timeout` seconds are over."""
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_passing),
+            stop=tenacity.stop_after_delay(timeout),
+            wait=tenacity.wait_random_exponential(multiplier=0.02, max=0.5),
+            sleep=self._closing.wait,
+            reraise=True,
+        )
+
+    def read(self, request: Request, *, timeout: float) -> Any:
+        """A read, repeated over lost connections until it is answered or `timeout` seconds are over.
+
+        Raises:
+            as `wait_connected` and `call`.
+        """
+        deadline = time.monotonic() + timeout
+
+        def once() -> Any:
+            self.wait_connected(max(0.0, deadline - time.monotonic()))
+            return self.call(request, deadline=deadline)
+
+        return self.retrying(timeout)(once)
+
+    # -- what the link tells (connection thread) --
+
+    def link_connected(self, link: Link, credentials: Credentials, timeout: float, server: str) -> None:
+        """A connection stands and is authenticated."""
+        with self._changed:
+            if link is not self._link:
+                return
+            known = self._credentials
+            state = self._state
+        if known is not None and known.session_id != credentials.session_id and state is not State.EXPIRED:
+            self._move(State.EXPIRED)  # another session than before: whatever the old one owned is gone
+        with self._changed:
+            if known is None or known.session_id != credentials.session_id or state is State.EXPIRED:
+                self._epoch += 1
+            self._generation += 1
+            self._credentials = credentials
+            self._timeout = timeout
+            self._failure, self._failure_final = None, False
+            self._rebuilds = 0
+            self._refused_since = None
+            generation = self._generation
+        link.channel.open(generation)
+        log.info("connected to %s, session 0x%x, timeout %.1f s", server, credentials.session_id, timeout)
+        self._move(State.CONNECTED)
+        self._checked_link = time.monotonic()
+        self.keeper.schedule(self._check_link, self._check_link, timeout / 12)
+
+    def link_lost(self, link: Link) -> None:
+        """The connection broke; kazoo tries to come back."""
+        if link is self._link:
+            reason = link.drop_reason or "the connection broke"
+            if self._state is State.CONNECTED:
+                log.warning("lost contact with %s: %s; reconnecting", link.server, reason)
+            self._fail_outstanding(link)
+            self._move(State.SUSPENDED)
+
+    def link_expired(self, link: Link) -> None:
+        """The server ended the session; kazoo asks for a new one."""
+        if link is self._link:
+            log.warning("the session 0x%x has expired; a new one follows", self.session_id)
+            self._fail_outstanding(link)
+            self._move(State.EXPIRED)
+
+    def link_refused(self, link: Link, _server: str) -> None:
+        """A server accepted the connection and hung up on the handshake."""
+        if link is self._link and self.highest_zxid and self._refused_since is None:
+            self._refused_since = time.monotonic()
+            self.keeper.schedule(self._check_wiped, self._check_wiped, 2 * self._timeout)
+
+    def link_unsupported(self, link: Link, error: UnsupportedServer) -> None:
+        """The server is too old. Another one of the ensemble may not be, so connecting goes on."""
+        if link is self._link:
+            log.error("%s", error)
+            self._fail(error, final=True)
+
+    def link_ended(self, link: Link, *, auth_failed: bool) -> None:
+        """kazoo gave up: build a new link, unless that can't help."""
+        if link is not self._link or self._closing.is_set():
+            return
+        self._fail_outstanding(link)
+        self._move(State.SUSPENDED)
+        if auth_failed:
+            final = not self.authenticated
+            error = AuthenticationFailed(
+                f"{link.server} refuses the credentials; check Settings.auth and the server's configuration", server=link.server
+            )
+            log.error("%s", error)
+            self._fail(error, final=final)
+            if final:
+                return
+        delay = _REBUILD_DELAYS[min(self._rebuilds, len(_REBUILD_DELAYS) - 1)]
+        self._rebuilds += 1
+        self.keeper.schedule(self._rebuild, self._rebuild, delay)
+
+    def link_event(self, kind: int, path: str) -> None:
+        """A watch fired."""
+        self.watches.dispatch(kind, path)
+
+    # -- the keeper's work (keeper thread) --
+
+    def _check_link(self) -> None:
+        """Drop a link whose oldest request or ping waits too long: kazoo sends no pings under traffic and would not notice."""
+        link, timeout = self._link, self._timeout
+        if link is None or self._state is not State.CONNECTED:
+            return
+        now = time.monotonic()
+        paused = now - self._checked_link > timeout / 3  # we did not run: the answers may lie in the socket's buffer
+        self._checked_link = now
+        stamps = [stamp for stamp in (link.channel.oldest_sent(), link.ping_sent) if stamp is not None]
+        # Answers prove the link for the requests behind them, too: a long pipeline is not a dead link.
+        if stamps and not paused and now - max(min(stamps), link.channel.last_answer) > timeout / 3:
+            link.drop(f"no answer for {timeout / 3:.1f} s")
+        self.keeper.schedule(self._check_link, self._check_link, timeout / 12)
+
+    def _rebuild(self) -> None:
+        with self._changed:
+            old = self._link
+            if self._closing.is_set() or old is None:
+                return
+            link = self._link = Link(self, self._options, self._credentials)
+        old.stop(0.5)
+        link.start()
+
+    def _check_wiped(self) -> None:
+        """Every server hangs up on us: without quorum, or with less data than we have seen?"""
+        if self._refused_since is None or self._closing.is_set():
+            return
+        behind = False
+        for host, port in self.addresses():
+            try:
+                info = probe_server(host, port, timeout=self.settings.connect_timeout, context=self.context)
+            except OSError:
+                continue
+            serving = bool(info.mode) or "whitelist" in info.text
+            if serving and info.zxid is not None and info.zxid >= self.highest_zxid:
+                behind = False
+                break
+            behind = behind or serving
+        if behind:
+            log.error(
+                "ZooKeeper at %s has less data than this client has seen (zxid 0x%x): data was lost there; starting from zero",
+                self.settings.hosts,
+                self.highest_zxid,
+            )
+            self.highest_zxid = 0
+            self._refused_since = None
+        else:
+            self.keeper.schedule(self._check_wiped, self._check_wiped, self._timeout)
+
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each server in the settings."""
+        from zkdiscovery.settings import split_host  # noqa: PLC0415 - settings are loaded on use
+
+        return [split_host(part) for part in self.settings.hosts.split(",")]
+
+    # -- helpers --
+
+    def _fail(self, error: ZkDiscoveryError, *, final: bool) -> None:
+        with self._changed:
+            self._failure, self._failure_final = error, final
+            self._changed.notify_all()
+
+    def _move(self, state: State) -> None:
+        with self._changed:
+            before = self._state
+            if state is before or state not in TRANSITIONS[before]:
+                return  # e.g. SUSPENDED while NEW: a failed first attempt is no transition
+            self._state = state
+            if state is State.EXPIRED:
+                self._credentials = None
+            change = StateChange(state, before, self._epoch, self._generation)
+            listeners = list(self._listeners)
+            self._changed.notify_all()
+        for listener in listeners:
+            try:
+                listener(change)
+            except Exception:
+                log.exception("a listener failed on %s", change)
+
+    def _fail_outstanding(self, link: Link | None) -> None:
+        if link is None:
+            return
+        server, expired = link.server, self._state is State.EXPIRED
+
+        def error(request: Request, sent: bool) -> ZkDiscoveryError:
+            cls = SessionExpired if expired else NotConnected
+            state = "it may have been executed" if sent else "it was not sent"
+            return cls(
+                f"{describe(request)}: the connection to {server} broke before the answer; {state}",
+                path=path_of(request),
+                server=server,
+                outcome_unknown=sent,
+            )
+
+        link.channel.close(error)
+
+
+def _passing(error: BaseException) -> bool:
+    """May the same request succeed a moment later?"""
+    if isinstance(error, (AuthenticationFailed, UnsupportedServer, ClientClosed)):
+        return False
+    return isinstance(error, (NotConnected, SessionExpired)) or (isinstance(error, ZkDiscoveryError) and error._retry)
+
+
+def _options(settings: Settings) -> LinkOptions:
+    from zkdiscovery.session.tls import tls_context  # noqa: PLC0415 - most clients need no TLS
+
+    auth = settings.auth
+    sasl: dict[str, str] | None = None
+    auth_data: list[tuple[str, str]] = []
+    if auth is not None and auth.scheme == "sasl":
+        try:
+            import puresasl  # noqa: F401, PLC0415 - an extra
+        except ImportError:
+            raise InvalidSettings("auth.scheme 'sasl' needs the extra: pip install 'zkdiscovery[sasl]'") from None
+        sasl = {"mechanism": "DIGEST-MD5", "username": auth.username, "password": auth.password.get_secret_value()}
+    elif auth is not None:
+        auth_data.append(("digest", f"{auth.username}:{auth.password.get_secret_value()}"))
+    return LinkOptions(
+        hosts=settings.hosts,
+        session_timeout=settings.session_timeout,
+        connect_timeout=settings.connect_timeout,
+        context=tls_context(settings.tls) if settings.tls is not None else None,
+        auth_data=auth_data,
+        sasl=sasl,
+    )
+
+
+def _acl(acl: Acl) -> tuple[AccessEntry, ...]:
+    if acl == "open":
+        return (AccessEntry(31, "world", "anyone"),)
+    if acl == "creator":
+        return (AccessEntry(31, "auth", ""),)
+    return tuple(AccessEntry(sum(_PERMISSIONS[letter] for letter in set(e.permissions)), e.scheme, e.id) for e in acl)
+
+

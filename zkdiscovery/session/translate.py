@@ -1,0 +1,80 @@
+"""ZooKeeper's error codes, kazoo's exceptions, and what they are in our tree. No kazoo exception passes this file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zkdiscovery.errors import (
+    AccessDenied,
+    AuthenticationFailed,
+    NodeChanged,
+    NodeError,
+    NodeExists,
+    NodeMissing,
+    NodeNotEmpty,
+    NotConnected,
+    OperationTimeout,
+    QuotaExceeded,
+    SessionExpired,
+    UnsupportedServer,
+    ZkDiscoveryError,
+)
+
+NO_NODE = -101
+
+# ZooKeeper's KeeperException.Code.
+_BY_CODE: dict[int, tuple[type[ZkDiscoveryError], str]] = {
+    -4: (NotConnected, "the connection to ZooKeeper was lost"),
+    -6: (UnsupportedServer, "the server does not know the request; ZooKeeper 3.6 or later is needed"),
+    -7: (OperationTimeout, "the server gave up on the request"),
+    NO_NODE: (NodeMissing, "the node does not exist"),
+    -102: (AccessDenied, "the ACL forbids it; give this client the right, or other credentials in Settings.auth"),
+    -103: (NodeChanged, "the node changed in between"),
+    -108: (NodeMissing, "the parent is ephemeral and can't have children"),
+    -110: (NodeExists, "the node exists already"),
+    -111: (NodeNotEmpty, "the node has children"),
+    -112: (SessionExpired, "the session has expired"),
+    -113: (AccessDenied, "invalid callback"),
+    -114: (AccessDenied, "the server does not accept the ACL; check Settings.acl and Settings.auth"),
+    -115: (AuthenticationFailed, "the server refuses the credentials"),
+    -118: (NotConnected, "the session has moved to another server"),
+    -119: (NotConnected, "the server is read-only: it has lost its quorum"),
+    -124: (AuthenticationFailed, "the server closed the session: it asks for SASL authentication"),
+    -125: (QuotaExceeded, "the quota of the path is used up"),
+    -127: (NotConnected, "the server is overloaded and refused the request"),
+}
+
+# Answers that say for certain that the request was not executed and may be sent again.
+RETRY_CODES = frozenset({-118, -119, -127})
+
+
+def error_for_code(code: int, request: object = None, server: str | None = None) -> ZkDiscoveryError:
+    """The error for an answer's code, naming the request, its path and the server."""
+    cls, reason = _BY_CODE.get(code, (NodeError, f"the server answered with the unknown error code {code}"))
+    error = cls(f"{describe(request)}: {reason}{f' (server {server})' if server else ''}", path=path_of(request), server=server)
+    error._retry = code in RETRY_CODES
+    return error
+
+
+def path_of(request: object) -> str | None:
+    """The path that a request is about; the first one of a transaction or a bulk read."""
+    path = getattr(request, "path", None)
+    if path is None:
+        parts: Any = getattr(request, "operations", None) or getattr(request, "paths", None)
+        if parts:
+            path = parts[0] if isinstance(parts[0], str) else path_of(parts[0])
+    return path if isinstance(path, str) else None
+
+
+def describe(request: object) -> str:
+    """What a request does and where, for messages; never its data."""
+    name = type(request).__name__
+    words = {
+        "Create": "create", "Delete": "delete", "SetData": "write", "Check": "check", "GetData": "read",
+        "GetChildren": "list the children of", "Sync": "sync", "AddWatch": "watch", "RemoveWatches": "unwatch",
+    }  # fmt: skip
+    if name == "Multi":
+        return f"transaction of {len(request.operations)} on {path_of(request)}"  # type: ignore[attr-defined]
+    if name == "MultiRead":
+        return f"bulk read of {len(request.paths)} from {path_of(request)}"  # type: ignore[attr-defined]
+    return f"{words.get(name, name)} {path_of(request) or ''}".strip()

@@ -1,0 +1,95 @@
+"""Persistent-recursive watches: who wants to hear of which path and all below it.
+
+The server forgets them with the connection. Their users arm them again first thing on each connection and read afterwards:
+requests are answered in order, so nothing falls between.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from zkdiscovery.session.requests import AddWatch, RemoveWatches
+
+if TYPE_CHECKING:
+    from zkdiscovery.session.session import Session
+
+log = logging.getLogger("zkdiscovery.session")
+
+
+class EventKind(IntEnum):
+    """What happened to a node; ZooKeeper's numbers."""
+
+    CREATED = 1
+    DELETED = 2
+    CHANGED = 3
+
+
+_KINDS = {kind.value: kind for kind in EventKind}
+
+
+class TreeWatch:
+    """One user's watch on a path and all below it. `listener(kind, path)` runs on the connection thread and must not block."""
+
+    def __init__(self, watches: TreeWatches, path: str, listener: Callable[[EventKind, str], None]) -> None:
+        self._watches = watches
+        self.path = path
+        self.listener = listener
+
+    def arm(self, *, generation: int, deadline: float) -> Future[Any]:
+        """Set the watch at the server of this connection; what is read after its answer misses no event."""
+        return self._watches.session.submit(AddWatch(self.path), deadline=deadline, generation=generation)
+
+    def close(self) -> None:
+        """Stop listening; the server's watch goes with its last user. Never blocks."""
+        self._watches._remove(self)
+
+
+class TreeWatches:
+    """All tree watches of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._lock = threading.Lock()
+        self._by_path: dict[str, tuple[TreeWatch, ...]] = {}
+
+    def add(self, path: str, listener: Callable[[EventKind, str], None]) -> TreeWatch:
+        """Listen to a path; nothing is sent until the watch is armed."""
+        watch = TreeWatch(self, path, listener)
+        with self._lock:
+            self._by_path[path] = (*self._by_path.get(path, ()), watch)
+        return watch
+
+    def _remove(self, watch: TreeWatch) -> None:
+        with self._lock:
+            rest = tuple(w for w in self._by_path.get(watch.path, ()) if w is not watch)
+            if rest:
+                self._by_path[watch.path] = rest
+            elif self._by_path.pop(watch.path, None) is None:
+                return
+            else:
+                # Submitted under the lock, so that it can't overtake an add() of the same path and take its watch away.
+                session = self.session
+                session.submit(RemoveWatches(watch.path), deadline=time.monotonic() + session.timeout)
+
+    def dispatch(self, kind: int, path: str) -> None:
+        """Tell everybody who listens to the path or to one above it (connection thread)."""
+        event = _KINDS.get(kind)
+        if event is None:  # CHILD events leak through where a one-shot watch shares the path (ZOOKEEPER-4475)
+            return
+        at = path
+        while True:
+            # The table is replaced, never changed in place: reading one entry needs no lock.
+            for watch in self._by_path.get(at, ()):
+                try:
+                    watch.listener(event, path)
+                except Exception:
+                    log.exception("a listener to %s failed", at)
+            if at == "/":
+                return
+            at = at.rpartition("/")[0] or "/"

@@ -1,0 +1,95 @@
+"""A thread for small tasks of the SDK itself, each waiting at most once."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+
+log = logging.getLogger("zkdiscovery.session")
+
+
+class Worker:
+    """Runs tasks one after another on a thread of its own, which starts with the first task.
+
+    A task is known by its key: scheduling it again before it ran moves it forward if that is sooner and else does
+    nothing, so the queue is no longer than there are keys. A task that raises is logged; the next one runs.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._ready = threading.Condition()
+        self._due: dict[Hashable, tuple[float, Callable[[], None]]] = {}
+        self._heap: list[tuple[float, int, Hashable]] = []
+        self._order = 0
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def schedule(self, key: Hashable, task: Callable[[], None], delay: float = 0.0) -> None:
+        """Run `task` in `delay` seconds, unless it is due sooner already. After close() nothing is taken."""
+        due = time.monotonic() + delay
+        with self._ready:
+            if self._closed:
+                return
+            known = self._due.get(key)
+            if known is not None and known[0] <= due:
+                return
+            self._due[key] = (due, task)
+            self._order += 1
+            heapq.heappush(self._heap, (due, self._order, key))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+            elif self._heap[0][2] == key:
+                self._ready.notify()
+
+    def cancel(self, key: Hashable) -> None:
+        """Forget a task that waits; one that runs goes on."""
+        with self._ready:
+            self._due.pop(key, None)
+
+    def close(self, timeout: float) -> bool:
+        """Take nothing more, wait for the running task up to `timeout` seconds.
+
+        Returns:
+            True if the thread has ended, or is the calling one.
+        """
+        with self._ready:
+            self._closed = True
+            self._due.clear()
+            self._heap.clear()
+            thread = self._thread
+            self._ready.notify()
+        if thread is None or thread is threading.current_thread():
+            return True
+        thread.join(max(0.0, timeout))
+        return not thread.is_alive()
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._ready:
+            while not self._closed:
+                wait: float | None = None
+                while self._heap:
+                    due, _, key = self._heap[0]
+                    known = self._due.get(key)
+                    if known is None or known[0] != due:  # cancelled, or moved forward
+                        heapq.heappop(self._heap)
+                        continue
+                    wait = due - time.monotonic()
+                    if wait > 0:
+                        break
+                    heapq.heappop(self._heap)
+                    del self._due[key]
+                    return known[1]
+                self._ready.wait(wait)
+            return None
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                task()
+            except Exception:
+                log.exception("a task of %s failed", self._name)
+            del task  # keep nothing alive while idle

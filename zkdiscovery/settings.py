@@ -1,0 +1,218 @@
+"""Typed settings: arguments first, then the environment (`ZKDISCOVERY_*`), then defaults.
+
+Nested fields are separated by two underscores: `ZKDISCOVERY_TLS__CA_FILE=/etc/zk/ca.pem`. Error messages never repeat a value.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from zkdiscovery.errors import InvalidName, InvalidSettings
+from zkdiscovery.model import check_name
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Tls(BaseModel):
+    """How to speak TLS with ZooKeeper. Host names are verified unless that is switched off.
+
+    Attributes:
+        ca_file: PEM file of the authorities to trust; None: those of the system.
+        cert_file: PEM file of our own certificate, for servers that ask for one.
+        key_file: PEM file of its private key.
+        key_password: password of the private key.
+        verify_hostname: refuse a certificate that does not name the host.
+    """
+
+    model_config = _FROZEN
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password: SecretStr | None = None
+    verify_hostname: bool = True
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file is given without cert_file")
+        for name in ("ca_file", "cert_file", "key_file"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name} is no file that can be read")
+        return self
+
+
+class Auth(BaseModel):
+    """Who we are for ZooKeeper.
+
+    Attributes:
+        scheme: `digest` (an `addauth` of ZooKeeper) or `sasl` (DIGEST-MD5; needs the extra `zkdiscovery[sasl]`).
+        username: name of the user.
+        password: password of the user.
+    """
+
+    model_config = _FROZEN
+
+    scheme: Literal["digest", "sasl"] = "digest"
+    username: Annotated[str, Field(min_length=1, pattern="^[^:]+$")]
+    password: SecretStr
+
+
+class AclEntry(BaseModel):
+    """One entry of an access control list.
+
+    Attributes:
+        permissions: letters of `cdrwa`: create, delete, read, write, admin.
+        scheme: ZooKeeper's scheme, e.g. `world`, `auth`, `digest`, `sasl`, `ip`, `x509`.
+        id: the scheme's id, e.g. `anyone`.
+    """
+
+    model_config = _FROZEN
+
+    permissions: Annotated[str, Field(pattern="^[cdrwa]+$")]
+    scheme: Annotated[str, Field(min_length=1)]
+    id: str
+
+
+Acl = Literal["open", "creator"] | tuple[AclEntry, ...]
+
+
+class Guard(BaseModel):
+    """The guard against mass loss: instances that vanish together without goodbye are kept as suspects for a while.
+
+    Attributes:
+        enabled: False: vanished is gone.
+        minimum: smallest service that is guarded, in instances.
+        fraction: share of the service that must vanish within the window for the guard to act.
+        window: seconds within which losses count as one.
+        hold: seconds that a suspect is kept; None: the consumer's own session timeout.
+    """
+
+    model_config = _FROZEN
+
+    enabled: bool = True
+    minimum: Annotated[int, Field(ge=1)] = 3
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    window: Annotated[float, Field(gt=0, le=60)] = 2.0  # seconds
+    hold: Annotated[float, Field(gt=0, le=3600)] | None = None  # seconds
+
+
+class Settings(BaseSettings):
+    """All settings of a client.
+
+    Attributes:
+        hosts: `host:port` of the ZooKeeper servers, separated by commas; IPv6 in brackets; 2181 if no port is given.
+        namespace: path below which everything lives; `/` for the root.
+        zone: failure domain of this process.
+        session_timeout: seconds after which ZooKeeper takes a silent client for dead; the server may bound it.
+        connect_timeout: seconds that one server may take to answer before the next is tried.
+        operation_timeout: seconds for one request that the SDK sends on its own account.
+        tls: TLS; None: plain TCP.
+        auth: credentials; None: anonymous.
+        acl: access control list of leaves: `open`, `creator`, or entries.
+        parent_acl: access control list of the shared parents.
+        guard: the guard against mass loss.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="ZKDISCOVERY_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
+
+    hosts: str = "127.0.0.1:2181"
+    namespace: str = "/"
+    zone: str | None = None
+    session_timeout: Annotated[float, Field(ge=0.5, le=3600)] = 10.0  # seconds
+    connect_timeout: Annotated[float, Field(gt=0, le=60)] = 1.0  # seconds
+    operation_timeout: Annotated[float, Field(gt=0, le=600)] = 5.0  # seconds
+    tls: Tls | None = None
+    auth: Auth | None = None
+    acl: Acl = "open"
+    parent_acl: Acl = "open"
+    guard: Guard = Guard()
+
+    @field_validator("hosts")
+    @classmethod
+    def _check_hosts(cls, value: str) -> str:
+        hosts = [part.strip() for part in value.split(",")]
+        for host in hosts:
+            split_host(host)
+        return ",".join(hosts)
+
+    @field_validator("namespace")
+    @classmethod
+    def _check_namespace(cls, value: str) -> str:
+        segments = [part for part in value.split("/") if part]
+        for segment in segments:
+            try:
+                check_name(segment, "a segment of the namespace")
+            except InvalidName as error:
+                raise ValueError(str(error)) from None
+        return "/" + "/".join(segments)
+
+    @model_validator(mode="after")
+    def _check_acl(self) -> Self:
+        if self.auth is None and "creator" in (self.acl, self.parent_acl) and (self.tls is None or self.tls.cert_file is None):
+            raise ValueError("an ACL of 'creator' needs credentials: set auth, or tls with cert_file")
+        if self.acl == () or self.parent_acl == ():
+            raise ValueError("an ACL must have at least one entry")
+        return self
+
+
+def split_host(text: str) -> tuple[str, int]:
+    """Host and port of `host`, `host:port` or `[v6]:port`; 2181 if no port is given.
+
+    Raises:
+        ValueError: no host, a path (use `namespace`), or a port that is none.
+    """
+    if "/" in text:
+        raise ValueError("hosts must not contain a path; use namespace for it")
+    host, port = text, "2181"
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        if rest:
+            if not rest.startswith(":"):
+                raise ValueError("an IPv6 address is written [address]:port")
+            port = rest[1:]
+    elif text.count(":") == 1:
+        host, port = text.split(":")
+    elif ":" in text:
+        raise ValueError("an IPv6 address is written [address]:port")
+    if not host or any(char.isspace() for char in host):
+        raise ValueError("hosts must be 'host:port', separated by commas")
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError("the port of a host must be a number from 1 to 65535")
+    return host, int(port)
+
+
+def load_settings(base: Settings | None = None, **given: Any) -> Settings:
+    """Settings from arguments, `base`, the environment and defaults, the first that has a value wins.
+
+    Raises:
+        InvalidSettings: a value can't be used; names the fields, never repeats the values.
+    """
+    values = {} if base is None else {name: getattr(base, name) for name in type(base).model_fields}
+    values.update({name: value for name, value in given.items() if value is not None})
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problems = "; ".join(_problem(entry) for entry in error.errors(include_input=False, include_url=False, include_context=False))
+        raise InvalidSettings(f"settings can't be used: {problems} (arguments, or ZKDISCOVERY_* in the environment)") from None
+    except InvalidSettings:
+        raise
+    except ValueError as error:  # pydantic-settings: an environment variable that should hold JSON and does not
+        names = getattr(error, "args", ("",))[0]
+        raise InvalidSettings(f"settings can't be used: {names}") from None
+
+
+def _problem(entry: Any) -> str:
+    name = ".".join(str(part) for part in entry["loc"]) or "settings"
+    return f"{name}: {entry['msg'].removeprefix('Value error, ')}"
