@@ -44,7 +44,7 @@ chmod 755 "$work/zookeeper-entrypoint"
 sources=$(grep -rlsE "^[^#]*[[:space:]]${VERSION_CODENAME}([[:space:]]|\$)" /etc/apt/sources.list /etc/apt/sources.list.d || true)
 apt-config dump | grep '^Acquire::' >"$work/apt.conf" || true
 
-# shellcheck disable=SC2086 # one argument for each file
+# shellcheck disable=SC2016,SC2086 # $1 is the hook's own; one argument for each file
 mmdebstrap --quiet --variant=apt --include=openjdk-17-jre-headless,libzookeeper-java,libslf4j-java \
     --aptopt="$work/apt.conf" \
     --customize-hook="copy-in $work/zookeeper-entrypoint /usr/local/bin" \

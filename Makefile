@@ -1,0 +1,58 @@
+# The two commands are `make demo` and `make test`. Each sees to all it needs: a Python environment in .venv and a
+# ZooKeeper. Written for GNU make 3.81 and up.
+#
+#     PYTHON=/path/to/python3    the Python to use, 3.11 or later; found by itself if not given
+#     SOURCE=container           the ZooKeeper to use: auto (the default), hosts, container or local
+#     ARGS='...'                 further arguments for the demo, or for pytest
+
+PYTHON ?=
+SOURCE ?= auto
+ARGS ?=
+export PYTHON
+
+BIN := .venv/bin
+
+.PHONY: help demo test lint typecheck docs bench clean setup server
+
+help:
+	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
+	@echo 'make test        all tests, with branch coverage'
+	@echo 'make lint        ruff, mypy and import-linter'
+	@echo 'make typecheck   mypy alone'
+	@echo 'make bench       the benchmarks'
+	@echo 'make setup       the Python environment in .venv alone'
+	@echo 'make clean       remove the environment and all that was built'
+
+demo: server
+	@$(BIN)/zkdiscovery demo $(ARGS)
+
+# coverage starts before pytest does, so that the lines that run when the pytest plugin loads are counted.
+test: server
+	@mkdir -p .cache
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --basetemp=.cache/pytest --zkdiscovery-source=$(SOURCE) $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+typecheck: setup
+	$(BIN)/mypy
+
+bench: server
+	@for file in benchmarks/bench_*.py; do echo "==> $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+
+setup:
+	@sh scripts/setup_python.sh
+
+server: setup
+	@sh scripts/setup_zookeeper.sh $(SOURCE)
+
+clean:
+	rm -rf .venv .cache .coverage .coverage.* htmlcov dist build site
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
