@@ -26,6 +26,8 @@
 Errors carry only plain values, so they can be pickled and sent to another process.
 """
 
+# The names say what happened; "Error" at the end of each would say nothing more.
+# ruff: noqa: N818
 from __future__ import annotations
 
 from typing import Any
