@@ -123,7 +123,6 @@ def free_port() -> int:
     for _ in range(1000):
         port = random.randrange(15000, 32000)
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

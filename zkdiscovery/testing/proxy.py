@@ -1,0 +1,156 @@
+"""`FaultProxy`: the faults of a network on demand, between a client and a server.
+
+Guarantees: when a method has returned, the new mode is in force for every byte not yet passed on. Bytes are never
+reordered, and never altered unless `alter` asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from zkdiscovery.errors import OperationTimeout
+from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.relay import DIRECTIONS, Direction, Mode, Relay
+from zkdiscovery.testing.wire import split_host_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+
+class FaultProxy:
+    """A TCP proxy on a free port of 127.0.0.1 before `target`, used as a context manager.
+
+    All methods are thread-safe and return when the new mode is in force. `pause`, `blackhole` and `half_open` replace
+    each other; `refuse`, `delay` and `alter` come on top; `heal` ends all of them.
+
+    Args:
+        target: `host:port` of the server; it need not be there yet.
+
+    Raises:
+        ValueError: the target is not `host:port`.
+        OSError: the target's name can't be resolved.
+
+    Attributes:
+        target: as given.
+        address: `127.0.0.1:port` for clients, the same as long as the proxy lives.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        self._relay = Relay(port, split_host_port(target))
+        self._relay.call(self._relay.listen)
+        self._closed = False
+
+    @property
+    def connections(self) -> int:
+        """Connections that clients have open now."""
+        return self._relay.open_clients
+
+    @property
+    def accepted(self) -> int:
+        """Connections taken from clients so far."""
+        return self._relay.accepted
+
+    @property
+    def bytes_passed(self) -> Mapping[Direction, int]:
+        """Bytes passed on so far, by direction."""
+        return dict(self._relay.passed)
+
+    def wait_connections(self, count: int, timeout: float = 5.0) -> None:
+        """Wait until clients have exactly `count` connections open.
+
+        Raises:
+            OperationTimeout: it was not so within `timeout` seconds.
+        """
+        with self._relay.changed:
+            if not self._relay.changed.wait_for(lambda: self._relay.open_clients == count, timeout):
+                raise OperationTimeout(
+                    f"{self._relay.open_clients} connections through the proxy {self.address} to {self.target},"
+                    f" not {count}, after {timeout:g} s",
+                    server=self.target,
+                )
+
+    def drop(self) -> None:
+        """Close all connections now; new ones are accepted."""
+        self._relay.call(self._relay.close_links)
+
+    def refuse(self) -> None:
+        """Close all connections and refuse new ones, as a machine does whose server is down."""
+
+        def refuse() -> None:
+            self._relay.stop_listening()
+            self._relay.close_links()
+
+        self._relay.call(refuse)
+
+    def pause(self) -> None:
+        """Hold all bytes back: connections stay open, new ones are accepted, and what waits flows on later."""
+        self._set_modes(Mode.HOLD, Mode.HOLD)
+
+    def blackhole(self) -> None:
+        """As `pause`, but what is sent or still waits is lost. `heal` closes the connections that have a loss."""
+        self._set_modes(Mode.SWALLOW, Mode.SWALLOW)
+
+    def half_open(self, direction: Direction) -> None:
+        """Pass bytes on in this direction only; those of the other wait."""
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}: got {direction!r}")
+        self._set_modes(*(Mode.FLOW if each == direction else Mode.HOLD for each in DIRECTIONS))
+
+    def delay(self, seconds: float) -> None:
+        """Pass on what is read from now on `seconds` later, in both directions; the rate is not limited."""
+
+        def delay() -> None:
+            self._relay.delay = seconds
+
+        self._relay.call(delay)
+
+    def alter(self, direction: Direction, transform: Callable[[bytes], bytes]) -> None:
+        """Put what is read in this direction through `transform`, chunk by chunk, on the proxy's thread.
+
+        A chunk is what one read gave and may end anywhere in a message; an empty result passes nothing on. If
+        `transform` raises, the connection is closed and the error logged.
+        """
+        self._relay.call(lambda: self._relay.transforms.update({direction: transform}))
+
+    def heal(self) -> None:
+        """Back to normal: accept, and pass everything on at once and unaltered; what was held back flows on."""
+
+        def heal() -> None:
+            self._relay.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
+            self._relay.delay = 0.0
+            self._relay.transforms.clear()
+            self._relay.release_waiting()
+            self._relay.close_links(lossy_only=True)
+            self._relay.listen()
+
+        self._relay.call(heal)
+
+    def close(self) -> None:
+        """Close all connections and the port. Safe to call again."""
+        self._closed = True
+        self._relay.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = (
+            "closed" if self._closed else ", ".join(f"{way} {mode.value}" for way, mode in self._relay.modes.items())
+        )
+        return f"<FaultProxy {self.address} before {self.target}: {self.connections} connections, {state}>"
+
+    def _set_modes(self, to_server: Mode, to_client: Mode) -> None:
+        def set_modes() -> None:
+            self._relay.modes = {"client_to_server": to_server, "server_to_client": to_client}
+            self._relay.swallow_waiting()
+
+        self._relay.call(set_modes)
