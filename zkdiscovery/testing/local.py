@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.testing.source import Source
 from zkdiscovery.testing.supervisor import Supervisor
 from zkdiscovery.testing.wire import four_letter_word
 
@@ -131,7 +132,7 @@ def free_port() -> int:
     raise NoServerForTests("no free TCP port on 127.0.0.1 from 15000 to 31999")
 
 
-class LocalProcess:
+class LocalProcess(Source):
     """A standalone ZooKeeper in a process of its own, on a loopback port, with its data in a temporary directory."""
 
     def __init__(self, installation: Installation, config: Mapping[str, str]) -> None:
@@ -154,18 +155,12 @@ class LocalProcess:
         self.hosts = f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start the process; it serves some time later.
-
-        Raises:
-            OSError: the program can't be started.
-        """
+        """Start the process; it serves some time later."""
         self._data.mkdir(exist_ok=True)
         config = {
             "clientPort": str(self._port),
             "clientPortAddress": "127.0.0.1",
             "dataDir": str(self._data),
-            "admin.enableServer": "false",
-            "forceSync": "no",  # a crash of the machine may cost the data, a crash of the server does not
             **self._config,
         }
         path = self._directory / "zoo.cfg"
@@ -174,6 +169,7 @@ class LocalProcess:
             [
                 self._installation.java,
                 "-Xmx256m",
+                "-XX:-UsePerfData",  # no file in /tmp
                 "-XX:+UseSerialGC",
                 "-XX:TieredStopAtLevel=1",
                 f"-Dlogback.configurationFile={self._directory / 'logback.xml'}",
@@ -200,7 +196,7 @@ class LocalProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End the process with SIGKILL."""
+        """End the process with SIGKILL, if it runs."""
         self._supervisor.signal(signal.SIGKILL)
         if not self.wait_ended(_STOP_GRACE):
             raise TimeoutError(f"the ZooKeeper process on {self.hosts} does not end, {_STOP_GRACE:g} s after SIGKILL")

@@ -18,15 +18,20 @@ import threading
 import time
 from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
+from zkdiscovery.testing.container import Container, NoEngine
 from zkdiscovery.testing.local import LocalProcess, find_installation
-from zkdiscovery.testing.wire import four_letter_word
+from zkdiscovery.testing.shared import VARIABLE, SharedServers
+from zkdiscovery.testing.wire import RawSession, four_letter_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from zkdiscovery.testing.source import Source
+
+_Answer = TypeVar("_Answer")
 SourceName = Literal["auto", "hosts", "container", "local"]
 
 _log = logging.getLogger("zkdiscovery.testing")
@@ -35,25 +40,7 @@ _log.addHandler(logging.NullHandler())
 _READY_LIMIT = 30.0  # seconds from the start of a server until it serves
 _POLL = 0.03  # seconds between two questions whether it serves
 _PORT_TRIES = 5
-
-
-class Source(Protocol):
-    """Where a server comes from: what `ZookeeperServer` can do with it. Calls come one at a time."""
-
-    hosts: str
-
-    def describe(self, version: str) -> str: ...
-    def move(self) -> None: ...
-    def start(self) -> None: ...
-    def wait_ended(self, timeout: float) -> bool: ...
-    def is_ours(self) -> bool: ...
-    def stop(self) -> None: ...
-    def kill(self) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def wipe(self) -> None: ...
-    def log_tail(self) -> str: ...
-    def close(self) -> None: ...
+_PORT_TAKEN = re.compile("already in use|already allocated")
 
 
 class _State(Enum):
@@ -149,14 +136,37 @@ class ZookeeperServer:
             self.stop()
             if wipe:
                 self._source.wipe()
-            self._start()
+            try:
+                self._start()
+            except NoServerForTests:
+                self.kill()
+                raise
+
+    def remove_tree(self, path: str, timeout: float = 10.0) -> None:
+        """Delete a znode and all below it, over a session of its own; a missing one is no error.
+
+        Raises:
+            ZkDiscoveryError, OSError: it could not be deleted; `timeout` is the limit of each request in seconds.
+        """
+
+        def remove(host: str) -> None:
+            with RawSession(host, timeout=timeout) as session:
+                session.remove_tree(path)
+
+        self._ask(remove)
 
     def close(self) -> None:
         """End the server for good and remove what it left. Safe to call again."""
         with self._lock:
-            if self._state is not _State.CLOSED and self._owner == os.getpid():
-                self._state = _State.CLOSED
-                self._source.close()
+            if self._state is _State.CLOSED or self._owner != os.getpid():
+                return
+            if isinstance(self._source, SharedServers):
+                try:
+                    self.remove_tree(self.namespace)
+                except (OSError, ZkDiscoveryError) as error:
+                    _log.warning("%s stays on %s: %s", self.namespace, self.hosts, error)
+            self._state = _State.CLOSED
+            self._source.close()
 
     def __repr__(self) -> str:
         return f"<ZookeeperServer {self.hosts} {self._state.value}, {self.source}>"
@@ -165,13 +175,23 @@ class ZookeeperServer:
         if self._state not in states:
             raise RuntimeError(f"the ZooKeeper server at {self.hosts} is {self._state.value}")
 
+    def _ask(self, question: Callable[[str], _Answer]) -> _Answer:
+        """The answer of the first host that gives one."""
+        problem = OSError("no host")
+        for host in self.hosts.split(","):
+            try:
+                return question(host)
+            except OSError as error:
+                problem = error
+        raise problem
+
     def _start_anywhere(self) -> None:
         """The first start. A port may be taken by somebody else between its choice and its use: then another one."""
         for tries_left in reversed(range(_PORT_TRIES)):
             try:
                 self._start()
             except NoServerForTests as error:
-                if tries_left == 0 or "already in use" not in str(error):
+                if tries_left == 0 or not _PORT_TAKEN.search(str(error)):
                     raise
                 self._source.move()
             else:
@@ -187,18 +207,15 @@ class ZookeeperServer:
                 problem = "it ended"
                 break
             try:
-                answer = four_letter_word(self.hosts.split(",")[0], "srvr")
+                answer = self._ask(lambda host: four_letter_word(host, "srvr"))
                 if "Mode:" in answer and self._source.is_ours():
                     self.source = self._source.describe(_version(answer))
                     return
                 problem = f"it answers {answer[:200]!r}"
             except OSError as error:
                 problem = str(error)
-        else:
-            self._source.kill()
-        self._state = _State.STOPPED
         raise NoServerForTests(
-            f"the ZooKeeper server at {self.hosts} ({self.source}) does not serve: {problem}."
+            f"{self._source.describe('not running')} at {self.hosts} does not serve: {problem}."
             f" The end of its log:\n{self._source.log_tail()}",
             server=self.hosts,
         )
@@ -239,12 +256,51 @@ def zookeeper_server(
         "tickTime": str(tick_time_ms),
         "4lw.commands.whitelist": "*",
         "maxClientCnxns": "0",
+        "admin.enableServer": "false",
+        "forceSync": "no",  # a crash of the machine may cost the data, a crash of the server does not
         **(config or {}),
     }
-    server = ZookeeperServer(LocalProcess(find_installation(), settings))
+    server = _started(source, settings, notify)
     try:
-        server._start_anywhere()
-        _log.info("ZooKeeper for tests at %s: %s", server.hosts, server.source)
         yield server
     finally:
         server.close()
+
+
+def _started(source: SourceName, config: Mapping[str, str], notify: Callable[[str], None]) -> ZookeeperServer:
+    hosts = os.environ.get(VARIABLE, "")
+    makers: dict[str, Callable[[], Source]] = {
+        "hosts": lambda: SharedServers(hosts),
+        "container": lambda: Container(config, notify),
+        "local": lambda: LocalProcess(find_installation(), config),
+    }
+    if source != "auto":
+        return _start_source(makers[source])
+    if hosts:
+        return _start_source(makers["hosts"])
+    try:
+        return _start_source(makers["container"])
+    except NoServerForTests as error:
+        no_container = error
+    try:
+        server = _start_source(makers["local"])
+    except NoServerForTests as no_local:
+        raise NoServerForTests(
+            f"no ZooKeeper for tests. {VARIABLE} is not set. No container: {no_container}. Nothing local: {no_local}"
+        ) from no_local
+    if not isinstance(no_container, NoEngine):
+        line = f"zkdiscovery: no container, for {no_container}. Instead: {server.source}"
+        _log.warning(line)
+        notify(line)
+    return server
+
+
+def _start_source(make: Callable[[], Source]) -> ZookeeperServer:
+    server = ZookeeperServer(make())
+    try:
+        server._start_anywhere()
+    except BaseException:
+        server.close()
+        raise
+    _log.info("ZooKeeper for tests at %s: %s", server.hosts, server.source)
+    return server

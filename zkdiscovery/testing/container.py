@@ -1,0 +1,215 @@
+"""ZooKeeper in a container, through testcontainers.
+
+The image is `zookeeper:3.9`, or that of `ZKDISCOVERY_ZOOKEEPER_IMAGE`: one that takes its settings from the official
+image's variables (`ZOO_TICK_TIME`, `ZOO_4LW_COMMANDS_WHITELIST`, `ZOO_ADMINSERVER_ENABLED`, `ZOO_MAX_CLIENT_CNXNS`,
+`ZOO_CFG_EXTRA`) and listens on port 2181.
+
+Guarantees: the container and its data are removed when this process ends, however it ends, whether testcontainers'
+own reaper (Ryuk) runs or not.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.testing import engine
+from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.source import Source
+from zkdiscovery.testing.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DEFAULT_IMAGE = "zookeeper:3.9"
+
+_PORT = 2181  # inside the container
+_VARIABLES = {
+    "tickTime": "ZOO_TICK_TIME",
+    "4lw.commands.whitelist": "ZOO_4LW_COMMANDS_WHITELIST",
+    "maxClientCnxns": "ZOO_MAX_CLIENT_CNXNS",
+    "admin.enableServer": "ZOO_ADMINSERVER_ENABLED",
+}
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_API_LIMIT = 30  # seconds for one answer of the engine
+_PULL_LIMIT = 300.0  # seconds
+_STOP_GRACE = 10  # seconds
+
+
+class NoEngine(NoServerForTests):
+    """No Docker engine is there at all: nothing that people need to be told of."""
+
+
+class Container(Source):
+    """A standalone ZooKeeper in a container that is published on one port of its host.
+
+    Raises:
+        NoEngine: no Docker engine is there.
+        NoServerForTests: an engine is there but can't be used, or the image can't be had; says why.
+    """
+
+    def __init__(self, config: Mapping[str, str], notify: Callable[[str], None]) -> None:
+        self._endpoint = engine.find_endpoint()
+        _expect_engine(self._endpoint)
+        try:
+            from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - slow, and optional
+        except ImportError as error:
+            raise NoServerForTests(
+                f"the package testcontainers can't be imported ({error}): pip install 'zkdiscovery[testing]'"
+            ) from error
+        extra = " ".join(f"{key}={value}" for key, value in config.items() if key not in _VARIABLES)
+        name = f"zkdiscovery-test-{secrets.token_hex(6)}"
+        try:
+            self._wrapper: Any = DockerContainer(
+                os.environ.get("ZKDISCOVERY_ZOOKEEPER_IMAGE") or DEFAULT_IMAGE,
+                docker_client_kw={"timeout": _API_LIMIT},
+                name=name,
+                env={variable: config[key] for key, variable in _VARIABLES.items()} | {"ZOO_CFG_EXTRA": extra},
+            )
+        except Exception as error:
+            raise NoServerForTests(f"the Docker engine at {self._endpoint} can't be used: {error}") from error
+        self._docker = self._wrapper.get_docker_client()
+        self._image = self._wrapper.image
+        try:
+            _pull(self._docker.client, self._image, notify)
+        except BaseException:
+            self._docker.client.close()
+            raise
+        self._supervisor = Supervisor()
+        self._supervisor.at_end([sys.executable, "-I", "-S", engine.PROGRAM, self._endpoint, name])
+        self._name = name
+        self._created = False
+        self.move()
+
+    def describe(self, version: str) -> str:
+        """What the server is, for people."""
+        return f"container (ZooKeeper {version}, image {self._image})"
+
+    def move(self) -> None:
+        """Take another port, before a start."""
+        self._remove()
+        self._port = free_port()
+        self.hosts = f"127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Create the container if there is none, and start it.
+
+        Raises:
+            NoServerForTests: the engine refuses.
+        """
+        try:
+            if self._created:
+                self._container.start()
+            else:
+                self._created = True
+                self._wrapper.ports = {f"{_PORT}/tcp": self._published()}
+                self._wrapper.start()
+            self.hosts = self._locate()
+        except Exception as error:
+            raise NoServerForTests(f"the container of {self._image} can't be started: {error}") from error
+
+    def wait_ended(self, timeout: float) -> bool:
+        """After `timeout` seconds: whether the container has ended."""
+        time.sleep(timeout)
+        self._container.reload()
+        return self._container.status in ("exited", "dead")
+
+    def stop(self) -> None:
+        """End the server in order, by force after 10 s."""
+        self._container.stop(timeout=_STOP_GRACE)
+
+    def kill(self) -> None:
+        """End the server with SIGKILL, if it runs."""
+        if not self.wait_ended(0.0):
+            self._container.kill()
+            self._container.wait(timeout=_STOP_GRACE)
+
+    def pause(self) -> None:
+        """Freeze the container."""
+        self._container.pause()
+
+    def resume(self) -> None:
+        """Let the container go on."""
+        self._container.unpause()
+
+    def wipe(self) -> None:
+        """Remove the ended container with its data; the next start creates a new one."""
+        self._remove()
+
+    def log_tail(self) -> str:
+        """The last lines of the server's log."""
+        log: bytes = self._container.logs(tail=20)
+        return log.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Remove the container and its data."""
+        self._supervisor.close()
+        self._docker.client.close()
+
+    @property
+    def _container(self) -> Any:
+        return self._wrapper.get_wrapped_container()
+
+    def _published(self) -> tuple[str, int] | int:
+        """The port on the engine's host: for this machine alone, unless the way to it leads over another address."""
+        host = _host_override()
+        if not host and self._docker.get_connection_mode().value == "docker_host":
+            host = self._docker.host()
+        return ("127.0.0.1", self._port) if host in _LOOPBACK else self._port
+
+    def _locate(self) -> str:
+        """Where the started container is reached; testcontainers knows, for an engine elsewhere too."""
+        if host := _host_override():
+            return f"{host}:{self._port}"
+        host = self._wrapper.get_container_host_ip()
+        # By number, for `localhost` may mean ::1 first, where nothing is published.
+        return f"{'127.0.0.1' if host == 'localhost' else host}:{self._wrapper.get_exposed_port(_PORT)}"
+
+    def _remove(self) -> None:
+        if self._created:
+            engine.remove_container(self._endpoint, self._name)
+            self._created = False
+
+
+def _host_override() -> str | None:
+    """What people told testcontainers to be the host of published ports."""
+    return os.environ.get("TC_HOST") or os.environ.get("TESTCONTAINERS_HOST_OVERRIDE")
+
+
+def _expect_engine(endpoint: str) -> None:
+    try:
+        engine.ping(endpoint)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise NoEngine(f"no Docker engine at {endpoint} ({error})") from error
+    except (OSError, ValueError) as error:
+        raise NoServerForTests(f"the Docker engine at {endpoint} can't be used: {error}") from error
+
+
+def _pull(docker: Any, image: str, notify: Callable[[str], None]) -> None:
+    """Get the image if the engine does not have it, within 300 s."""
+    try:
+        if docker.images.list(name=image):
+            return
+        notify(f"zkdiscovery: pulling the image {image} for tests")
+        deadline = time.monotonic() + _PULL_LIMIT
+        for progress in docker.api.pull(*_repository_and_tag(image), stream=True, decode=True):
+            if "error" in progress:
+                raise NoServerForTests(f"the image {image} can't be pulled: {progress['error']}")
+            if time.monotonic() > deadline:
+                raise NoServerForTests(f"the image {image} is not here after {_PULL_LIMIT:g} s of pulling")
+    except NoServerForTests:
+        raise
+    except Exception as error:
+        raise NoServerForTests(f"the image {image} can't be pulled: {error}") from error
+
+
+def _repository_and_tag(image: str) -> tuple[str, str | None]:
+    """`zookeeper:3.9` in its parts; a digest stays with the repository."""
+    repository, colon, tag = image.rpartition(":")
+    if not colon or "/" in tag or "@" in image:
+        return image, None if "@" in image else "latest"
+    return repository, tag

@@ -1,0 +1,48 @@
+"""ZooKeeper servers that somebody else runs, named by `ZKDISCOVERY_TEST_HOSTS`: used, never stopped."""
+
+from __future__ import annotations
+
+import time
+
+from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.testing.source import Source
+from zkdiscovery.testing.wire import split_host_port
+
+VARIABLE = "ZKDISCOVERY_TEST_HOSTS"
+
+
+class SharedServers(Source):
+    """Servers at `host:port`, or several with commas.
+
+    Raises:
+        NoServerForTests: the hosts can't be read.
+    """
+
+    def __init__(self, hosts: str) -> None:
+        self.hosts = ",".join(host.strip() for host in hosts.split(","))
+        try:
+            for host in self.hosts.split(","):
+                split_host_port(host)
+        except ValueError as error:
+            raise NoServerForTests(
+                f"{VARIABLE} must be host:port, or several with commas, and no path: {error}"
+            ) from error
+
+    def describe(self, version: str) -> str:
+        """What the server is, for people."""
+        return f"{VARIABLE} (ZooKeeper {version} at {self.hosts})"
+
+    def start(self) -> None:
+        """It runs already."""
+
+    def wait_ended(self, timeout: float) -> bool:
+        """Wait `timeout` seconds; whether it ended is not known here."""
+        time.sleep(timeout)
+        return False
+
+    def log_tail(self) -> str:
+        """Its log is elsewhere."""
+        return "(not here)"
+
+    def close(self) -> None:
+        """It runs on."""

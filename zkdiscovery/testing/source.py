@@ -1,0 +1,74 @@
+"""Where a server for tests comes from: what `ZookeeperServer` asks of each kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NoReturn
+
+
+class Source(ABC):
+    """A server that is ours to use and, unless a method says otherwise, not ours to stop. Calls come one at a time.
+
+    Attributes:
+        hosts: `host:port`, or several with commas; valid after `start`.
+    """
+
+    hosts: str
+
+    @abstractmethod
+    def describe(self, version: str) -> str:
+        """What the server is, for people."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the server; it may serve some time later.
+
+        Raises:
+            NoServerForTests: it can't be started.
+        """
+
+    @abstractmethod
+    def wait_ended(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the server to end by itself; True if it has."""
+
+    @abstractmethod
+    def log_tail(self) -> str:
+        """The last lines of the server's log."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Take everything away that is ours."""
+
+    def is_ours(self) -> bool:
+        """Whether what answers at `hosts` is this server."""
+        return True
+
+    def move(self) -> None:
+        """Take another port, before a start."""
+        self._refuse("moved")
+
+    def stop(self) -> None:
+        """End the server in order, by force after 10 s."""
+        self._refuse("stopped")
+
+    def kill(self) -> None:
+        """End the server at once, if it runs."""
+        self._refuse("killed")
+
+    def pause(self) -> None:
+        """Freeze the server: its connections stay open and nothing answers."""
+        self._refuse("paused")
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        self._refuse("resumed")
+
+    def wipe(self) -> None:
+        """Delete the data of the ended server."""
+        self._refuse("wiped")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise RuntimeError(
+            f"the ZooKeeper at {self.hosts} is not ours to be {what};"
+            " use a private one: zookeeper_server(source='local')"
+        )
