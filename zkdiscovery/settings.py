@@ -89,7 +89,7 @@ class Guard(BaseModel):
         enabled: False: vanished is gone.
         minimum: smallest service that is guarded, in instances.
         fraction: share of the service that must vanish within the window for the guard to act.
-        window: seconds within which losses count as one.
+        window: seconds within which losses count as one; None: half of the consumer's session timeout.
         hold: seconds that a suspect is kept; None: the consumer's own session timeout.
     """
 
@@ -98,7 +98,7 @@ class Guard(BaseModel):
     enabled: bool = True
     minimum: Annotated[int, Field(ge=1)] = 3
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    window: Annotated[float, Field(gt=0, le=60)] = 2.0  # seconds
+    window: Annotated[float, Field(gt=0, le=3600)] | None = None  # seconds
     hold: Annotated[float, Field(gt=0, le=3600)] | None = None  # seconds
 
 

@@ -21,6 +21,7 @@ from zkdiscovery.session.requests import (
     SetData,
     Stat,
     Sync,
+    Write,
 )
 from zkdiscovery.session.session import Session
 from zkdiscovery.session.states import State, StateChange
@@ -53,6 +54,7 @@ __all__ = [
     "Sync",
     "TreeWatch",
     "Worker",
+    "Write",
     "bulk_read",
     "error_for_code",
     "lease_now",

@@ -100,6 +100,14 @@ class Dispatcher:
         thread.join(max(0.0, timeout))
         return not thread.is_alive()
 
+    def forked(self) -> None:
+        """In a forked child: as new; the subscriptions stay."""
+        self._ready = threading.Condition()
+        for subscription in self._queue:
+            subscription._waiting.clear()
+        self._queue.clear()
+        self._thread = None
+
     def _close(self, subscription: Subscription[Any]) -> None:
         with self._ready:
             subscription._closed = True

@@ -1,0 +1,421 @@
+"""The client: one connection to ZooKeeper behind the public names. No logic of its own.
+
+What a client works with (`_Core`) is built at first use: constructing a client does no I/O, starts no thread and reads no environment,
+so it is safe at import time and before a fork. A forked child gets a core, and so a connection, of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from zkdiscovery.balancing import Balancer
+from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.discovery import Discovery, Service, make_view
+from zkdiscovery.election import Election, OnSuspend, Room, Term, while_leader
+from zkdiscovery.errors import ClientClosed
+from zkdiscovery.model import Instance, Status
+from zkdiscovery.registration import Overrides, Registrar, Registration, registered
+from zkdiscovery.registration.decorator import takes_argument
+from zkdiscovery.registration.registration import Ready
+from zkdiscovery.registration.room import Options
+from zkdiscovery.session import Dispatcher, Session, State, StateChange, Subscription, Worker
+from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
+
+if TYPE_CHECKING:
+    from zkdiscovery.settings import Settings
+
+R = TypeVar("R")
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+class _Core:
+    """What a client is made of, once it is used; the order of building is the order of the rooms."""
+
+    def __init__(self, settings: Settings, dispatcher: Dispatcher) -> None:
+        codec = CuratorCodec()
+        self.settings = settings
+        self.dispatcher = dispatcher
+        self.paths = Paths(settings.namespace)
+        self.session = Session(settings)
+        self.owner_worker = Worker("zkdiscovery-owner")
+        self.nodes = OwnedNodes(self.session, self.owner_worker)
+        self.registrar = Registrar(self.session, self.nodes, dispatcher, self.paths, codec)
+        self.overrides = Overrides(self.session, self.paths, codec)
+        self.discovery = Discovery(self.session, dispatcher, self.paths, codec)
+        self.elections = Room(
+            self.session, self.nodes, self.owner_worker, self.discovery.worker, dispatcher, self.paths
+        )
+
+
+class Client:
+    """A connection to ZooKeeper for registering, discovering and electing.
+
+    Args:
+        hosts: `host:port` of the ZooKeeper servers, separated by commas. None: `ZKDISCOVERY_HOSTS`, or `127.0.0.1:2181`.
+        namespace: path below which everything lives. None: `ZKDISCOVERY_NAMESPACE`, or the root.
+        zone: failure domain of this process, the default for what it registers.
+        session_timeout: seconds after which ZooKeeper takes a silent client for dead.
+        settings: everything else; arguments given beside it win.
+
+    Every method may be called from any thread, and from callbacks. `with client:` starts and closes it; without, the first use starts it.
+
+    Raises:
+        InvalidSettings: at the first use, if arguments, settings or `ZKDISCOVERY_*` can't be used.
+    """
+
+    def __init__(
+        self,
+        hosts: str | None = None,
+        *,
+        namespace: str | None = None,
+        zone: str | None = None,
+        session_timeout: float | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self._given: dict[str, Any] = {
+            "hosts": hosts,
+            "namespace": namespace,
+            "zone": zone,
+            "session_timeout": session_timeout,
+        }
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._core: _Core | None = None
+        self._closed = False
+        self._dispatcher = Dispatcher("zkdiscovery-callbacks")
+        self._views: weakref.WeakSet[Service] = weakref.WeakSet()
+        self._elections: weakref.WeakSet[Election] = weakref.WeakSet()
+        self._subscriptions: list[Subscription[State]] = []
+        _clients.add(self)
+
+    # -- life --
+
+    def start(self) -> Self:
+        """Begin to connect; returns at once, whether or not ZooKeeper is there.
+
+        Raises:
+            InvalidSettings: the settings can't be used.
+            ClientClosed: the client was closed.
+        """
+        self._use()
+        return self
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End all terms, take all instances out, end the session: within `timeout` seconds. Idempotent.
+
+        Where ZooKeeper can't be reached in that time, ephemerals vanish when the session times out at the server.
+        """
+        end = time.monotonic() + timeout
+
+        def left() -> float:
+            return max(0.0, end - time.monotonic())
+
+        with self._lock:
+            self._closed = True
+            core, self._core = self._core, None
+            views, elections = list(self._views), list(self._elections)
+        if core is None:
+            self._dispatcher.close(left())
+            return
+        for election in elections:
+            election.close(left())
+        core.registrar.close(left())
+        for view in views:
+            view.close()
+        core.session.close(left())
+        core.owner_worker.close(left())
+        core.discovery.close(left())
+        self._dispatcher.close(left())
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def state(self) -> State:
+        """NEW, CONNECTED, SUSPENDED, EXPIRED (a new session follows by itself) or CLOSED."""
+        core = self._core
+        if core is not None:
+            return core.session.state
+        return State.CLOSED if self._closed else State.NEW
+
+    def on_change(self, fn: Callable[[State], object]) -> Subscription[State]:
+        """Call `fn(state)` on the client's dispatcher thread when the state changed.
+
+        Raises:
+            TypeError: `fn` is no plain callable.
+        """
+        subscription: Subscription[State] = self._dispatcher.subscribe(fn, lambda _earlier, later: later)
+        with self._lock:
+            self._subscriptions = [*(s for s in self._subscriptions if not s.closed), subscription]
+        return subscription
+
+    def wait_connected(self, timeout: float = 5.0) -> Self:
+        """Wait for a connection.
+
+        Raises:
+            NotConnected: none within `timeout` seconds.
+            AuthenticationFailed, UnsupportedServer: there will be none.
+        """
+        self._use().session.wait_connected(timeout)
+        return self
+
+    # -- registration --
+
+    def register(
+        self,
+        service: str,
+        port: int,
+        *,
+        host: str | None = None,
+        id: str | None = None,
+        ports: Mapping[str, int] | None = None,
+        tls_port: int | None = None,
+        weight: float = 1.0,
+        zone: str | None = None,
+        version: str | None = None,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        ready: Ready = "now",
+        drain_delay: float = 0.0,
+        on_conflict: OnConflict = "replace",
+    ) -> Registration:
+        """Register an instance; it comes back after every outage until it is closed. Never waits for ZooKeeper.
+
+        Args:
+            service: name of the service.
+            port: TCP port that clients call.
+            host: address that clients can reach. None: `ZKDISCOVERY_ADVERTISE_HOST`, `POD_IP`, or the address of the interface
+                that routes to ZooKeeper.
+            id: unique within the service. None: `<host>:<port>`, so that a restarted process replaces its own leftover.
+            ports, tls_port, weight, zone, version, tags, metadata: see `Instance`.
+            ready: "now": UP at once; "listening": STARTING until the port accepts connections; "manual": STARTING until
+                `set_status(Status.UP)`.
+            drain_delay: seconds between the goodbye and the end, for calls under way.
+            on_conflict: what to do about another owner of the id: "replace" it, "wait" until it is gone, or "refuse" (CONFLICT).
+
+        Raises:
+            InvalidName, InvalidInstance: a field can't be used; nothing is registered.
+            RegistrationConflict: this client has registered the id already.
+            ClientClosed: the client was closed.
+        """
+        entry: Options = {
+            "service": service, "port": port, "host": host, "id": id, "ports": ports or {}, "tls_port": tls_port, "weight": weight,
+            "zone": zone, "version": version, "tags": tags, "metadata": metadata or {}, "ready": ready, "drain_delay": drain_delay,
+            "on_conflict": on_conflict,
+        }  # fmt: skip
+        return self._use().registrar.register([entry])[0]
+
+    def register_many(self, entries: Iterable[Options]) -> list[Registration]:
+        """Register many instances in a few transactions: each entry is a dict of the arguments of `register`.
+
+        All or, if one entry is invalid, none. Raises as `register`.
+        """
+        return self._use().registrar.register(entries)
+
+    def registered(self, service: str, port: int, **options: Any) -> _RegisteredDecorator:
+        """Decorate a function that serves: registered while it runs, UP once its port listens, drained when it ends.
+
+        The function takes the registration, or nothing. For `options` see `register`; `ready` is "listening" unless given.
+
+        Raises:
+            TypeError: at decoration, for `async def` or more than one argument.
+        """
+        options.setdefault("ready", "listening")
+        return _RegisteredDecorator(lambda: self.register(service, port, **options))
+
+    # -- operators --
+
+    def override(
+        self, service: str, id: str, *, status: Status | None = None, weight: float | None = None, timeout: float = 5.0
+    ) -> Instance:
+        """Put a status, a weight or both above what the owner of an instance wants. Kept over its expiries; from any process.
+
+        Returns:
+            the instance as it stands now.
+
+        Raises:
+            NodeMissing: no such instance.
+            InvalidInstance: neither status nor weight, or out of range.
+            NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
+        """
+        return self._use().overrides.override(service, id, status, weight, timeout)
+
+    def clear_override(self, service: str, id: str, *, timeout: float = 5.0) -> Instance:
+        """Leave an instance to its owner again. Returns and raises as `override`."""
+        return self._use().overrides.clear(service, id, timeout)
+
+    def remove(self, service: str, id: str, *, timeout: float = 5.0) -> bool:
+        """Delete an instance's node: leftovers and persistent nodes. A live owner comes back. True if it was there.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
+        """
+        return self._use().overrides.remove(service, id, timeout)
+
+    # -- discovery --
+
+    def service_names(self, timeout: float = 5.0) -> list[str]:
+        """Names of all services, sorted; one read. Empty services may be listed until ZooKeeper reaps them.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
+        """
+        return self._use().discovery.service_names(timeout)
+
+    def instances(self, service: str, timeout: float = 5.0) -> list[Instance]:
+        """All instances of a service, sorted by id; one read, without a watch. Raises as `service_names`."""
+        return self._use().discovery.instances(service, timeout)
+
+    def discover(
+        self, service: str, *, balancer: str | Balancer = "p2c_ewma", where: Callable[[Instance], bool] | None = None
+    ) -> Service:
+        """A live view of a service. Never blocks; views of one service share one cache.
+
+        Args:
+            service: name of the service, which need not exist yet.
+            balancer: "p2c_ewma", "round_robin", "random", "weighted", or a policy object.
+            where: which instances count; called once for each change of an instance.
+
+        Raises:
+            InvalidName: no name for a service.
+            InvalidSettings: unknown balancer.
+            ClientClosed: the client was closed.
+        """
+        self._use()
+        view = make_view(service, balancer, where, lambda: self._use().discovery)
+        with self._lock:
+            self._views.add(view)
+        return view
+
+    # -- election --
+
+    def election(self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold") -> Election:
+        """An election to campaign in or to watch. Nothing is sent yet.
+
+        Args:
+            name: name of the election.
+            id: what this candidate calls itself. None: `<host>:<pid>`.
+            on_suspend: "hold": a broken connection ends a term at its deadline; "release": at once.
+
+        Raises:
+            InvalidName: no name for an election, or no id.
+        """
+        election = Election(name, id, on_suspend, lambda: self._use().elections)
+        with self._lock:
+            if self._closed:
+                raise ClientClosed("the client was closed; make a new one")
+            self._elections.add(election)
+        return election
+
+    def while_leader(self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold") -> _LeaderDecorator:
+        """Decorate a function that only the leader may run. Calling it campaigns and blocks; it runs again after a loss.
+
+        The function takes the term, or nothing. The call ends when the function returns (its result), or the client closes (None).
+
+        Raises:
+            TypeError: at decoration, for `async def` or more than one argument.
+        """
+        return _LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend))
+
+    def __repr__(self) -> str:
+        core = self._core
+        hosts = core.settings.hosts if core else self._given["hosts"] or "from settings"
+        return f"<Client {hosts} {self.state}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a client holds a connection and can't be pickled; make one in the other process")
+
+    # -- helpers --
+
+    def _use(self) -> _Core:
+        core = self._core
+        if core is not None:
+            return core
+        from zkdiscovery.settings import load_settings  # noqa: PLC0415 - not at import, and the environment is read here
+
+        with self._lock:
+            if self._closed:
+                raise ClientClosed("the client was closed; make a new one")
+            if self._core is None:
+                core = _Core(load_settings(self._settings, **self._given), self._dispatcher)
+                core.session.listen(self._on_state)
+                self._core = core
+                core.session.start()
+            return self._core
+
+    def _on_state(self, change: StateChange) -> None:
+        for subscription in self._subscriptions:
+            self._dispatcher.offer(subscription, change.state)
+
+    def _session_credentials(self) -> tuple[int, bytes, str]:
+        """For tests: what ends the session from outside. A secret."""
+        session = self._use().session
+        credentials = session.credentials
+        return (credentials.session_id, credentials.password, session.server) if credentials else (0, b"", "")
+
+    def _forked(self) -> None:
+        """In a forked child: nothing of the parent's connection, terms and registrations is ours."""
+        core, self._core = self._core, None
+        self._lock = threading.Lock()
+        self._dispatcher.forked()
+        for election in list(self._elections):
+            election._reset()
+        for view in list(self._views):
+            view._forked()
+        if core is not None:
+            for registration in core.registrar._open.values():
+                registration._forked()
+            # Never used again, nor collected: closing its sockets here could disturb the parent's TLS.
+            _abandoned.append(core)
+
+
+_abandoned: list[_Core] = []
+
+
+def _after_fork() -> None:
+    for client in list(_clients):
+        client._forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class _RegisteredDecorator:
+    """What `client.registered(...)` gives: a decorator for functions with the registration as argument, or none."""
+
+    def __init__(self, register: Callable[[], Registration]) -> None:
+        self._register = register
+
+    @overload
+    def __call__(self, fn: Callable[[Registration], R]) -> Callable[[], R]: ...
+
+    @overload
+    def __call__(self, fn: Callable[[], R]) -> Callable[[], R]: ...
+
+    def __call__(self, fn: Callable[..., R]) -> Callable[[], R]:
+        return registered(fn, self._register)
+
+
+class _LeaderDecorator:
+    """What `client.while_leader(...)` gives: a decorator for functions with the term as argument, or none."""
+
+    def __init__(self, election: Callable[[], Election]) -> None:
+        self._election = election
+
+    @overload
+    def __call__(self, fn: Callable[[Term], R]) -> Callable[[], R | None]: ...
+
+    @overload
+    def __call__(self, fn: Callable[[], R]) -> Callable[[], R | None]: ...
+
+    def __call__(self, fn: Callable[..., R]) -> Callable[[], R | None]:
+        return while_leader(fn, self._election, takes_term=takes_argument(fn))

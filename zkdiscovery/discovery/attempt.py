@@ -1,0 +1,107 @@
+"""One call to one instance, measured: what balancers learn from."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, Self
+
+from zkdiscovery.balancing import Endpoint, Outcome
+from zkdiscovery.model import Instance
+
+_OVERLOADED = frozenset({429, 503})  # HTTP status codes
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """What an exception says about the instance.
+
+    An HTTP status is read from `error.response.status_code`, `error.response.status` or `error.status`: 429 and 503 mean overload,
+    other 4xx are the caller's own fault and count as answered. Cancellation tells nothing about the instance.
+    """
+    if error is None:
+        return Outcome.SUCCESS
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)):
+        return Outcome.CANCELLED
+    response = getattr(error, "response", None)
+    for source, name in ((response, "status_code"), (response, "status"), (error, "status")):
+        status = getattr(source, name, None)
+        if isinstance(status, int):
+            if status in _OVERLOADED:
+                return Outcome.OVERLOADED
+            return Outcome.SUCCESS if 400 <= status < 500 and status != 408 else Outcome.FAILURE
+    return Outcome.FAILURE
+
+
+class Attempt:
+    """A context manager, sync and async, around one call: picks on entering, reports on leaving.
+
+    Attributes:
+        instance: whom to call; only inside the block.
+    """
+
+    __slots__ = ("_done", "_endpoint", "_pick", "_started", "instance")
+
+    instance: Instance
+
+    def __init__(self, pick: Callable[[], Endpoint]) -> None:
+        self._pick = pick
+        self._endpoint: Endpoint | None = None
+        self._started = 0.0
+        self._done = threading.Lock()
+
+    def fail(self, reason: str = "") -> None:  # noqa: ARG002 - for the reader of the caller's code
+        """The call failed although nothing was raised. Counts once; later reports are ignored."""
+        self._report(Outcome.FAILURE)
+
+    def done(self, error: BaseException | None = None) -> None:
+        """The call ended, with `error` or well. Counts once; later reports are ignored."""
+        self._report(outcome_of(error))
+
+    def _report(self, outcome: Outcome) -> None:
+        endpoint = self._endpoint
+        if endpoint is not None and self._done.acquire(blocking=False):
+            endpoint.finished(self._started, outcome)
+
+    def __enter__(self) -> Self:
+        if self._endpoint is not None:
+            raise RuntimeError("an attempt can be entered once; ask for another one")
+        endpoint = self._endpoint = self._pick()
+        self.instance = endpoint.instance
+        self._started = endpoint.started()
+        return self
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        self._report(Outcome.SUCCESS if error is None else outcome_of(error))
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *exc: Any) -> None:
+        self.__exit__(*exc)
+
+
+class RetryBudget:
+    """Bounds retries to a share of the calls, so that retries do not multiply an overload (Finagle's retry budget).
+
+    Each call adds `share` tokens up to `reserve`, each retry takes one.
+    """
+
+    def __init__(self, share: float = 0.2, reserve: float = 10.0) -> None:
+        self._share = share
+        self._reserve = reserve
+        self._tokens = reserve
+        self._lock = threading.Lock()
+
+    def call(self) -> None:
+        """A call began."""
+        with self._lock:
+            self._tokens = min(self._reserve, self._tokens + self._share)
+
+    def retry(self) -> bool:
+        """May a retry begin?"""
+        with self._lock:
+            if self._tokens < 1.0:
+                return False
+            self._tokens -= 1.0
+            return True

@@ -1,0 +1,175 @@
+"""What one client knows of one service: one cache, whatever the number of views.
+
+Threads: everything runs on the client's cache worker, except for reading `snapshot`, which is one attribute that is replaced in one
+assignment and needs no lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from zkdiscovery.codecs import Codec
+from zkdiscovery.discovery.guard import MassLossGuard, said_goodbye
+from zkdiscovery.errors import ZkDiscoveryError
+from zkdiscovery.model import Change, FrozenDict, Instance, Snapshot
+from zkdiscovery.session import Session, Stat, State, StateChange, Worker
+from zkdiscovery.znodes import Delta, WatchedChildren
+
+if TYPE_CHECKING:
+    from zkdiscovery.settings import Guard
+
+log = logging.getLogger("zkdiscovery.discovery")
+
+
+class Follower(Protocol):
+    """Who is told of each new snapshot, on the worker."""
+
+    def follow(self, change: Change) -> None:
+        """Take `change.after`; the rest only helps one who knows `change.before`. Must not block or raise."""
+        ...
+
+
+class ServiceCache:
+    """The instances of one service, as snapshots."""
+
+    def __init__(self, session: Session, worker: Worker, service: str, path: str, codec: Codec, guard: Guard) -> None:
+        self.service = service
+        self.snapshot = Snapshot(service)
+        self._session = session
+        self._worker = worker
+        self._codec = codec
+        self._guard_settings = guard
+        self._guard = MassLossGuard(guard, session.timeout)
+        self._instances: dict[str, Instance] = {}
+        self._lock = threading.Lock()
+        self._followers: tuple[Follower, ...] = ()
+        self._closed = False
+        session.listen(self._on_state)
+        self._children = WatchedChildren(session, worker, path, self._decode, self._apply)
+
+    @property
+    def error(self) -> ZkDiscoveryError | None:
+        """Why it can't be read; None if nothing is known to be wrong."""
+        return self._children.error or self._session.failure
+
+    def join(self, follower: Follower) -> None:
+        """Tell a follower of everything from now on; what is known already comes first."""
+        with self._lock:
+            self._followers = (*self._followers, follower)
+        self._worker.schedule((self, follower), lambda: self._welcome(follower))
+
+    def leave(self, follower: Follower) -> bool:
+        """Forget a follower. True if none is left."""
+        with self._lock:
+            self._followers = tuple(f for f in self._followers if f is not follower)
+            return not self._followers
+
+    def close(self) -> None:
+        """Stop following ZooKeeper. Never blocks."""
+        self._closed = True
+        self._session.unlisten(self._on_state)
+        self._children.close()
+        self._worker.cancel(self)
+
+    def _decode(self, name: str, data: bytes, _stat: Stat) -> Instance:
+        return self._codec.decode(self.service, name, data)
+
+    def _welcome(self, follower: Follower) -> None:
+        snapshot = self.snapshot
+        if snapshot.loaded and follower in self._followers:
+            follower.follow(Change(Snapshot(self.service), snapshot))
+
+    def _on_state(self, change: StateChange) -> None:
+        if change.state in {State.SUSPENDED, State.EXPIRED}:
+            since = time.monotonic()
+            self._worker.schedule((self, "stale"), lambda: self._mark_stale(since))
+
+    def _mark_stale(self, since: float) -> None:
+        if self.snapshot.stale_since is None:
+            self._publish({}, stale_since=since)
+
+    def _apply(self, delta: Delta[Instance]) -> None:
+        """What the watched children say (worker)."""
+        now = time.monotonic()
+        changes: dict[str, tuple[Instance | None, Instance | None]] = {}
+        vanished: list[Instance] = []
+        for name, instance in delta.changed.items():
+            changes[name] = (self._instances.get(name), instance)
+            self._instances[name] = instance
+        for name, marks in delta.removed.items():
+            gone = self._instances.pop(name, None)
+            if gone is None:
+                continue
+            changes[name] = (gone, None)
+            if not said_goodbye(gone, marks):
+                vanished.append(gone)
+        if delta.reloaded:
+            self._guard.hold, self._guard.window = (
+                self._guard_settings.hold or self._session.timeout,
+                self._guard_settings.window or self._session.timeout / 2,
+            )
+        self._guard.returned(delta.changed)
+        if self._guard.lost(vanished, len(self._instances), now):
+            suspects = self._guard.suspects
+            log.warning(
+                "%d instances of %r vanished within %.1f s without goodbye, %d are left: kept as suspects for %.1f s"
+                " (settings.guard)",
+                len(suspects), self.service, self._guard.window, len(self._instances), self._guard.hold,
+            )  # fmt: skip
+            self._plan_release(now)
+        rejected = FrozenDict(delta.rejected) if delta.rejected else self._none_rejected
+        stale_since = None if delta.reloaded else self.snapshot.stale_since
+        self._publish(changes, rejected=rejected, stale_since=stale_since, loaded=self.snapshot.loaded or delta.reloaded)
+
+    _none_rejected: FrozenDict[str] = FrozenDict()
+
+    def _plan_release(self, now: float) -> None:
+        due = self._guard.next_release()
+        if due is not None and not self._closed:
+            self._worker.schedule(self, self._release, max(0.0, due - now))
+
+    def _release(self) -> None:
+        now = time.monotonic()
+        released = self._guard.release(now)
+        if released:
+            log.warning("%d suspects of %r did not come back and are let go", len(released), self.service)
+            self._publish({}, stale_since=self.snapshot.stale_since)
+        self._plan_release(now)
+
+    def _publish(
+        self,
+        changes: dict[str, tuple[Instance | None, Instance | None]],
+        *,
+        rejected: FrozenDict[str] | None = None,
+        stale_since: float | None,
+        loaded: bool | None = None,
+    ) -> None:
+        before = self.snapshot
+        after = Snapshot(
+            self.service,
+            version=before.version + 1,
+            instances=tuple(self._instances.values()) if changes else before.instances,
+            suspects=self._guard.suspects,
+            rejected=before.rejected if rejected is None else rejected,
+            loaded=before.loaded if loaded is None else loaded,
+            stale_since=stale_since,
+        )
+        self.snapshot = after
+        change = Change(before, after, changes)
+        for follower in self._followers:
+            follower.follow(change)
+
+
+def difference(before: Snapshot, after: Snapshot) -> Change:
+    """The change from one snapshot to another, whatever lies between."""
+    old = {instance.id: instance for instance in before.instances}
+    delta: dict[str, tuple[Instance | None, Instance | None]] = {}
+    for instance in after.instances:
+        was = old.pop(instance.id, None)
+        if was is not instance and was != instance:
+            delta[instance.id] = (was, instance)
+    delta.update({key: (was, None) for key, was in old.items()})
+    return Change(before, after, delta)

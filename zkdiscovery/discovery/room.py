@@ -1,0 +1,99 @@
+"""All discovery of one client: caches shared by their views, and one-off reads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from zkdiscovery.balancing import Balancer, resolve_balancer
+from zkdiscovery.codecs import Codec
+from zkdiscovery.discovery.cache import ServiceCache
+from zkdiscovery.discovery.service import Attachment, Service
+from zkdiscovery.errors import NodeMissing, UndecodableNode
+from zkdiscovery.model import Instance
+from zkdiscovery.session import Dispatcher, GetChildren, Node, Session, Worker, bulk_read
+from zkdiscovery.znodes import Paths, name_of
+
+log = logging.getLogger("zkdiscovery.discovery")
+
+
+class Discovery:
+    """Caches and reads of one client. `discover` and `close` never block."""
+
+    def __init__(self, session: Session, dispatcher: Dispatcher, paths: Paths, codec: Codec) -> None:
+        self.session = session
+        self.dispatcher = dispatcher
+        self._paths = paths
+        self._codec = codec
+        self.worker = Worker("zkdiscovery-cache")
+        self._lock = threading.Lock()
+        self._caches: dict[str, ServiceCache] = {}
+
+    def attach(self, view: Service) -> Attachment:
+        """Give a view the cache of its service, made if it is the first."""
+        with self._lock:
+            cache = self._caches.get(view.name)
+            if cache is None:
+                path = self._paths.service(view.name)
+                guard = self.session.settings.guard
+                cache = ServiceCache(self.session, self.worker, view.name, path, self._codec, guard)
+                self._caches[view.name] = cache
+            cache.join(view)
+        return Attachment(cache, self.dispatcher, lambda: self._detach(view, cache))
+
+    def _detach(self, view: Service, cache: ServiceCache) -> None:
+        """Take the cache away with its last view."""
+        with self._lock:
+            if not cache.leave(view):
+                return
+            if self._caches.get(view.name) is cache:
+                del self._caches[view.name]
+        cache.close()
+
+    def service_names(self, timeout: float) -> list[str]:
+        """Names of all services, sorted; one read."""
+        try:
+            names: list[str] = self.session.read(GetChildren(self._paths.services()), timeout=timeout)
+        except NodeMissing:
+            return []
+        return sorted(names)
+
+    def instances(self, service: str, timeout: float) -> list[Instance]:
+        """All instances of a service, sorted by id; what can't be decoded is logged and left out."""
+        path = self._paths.service(service)
+        deadline = time.monotonic() + timeout
+
+        def once() -> list[Instance]:
+            self.session.wait_connected(max(0.0, deadline - time.monotonic()))
+            generation = self.session.generation
+            try:
+                names = self.session.call(GetChildren(path), deadline=deadline, generation=generation)
+            except NodeMissing:
+                return []
+            found = []
+            nodes = [f"{path}/{name}" for name in names]
+            for node_path, node in bulk_read(self.session, nodes, generation=generation, deadline=deadline):
+                if isinstance(node, Node):
+                    try:
+                        found.append(self._codec.decode(service, name_of(node_path), node.data))
+                    except UndecodableNode as error:
+                        log.warning("left out %s: %s", node_path, error)
+            return found
+
+        return sorted(self.session.retrying(timeout)(once), key=lambda instance: instance.id)
+
+    def close(self, timeout: float) -> bool:
+        """End the worker, within `timeout` seconds."""
+        return self.worker.close(timeout)
+
+
+def make_view(
+    name: str,
+    balancer: str | Balancer,
+    where: Callable[[Instance], bool] | None,
+    room: Callable[[], Discovery],
+) -> Service:
+    """A view of a service; `room` gives the client's Discovery, another one after a fork."""
+    return Service(name, resolve_balancer(balancer), where, attach=lambda view: room().attach(view))

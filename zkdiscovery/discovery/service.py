@@ -1,0 +1,373 @@
+"""A view of one service: what users hold. Picks read memory only."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
+
+from zkdiscovery.balancing import Balancer, Endpoint
+from zkdiscovery.discovery.attempt import Attempt, RetryBudget
+from zkdiscovery.discovery.cache import ServiceCache, difference
+from zkdiscovery.errors import (
+    AuthenticationFailed,
+    ClientClosed,
+    NoInstanceAvailable,
+    UnsupportedServer,
+    ZkDiscoveryError,
+)
+from zkdiscovery.model import Change, Instance, Snapshot, Status
+from zkdiscovery.session import Dispatcher, Subscription
+
+if TYPE_CHECKING:
+    from zkdiscovery.balancing.interface import Pick
+
+R = TypeVar("R")
+
+log = logging.getLogger("zkdiscovery.discovery")
+
+
+class Attachment(NamedTuple):
+    """What ties a view to its client; another one after a fork."""
+
+    cache: ServiceCache
+    dispatcher: Dispatcher
+    detach: Callable[[], None]
+
+
+class Service:
+    """A live view of a service, made by `Client.discover`.
+
+    Every method may be called from any thread. `pick`, `instances`, `available` and `snapshot` read memory: they never wait
+    for ZooKeeper or for a lock. While ZooKeeper can't be reached the last known instances serve on, and `snapshot.stale` says so.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        balancer: Balancer,
+        where: Callable[[Instance], bool] | None,
+        attach: Callable[[Service], Attachment],
+    ) -> None:
+        self.name = name
+        self._balancer = balancer
+        self._where = where
+        self._attach = attach
+        self._subscriptions: tuple[Subscription[Change], ...] = ()
+        self._mailboxes: list[list[Change]] = []  # one for each loop over changes(), holding at most one change
+        self._budget = RetryBudget()
+        self._closed = False
+        self._changed = threading.Condition()
+        self._endpoints: dict[str, Endpoint] = {}
+        self._reserve: dict[str, Endpoint] = {}  # suspects, picked only if nothing else is left
+        self._snapshot = Snapshot(name)
+        self._available: tuple[Instance, ...] = ()
+        self._pick: Pick = balancer.build(()).pick
+        self._attached = attach(self)
+
+    # -- reading --
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """All that is known, at one moment."""
+        return self._snapshot
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """Instances of all statuses, suspects left out."""
+        return self._snapshot.instances
+
+    @property
+    def available(self) -> tuple[Instance, ...]:
+        """What picks choose from: UP and accepted by `where`; suspects only if there is nothing else."""
+        return self._available
+
+    def pick(self, key: str | None = None, exclude: Collection[str] = ()) -> Instance:
+        """One instance, by the balancer.
+
+        Args:
+            key: what the call is about, for balancers that send one key to one instance.
+            exclude: ids of instances not to pick.
+
+        Raises:
+            NoInstanceAvailable: says why.
+        """
+        endpoint = self._pick(key, exclude)
+        if endpoint is None:
+            raise self._nothing(exclude)
+        return endpoint.instance
+
+    def attempt(self, key: str | None = None, exclude: Collection[str] = ()) -> Attempt:
+        """A context manager (`with` or `async with`) that picks an instance and reports latency and outcome to the balancer.
+
+        Raises:
+            NoInstanceAvailable: on entering; says why.
+        """
+        return Attempt(lambda: self._choose(key, exclude))
+
+    def call(
+        self,
+        fn: Callable[[Instance], R],
+        *,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        key: str | None = None,
+        attempts: int = 3,
+        timeout: float | None = None,
+    ) -> R:
+        """Call `fn(instance)`; on an exception of `retry_on` again with another instance.
+
+        Args:
+            fn: called with the instance picked; must have a time limit of its own.
+            retry_on: exceptions after which another instance may be tried: only where repeating is safe.
+            key: see `pick`.
+            attempts: calls of `fn` at most, 1 or more. Retries in all are bounded to a fifth of the calls and 10 more.
+            timeout: seconds after which no further attempt begins.
+
+        Raises:
+            NoInstanceAvailable: nothing to call; says why.
+            whatever `fn` raised last.
+        """
+        if inspect.iscoroutinefunction(fn):
+            raise TypeError("call() can't await; use `async with attempt()` for `async def`")
+        if attempts < 1:
+            raise ValueError(f"attempts must be 1 or more: got {attempts}")
+        end = None if timeout is None else time.monotonic() + timeout
+        self._budget.call()
+        tried: list[str] = []
+        while True:
+            # With fewer instances than attempts the same one is tried again.
+            exclude = tried if self._pick(None, tried) is not None else ()
+            try:
+                with self.attempt(key, exclude) as attempt:
+                    tried.append(attempt.instance.id)
+                    return fn(attempt.instance)
+            except retry_on:
+                late = end is not None and time.monotonic() >= end
+                if len(tried) >= attempts or late or not self._budget.retry():
+                    raise
+
+    # -- waiting --
+
+    def wait_ready(self, timeout: float = 5.0, at_least: int = 1) -> Self:
+        """Wait until the service is loaded and at least so many instances can be picked.
+
+        Raises:
+            NoInstanceAvailable: not within `timeout` seconds; says why.
+            AuthenticationFailed, UnsupportedServer, ClientClosed: it can't be.
+        """
+        end = time.monotonic() + timeout
+        with self._changed:
+            while not (self._snapshot.loaded and len(self._available) >= at_least):
+                if self._closed:
+                    raise ClientClosed(f"the view of {self.name!r} was closed")
+                left = end - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            else:
+                return self
+        error = self._attached.cache.error
+        if not self._snapshot.loaded and isinstance(error, (AuthenticationFailed, UnsupportedServer)):
+            raise error
+        raise self._nothing(())
+
+    def on_change(self, fn: Callable[[Change], object]) -> Subscription[Change]:
+        """Call `fn(change)` on the client's dispatcher thread for each change; what is known already comes first, as added.
+
+        Changes that come while `fn` runs are merged into one.
+
+        Raises:
+            TypeError: `fn` is no plain callable.
+        """
+        subscription = self._attached.dispatcher.subscribe(fn, Change.then)
+        with self._changed:
+            self._subscriptions = (*(s for s in self._subscriptions if not s.closed), subscription)
+            snapshot = self._snapshot
+            if snapshot.loaded:
+                self._attached.dispatcher.offer(subscription, self._all(snapshot))
+        return subscription
+
+    def changes(self, timeout: float | None = None) -> Iterator[Change]:
+        """Yield each change; what is known already comes first, as added. Ends when the view or the client closes.
+
+        Args:
+            timeout: seconds to wait for one change, after which the loop ends; None: for ever.
+        """
+        waiting: list[Change] = []  # at most one, merged
+        with self._changed:
+            if self._snapshot.loaded:
+                waiting.append(self._all(self._snapshot))
+            self._mailboxes.append(waiting)
+        try:
+            while True:
+                with self._changed:
+                    end = None if timeout is None else time.monotonic() + timeout
+                    while not waiting and not self._closed:
+                        left = None if end is None else end - time.monotonic()
+                        if left is not None and left <= 0:
+                            return
+                        self._changed.wait(left)
+                    if not waiting:
+                        return
+                    change = waiting.pop()
+                yield change
+        finally:
+            with self._changed:
+                self._mailboxes = [mailbox for mailbox in self._mailboxes if mailbox is not waiting]
+
+    # -- life --
+
+    def close(self) -> None:
+        """Stop following; the last snapshot stays readable. Never blocks; idempotent."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.notify_all()
+        for subscription in self._subscriptions:
+            subscription.close()
+        self._attached.detach()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "stale" if self._snapshot.stale else "live"
+        return f"<Service {self.name!r} {state} available={len(self._available)} of {len(self._snapshot.instances)}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a view of a service holds a connection and can't be pickled; call discover() in the other process")
+
+    # -- the cache's worker --
+
+    def follow(self, change: Change) -> None:
+        """Take a new snapshot of the cache (worker)."""
+        if change.after.version <= self._snapshot.version:
+            return  # joined in between: known already
+        if change.before is not self._snapshot:  # just joined
+            change = difference(self._snapshot, change.after)
+        touched = self._update_endpoints(change)
+        picker = self._build() if touched else None
+        with self._changed:
+            self._snapshot = change.after
+            if picker is not None:
+                self._available, self._pick = picker
+            for mailbox in self._mailboxes:
+                mailbox[:] = [mailbox[0].then(change) if mailbox else change]
+            subscriptions = self._subscriptions
+            # Offered under the lock, so that on_change() gives no change twice and misses none.
+            for subscription in subscriptions:
+                self._attached.dispatcher.offer(subscription, change)
+            self._changed.notify_all()
+
+    def _update_endpoints(self, change: Change) -> bool:
+        touched = False
+        for instance_id, (_, new) in change.delta.items():
+            old = self._endpoints.pop(instance_id, None)
+            if new is not None and new.status is Status.UP and self._accepts(new):
+                self._endpoints[instance_id] = _renewed(old or self._reserve.get(instance_id), new)
+                touched = True
+            elif old is not None:
+                touched = True
+                self._reserve[instance_id] = old  # remembered in case that it becomes a suspect
+        if self._reserve or change.after.suspects:
+            suspects = {i.id: i for i in change.after.suspects if i.status is Status.UP and self._accepts(i)}
+            reserve = {key: _renewed(self._reserve.get(key), instance) for key, instance in suspects.items()}
+            touched = touched or reserve.keys() != self._reserve.keys()
+            self._reserve = reserve
+        return touched
+
+    def _build(self) -> tuple[tuple[Instance, ...], Pick]:
+        endpoints = tuple(self._endpoints.values()) or tuple(self._reserve.values())
+        return tuple(endpoint.instance for endpoint in endpoints), self._balancer.build(endpoints).pick
+
+    def _accepts(self, instance: Instance) -> bool:
+        if self._where is None:
+            return True
+        try:
+            return bool(self._where(instance))
+        except Exception:
+            log.exception("the `where` of the view of %r raised; %s is left out", self.name, instance.id)
+            return False
+
+    # -- helpers --
+
+    def _all(self, snapshot: Snapshot) -> Change:
+        return difference(Snapshot(self.name), snapshot)
+
+    def _choose(self, key: str | None, exclude: Collection[str]) -> Endpoint:
+        endpoint = self._pick(key, exclude)
+        if endpoint is None:
+            raise self._nothing(exclude)
+        return endpoint
+
+    def _nothing(self, exclude: Collection[str]) -> ZkDiscoveryError:
+        snapshot, cache = self._snapshot, self._attached.cache
+        if not snapshot.loaded:
+            if self._closed:
+                reason = "the view was closed before it was loaded"
+            else:
+                reason = f"not loaded yet: {cache.error}" if cache.error else "not loaded yet; is ZooKeeper reachable?"
+        else:
+            counts = Counter(instance.status for instance in snapshot.instances)
+            up = counts.pop(Status.UP, 0)
+            parts = [f"{count} {status}" for status, count in sorted(counts.items())]
+            if up and not self._available:
+                parts.insert(0, f"{up} UP but not accepted by `where`")
+            elif up:
+                parts.insert(0, f"{up} UP")
+            if exclude:
+                parts.append(f"{len(set(exclude))} excluded")
+            if snapshot.rejected:
+                parts.append(f"{len(snapshot.rejected)} rejected")
+            if snapshot.suspects:
+                parts.append(f"{len(snapshot.suspects)} suspects")
+            reason = ", ".join(parts) or "none is registered"
+            if snapshot.stale:
+                reason += f"; not in contact with ZooKeeper for {snapshot.age:.1f} s"
+        return NoInstanceAvailable(f"no instance of {self.name!r} can be picked: {reason}")
+
+    def _forked(self) -> None:
+        """In a forked child: new locks, and a connection of our own at the first pick."""
+        self._changed = threading.Condition()
+        self._budget = RetryBudget()
+        self._mailboxes = []
+        self._endpoints = {key: Endpoint(old.instance) for key, old in self._endpoints.items()}
+        self._reserve = {}
+        if self._closed:
+            return
+        known = self._build()[1]
+
+        def revive(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+            self._revive(known)
+            return known(key, exclude)
+
+        self._pick = revive
+
+    def _revive(self, known: Pick) -> None:
+        with self._changed:
+            if self._pick is known or self._closed:
+                return
+            self._pick = known
+            self._snapshot = Snapshot(
+                self.name,
+                instances=self._snapshot.instances,
+                loaded=self._snapshot.loaded,
+                stale_since=time.monotonic(),
+            )
+        self._attached = self._attach(self)
+
+
+def _renewed(old: Endpoint | None, instance: Instance) -> Endpoint:
+    """The endpoint for an instance: the same as before if it is the same incarnation, so that what was learnt stays."""
+    if old is not None and old.instance.registered_at == instance.registered_at:
+        old.instance = instance
+        return old
+    return Endpoint(instance)

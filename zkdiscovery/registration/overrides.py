@@ -1,0 +1,126 @@
+"""What operators do to instances of others: set aside, weigh, remove. From any process, with or without the owner.
+
+An override is written into the instance's own node with a version check. A live owner adopts it and keeps it over expiries; consumers
+see its effect like any other change. Each write is safe to repeat, so it is repeated over lost connections.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+
+from zkdiscovery.codecs import Codec, Override
+from zkdiscovery.errors import (
+    InvalidInstance,
+    NodeChanged,
+    NodeMissing,
+    OperationTimeout,
+    ZkDiscoveryError,
+)
+from zkdiscovery.model import Instance, Status
+from zkdiscovery.session import Delete, GetData, Node, Session, SetData
+from zkdiscovery.znodes import Paths
+
+log = logging.getLogger("zkdiscovery.registration")
+
+
+class Overrides:
+    """An operator's writes through one client."""
+
+    def __init__(self, session: Session, paths: Paths, codec: Codec) -> None:
+        self._session = session
+        self._paths = paths
+        self._codec = codec
+
+    def override(self, service: str, instance_id: str, status: Status | None, weight: float | None, timeout: float) -> Instance:
+        """Put `status` and `weight` above what the owner wants; None leaves that one to the owner."""
+        if status is None and weight is None:
+            raise InvalidInstance("give a status, a weight, or both; clear_override() takes an override away")
+
+        def change(instance: Instance, known: Override | None) -> tuple[Instance, Override | None]:
+            base = _base(instance, known)
+            override = Override(
+                status=None if status is None else Status(status),
+                weight=None if weight is None else float(weight),
+                base_status=base.status,
+                base_weight=base.weight,
+            )
+            return _apply(base, override), override
+
+        Instance(service, "host", 1, id=instance_id, status=status or Status.UP, weight=1.0 if weight is None else weight)
+        return self._rewrite(service, instance_id, change, timeout)
+
+    def clear(self, service: str, instance_id: str, timeout: float) -> Instance:
+        """Leave everything to the owner again."""
+        return self._rewrite(service, instance_id, lambda instance, known: (_base(instance, known), None), timeout)
+
+    def remove(self, service: str, instance_id: str, timeout: float) -> bool:
+        """Delete the node, whoever owns it. True if it was there. A live owner comes back."""
+        path = self._paths.instance(service, instance_id)
+        deadline = time.monotonic() + timeout
+        tried = False
+
+        def once() -> bool:
+            nonlocal tried
+            self._session.wait_connected(max(0.0, deadline - time.monotonic()))
+            try:
+                self._session.call(Delete(path), deadline=deadline)
+            except NodeMissing:
+                return tried  # gone by the try before, whose answer was lost, or never there
+            except ZkDiscoveryError as error:
+                tried = tried or error.outcome_unknown
+                raise
+            return True
+
+        return self._session.retrying(timeout)(once)
+
+    def _rewrite(
+        self,
+        service: str,
+        instance_id: str,
+        change: Callable[[Instance, Override | None], tuple[Instance, Override | None]],
+        timeout: float,
+    ) -> Instance:
+        path = self._paths.instance(service, instance_id)
+        deadline = time.monotonic() + timeout
+
+        def once() -> Instance:
+            while True:
+                self._session.wait_connected(max(0.0, deadline - time.monotonic()))
+                node: Node = self._session.call(GetData(path), deadline=deadline)
+                instance = self._codec.decode(service, instance_id, node.data)
+                known = self._codec.read_override(node.data)
+                wanted, override = change(instance, known)
+                data = self._codec.encode(wanted, node.data, override)
+                if data == node.data:  # also: written by the try before, whose answer was lost
+                    return wanted
+                try:
+                    self._session.call(SetData(path, data, node.stat.version), deadline=deadline)
+                except NodeChanged:
+                    if time.monotonic() >= deadline:
+                        raise OperationTimeout(f"{path} changed at each try for {timeout:g} s", path=path) from None
+                    continue
+                return wanted
+
+        return self._session.retrying(timeout)(once)
+
+
+def _base(instance: Instance, known: Override | None) -> Instance:
+    """The instance as its owner wants it."""
+    if known is None:
+        return instance
+    return dataclasses.replace(
+        instance,
+        status=instance.status if known.status is None else known.base_status,
+        weight=instance.weight if known.weight is None else known.base_weight,
+    )
+
+
+def _apply(base: Instance, override: Override) -> Instance:
+    return dataclasses.replace(
+        base,
+        status=base.status if override.status is None else override.status,
+        weight=base.weight if override.weight is None else override.weight,
+    )

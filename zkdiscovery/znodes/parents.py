@@ -1,0 +1,30 @@
+"""Parents of our nodes: container nodes, made on demand, reaped by ZooKeeper once empty."""
+
+from __future__ import annotations
+
+from zkdiscovery.errors import NodeExists, NodeMissing
+from zkdiscovery.session import CONTAINER, Create, Session
+from zkdiscovery.znodes.paths import parent_of
+
+
+def make_container(session: Session, path: str, *, generation: int, deadline: float) -> None:
+    """Make `path` and what is missing above it.
+
+    The deepest is tried first: the right to create in `/` is only needed where something in `/` is missing.
+
+    Raises:
+        AccessDenied: no right to create where something is missing.
+        NotConnected, OperationTimeout: as `Session.call`; doing it again is safe.
+    """
+    missing = [path]
+    while missing:
+        try:
+            session.call(
+                Create(missing[-1], b"", session.parent_acl, CONTAINER), deadline=deadline, generation=generation
+            )
+        except NodeExists:
+            pass  # made by another client in the same moment
+        except NodeMissing:
+            missing.append(parent_of(missing[-1]))
+            continue
+        missing.pop()
