@@ -12,7 +12,7 @@ export PYTHON
 
 BIN := .venv/bin
 
-.PHONY: help demo test lint typecheck docs bench clean setup server
+.PHONY: help demo test lint typecheck bench clean setup server
 
 help:
 	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
@@ -44,7 +44,7 @@ typecheck: setup
 	$(BIN)/mypy
 
 bench: server
-	@for file in benchmarks/bench_*.py; do echo "==> $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+	@for file in benchmarks/[!_]*.py; do echo "==> $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
 
 setup:
 	@sh scripts/setup_python.sh

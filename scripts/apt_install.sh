@@ -18,7 +18,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 echo "==> Installing packages: $wanted"
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
 # Where another package manager is at work, as the unattended upgrades of a new machine, waits for at most 5 minutes.
 waits='-o DPkg::Lock::Timeout=300'
 # shellcheck disable=SC2086 # two words
