@@ -56,7 +56,8 @@ class FaultProxy:
 
     @property
     def bytes_passed(self) -> Mapping[Direction, int]:
-        """Bytes passed on so far, by direction."""
+        """Bytes passed on so far, by direction: all that anybody has received, and no more."""
+        self._relay.settle()
         return dict(self._relay.passed)
 
     def wait_connections(self, count: int, timeout: float = 5.0) -> None:

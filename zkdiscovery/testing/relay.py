@@ -94,6 +94,11 @@ class Relay:
             self._waker.send(b"\0")
         done.result(_STEP_LIMIT)
 
+    def settle(self) -> None:
+        """Wait until the thread has done what it was about to do."""
+        if self._thread.is_alive():
+            self.call(lambda: None)
+
     def close(self) -> None:
         """Close all connections and the port, and end the thread. Safe to call again, and in a forked child."""
         if self._thread.is_alive():

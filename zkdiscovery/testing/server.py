@@ -246,11 +246,12 @@ def zookeeper_server(
         source: "auto" tries the others in this order: "hosts" (the servers named by `ZKDISCOVERY_TEST_HOSTS`),
             "container" (a Docker engine), "local" (a ZooKeeper installed here).
         tick_time_ms: ZooKeeper's tick in milliseconds; it grants session timeouts from 2 to 20 ticks.
-        config: further settings of zoo.cfg, by name. Values must not contain spaces. Not for shared servers.
+        config: further settings of zoo.cfg, by name; not for shared servers.
         notify: takes each line that people should read, such as why a source was passed over.
 
     Raises:
         NoServerForTests: no source has a server; says what was tried and what to install.
+        ValueError: a value in `config` is empty or has a space.
     """
     settings = {
         "tickTime": str(tick_time_ms),
@@ -260,6 +261,9 @@ def zookeeper_server(
         "forceSync": "no",  # a crash of the machine may cost the data, a crash of the server does not
         **(config or {}),
     }
+    for key, value in settings.items():
+        if not re.fullmatch(r"\S+", value):
+            raise ValueError(f"the setting {key} must be text without spaces: got {value!r}")
     server = _started(source, settings, notify)
     try:
         yield server

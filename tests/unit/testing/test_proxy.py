@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from zkdiscovery.errors import OperationTimeout
 from zkdiscovery.testing import FaultProxy
 from zkdiscovery.testing.local import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LIMIT = 5.0  # seconds
 SILENCE = 0.15  # seconds in which a byte would have arrived
@@ -103,10 +107,8 @@ def assert_silent(connection: socket.socket) -> None:
 
 
 def assert_closed(connection: socket.socket) -> None:
-    try:
+    with contextlib.suppress(ConnectionResetError):
         assert connection.recv(1) == b""
-    except ConnectionResetError:
-        pass
 
 
 def test_passes_bytes_both_ways_and_counts_them(proxy: FaultProxy) -> None:
@@ -362,7 +364,7 @@ def test_a_target_that_is_not_there_closes_the_client() -> None:
 
 
 def test_wait_connections_gives_up(proxy: FaultProxy) -> None:
-    with pytest.raises(OperationTimeout, match="0 connections .* not 1"):
+    with pytest.raises(OperationTimeout, match=r"0 connections .* not 1"):
         proxy.wait_connections(1, timeout=0.01)
 
 

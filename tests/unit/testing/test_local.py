@@ -1,0 +1,100 @@
+"""Finding a ZooKeeper and a Java, among made-up places."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.testing import local
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr(local, "_HOMEBREW", (tmp_path / "brew-arm", tmp_path / "brew-intel"))
+
+
+def make_java(path: Path, status: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\nexit {status}\n")
+    path.chmod(0o755)
+    return path
+
+
+def make_jar(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def test_zookeeper_home_is_the_first_choice(tmp_path: Path) -> None:
+    home = tmp_path / "apache-zookeeper"
+    make_jar(home / "lib" / "zookeeper-3.9.3.jar")
+    make_jar(tmp_path / "debian" / "zookeeper.jar")
+    java = make_java(tmp_path / "jdk" / "bin" / "java")
+    found = local.find_installation({"ZOOKEEPER_HOME": str(home), "JAVA_HOME": str(tmp_path / "jdk")})
+    assert found == local.Installation(str(java), f"{home}/lib/*:{home}/*", home)
+
+
+def test_debians_place_with_a_back_end_for_logging(tmp_path: Path) -> None:
+    debian = tmp_path / "debian"
+    make_jar(debian / "zookeeper.jar")
+    java = make_java(tmp_path / "bin" / "java")
+    found = local.find_installation({"PATH": str(java.parent)})
+    assert found == local.Installation(str(java), f"{debian}/zookeeper.jar:{debian}/slf4j-simple.jar", debian)
+
+
+def test_homebrews_place_with_its_own_java(tmp_path: Path) -> None:
+    brew = tmp_path / "brew-intel"
+    make_jar(brew / "zookeeper" / "libexec" / "lib" / "zookeeper-3.9.3.jar")
+    java = make_java(brew / "openjdk" / "bin" / "java")
+    found = local.find_installation({"PATH": str(tmp_path / "nothing")})
+    assert found.java == str(java)
+    assert found.place == brew / "zookeeper"
+    assert found.class_path.startswith(f"{brew}/zookeeper/libexec/lib/*:")
+
+
+def test_a_java_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
+    make_jar(tmp_path / "debian" / "zookeeper.jar")
+    make_java(tmp_path / "jdk" / "bin" / "java", status=1)
+    runs = make_java(tmp_path / "bin" / "java")
+    found = local.find_installation({"JAVA_HOME": str(tmp_path / "jdk"), "PATH": str(runs.parent)})
+    assert found.java == str(runs)
+
+
+def test_without_zookeeper_the_error_says_where_it_was_looked_for_and_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(NoServerForTests) as caught:
+        local.find_installation({"ZOOKEEPER_HOME": "/opt/none"})
+    message = str(caught.value)
+    assert "/opt/none" in message
+    assert str(tmp_path / "debian" / "zookeeper.jar") in message
+    assert "apt-get install --no-install-recommends libzookeeper-java openjdk-17-jre-headless libslf4j-java" in message
+    assert "brew install zookeeper" in message
+
+
+def test_without_a_java_that_runs_the_error_says_which_were_tried(tmp_path: Path) -> None:
+    make_jar(tmp_path / "debian" / "zookeeper.jar")
+    stub = make_java(tmp_path / "bin" / "java", status=1)
+    with pytest.raises(NoServerForTests, match=r"no Java runs .*jdk.*No such file.*status 1"):
+        local.find_installation({"JAVA_HOME": str(tmp_path / "jdk"), "PATH": str(stub.parent)})
+    with pytest.raises(NoServerForTests, match=r"no Java runs \(none found\)"):
+        local.find_installation({"PATH": str(tmp_path / "nothing")})
+
+
+def test_a_free_port_is_below_the_ephemeral_ranges_and_can_be_bound() -> None:
+    port = local.free_port()
+    assert 15000 <= port < 32000
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", port))
+
+
+def test_no_free_port_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr("random.randrange", lambda *_: taken.getsockname()[1])
+        with pytest.raises(NoServerForTests, match="no free TCP port"):
+            local.free_port()

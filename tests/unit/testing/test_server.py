@@ -1,0 +1,125 @@
+"""Which source is taken, and what is said when there is none; without a server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from zkdiscovery import testing
+from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.testing import engine, local, zookeeper_server
+from zkdiscovery.testing.container import _repository_and_tag
+from zkdiscovery.testing.shared import SharedServers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shared server, no engine, no installation."""
+    monkeypatch.delenv("ZKDISCOVERY_TEST_HOSTS", raising=False)
+    monkeypatch.delenv("ZOOKEEPER_HOME", raising=False)
+    monkeypatch.setattr(engine, "find_endpoint", lambda: f"unix://{tmp_path}/none.sock")
+    monkeypatch.setattr(local, "_DEBIAN", tmp_path)
+    monkeypatch.setattr(local, "_HOMEBREW", ())
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_no_source_at_all_says_what_was_tried_and_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZKDISCOVERY_HOSTS", "production:2181")
+    with pytest.raises(NoServerForTests) as caught, zookeeper_server():
+        pass
+    message = str(caught.value)
+    assert "ZKDISCOVERY_TEST_HOSTS is not set" in message
+    assert "no Docker engine at unix:///" in message
+    assert "no ZooKeeper is installed" in message
+    assert "apt-get install" in message
+    assert "production" not in message
+
+
+@pytest.mark.usefixtures("nothing_there")
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("hosts", "ZKDISCOVERY_TEST_HOSTS must be"), ("container", "no Docker engine"), ("local", "no ZooKeeper is inst")],
+)
+def test_a_source_asked_for_is_the_only_one(source: testing.server.SourceName, reason: str) -> None:
+    with pytest.raises(NoServerForTests, match=reason), zookeeper_server(source=source):
+        pass
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_an_engine_that_forbids_itself_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(endpoint: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(engine, "ping", forbid)
+    with pytest.raises(NoServerForTests, match=r"can't be used: .*Permission denied"), zookeeper_server():
+        pass
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_without_testcontainers_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "ping", lambda endpoint: None)
+    monkeypatch.setitem(sys.modules, "testcontainers.core.container", None)
+    with (
+        pytest.raises(NoServerForTests, match=r"pip install 'zkdiscovery\[testing\]'"),
+        zookeeper_server(source="container"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("hosts", ["zk1:2181/chroot", "zk1:port", "zk1,,zk2", "https://zk1:2181"])
+def test_shared_hosts_that_cant_be_read(hosts: str) -> None:
+    with pytest.raises(NoServerForTests, match="must be host:port"):
+        SharedServers(hosts)
+
+
+def test_shared_hosts_are_never_stopped() -> None:
+    shared = SharedServers("zk1:2181, zk2:2181")
+    assert shared.hosts == "zk1:2181,zk2:2181"
+    for forbidden in (shared.stop, shared.kill, shared.pause, shared.resume, shared.wipe, shared.move):
+        with pytest.raises(RuntimeError, match=r"zk1:2181,zk2:2181 is not ours .*source='local'"):
+            forbidden()
+
+
+@pytest.mark.parametrize("value", ["a b", "a\nb", ""])
+def test_a_setting_that_would_not_survive_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="extra"), zookeeper_server(source="local", config={"extra": value}):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("image", "parts"),
+    [
+        ("zookeeper:3.9", ("zookeeper", "3.9")),
+        ("zookeeper", ("zookeeper", "latest")),
+        ("registry:5000/zookeeper", ("registry:5000/zookeeper", "latest")),
+        ("registry:5000/zookeeper:3.8", ("registry:5000/zookeeper", "3.8")),
+        ("zookeeper@sha256:0123", ("zookeeper@sha256:0123", None)),
+    ],
+)
+def test_an_images_name_in_its_parts(image: str, parts: tuple[str, str | None]) -> None:
+    assert _repository_and_tag(image) == parts
+
+
+def test_the_package_and_the_plugin_load_nothing_of_the_room() -> None:
+    """Coverage is measured from a package's first import, and pytest loads plugins before that."""
+    code = (
+        "import sys, pytest, contextlib, secrets, zkdiscovery; before = set(sys.modules);"
+        "import zkdiscovery.testing.plugin; print(sorted(set(sys.modules) - before))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert run.stdout == "['zkdiscovery.testing', 'zkdiscovery.testing.plugin']\n"
+
+
+def test_the_names_of_the_package() -> None:
+    assert testing.__all__ == ["FaultProxy", "ZookeeperServer", "expire_session", "zookeeper_server"]
+    assert set(testing.__all__) <= set(dir(testing))
+    for name in testing.__all__:
+        assert getattr(testing, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        testing.nothing  # noqa: B018

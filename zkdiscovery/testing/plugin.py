@@ -1,0 +1,83 @@
+"""The pytest plugin: a real ZooKeeper, a client, a fault proxy and session expiry as fixtures.
+
+Loaded by pytest before a coverage tool may have started, so it imports nothing but pytest until a fixture is used.
+With pytest-xdist each worker has a server of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from zkdiscovery.client import Client
+    from zkdiscovery.testing import FaultProxy, ZookeeperServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that chooses where the server comes from."""
+    parser.getgroup("zkdiscovery").addoption(
+        "--zkdiscovery-source",
+        default="auto",
+        choices=["auto", "hosts", "container", "local"],
+        help="where the ZooKeeper of the zkdiscovery_* fixtures comes from: the servers of ZKDISCOVERY_TEST_HOSTS,"
+        " a container, a local installation; auto (the default) tries them in this order",
+    )
+
+
+@pytest.fixture(scope="session")
+def zkdiscovery_server(request: pytest.FixtureRequest) -> Iterator[ZookeeperServer]:
+    """A running ZooKeeper for the whole session; a test that stops it restarts it."""
+    from zkdiscovery.errors import NoServerForTests  # noqa: PLC0415 - see the module's docstring
+    from zkdiscovery.testing import zookeeper_server  # noqa: PLC0415
+
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(zookeeper_server(source=request.config.getoption("--zkdiscovery-source")))
+        except NoServerForTests as error:
+            pytest.fail(str(error), pytrace=False)
+        yield server
+
+
+@pytest.fixture
+def zkdiscovery_client(zkdiscovery_server: ZookeeperServer) -> Iterator[Client]:
+    """A started client on a namespace of its own, which is removed afterwards."""
+    from zkdiscovery.client import Client  # noqa: PLC0415
+    from zkdiscovery.errors import ZkDiscoveryError  # noqa: PLC0415
+
+    namespace = f"{zkdiscovery_server.namespace}/{secrets.token_hex(4)}"
+    client = Client(zkdiscovery_server.hosts, namespace=namespace, session_timeout=10.0)
+    client.start()
+    try:
+        yield client
+    finally:
+        client.close(timeout=5.0)
+        # The test may have taken the server down. What stays goes with the server, or with its own namespace.
+        with contextlib.suppress(OSError, ZkDiscoveryError):
+            zkdiscovery_server.remove_tree(namespace)
+
+
+@pytest.fixture
+def zkdiscovery_proxy(zkdiscovery_server: ZookeeperServer) -> Iterator[FaultProxy]:
+    """A fault proxy before the server; a client made by the test connects to its `address`."""
+    from zkdiscovery.testing import FaultProxy  # noqa: PLC0415
+
+    with FaultProxy(zkdiscovery_server.hosts.split(",")[0]) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def zkdiscovery_expire(zkdiscovery_server: ZookeeperServer) -> Callable[[Client], None]:
+    """A function that expires a client's session on the server, even while a proxy cuts the client off."""
+    from zkdiscovery.testing import expire_session  # noqa: PLC0415
+
+    def expire(client: Client) -> None:
+        session_id, password, _ = client._session_credentials()
+        expire_session(session_id, password, zkdiscovery_server.hosts)
+
+    return expire
