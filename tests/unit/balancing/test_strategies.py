@@ -1,0 +1,319 @@
+"""What holds for every strategy, and the shares that each gives out."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from traffic import endpoints
+
+from zkdiscovery.balancing import (
+    Balancer,
+    Endpoint,
+    Outcome,
+    P2cEwma,
+    Random,
+    RoundRobin,
+    Weighted,
+    resolve_balancer,
+)
+from zkdiscovery.balancing.p2c import _pairs
+from zkdiscovery.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+BALANCERS: dict[str, Balancer] = {
+    "p2c_ewma": P2cEwma(),
+    "round_robin": RoundRobin(),
+    "random": Random(),
+    "weighted": Weighted(),
+}
+every_balancer = pytest.mark.parametrize("balancer", BALANCERS.values(), ids=BALANCERS)
+
+
+def shares(balancer: Balancer, members: list[Endpoint], picks: int, exclude: Collection[str] = ()) -> Counter[str]:
+    picker = balancer.build(members)
+    counts: Counter[str] = Counter()
+    for _ in range(picks):
+        endpoint = picker.pick(exclude=exclude)
+        assert endpoint is not None
+        counts[endpoint.instance.id] += 1
+    return counts
+
+
+def chi_square(counts: Counter[str], weights: dict[str, float]) -> float:
+    """Pearson's statistic in standard deviations from its mean, for these weights as the true proportions."""
+    total, weight = counts.total(), sum(weights.values())
+    expected = {name: total * part / weight for name, part in weights.items()}
+    statistic = sum((counts[name] - mean) ** 2 / mean for name, mean in expected.items())
+    freedom = len(weights) - 1
+    return (statistic - freedom) / math.sqrt(2 * freedom)
+
+
+# What holds for every strategy
+
+
+@every_balancer
+@given(data=st.data())
+def test_picks_a_member_that_is_not_excluded_and_none_only_if_all_are(balancer: Balancer, data: st.DataObject) -> None:
+    weights = data.draw(st.lists(st.sampled_from([0.0, 1e-300, 0.5, 1.0, 3.0, 1e300]), max_size=12))
+    members = endpoints(len(weights), weights=dict(enumerate(weights)))
+    for member, outcome in zip(members, data.draw(st.lists(st.sampled_from(Outcome), max_size=12)), strict=False):
+        member.finished(member.started(), outcome)
+    ids = [str(index) for index in range(14)]
+    exclude = data.draw(st.one_of(st.sets(st.sampled_from(ids)), st.lists(st.sampled_from(ids)).map(tuple)))
+    left = [member for member in members if member.instance.id not in exclude]
+    wanted = [member for member in left if member.instance.weight] or left
+
+    picker = balancer.build(members)
+    for _ in range(20):
+        endpoint = picker.pick("any key", exclude)
+        assert endpoint in wanted if wanted else endpoint is None
+
+
+@every_balancer
+def test_an_empty_set_has_nothing_to_pick(balancer: Balancer) -> None:
+    assert balancer.build([]).pick() is None
+    assert balancer.build([]).pick(exclude={"0"}) is None
+
+
+@every_balancer
+def test_a_single_endpoint_is_picked_unless_excluded(balancer: Balancer) -> None:
+    (only,) = members = endpoints(1)
+    picker = balancer.build(members)
+    assert [picker.pick() for _ in range(100)] == [only] * 100
+    assert picker.pick(exclude=("0",)) is None
+    assert picker.pick(exclude=("1",)) is only
+
+
+@every_balancer
+@pytest.mark.parametrize("size", [2, 10, 1000])
+def test_the_one_that_is_left_is_found(balancer: Balancer, size: int) -> None:
+    members = endpoints(size)
+    picker = balancer.build(members)
+    exclude = {str(index) for index in range(1, size)}
+    assert {picker.pick(exclude=exclude) for _ in range(100)} == {members[0]}
+
+
+@every_balancer
+def test_weight_0_is_picked_only_if_nothing_else_is_left(balancer: Balancer) -> None:
+    members = endpoints(6, weights={0: 0.0, 1: 0.0, 2: 0.001})
+    assert set(shares(balancer, members, 2000)) <= {"2", "3", "4", "5"}
+    assert set(shares(balancer, members, 2000, exclude={"3", "4", "5"})) == {"2"}
+    assert set(shares(balancer, members, 2000, exclude={"2", "3", "4", "5"})) == {"0", "1"}
+    assert set(shares(balancer, members[:2], 2000)) == {"0", "1"}
+
+
+@every_balancer
+def test_a_set_of_equals_is_shared_out_evenly(balancer: Balancer) -> None:
+    counts = shares(balancer, endpoints(10), 64_000)
+    assert chi_square(counts, {str(index): 1.0 for index in range(10)}) < 4
+
+
+@every_balancer
+def test_without_the_excluded_the_others_share_evenly(balancer: Balancer) -> None:
+    counts = shares(balancer, endpoints(10), 9_000, exclude={"3"})
+    assert set(counts) == {str(index) for index in range(10)} - {"3"}
+    # Round robin gives the turn of an excluded member to the next: twice the share, and no more.
+    assert max(counts.values()) <= 2100
+
+
+@every_balancer
+def test_new_pickers_do_not_start_at_the_same_endpoint(balancer: Balancer) -> None:
+    """grpc-java #8026: the position went back to the first host at each update, and all clients with it."""
+    members = endpoints(10)
+    first = Counter(endpoint.instance.id for _ in range(500) if (endpoint := balancer.build(members).pick()))
+    assert chi_square(first, {str(index): 1.0 for index in range(10)}) < 4
+
+
+@every_balancer
+def test_a_picker_keeps_the_set_it_was_built_for(balancer: Balancer) -> None:
+    members = endpoints(3)
+    picker = balancer.build(members)
+    members.clear()
+    assert {endpoint.instance.id for _ in range(100) if (endpoint := picker.pick())} == {"0", "1", "2"}
+
+
+@every_balancer
+def test_threads_that_pick_and_report_leave_nothing_in_flight(balancer: Balancer) -> None:
+    threads, calls = 8, 2000
+    members = endpoints(5, weights={4: 0.0})
+    picker = balancer.build(members)
+
+    def call(number: int) -> int:
+        done = 0
+        for turn in range(calls):
+            exclude = {str(turn % 5)} if turn % 3 == 0 else ()
+            endpoint = picker.pick(exclude=exclude)
+            assert endpoint is not None
+            assert endpoint.instance.id not in exclude
+            stamp = endpoint.started()
+            if turn % 100 == 0:
+                picker_meanwhile = balancer.build(members)  # as the worker does at a change
+                assert picker_meanwhile.pick() is not None
+            endpoint.finished(stamp, list(Outcome)[turn % 4])
+            done += 1
+        return done
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            assert sum(pool.map(call, range(threads))) == threads * calls
+    finally:
+        sys.setswitchinterval(interval)
+    assert [member.in_flight for member in members] == [0] * 5
+
+
+@every_balancer
+def test_strategies_are_values(balancer: Balancer) -> None:
+    same = type(balancer)()
+    assert balancer == same
+    assert hash(balancer) == hash(same)
+    assert pickle.loads(pickle.dumps(balancer)) == balancer
+
+
+@pytest.mark.parametrize("name", BALANCERS)
+def test_a_strategy_by_name(name: str) -> None:
+    assert resolve_balancer(name) == BALANCERS[name]
+
+
+def test_a_strategy_of_the_users_own_stays_as_it_is() -> None:
+    class First:
+        def build(self, endpoints):
+            raise NotImplementedError
+
+    own = First()
+    assert resolve_balancer(own) is own
+
+
+@pytest.mark.parametrize("spec", ["fastest", "", P2cEwma, None, 7])
+def test_anything_else_is_refused_with_the_names(spec: object) -> None:
+    with pytest.raises(InvalidSettings, match="'p2c_ewma', 'round_robin', 'random', 'weighted'"):
+        resolve_balancer(spec)
+
+
+# Round robin
+
+
+def test_round_robin_gives_each_its_turn_whatever_the_weights() -> None:
+    picker = RoundRobin().build(endpoints(7, weights={0: 100.0, 1: 0.01}))
+    turns = [endpoint.instance.id for _ in range(21) if (endpoint := picker.pick())]
+    assert sorted(turns[:7]) == [str(index) for index in range(7)]
+    assert turns == turns[:7] * 3
+
+
+def test_round_robin_on_many_threads_skips_nobody() -> None:
+    picker = RoundRobin().build(endpoints(5))
+    with ThreadPoolExecutor(8) as pool:
+        counts = Counter(
+            endpoint.instance.id for endpoint in pool.map(lambda _: picker.pick(), range(5000)) if endpoint
+        )
+    assert set(counts.values()) == {1000}
+
+
+# Weighted
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [[1.0, 2.0, 3.0, 4.0], [1.0, 99.0], [5e-324, 1.0, 1.0], [1e308, 1e308, 5e307], [0.1] * 9 + [20.0]],
+    ids=lambda weights: f"{weights[0]}…{weights[-1]}",
+)
+def test_weighted_shares_follow_the_weights(weights: list[float]) -> None:
+    counts = shares(Weighted(), endpoints(len(weights), weights=dict(enumerate(weights))), 50_000)
+    largest = max(weights)
+    parts = {str(index): weight / largest for index, weight in enumerate(weights)}
+    if not parts["0"]:
+        assert counts["0"] == 0
+    assert chi_square(counts, {name: part for name, part in parts.items() if part > 1e-12}) < 4
+
+
+def test_weighted_shares_follow_the_weights_of_those_left() -> None:
+    members = endpoints(8, weights={0: 1000.0, 1: 1000.0, 2: 1000.0, 3: 1.0, 4: 3.0, 5: 6.0, 6: 1000.0, 7: 0.0})
+    counts = shares(Weighted(), members, 20_000, exclude=("0", "1", "2", "6"))
+    assert chi_square(counts, {"3": 1.0, "4": 3.0, "5": 6.0}) < 4
+
+
+# The table of pairs of P2cEwma
+
+
+def table(weights: list[float]) -> list[tuple[str, str]]:
+    left, right = _pairs(tuple(endpoints(len(weights), weights=dict(enumerate(weights)))))
+    return [(one.instance.id, other.instance.id) for one, other in zip(left, right, strict=True)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 64, 1000, 4097, 100_000])
+def test_every_endpoint_is_in_as_many_pairs_as_any_other(size: int) -> None:
+    pairs = table([1.0] * size)
+    for side in zip(*pairs, strict=True):
+        counts = Counter(side)
+        assert len(counts) == size
+        assert set(counts.values()) == {len(pairs) // size}
+    assert len(pairs) >= 4 * size
+    if size > 1:
+        assert not any(one == other for one, other in pairs)
+
+
+def test_every_endpoint_meets_every_other_about_equally_often() -> None:
+    meetings = Counter(frozenset(pair) for pair in table([1.0] * 10))
+    assert len(meetings) == 45
+    assert max(meetings.values()) <= 1.5 * min(meetings.values())
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [1.0, 2.0, 3.0],
+        [1.0, 1.0, 2.0],
+        [10.0] + [1.0] * 20,
+        [1.0 + index % 7 for index in range(5001)],
+        [1e308, 1e307, 1e308],
+    ],
+    ids=lambda weights: f"{len(weights)} of them",
+)
+def test_an_endpoint_is_in_pairs_in_proportion_to_its_weight_and_never_with_itself(weights: list[float]) -> None:
+    pairs = table(weights)
+    largest = max(weights)
+    total = sum(weight / largest for weight in weights)
+    for side in zip(*pairs, strict=True):
+        counts = Counter(side)
+        for index, weight in enumerate(weights):
+            assert counts[str(index)] == pytest.approx(len(pairs) * (weight / largest) / total, abs=1.001)
+    assert not any(one == other for one, other in pairs)
+
+
+def test_an_endpoint_with_most_of_the_weight_is_also_paired_with_itself() -> None:
+    pairs = table([9.0, 1.0])
+    assert sum(one == other for one, other in pairs) / len(pairs) == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_weight_too_small_for_the_table_is_right_on_average() -> None:
+    weights = [1.0] * 10 + [1e-4]
+    found = sum(any("10" in pair for pair in table(weights)) for _ in range(300))
+    places = len(table(weights))
+    assert found / 300 == pytest.approx(places * 1e-5, abs=0.03)
+
+
+def test_the_best_of_all_gets_twice_its_share_and_no_more() -> None:
+    members = endpoints(10)
+    members[3].cost = -1e9
+    for member in members[:3] + members[4:]:
+        member.cost = 0.0
+    counts = shares(P2cEwma(), members, 6400)
+    assert counts["3"] == 1280
+
+
+def test_of_two_endpoints_the_cheaper_is_always_picked() -> None:
+    members = endpoints(2)
+    members[0].finished(members[0].started() - 1.0, Outcome.SUCCESS)
+    members[1].finished(members[1].started() - 0.5, Outcome.SUCCESS)
+    assert shares(P2cEwma(), members, 1000) == {"1": 1000}

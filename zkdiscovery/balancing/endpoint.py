@@ -1,0 +1,162 @@
+"""An instance together with what this process has learnt of it: calls in flight and a peak-sensitive answer time.
+
+Guarantees: reading an endpoint takes no lock and no clock. `in_flight` is exact whatever the threads do, and never
+below 0; `cost` agrees with it as soon as no report is under way. Of two answers reported at the same moment the
+average may miss one.
+
+How: with the interpreter lock (GIL), CPython switches threads only at calls and backward jumps, so a count is changed
+in one piece by a statement that has neither. Where there is no such lock, each report holds the endpoint's own lock;
+with the GIL that lock would cost a third of the whole report and add nothing.
+
+After a fork, make new endpoints: the calls in flight belong to the parent, and a lock may be held by its threads.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from enum import Enum
+from functools import wraps
+from math import e, exp, inf, log2
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from zkdiscovery.model import Instance
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+DECAY = 10.0  # seconds after which 1/e is left of an old answer time
+FAILURE_PENALTY = 5.0  # seconds that a failed call counts at least; doubles with each further one
+LONGEST_PENALTY = 5120.0  # seconds; beside neighbours that cost 50 ms it has faded after 2 minutes
+_FADING = log2(e) / DECAY  # powers of two per second
+_SHORTEST = 1e-6  # seconds; keeps the logarithm finite
+
+_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+class Outcome(Enum):
+    """How a call ended."""
+
+    SUCCESS = "success"  # it was answered
+    FAILURE = "failure"  # it failed or ran out of time
+    OVERLOADED = "overloaded"  # it was turned away: 429, 503 and their like
+    CANCELLED = "cancelled"  # the caller gave up: tells nothing about the endpoint
+
+
+_SUCCESS, _CANCELLED = Outcome.SUCCESS, Outcome.CANCELLED  # a global is read faster than an enum's member
+
+
+def _exclusive(report: Callable[Concatenate[Endpoint, _P], _R]) -> Callable[Concatenate[Endpoint, _P], _R]:
+    """The report under the endpoint's lock, if there is no GIL."""
+    if _GIL:
+        return report
+
+    @wraps(report)
+    def locked(self: Endpoint, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self._lock:
+            return report(self, *args, **kwargs)
+
+    return locked
+
+
+class Endpoint:
+    """One instance and what this process has learnt of it. Belongs to one view, which reports each call to it.
+
+    The answer time is a PeakEWMA (Finagle's): an answer slower than the average replaces it at once, a faster one
+    draws it down with the time constant `DECAY`. For an answer that took `s` seconds, `dt` after the one before:
+
+        average = s + max(0, average - s) * exp(-dt / DECAY)
+
+    Between answers the average fades with the same constant, so that an endpoint once slow is tried again. The cost is
+    `average * (in_flight / share + 1)`; `cost` is its logarithm plus now/DECAY (to base 2, the fastest), for then the
+    fading, which is the same for all, drops out of every comparison: costs are compared at any time without a clock.
+
+    A call that failed or was turned away counts as an answer of at least 5 s, or else an endpoint that fails fast would
+    attract the calls. That must be more than the cost of its neighbours, which a busy or slow service exceeds: so each
+    further failure of a call begun after the one before, and no success between, doubles it, up to 5,120 s.
+
+    An endpoint that never answered costs nothing while idle, and as much as one that failed while calls are in flight:
+    it is tried at once, but as a rule with one call at a time until its first answer.
+
+    Attributes:
+        instance: replaced in place when only weight, status or metadata changed.
+        in_flight: calls begun and not ended.
+        cost: lower is better; only the order has a meaning.
+        share: weight in proportion to the mean weight of its set; set by the balancer.
+    """
+
+    __slots__ = (
+        "_average",
+        "_clock",
+        "_lock",
+        "_penalty",
+        "_stamp",
+        "cost",
+        "in_flight",
+        "instance",
+        "share",
+    )
+
+    def __init__(self, instance: Instance, clock: Callable[[], float] = time.monotonic) -> None:
+        self.instance = instance
+        self.in_flight = 0
+        self.cost = -inf
+        self.share = 1.0
+        self._average = 0.0  # seconds at `_stamp`; 0.0 before the first answer
+        self._stamp = 0.0  # monotonic seconds of the last answer; before the first one, of the last call
+        self._penalty = FAILURE_PENALTY  # seconds that a failure counts at least, if it comes next
+        self._clock = clock
+        if not _GIL:
+            # Re-entrant: a signal handler or a finalizer that reports a call may run inside a report of its own thread.
+            self._lock = threading.RLock()
+
+    @_exclusive
+    def started(self) -> float:
+        """Count a call that begins now; returns the monotonic time in seconds, to be handed to `finished`."""
+        now = self._clock()
+        self.in_flight += 1
+        if not self._average:
+            self._stamp = now
+        self._weigh()
+        return now
+
+    @_exclusive
+    def finished(self, started: float, outcome: Outcome) -> None:
+        """Count the end of a call and learn from it. The caller makes exactly one call for each `started`."""
+        if self.in_flight:
+            self.in_flight -= 1
+        if outcome is not _CANCELLED:
+            now = self._clock()
+            took = now - started
+            took = max(took, _SHORTEST)
+            if outcome is _SUCCESS:
+                self._penalty = FAILURE_PENALTY
+            else:
+                took = max(took, self._penalty)
+                if started >= self._stamp:  # not one of several that failed together
+                    self._penalty = min(2.0 * self._penalty, LONGEST_PENALTY)
+            excess = self._average - took
+            if excess > 0.0:
+                took += excess * exp((self._stamp - now) / DECAY)
+            self._average = took
+            self._stamp = now
+        self._weigh()
+
+    def _weigh(self) -> None:
+        while True:
+            in_flight = self.in_flight
+            if average := self._average or (FAILURE_PENALTY if in_flight else 0.0):
+                self.cost = log2(average * (in_flight / self.share + 1.0)) + self._stamp * _FADING
+            else:
+                self.cost = -inf
+            # A report on another thread that came in between may have set its cost before ours: not the last word.
+            if in_flight == self.in_flight:
+                return
+
+    def __repr__(self) -> str:
+        learnt = f"{self._average * 1000:.1f} ms" if self._average else "no answer yet"
+        return f"<Endpoint {self.instance.service}/{self.instance.id} in_flight={self.in_flight} {learnt}>"

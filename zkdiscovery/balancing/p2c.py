@@ -1,0 +1,113 @@
+"""Power of two choices by peak-sensitive answer time: the default strategy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate, chain, count, repeat
+from math import ceil
+from operator import sub
+from random import random, randrange, sample
+from typing import TYPE_CHECKING
+
+from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
+from zkdiscovery.balancing.weighted import shares
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from zkdiscovery.balancing.endpoint import Endpoint
+
+_ENTRIES = 4096  # pairs in the table, within these limits:
+_MOST_ROUNDS, _FEWEST_ROUNDS = 64, 4
+_SHORTEST_LINE = 64  # places in a round if weights differ
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_SMALLEST_SHARE = 1e-9  # of the mean weight; keeps a quotient finite
+
+
+@dataclass(frozen=True, slots=True)
+class P2cEwma:
+    """Of two endpoints the one with the lower cost: average answer time x (calls in flight + 1).
+
+    See `Endpoint` for the average. Comparing two keeps clear of slow and failing endpoints, and yet no endpoint, new
+    and unknown ones included, gets more than twice its share, so that many clients do not herd onto the best one.
+
+    Pairs come from a table that is walked from a random place on: a pick is two list reads and one comparison, and
+    memory is read in order, which keeps it as fast with 100,000 endpoints as with 10.
+
+    Weights decide how often an endpoint is in a pair, and calls in flight count in proportion to weight. So shares
+    follow the weights while costs are equal, idle or busy. Dividing the whole cost by the weight would not do: an
+    idle endpoint of weight 1.1 would win every pair against 1.0, and one of weight 10 would still get twice its
+    share at most. An endpoint with more than half of the weight is also paired with itself. A weight is met to
+    1/4,096 of the total; a smaller one is in the table of some clients and not of others, right on average.
+    """
+
+    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
+        """A picker for these endpoints."""
+        return with_reserve(endpoints, _by_cost)
+
+
+def _by_cost(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+    left, right = _pairs(members)
+    size = len(left)
+    advance = count(randrange(size)).__next__
+
+    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+        if exclude:
+            return avoiding(exclude, pick, members, _cheaper_of_two) or otherwise(key, exclude)
+        place = advance() % size
+        one, other = left[place], right[place]
+        return one if one.cost <= other.cost else other
+
+    return pick
+
+
+def _cheaper_of_two(members: list[Endpoint]) -> Endpoint:
+    return min(sample(members, min(2, len(members))), key=lambda endpoint: endpoint.cost)
+
+
+def _pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint]]:
+    """The table of pairs, as a list of the one and a list of the other of each pair.
+
+    It is made of rounds. A round pairs a line in which each endpoint stands as often as its weight demands with the
+    same line turned by some offset: each endpoint is in as many pairs as is due, on both sides. Equal ones stand
+    together, so an offset of at least the longest run pairs nobody with itself. Offsets are spread evenly (by the
+    golden section), so that everybody meets many others. Short rounds are shuffled, so that callers with a rhythm
+    of their own do not fall in step with them.
+    """
+    share = shares(members)
+    for endpoint, value in zip(members, share, strict=True):
+        endpoint.share = max(value, _SMALLEST_SHARE)
+    heaviest = max(share)
+    left: list[Endpoint] = []
+    right: list[Endpoint] = []
+    spread = random()
+    for line in _lines(members, share, alike=heaviest <= 1.0):
+        length = len(line)
+        longest = min(ceil(heaviest * length / len(members)), length // 2)
+        spread = (spread + _GOLDEN) % 1.0
+        offset = longest + int(spread * (length - 2 * longest + 1))
+        if length <= _ENTRIES:
+            order = sample(range(length), length)
+            left += [line[place] for place in order]
+            right += [line[place - offset] for place in order]
+        else:
+            left += line
+            right += line[-offset:]
+            right += line[:-offset]
+    return left, right
+
+
+def _lines(members: tuple[Endpoint, ...], share: Sequence[float], *, alike: bool) -> Iterable[tuple[Endpoint, ...]]:
+    """The lines of all rounds; together they hold each member as often as its part of all places."""
+    length = len(members) if alike else max(len(members), _SHORTEST_LINE)
+    rounds = min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, _ENTRIES // length))
+    if alike:
+        return repeat(members, rounds)
+    # Systematic sampling: each member in a row, the ends of the rows rounded by one random number: right on average.
+    # The rows are then dealt out to the rounds like cards.
+    rounding = random()
+    scale = length * rounds / len(members)
+    ends = [int(end * scale + rounding) for end in accumulate(share, initial=0.0)]
+    rows = tuple(chain.from_iterable(map(repeat, members, map(sub, ends[1:], ends))))
+    return [rows[number::rounds] for number in range(rounds)]
