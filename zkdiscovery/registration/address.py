@@ -13,10 +13,13 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from zkdiscovery.errors import InvalidInstance
 from zkdiscovery.model import check_host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RESOLVE_TIMEOUT = 2.0  # seconds
 VARIABLES = ("ZKDISCOVERY_ADVERTISE_HOST", "POD_IP")  # of the environment, in this order
@@ -122,6 +125,8 @@ def _resolved(host: str) -> list[str]:
 def _host_of(peer: str) -> str:
     if peer.startswith("["):
         return peer[1:].partition("]")[0]
+    if _address(peer) is not None:
+        return peer
     host, _, port = peer.rpartition(":")
     return host or port
 

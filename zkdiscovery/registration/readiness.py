@@ -13,10 +13,13 @@ from __future__ import annotations
 import logging
 import socket
 import struct
-import threading
 import time
+from typing import TYPE_CHECKING
 
 from zkdiscovery.model import join_host_port
+
+if TYPE_CHECKING:
+    import threading
 
 CONNECT_TIMEOUT = 1.0  # seconds for each connect
 MAX_INTERVAL = 0.5  # seconds between two tries
@@ -40,7 +43,7 @@ def wait_listening(
         True once a connection was accepted; False if `stop` was set or the time ran out before.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    pause = interval
+    pause = min(interval, MAX_INTERVAL)
     hint_given = False
     while not stop.is_set():
         limit = CONNECT_TIMEOUT if deadline is None else min(CONNECT_TIMEOUT, deadline - time.monotonic())
@@ -64,7 +67,7 @@ def _accepts(host: str, port: int, limit: float) -> bool:
             # A closed port within the range of ephemeral ports can be given to the probe itself, which then talks
             # to itself. Reset, for TIME_WAIT would keep the service from binding its port.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for a name that can't be one
         pass
     return False
 
