@@ -1,14 +1,14 @@
 """zkdiscovery: service registration, discovery, load balancing and leader election on Apache ZooKeeper.
 
-    from zkdiscovery import Client
+from zkdiscovery import Client
 
-    client = Client("zk1:2181,zk2:2181", namespace="/shop")
+client = Client("zk1:2181,zk2:2181", namespace="/shop")
 
-    @client.registered("payments", port=8080)
-    def serve(): ...
+@client.registered("payments", port=8080)
+def serve(): ...
 
-    payments = client.discover("payments")
-    payments.wait_ready().pick().url
+payments = client.discover("payments")
+payments.wait_ready().pick().url
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The client: one connection to ZooKeeper behind the public names. No logic of its own.
 
-What a client works with (`_Core`) is built at first use: constructing a client does no I/O, starts no thread and reads no environment,
-so it is safe at import time and before a fork. A forked child gets a core, and so a connection, of its own.
+What a client works with (`_Core`) is built at first use: constructing a client does no I/O, starts no thread and
+reads no environment, so it is safe at import time and before a fork. A forked child gets a core, and so a connection,
+of its own.
 """
 
 from __future__ import annotations
@@ -57,13 +58,15 @@ class Client:
     """A connection to ZooKeeper for registering, discovering and electing.
 
     Args:
-        hosts: `host:port` of the ZooKeeper servers, separated by commas. None: `ZKDISCOVERY_HOSTS`, or `127.0.0.1:2181`.
+        hosts: `host:port` of the ZooKeeper servers, separated by commas. None: `ZKDISCOVERY_HOSTS`, or
+            `127.0.0.1:2181`.
         namespace: path below which everything lives. None: `ZKDISCOVERY_NAMESPACE`, or the root.
         zone: failure domain of this process, the default for what it registers.
         session_timeout: seconds after which ZooKeeper takes a silent client for dead.
         settings: everything else; arguments given beside it win.
 
-    Every method may be called from any thread, and from callbacks. `with client:` starts and closes it; without, the first use starts it.
+    Every method may be called from any thread, and from callbacks. `with client:` starts and closes it; without, the
+    first use starts it.
 
     Raises:
         InvalidSettings: at the first use, if arguments, settings or `ZKDISCOVERY_*` can't be used.
@@ -193,14 +196,15 @@ class Client:
         Args:
             service: name of the service.
             port: TCP port that clients call.
-            host: address that clients can reach. None: `ZKDISCOVERY_ADVERTISE_HOST`, `POD_IP`, or the address of the interface
-                that routes to ZooKeeper.
+            host: address that clients can reach. None: `ZKDISCOVERY_ADVERTISE_HOST`, `POD_IP`, or the address of the
+                interface that routes to ZooKeeper.
             id: unique within the service. None: `<host>:<port>`, so that a restarted process replaces its own leftover.
             ports, tls_port, weight, zone, version, tags, metadata: see `Instance`.
             ready: "now": UP at once; "listening": STARTING until the port accepts connections; "manual": STARTING until
                 `set_status(Status.UP)`.
             drain_delay: seconds between the goodbye and the end, for calls under way.
-            on_conflict: what to do about another owner of the id: "replace" it, "wait" until it is gone, or "refuse" (CONFLICT).
+            on_conflict: what to do about another owner of the id: "replace" it, "wait" until it is gone, or "refuse"
+                (CONFLICT).
 
         Raises:
             InvalidName, InvalidInstance: a field can't be used; nothing is registered.
@@ -208,9 +212,9 @@ class Client:
             ClientClosed: the client was closed.
         """
         entry: Options = {
-            "service": service, "port": port, "host": host, "id": id, "ports": ports or {}, "tls_port": tls_port, "weight": weight,
-            "zone": zone, "version": version, "tags": tags, "metadata": metadata or {}, "ready": ready, "drain_delay": drain_delay,
-            "on_conflict": on_conflict,
+            "service": service, "port": port, "host": host, "id": id, "ports": ports or {}, "tls_port": tls_port,
+            "weight": weight, "zone": zone, "version": version, "tags": tags, "metadata": metadata or {},
+            "ready": ready, "drain_delay": drain_delay, "on_conflict": on_conflict,
         }  # fmt: skip
         return self._use().registrar.register([entry])[0]
 
@@ -224,7 +228,8 @@ class Client:
     def registered(self, service: str, port: int, **options: Any) -> _RegisteredDecorator:
         """Decorate a function that serves: registered while it runs, UP once its port listens, drained when it ends.
 
-        The function takes the registration, or nothing. For `options` see `register`; `ready` is "listening" unless given.
+        The function takes the registration, or nothing. For `options` see `register`; `ready` is "listening" unless
+        given.
 
         Raises:
             TypeError: at decoration, for `async def` or more than one argument.
@@ -237,7 +242,8 @@ class Client:
     def override(
         self, service: str, id: str, *, status: Status | None = None, weight: float | None = None, timeout: float = 5.0
     ) -> Instance:
-        """Put a status, a weight or both above what the owner of an instance wants. Kept over its expiries; from any process.
+        """Put a status, a weight or both above what the owner of an instance wants. Kept over its expiries; from any
+        process.
 
         Returns:
             the instance as it stands now.
@@ -317,9 +323,11 @@ class Client:
         return election
 
     def while_leader(self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold") -> _LeaderDecorator:
-        """Decorate a function that only the leader may run. Calling it campaigns and blocks; it runs again after a loss.
+        """Decorate a function that only the leader may run. Calling it campaigns and blocks; it runs again after a
+        loss.
 
-        The function takes the term, or nothing. The call ends when the function returns (its result), or the client closes (None).
+        The function takes the term, or nothing. The call ends when the function returns (its result), or the client
+        closes (None).
 
         Raises:
             TypeError: at decoration, for `async def` or more than one argument.

@@ -1,6 +1,7 @@
 """Typed settings: arguments first, then the environment (`ZKDISCOVERY_*`), then defaults.
 
-Nested fields are separated by two underscores: `ZKDISCOVERY_TLS__CA_FILE=/etc/zk/ca.pem`. Error messages never repeat a value.
+Nested fields are separated by two underscores: `ZKDISCOVERY_TLS__CA_FILE=/etc/zk/ca.pem`. Error messages never repeat
+    a value.
 """
 
 from __future__ import annotations
@@ -160,7 +161,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_acl(self) -> Self:
-        if self.auth is None and "creator" in (self.acl, self.parent_acl) and (self.tls is None or self.tls.cert_file is None):
+        if (
+            self.auth is None
+            and "creator" in (self.acl, self.parent_acl)
+            and (self.tls is None or self.tls.cert_file is None)
+        ):
             raise ValueError("an ACL of 'creator' needs credentials: set auth, or tls with cert_file")
         if self.acl == () or self.parent_acl == ():
             raise ValueError("an ACL must have at least one entry")
@@ -204,8 +209,12 @@ def load_settings(base: Settings | None = None, **given: Any) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        problems = "; ".join(_problem(entry) for entry in error.errors(include_input=False, include_url=False, include_context=False))
-        raise InvalidSettings(f"settings can't be used: {problems} (arguments, or ZKDISCOVERY_* in the environment)") from None
+        problems = "; ".join(
+            _problem(entry) for entry in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        raise InvalidSettings(
+            f"settings can't be used: {problems} (arguments, or ZKDISCOVERY_* in the environment)"
+        ) from None
     except InvalidSettings:
         raise
     except ValueError as error:  # pydantic-settings: an environment variable that should hold JSON and does not

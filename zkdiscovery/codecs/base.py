@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from zkdiscovery.errors import InvalidInstance, UndecodableNode
 
 if TYPE_CHECKING:
+    from zkdiscovery.codecs.override import Override
     from zkdiscovery.model import Instance
 
 MAX_DATA_BYTES = 64 * 1024  # bytes in one znode; ZooKeeper itself takes 1 MiB for a whole request
@@ -15,17 +16,21 @@ MAX_DATA_BYTES = 64 * 1024  # bytes in one znode; ZooKeeper itself takes 1 MiB f
 class Codec(Protocol):
     """A wire format. Thread-safe and without state."""
 
-    def encode(self, instance: Instance, previous: bytes | None = None) -> bytes:
+    def encode(self, instance: Instance, previous: bytes | None = None, override: Override | None = None) -> bytes:
         """The bytes to store for an instance.
 
         Args:
-            instance: what to store.
+            instance: what to store, an override's effect included.
             previous: what the znode holds so far, if it is overwritten: whatever of it an `Instance` can't show
-                survives.
+                survives, but for an override.
+            override: the operator's override in force.
 
         Raises:
             InvalidInstance: the instance can't be stored in this format, or needs more than `MAX_DATA_BYTES`.
         """
+
+    def read_override(self, data: bytes) -> Override | None:
+        """The override that a znode holds; None if there is none, whatever the bytes are."""
 
     def decode(self, service: str, id: str, data: bytes) -> Instance:
         """The instance that a znode holds.

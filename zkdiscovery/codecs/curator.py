@@ -24,6 +24,7 @@ from typing_extensions import TypedDict  # pydantic takes `typing.TypedDict` fro
 
 from zkdiscovery.codecs.base import MAX_DATA_BYTES, check_encoded, check_size
 from zkdiscovery.codecs.metadata import over_metadata, strings, take_fields, to_metadata
+from zkdiscovery.codecs.override import Override, override_from_json
 from zkdiscovery.errors import InvalidInstance, InvalidName, UndecodableNode
 from zkdiscovery.model import (
     MAX_TIME,
@@ -82,9 +83,12 @@ _SPRING_NODE = TypeAdapter(_SpringNode).validator
 class CuratorCodec:
     """Curator's JSON; see `Codec` for what the methods promise."""
 
-    def encode(self, instance: Instance, previous: bytes | None = None) -> bytes:
+    def encode(self, instance: Instance, previous: bytes | None = None, override: Override | None = None) -> bytes:
         old = _stored(previous)
+        old.pop("override", None)
         node = _over(old, instance) if old else _fresh(instance)
+        if override is not None:
+            node["override"] = override.to_json()
         try:
             text = json.dumps(node, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         except ValueError as error:
@@ -92,6 +96,9 @@ class CuratorCodec:
                 f"can't write instance {instance.id!r} of {instance.service!r} over what others stored there: {error}"
             ) from None
         return check_encoded(instance, text.encode())
+
+    def read_override(self, data: bytes) -> Override | None:
+        return override_from_json(_stored(data).get("override"))
 
     def decode(self, service: str, id: str, data: bytes) -> Instance:
         check_size(data)

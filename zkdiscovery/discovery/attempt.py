@@ -16,8 +16,9 @@ _OVERLOADED = frozenset({429, 503})  # HTTP status codes
 def outcome_of(error: BaseException | None) -> Outcome:
     """What an exception says about the instance.
 
-    An HTTP status is read from `error.response.status_code`, `error.response.status` or `error.status`: 429 and 503 mean overload,
-    other 4xx are the caller's own fault and count as answered. Cancellation tells nothing about the instance.
+    An HTTP status is read from `error.response.status_code`, `error.response.status` or `error.status`: 429 and 503
+    mean overload, other 4xx are the caller's own fault and count as answered. Cancellation tells nothing about the
+    instance.
     """
     if error is None:
         return Outcome.SUCCESS

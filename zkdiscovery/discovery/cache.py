@@ -1,6 +1,7 @@
 """What one client knows of one service: one cache, whatever the number of views.
 
-Threads: everything runs on the client's cache worker, except for reading `snapshot`, which is one attribute that is replaced in one
+Threads: everything runs on the client's cache worker, except for reading `snapshot`, which is one attribute that is
+    replaced in one
 assignment and needs no lock.
 """
 
@@ -122,7 +123,9 @@ class ServiceCache:
             self._plan_release(now)
         rejected = FrozenDict(delta.rejected) if delta.rejected else self._none_rejected
         stale_since = None if delta.reloaded else self.snapshot.stale_since
-        self._publish(changes, rejected=rejected, stale_since=stale_since, loaded=self.snapshot.loaded or delta.reloaded)
+        self._publish(
+            changes, rejected=rejected, stale_since=stale_since, loaded=self.snapshot.loaded or delta.reloaded
+        )
 
     _none_rejected: FrozenDict[str] = FrozenDict()
 

@@ -42,8 +42,9 @@ class Attachment(NamedTuple):
 class Service:
     """A live view of a service, made by `Client.discover`.
 
-    Every method may be called from any thread. `pick`, `instances`, `available` and `snapshot` read memory: they never wait
-    for ZooKeeper or for a lock. While ZooKeeper can't be reached the last known instances serve on, and `snapshot.stale` says so.
+    Every method may be called from any thread. `pick`, `instances`, `available` and `snapshot` read memory: they
+    never wait for ZooKeeper or for a lock. While ZooKeeper can't be reached the last known instances serve on, and
+    `snapshot.stale` says so.
     """
 
     def __init__(
@@ -102,7 +103,8 @@ class Service:
         return endpoint.instance
 
     def attempt(self, key: str | None = None, exclude: Collection[str] = ()) -> Attempt:
-        """A context manager (`with` or `async with`) that picks an instance and reports latency and outcome to the balancer.
+        """A context manager (`with` or `async with`) that picks an instance and reports latency and outcome to the
+        balancer.
 
         Raises:
             NoInstanceAvailable: on entering; says why.
@@ -176,7 +178,8 @@ class Service:
         raise self._nothing(())
 
     def on_change(self, fn: Callable[[Change], object]) -> Subscription[Change]:
-        """Call `fn(change)` on the client's dispatcher thread for each change; what is known already comes first, as added.
+        """Call `fn(change)` on the client's dispatcher thread for each change; what is known already comes first, as
+        added.
 
         Changes that come while `fn` runs are merged into one.
 
@@ -243,7 +246,9 @@ class Service:
         return f"<Service {self.name!r} {state} available={len(self._available)} of {len(self._snapshot.instances)}>"
 
     def __reduce__(self) -> str:
-        raise TypeError("a view of a service holds a connection and can't be pickled; call discover() in the other process")
+        raise TypeError(
+            "a view of a service holds a connection and can't be pickled; call discover() in the other process"
+        )
 
     # -- the cache's worker --
 

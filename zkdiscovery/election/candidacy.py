@@ -3,9 +3,10 @@
 Threads: runs on the client's owner worker; `start`, `withdraw` and `wait` are called by any thread.
 
 Guarantees
-- Candidates are ordered by the transaction id of their creation. The set ahead of one only shrinks, so it watches its predecessor
-  and itself, and is woken when one of them goes: no herd.
-- The term begins after a committed transaction has proven that the node stands, and is bound to (session, path, transaction id).
+- Candidates are ordered by the transaction id of their creation. The set ahead of one only shrinks, so it watches its
+  predecessor and itself, and is woken when one of them goes: no herd.
+- The term begins after a committed transaction has proven that the node stands, and is bound to (session, path,
+  transaction id).
 - A candidacy that lost its node or its session is over for good; another one has another node.
 """
 
@@ -92,9 +93,7 @@ class Candidacy:
         self._staying = False
         self._predecessor: TreeWatch | None = None  # the worker's own
         session.listen(self._on_state)
-        self._node: OwnedNode = nodes.own(
-            f"{path}/{uuid.uuid4().hex}", data, on_state=self._on_node, restore=False
-        )
+        self._node: OwnedNode = nodes.own(f"{path}/{uuid.uuid4().hex}", data, on_state=self._on_node, restore=False)
 
     @property
     def term(self) -> Term | None:
@@ -107,7 +106,7 @@ class Candidacy:
         return self._node.error
 
     def wait(self, timeout: float | None, stop: Callable[[], bool]) -> Term | None:
-        """Wait for the term, at most `timeout` seconds; None if time is up, the candidacy is over, or `stop()` says so."""
+        """Wait for the term; None once `timeout` seconds are over, the candidacy is, or `stop()` says so."""
         end = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while self._term is None and not self._over and not stop():
@@ -199,7 +198,9 @@ class Candidacy:
     def _lead(self, generation: int, deadline: float) -> None:
         node = self._node
         fence = node.czxid
-        lease: Lease = self._session.leases.acquire(node.path, generation=generation, deadline=deadline, on_lost=self._on_lost)
+        lease: Lease = self._session.leases.acquire(
+            node.path, generation=generation, deadline=deadline, on_lost=self._on_lost
+        )
         self._leave_predecessor()
         with self._changed:
             self._term = Term(self.election, fence, lease, lambda _term: self.withdraw())

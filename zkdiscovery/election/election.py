@@ -64,7 +64,7 @@ class Election:
     def __init__(self, name: str, id: str | None, on_suspend: OnSuspend, room: Callable[[], Room]) -> None:
         if on_suspend not in {"hold", "release"}:
             raise ValueError(f"on_suspend must be 'hold' or 'release': got {on_suspend!r}")
-        if id is not None and (not isinstance(id, str) or not id or len(id) > _MAX_ID):
+        if id is not None and not 1 <= len(id) <= _MAX_ID:
             raise InvalidName(f"the candidate's id must be a string of 1 to {_MAX_ID} characters")
         Paths("").election(name)
         self.name = name
@@ -122,7 +122,7 @@ class Election:
             self._withdraw(term)
 
     def terms(self) -> Iterator[Term]:
-        """One turn for each leadership won. Leaving the loop in any way withdraws; ends when the election or the client closes."""
+        """One turn for each leadership won, until the election or the client closes. Leaving in any way withdraws."""
         while not self._closed.is_set():
             try:
                 term = self._elect(None)
@@ -149,7 +149,9 @@ class Election:
             self._require_open()
             if self._thread is not None:
                 raise RuntimeError(f"the election {self.name!r} was started already")
-            self._thread = threading.Thread(target=self._run, args=(fn,), name=f"zkdiscovery-election-{self.name}", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, args=(fn,), name=f"zkdiscovery-election-{self.name}", daemon=True
+            )
             self._thread.start()
 
     def _run(self, fn: Callable[[Term], object]) -> None:
@@ -164,7 +166,7 @@ class Election:
                 self._closed.wait(RESTART_DELAY)
 
     def run_while_leader(self, fn: Callable[[Term], T]) -> T | None:
-        """Campaign and call `fn(term)`; again if the term was lost meanwhile. None if the election or the client closes first."""
+        """Campaign and call `fn(term)`, again if the term was lost meanwhile. None if closed before it returns."""
         for term in self.terms():
             try:
                 result = fn(term)
@@ -247,7 +249,7 @@ class Election:
             thread.join(max(0.0, end - time.monotonic()))
         for fence, name in still:
             log.error(
-                "the election %r is closed, but the block of its term %d still runs on thread %s: it is no longer the leader",
+                "the election %r is closed, but the block of its term %d still runs on thread %s and leads no more",
                 self.name, fence, name,
             )  # fmt: skip
 
@@ -258,7 +260,15 @@ class Election:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed.is_set() else "leading" if self.term else "campaigning" if self._candidacy else "idle"
+        state = (
+            "closed"
+            if self._closed.is_set()
+            else "leading"
+            if self.term
+            else "campaigning"
+            if self._candidacy
+            else "idle"
+        )
         return f"<Election {self.name!r} {state}>"
 
     def __reduce__(self) -> str:
@@ -273,7 +283,9 @@ class Election:
     def _elect(self, timeout: float | None) -> Term:
         end = None if timeout is None else time.monotonic() + timeout
         if not self._campaign.acquire(blocking=False):
-            raise RuntimeError(f"a campaign for the election {self.name!r} is under way; use another election object for another one")
+            raise RuntimeError(
+                f"a campaign for the election {self.name!r} is under way; use another election object for another one"
+            )
         try:
             while True:
                 candidacy = self._stand()

@@ -17,8 +17,8 @@ class Term:
 
     Attributes:
         election: name of the election.
-        fence: transaction id of the candidacy. Later terms of one election have larger ones; hand it to whatever you write to,
-            and let that refuse smaller ones.
+        fence: transaction id of the candidacy. Later terms of one election have larger ones; hand it to whatever you
+            write to, and let that refuse smaller ones.
     """
 
     def __init__(self, election: str, fence: int, lease: Lease, resign: Callable[[Term], None]) -> None:

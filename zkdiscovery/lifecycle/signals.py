@@ -1,7 +1,9 @@
 """Signals: say goodbye, then do what the process did before.
 
-A signal handler of Python runs on the main thread between two instructions, where a lock may be held. So ours only starts a thread and
-returns: the main thread goes on, and serves what still comes in while the instance drains. When the clients are closed, that thread
+A signal handler of Python runs on the main thread between two instructions, where a lock may be held. So ours only
+starts a thread and returns: the main thread goes on, and serves what still comes in while the instance drains. When
+the clients are
+    closed, that thread
 sends the signal again, and the handler of before has its turn.
 """
 

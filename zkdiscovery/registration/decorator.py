@@ -20,7 +20,9 @@ def takes_argument(fn: Callable[..., object]) -> bool:
         TypeError: it is a coroutine function, or needs more than one.
     """
     if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
-        raise TypeError(f"{fn.__qualname__} is `async def`, which the sync client can't run; run it with asyncio.run in a `def`")
+        raise TypeError(
+            f"{fn.__qualname__} is `async def`, which the sync client can't run; run it with asyncio.run in a `def`"
+        )
     positional = [
         parameter
         for parameter in inspect.signature(fn).parameters.values()

@@ -1,12 +1,12 @@
 """What operators do to instances of others: set aside, weigh, remove. From any process, with or without the owner.
 
-An override is written into the instance's own node with a version check. A live owner adopts it and keeps it over expiries; consumers
-see its effect like any other change. Each write is safe to repeat, so it is repeated over lost connections.
+An override is written into the instance's own node with a version check. A live owner adopts it and keeps it over
+expiries; consumers see its effect like any other change. Each write is safe to repeat, so it is repeated over lost
+connections.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -34,27 +34,36 @@ class Overrides:
         self._paths = paths
         self._codec = codec
 
-    def override(self, service: str, instance_id: str, status: Status | None, weight: float | None, timeout: float) -> Instance:
+    def override(
+        self, service: str, instance_id: str, status: Status | None, weight: float | None, timeout: float
+    ) -> Instance:
         """Put `status` and `weight` above what the owner wants; None leaves that one to the owner."""
         if status is None and weight is None:
             raise InvalidInstance("give a status, a weight, or both; clear_override() takes an override away")
 
         def change(instance: Instance, known: Override | None) -> tuple[Instance, Override | None]:
-            base = _base(instance, known)
+            base = instance if known is None else known.below(instance)
             override = Override(
                 status=None if status is None else Status(status),
                 weight=None if weight is None else float(weight),
                 base_status=base.status,
                 base_weight=base.weight,
             )
-            return _apply(base, override), override
+            return override.above(base), override
 
-        Instance(service, "host", 1, id=instance_id, status=status or Status.UP, weight=1.0 if weight is None else weight)
+        # For its checks: names, status and weight are refused before anything is read.
+        Instance(
+            service, "host", 1, id=instance_id, status=status or Status.UP, weight=1.0 if weight is None else weight
+        )
         return self._rewrite(service, instance_id, change, timeout)
 
     def clear(self, service: str, instance_id: str, timeout: float) -> Instance:
         """Leave everything to the owner again."""
-        return self._rewrite(service, instance_id, lambda instance, known: (_base(instance, known), None), timeout)
+
+        def change(instance: Instance, known: Override | None) -> tuple[Instance, Override | None]:
+            return instance if known is None else known.below(instance), None
+
+        return self._rewrite(service, instance_id, change, timeout)
 
     def remove(self, service: str, instance_id: str, timeout: float) -> bool:
         """Delete the node, whoever owns it. True if it was there. A live owner comes back."""
@@ -105,22 +114,3 @@ class Overrides:
                 return wanted
 
         return self._session.retrying(timeout)(once)
-
-
-def _base(instance: Instance, known: Override | None) -> Instance:
-    """The instance as its owner wants it."""
-    if known is None:
-        return instance
-    return dataclasses.replace(
-        instance,
-        status=instance.status if known.status is None else known.base_status,
-        weight=instance.weight if known.weight is None else known.base_weight,
-    )
-
-
-def _apply(base: Instance, override: Override) -> Instance:
-    return dataclasses.replace(
-        base,
-        status=base.status if override.status is None else override.status,
-        weight=base.weight if override.weight is None else override.weight,
-    )

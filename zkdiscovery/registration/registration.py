@@ -1,6 +1,7 @@
 """One registration: a wish for an instance to be in ZooKeeper, kept until it is closed.
 
-Threads: any thread calls; the owned node's worker reports back; a thread of its own waits for the port if `ready="listening"`.
+Threads: any thread calls; the owned node's worker reports back; a thread of its own waits for the port if
+    `ready="listening"`.
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ class Registration:
             state = self.state
             why = "another owner has the id" if state is RegistrationState.WAITING else "is ZooKeeper reachable?"
             raise OperationTimeout(
-                f"{self._own.id!r} of {self._own.service!r} is not registered within {timeout:g} s ({state}): {why}", path=node.path
+                f"{self._own.id!r} of {self._own.service!r} is not registered within {timeout:g} s ({state}): {why}",
+                path=node.path,
             )
         return self
 
@@ -144,7 +146,7 @@ class Registration:
                 f"can't update {', '.join(sorted(unknown))}: only {', '.join(sorted(_CHANGEABLE))} can change;"
                 " use set_status() for the status, and register anew for another address"
             )
-        self._change(lambda own: dataclasses.replace(own, **fields))
+        self._change(lambda own: own.with_(**fields))
 
     def set_status(self, status: Status) -> None:
         """Set the status. Never blocks; see `wait_registered`. An operator's override stays above it.
@@ -153,7 +155,7 @@ class Registration:
             InvalidInstance: no status.
             ClientClosed: the registration was closed.
         """
-        self._change(lambda own: dataclasses.replace(own, status=status))
+        self._change(lambda own: own.with_(status=status))
 
     def reclaim(self) -> None:
         """After a CONFLICT: take the id from its other owner. Never blocks.
@@ -190,7 +192,7 @@ class Registration:
             if node is None or self._leaving.is_set():
                 return False
             self._leaving.set()
-            self._own, self._override = dataclasses.replace(self._own, status=Status.DRAINING), None
+            self._own, self._override = self._own.with_(status=Status.DRAINING), None
             self._data = self._tools.codec.encode(self._own, self._data)
             told = delay > 0 and node.state is OwnedState.HELD
             if told:
@@ -209,7 +211,9 @@ class Registration:
         if node is None or self._closed:
             return
         if not node.wait(lambda n: n._state is OwnedState.RELEASED, timeout):
-            log.warning("%s was not taken out of ZooKeeper within %.1f s; it vanishes with the session", node.path, timeout)
+            log.warning(
+                "%s was not taken out of ZooKeeper within %.1f s; it vanishes with the session", node.path, timeout
+            )
         self._closed = True
         self._gone.set()
         self._tools.closed(self)
@@ -237,7 +241,9 @@ class Registration:
         """The node is wanted from now on."""
         self._node = node
         if self._ready == "listening":
-            threading.Thread(target=self._wait_listening, name=f"zkdiscovery-ready-{self._own.service}", daemon=True).start()
+            threading.Thread(
+                target=self._wait_listening, name=f"zkdiscovery-ready-{self._own.service}", daemon=True
+            ).start()
 
     def _wait_listening(self) -> None:
         own = self._own
@@ -254,7 +260,9 @@ class Registration:
             if self._leaving.is_set():
                 raise ClientClosed(f"the registration of {self._own.id!r} in {self._own.service!r} was closed")
             own = change(self._own)
-            self._data = self._tools.codec.encode(_effective(own, self._override), self._data, _rebased(self._override, own))
+            self._data = self._tools.codec.encode(
+                _effective(own, self._override), self._data, _rebased(self._override, own)
+            )
             self._own = own
             # Under the lock, so that the last change is the last one written.
             node.write(self._data)
@@ -266,9 +274,13 @@ class Registration:
             if self._leaving.is_set() or self._node is None:
                 return
             if override != self._override:
-                log.info("override of %r of %r by an operator: %s", self._own.id, self._own.service, override or "cleared")
+                log.info(
+                    "override of %r of %r by an operator: %s", self._own.id, self._own.service, override or "cleared"
+                )
             self._override = override
-            self._data = self._tools.codec.encode(_effective(self._own, override), self._data, _rebased(override, self._own))
+            self._data = self._tools.codec.encode(
+                _effective(self._own, override), self._data, _rebased(override, self._own)
+            )
             self._node.write(self._data)
 
     def _on_state(self, node: OwnedNode) -> None:
@@ -298,13 +310,7 @@ class Registration:
 
 def _effective(own: Instance, override: Override | None) -> Instance:
     """What stands in ZooKeeper: the operator's word above the owner's, but for a goodbye."""
-    if override is None or own.status is Status.DRAINING:
-        return own
-    return dataclasses.replace(
-        own,
-        status=own.status if override.status is None else override.status,
-        weight=own.weight if override.weight is None else override.weight,
-    )
+    return own if override is None or own.status is Status.DRAINING else override.above(own)
 
 
 def _rebased(override: Override | None, own: Instance) -> Override | None:

@@ -80,16 +80,25 @@ class Registrar:
     def _prepare(self, entry: Options) -> tuple[str, Registration, OnConflict]:
         options: dict[str, Any] = dict(entry)
         if unknown := set(options) - set(Options.__annotations__):
-            raise InvalidInstance(f"unknown fields: {', '.join(sorted(unknown))}; there are {', '.join(Options.__annotations__)}")
+            raise InvalidInstance(
+                f"unknown fields: {', '.join(sorted(unknown))}; there are {', '.join(Options.__annotations__)}"
+            )
         if "service" not in options or "port" not in options:
             raise InvalidInstance("service and port must be given")
         ready = options.pop("ready", "now")
         on_conflict = options.pop("on_conflict", "replace")
         drain_delay = options.pop("drain_delay", 0.0)
-        for name, value, known in (("ready", ready, get_args(Ready)), ("on_conflict", on_conflict, get_args(OnConflict))):
+        for name, value, known in (
+            ("ready", ready, get_args(Ready)),
+            ("on_conflict", on_conflict, get_args(OnConflict)),
+        ):
             if value not in known:
                 raise InvalidInstance(f"{name} must be one of {', '.join(known)}: got {value!r}")
-        if isinstance(drain_delay, bool) or not isinstance(drain_delay, (int, float)) or not 0 <= drain_delay < math.inf:
+        if (
+            isinstance(drain_delay, bool)
+            or not isinstance(drain_delay, (int, float))
+            or not 0 <= drain_delay < math.inf
+        ):
             raise InvalidInstance(f"drain_delay must be seconds, 0 or more: got {drain_delay!r}")
         host = advertised_host(options.pop("host", None), peer=self._session.settings.hosts.split(",")[0])
         given = {name: value for name, value in options.items() if value is not None}
@@ -129,7 +138,9 @@ class Registrar:
             # Delays must run side by side: one thread for each distinct delay is enough, and there are few.
             for delay in set(delays):
                 group = [r for r in left if r._drain_delay == delay]
-                threads.append(threading.Thread(target=_drain_all, args=(group, delay, end), daemon=True, name="zkdiscovery-drain"))
+                threads.append(
+                    threading.Thread(target=_drain_all, args=(group, delay, end), daemon=True, name="zkdiscovery-drain")
+                )
                 threads[-1].start()
             for thread in threads:
                 thread.join(max(0.0, end - time.monotonic()))

@@ -16,7 +16,9 @@ BATCH = 500  # nodes in one request
 WINDOW = 4  # requests in flight
 
 
-def bulk_read(session: Session, paths: Sequence[str], *, generation: int, deadline: float) -> Iterator[tuple[str, Node | int]]:
+def bulk_read(
+    session: Session, paths: Sequence[str], *, generation: int, deadline: float
+) -> Iterator[tuple[str, Node | int]]:
     """Yield each path with its node or the server's error code (e.g. `translate.NO_NODE`), in order.
 
     Not an atomic snapshot: nodes may change between two requests. `deadline` in monotonic seconds.

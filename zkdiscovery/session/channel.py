@@ -1,9 +1,11 @@
 """The requests of one client on their way: waiting to be sent, and sent but not answered.
 
 Guarantees
-- A request belongs to one connection (generation). What was not sent when that connection ended is never sent on a later one.
-- A future that was cancelled, or whose deadline has passed, before its turn is discarded unsent: cancelling it successfully
-  proves that it was not executed. One that is running was written to the socket, so its outcome is unknown until answered.
+- A request belongs to one connection (generation). What was not sent when that connection ended is never sent on a
+  later one.
+- A future that was cancelled, or whose deadline has passed, before its turn is discarded unsent: cancelling it
+  successfully proves that it was not executed. One that is running was written to the socket, so its outcome is
+  unknown until answered.
 - Futures are completed outside the lock. Their callbacks run on the connection thread: they must not block.
 """
 
@@ -54,7 +56,8 @@ class Channel:
             self.last_answer = time.monotonic()
 
     def submit(self, request: Request, *, deadline: float, generation: int | None = None) -> Future[Any]:
-        """Queue a request. `deadline` is in monotonic seconds; `generation`: refuse unless this connection still stands.
+        """Queue a request. `deadline` is in monotonic seconds; `generation`: refuse unless this connection still
+        stands.
 
         Returns:
             a future, completed with NotConnected at once if there is no such connection. Never blocks.
@@ -90,7 +93,12 @@ class Channel:
                 self._in_flight.append(entry)
                 taken.append(entry)
         for entry in late:
-            _fail(entry, OperationTimeout(f"{describe(entry.request)}: not sent within its time limit", path=path_of(entry.request)))
+            _fail(
+                entry,
+                OperationTimeout(
+                    f"{describe(entry.request)}: not sent within its time limit", path=path_of(entry.request)
+                ),
+            )
         return taken
 
     def answered(self) -> Entry | None:

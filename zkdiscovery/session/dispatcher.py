@@ -1,6 +1,7 @@
 """Users' callbacks: one thread, one waiting value per subscription.
 
-A callback that blocks delays the other callbacks of its client and nothing else: what comes meanwhile is merged into one value
+A callback that blocks delays the other callbacks of its client and nothing else: what comes meanwhile is merged into
+    one value
 per subscription, so memory stays bounded. One that raises is logged. Callbacks may call anything, `close()` included.
 """
 

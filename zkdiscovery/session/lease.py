@@ -1,15 +1,17 @@
 """Until when this process may act as the owner of a node of its session.
 
-Only a committed transaction proves contact with the quorum: an acknowledged ping proves that some server listens, which may be
-cut off from its leader. While leases are held, one transaction `multi[check(node), …]` for all of them is sent every tenth of the
-session timeout, and
+Only a committed transaction proves contact with the quorum: an acknowledged ping proves that some server listens,
+    which may be
+cut off from its leader. While leases are held, one transaction `multi[check(node), …]` for all of them is sent every
+tenth of the session timeout, and
 
     deadline = time at which the last committed renewal was sent + 0.6 x negotiated session timeout.
 
-The server takes the session for dead no earlier than `timeout` after it saw that request, less half a tick (at most a quarter of the
-timeout), so a deadline lies before the moment at which the node can vanish by expiry.
+The server takes the session for dead no earlier than `timeout` after it saw that request, less half a tick (at most a
+quarter of the timeout), so a deadline lies before the moment at which the node can vanish by expiry.
 
-Renewals are sent by the keeper thread, answers arrive on the connection thread; `on_lost` is called on either, once, and must not block.
+Renewals are sent by the keeper thread, answers arrive on the connection thread; `on_lost` is called on either, once,
+and must not block.
 """
 
 from __future__ import annotations
@@ -173,4 +175,6 @@ class Leases:
             if (reason := lease.reason) is not None:
                 lease.end(reason)
         if alive := [lease.deadline for lease in held if lease.reason is None]:
-            self._session.keeper.schedule(self._watch_deadlines, self._watch_deadlines, max(0.001, min(alive) - lease_now()))
+            self._session.keeper.schedule(
+                self._watch_deadlines, self._watch_deadlines, max(0.001, min(alive) - lease_now())
+            )

@@ -1,8 +1,8 @@
 """kazoo, tamed: one KazooClient whose connection sends our requests and none of its own.
 
-kazoo does the handshake, the choice of a host, back-off, pings and framing. Ours are: the queue (channel.py), answers, events,
-time limits of connecting, TLS, and what is logged. Everything here runs on kazoo's connection thread unless it says otherwise;
-the owner's methods are called on it as well and must not block.
+kazoo does the handshake, the choice of a host, back-off, pings and framing. Ours are: the queue (channel.py),
+answers, events, time limits of connecting, TLS, and what is logged. Everything here runs on kazoo's connection thread
+unless it says otherwise; the owner's methods are called on it as well and must not block.
 """
 
 from __future__ import annotations
@@ -155,7 +155,10 @@ class Link:
         A dead host must not cost a session; a slow ensemble must still be reachable.
         """
         rounds = self.attempts // max(1, len(self._kazoo.hosts))
-        return min(self.options.connect_timeout * 2.0 ** min(rounds, 10), max(self.options.session_timeout, self.options.connect_timeout))
+        return min(
+            self.options.connect_timeout * 2.0 ** min(rounds, 10),
+            max(self.options.session_timeout, self.options.connect_timeout),
+        )
 
 
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
@@ -351,8 +354,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             link.channel.last_answer = time.monotonic()
         if header.xid == kazoo_connection.PING_XID:
             link.ping_sent = None
-        if header.zxid > link.owner.highest_zxid:
-            link.owner.highest_zxid = header.zxid
+        link.owner.highest_zxid = max(link.owner.highest_zxid, header.zxid)
         return header, buffer, offset
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:

@@ -231,7 +231,7 @@ Write = Create | Delete | SetData | Check
 
 @dataclass(frozen=True, slots=True)
 class Multi:
-    """All of the operations or none; answers one result each.
+    """All of the operations or none; answers one result each: the path of a Create, the stat of a SetData, None.
 
     A transaction that fails raises the error of the operation that failed, with its position in `_index`. The server
     reports it in the body of the answer; kazoo would return it as a value.
@@ -260,7 +260,10 @@ class Multi:
                     error._index = index
                     raise error
                 continue
-            if kind in {15, 19}:
+            if kind == 1:  # the server makes plain creates of all but containers: no stat
+                path, offset = wire.read_string(buffer, offset)
+                results.append(path)
+            elif kind == 19:
                 _, offset = wire.read_string(buffer, offset)
                 stat, offset = _read_stat(buffer, offset)
                 results.append(stat)

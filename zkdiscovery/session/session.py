@@ -2,12 +2,13 @@
 
 Threads
 - the connection thread (kazoo's loop, see link.py) changes the state and calls the listeners, outside the lock;
-- the keeper thread watches over the link, renews leases and builds a new link after a death; it never waits for an answer;
+- the keeper thread watches over the link, renews leases and builds a new link after a death; it never waits for an
+  answer;
 - any thread may submit requests and wait for answers.
 
 Guarantees
-- `epoch` grows with each ZooKeeper session, `generation` with each connection. A request that was meant for one connection is never
-  sent on another.
+- `epoch` grows with each ZooKeeper session, `generation` with each connection. A request that was meant for one
+  connection is never sent on another.
 - `call` raises within its time limit. If `outcome_unknown` is set on the error, the request may have been executed.
 - The highest transaction id seen is carried over into new sessions, so that no older state is read after an expiry.
 """
@@ -209,7 +210,9 @@ class Session:
         link = self._link
         if link is None or self._closing.is_set():
             future: Future[Any] = Future()
-            future.set_exception(ClientClosed("the client was closed") if self._closing.is_set() else self._not_connected(0))
+            future.set_exception(
+                ClientClosed("the client was closed") if self._closing.is_set() else self._not_connected(0)
+            )
             return future
         return link.channel.submit(request, deadline=deadline, generation=generation)
 
@@ -242,14 +245,17 @@ class Session:
             ) from None
 
     def retrying(self, timeout: float) -> tenacity.Retrying:
-        """The policy for work that may be repeated: again after each passing failure, until `timeout` seconds are over."""
+        """The policy for work that may be repeated: again after each passing failure, for `timeout` seconds."""
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passing),
             stop=tenacity.stop_after_delay(timeout),
             wait=tenacity.wait_random_exponential(multiplier=0.02, max=0.5),
-            sleep=self._closing.wait,
+            sleep=self._pause,
             reraise=True,
         )
+
+    def _pause(self, seconds: float) -> None:
+        self._closing.wait(seconds)  # ends at once when the session closes
 
     def read(self, request: Request, *, timeout: float) -> Any:
         """A read, repeated over lost connections until it is answered or `timeout` seconds are over.
@@ -329,7 +335,8 @@ class Session:
         if auth_failed:
             final = not self.authenticated
             error = AuthenticationFailed(
-                f"{link.server} refuses the credentials; check Settings.auth and the server's configuration", server=link.server
+                f"{link.server} refuses the credentials; check Settings.auth and the server's configuration",
+                server=link.server,
             )
             log.error("%s", error)
             self._fail(error, final=final)
@@ -346,7 +353,10 @@ class Session:
     # -- the keeper's work (keeper thread) --
 
     def _check_link(self) -> None:
-        """Drop a link whose oldest request or ping waits too long: kazoo sends no pings under traffic and would not notice."""
+        """Drop a link whose oldest request or ping waits too long.
+
+        kazoo sends no pings under traffic, so it would not notice.
+        """
         link, timeout = self._link, self._timeout
         if link is None or self._state is not State.CONNECTED:
             return
@@ -385,7 +395,7 @@ class Session:
             behind = behind or serving
         if behind:
             log.error(
-                "ZooKeeper at %s has less data than this client has seen (zxid 0x%x): data was lost there; starting from zero",
+                "ZooKeeper at %s has less data than this client has seen (zxid 0x%x): data was lost; starting from zero",
                 self.settings.hosts,
                 self.highest_zxid,
             )
@@ -479,5 +489,3 @@ def _acl(acl: Acl) -> tuple[AccessEntry, ...]:
     if acl == "creator":
         return (AccessEntry(31, "auth", ""),)
     return tuple(AccessEntry(sum(_PERMISSIONS[letter] for letter in set(e.permissions)), e.scheme, e.id) for e in acl)
-
-

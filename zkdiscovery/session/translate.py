@@ -51,7 +51,9 @@ RETRY_CODES = frozenset({-118, -119, -127})
 def error_for_code(code: int, request: object = None, server: str | None = None) -> ZkDiscoveryError:
     """The error for an answer's code, naming the request, its path and the server."""
     cls, reason = _BY_CODE.get(code, (NodeError, f"the server answered with the unknown error code {code}"))
-    error = cls(f"{describe(request)}: {reason}{f' (server {server})' if server else ''}", path=path_of(request), server=server)
+    error = cls(
+        f"{describe(request)}: {reason}{f' (server {server})' if server else ''}", path=path_of(request), server=server
+    )
     error._retry = code in RETRY_CODES
     return error
 

@@ -1,7 +1,7 @@
 """Persistent-recursive watches: who wants to hear of which path and all below it.
 
-The server forgets them with the connection. Their users arm them again first thing on each connection and read afterwards:
-requests are answered in order, so nothing falls between.
+The server forgets them with the connection. Their users arm them again first thing on each connection and read
+afterwards: requests are answered in order, so nothing falls between.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _KINDS = {kind.value: kind for kind in EventKind}
 
 
 class TreeWatch:
-    """One user's watch on a path and all below it. `listener(kind, path)` runs on the connection thread and must not block."""
+    """One user's watch on a path and all below it.
+
+    `listener(kind, path)` runs on the connection thread and must not block.
+    """
 
     def __init__(self, watches: TreeWatches, path: str, listener: Callable[[EventKind, str], None]) -> None:
         self._watches = watches

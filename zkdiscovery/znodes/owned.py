@@ -1,13 +1,16 @@
 """Nodes that exist exactly while they are wanted: ephemerals that come back after every outage, or say why they can't.
 
-Each OwnedNode is a wish (wanted, data); OwnedNodes makes ZooKeeper agree with all of them. One worker thread looks and acts, node by
-node, and is called again on each event, connection and failure; whatever outcome is unknown is looked at before it is tried again.
+Each OwnedNode is a wish (wanted, data); OwnedNodes makes ZooKeeper agree with all of them. One worker thread looks
+and acts, node by node, and is called again on each event, connection and failure; whatever outcome is unknown is
+looked at before it is tried again.
 
 Guarantees
-- On a new epoch each node is created again, independently of the others; many at once go in one transaction, and singly if that fails.
+- On a new epoch each node is created again, independently of the others; many at once go in one transaction, and
+  singly if that fails.
 - NodeExists with our own session as owner is ours (the answer to a create was lost).
-- On the first creation a foreign owner is replaced, waited for or refused. On a re-creation only a node of one of our own earlier
-  sessions is replaced; any other owner means CONFLICT, final until `reclaim()`: two live processes never fight over a path.
+- On the first creation a foreign owner is replaced, waited for or refused. On a re-creation only a node of one of our
+  own earlier sessions is replaced; any other owner means CONFLICT, final until `reclaim()`: two live processes never
+  fight over a path.
 - A node that somebody deleted is restored; the data wanted last is the data restored.
 - Release while a creation is under way ends with no node; a successor's node is never deleted.
 - A reconnect within the session reads the node once and writes nothing.
@@ -20,8 +23,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from enum import StrEnum
+from functools import partial
 from typing import Any, Literal
 
 from zkdiscovery.errors import (
@@ -85,7 +88,8 @@ class OwnedNode:
         data: what it shall hold.
         on_conflict: what to do about a foreign owner at the first creation.
         on_state: called after each change of `state` or `error`, on the worker thread, outside locks; must not block.
-        on_foreign_write: called with what somebody else wrote into the node, on the worker; may `write`. What is wanted then stands.
+        on_foreign_write: called with what somebody else wrote into the node, on the worker; may `write`. What is
+            wanted then stands.
         restore: False: a node that was deleted from outside is not restored but RELEASED (candidates in elections).
     """
 
@@ -214,7 +218,7 @@ class OwnedNodes:
         """Want many nodes; they are created in as few transactions as fit."""
         nodes = [OwnedNode(self, path, data, **options) for path, data, options in wishes]
         for node in nodes:
-            node._watch = self._session.watches.add(node.path, lambda kind, path, node=node: self._on_event(node, kind, path))
+            node._watch = self._session.watches.add(node.path, partial(self._on_event, node))
         with self._lock:
             self._nodes.update(nodes)
         self._due(*nodes)
@@ -230,7 +234,7 @@ class OwnedNodes:
     def _due(self, *nodes: OwnedNode, delay: float = 0.0) -> None:
         if delay:
             for node in nodes:
-                self._worker.schedule((self, node), lambda node=node: self._due(node), delay)  # type: ignore[misc]
+                self._worker.schedule((self, node), partial(self._due, node), delay)
             return
         with self._lock:
             for node in nodes:
@@ -256,7 +260,8 @@ class OwnedNodes:
         generation = session.generation
         connected = session.state is State.CONNECTED
         with self._lock:
-            due = list(self._queue)
+            # Released ones still have events of their own end.
+            due = [node for node in self._queue if node in self._nodes]
             self._queue.clear()
         for node in [node for node in due if not node._wanted and self._surely_absent(node)]:
             due.remove(node)
@@ -282,16 +287,17 @@ class OwnedNodes:
 
     def _arm(self, nodes: Sequence[OwnedNode], generation: int, deadline: float) -> None:
         """Watch each node on this connection before anything is read or written."""
-        armed: list[tuple[OwnedNode, Future[Any]]] = []
-        for node in nodes:
-            if node._watched != generation and node._wanted:
-                armed.append((node, node._watch.arm(generation=generation, deadline=deadline)))
+        armed = [
+            (node, node._watch.arm(generation=generation, deadline=deadline))
+            for node in nodes
+            if node._watched != generation and node._wanted
+        ]
         for node, future in armed:
             future.result(max(0.0, deadline - time.monotonic()))
             node._watched = generation
 
     def _look(self, nodes: Sequence[OwnedNode], generation: int, deadline: float) -> None:
-        """Compare what we believe to hold with ZooKeeper, in one bulk read: after a reconnect, an event, a lost answer."""
+        """Compare what we believe to hold with ZooKeeper, in one bulk read."""
         session = self._session
         looked = {}
         for node in nodes:
@@ -341,41 +347,41 @@ class OwnedNodes:
 
     def _create_many(self, nodes: list[OwnedNode], generation: int) -> None:
         """Optimistic creation of many in one transaction; whatever fails is done singly afterwards."""
-        session = self._session
-        batch: list[tuple[OwnedNode, bytes]] = []
+        batch: list[OwnedNode] = []
         size = 0
-
-        def send() -> None:
-            if len(batch) < 2:
-                return
-            operations = [Create(node.path, data, session.leaf_acl, EPHEMERAL) for node, data in batch]
-            deadline = time.monotonic() + session.settings.operation_timeout
-            for _ in range(2):
-                try:
-                    stats = session.call(Multi(operations), deadline=deadline, generation=generation)
-                except NodeMissing:
-                    parents = {parent_of(node.path) for node, _ in batch}
-                    try:
-                        for parent in parents:
-                            make_container(session, parent, generation=generation, deadline=deadline)
-                    except ZkDiscoveryError:
-                        return
-                except ZkDiscoveryError as error:
-                    log.debug("creating %d nodes at once failed (%s); creating them singly", len(batch), error)
-                    return
-                else:
-                    for (node, data), stat in zip(batch, stats, strict=True):
-                        self._hold(node, stat, data, generation)
-                    return
-
         for node in nodes:
-            data = node._data
-            if batch and (len(batch) >= BATCH or size + len(data) > BATCH_BYTES):
-                send()
+            length = len(node._data) + len(node.path) + 64
+            if batch and (len(batch) >= BATCH or size + length > BATCH_BYTES):
+                self._create_batch(batch, generation)
                 batch, size = [], 0
-            batch.append((node, data))
-            size += len(data) + len(node.path) + 64
-        send()
+            batch.append(node)
+            size += length
+        if len(batch) > 1:
+            self._create_batch(batch, generation)
+
+    def _create_batch(self, nodes: list[OwnedNode], generation: int) -> None:
+        session = self._session
+        deadline = time.monotonic() + session.settings.operation_timeout
+        request = Multi([Create(node.path, node._data, session.leaf_acl, EPHEMERAL) for node in nodes])
+        try:
+            try:
+                session.call(request, deadline=deadline, generation=generation)
+            except NodeMissing:
+                for parent in {parent_of(node.path) for node in nodes}:
+                    make_container(session, parent, generation=generation, deadline=deadline)
+                session.call(request, deadline=deadline, generation=generation)
+            self._take_created(nodes, generation, deadline)
+        except ZkDiscoveryError as error:
+            log.debug("creating %d nodes at once failed, creating them singly: %s", len(nodes), error)
+            for node in nodes:
+                node._uncertain = node._uncertain or error.outcome_unknown
+
+    def _take_created(self, nodes: Sequence[OwnedNode], generation: int, deadline: float) -> None:
+        """Read what a transaction created: its answer has no stats."""
+        by_path = {node.path: node for node in nodes}
+        for path, found in bulk_read(self._session, list(by_path), generation=generation, deadline=deadline):
+            if isinstance(found, Node) and found.stat.ephemeral_owner == self._session.session_id:
+                self._hold(by_path[path], found.stat, found.data, generation)
 
     def _settle(self, node: OwnedNode, generation: int) -> None:
         """Make one node as it is wanted."""
@@ -417,7 +423,9 @@ class OwnedNodes:
                 continue
             self._hold(node, stat, data, generation)
             return
-        raise OperationTimeout(f"creating {node.path} failed {TRIES} times: others delete or create it at the same time", path=node.path)
+        raise OperationTimeout(
+            f"creating {node.path} failed {TRIES} times: others delete or create it at the same time", path=node.path
+        )
 
     def _meet(self, node: OwnedNode, create: Create, generation: int, deadline: float) -> bool:
         """Something stands on our path. True if nothing more is to be done now."""
@@ -436,7 +444,8 @@ class OwnedNodes:
                 self._move(node, OwnedState.WAITING, None)
                 return True
             conflict = RegistrationConflict(
-                f"{node.path} belongs to another owner ({who}); stop one of the two, or take it with reclaim()", path=node.path
+                f"{node.path} belongs to another owner ({who}); stop one of the two, or take it with reclaim()",
+                path=node.path,
             )
             self._move(node, OwnedState.CONFLICT, conflict)
             log.error("%s", conflict)
@@ -445,14 +454,14 @@ class OwnedNodes:
             raise NodeExists(f"{node.path} has children and can't be replaced by an instance", path=node.path)
         try:
             # The version is no proof of the incarnation, but narrows the race with another replacer.
-            _, stat = session.call(
+            session.call(
                 Multi([Delete(node.path, found.stat.version), create]), deadline=deadline, generation=generation
             )
         except (NodeMissing, NodeChanged):
             return False
         log.info("replaced the leftover of session 0x%x at %s", owner, node.path)
-        self._hold(node, stat, create.data, generation)
-        return True
+        self._take_created([node], generation, deadline)
+        return node._stat is not None
 
     def _update(self, node: OwnedNode, generation: int) -> None:
         session = self._session
@@ -503,7 +512,9 @@ class OwnedNodes:
                 continue
             break
         else:
-            raise OperationTimeout(f"deleting {node.path} failed {TRIES} times: others write it at the same time", path=node.path)
+            raise OperationTimeout(
+                f"deleting {node.path} failed {TRIES} times: others write it at the same time", path=node.path
+            )
         self._finish(node, None)
 
     # -- changes of one node --

@@ -1,11 +1,12 @@
 """The children of one path, kept in step with ZooKeeper: one watch, bulk reads, one read for each change.
 
-Threads: events arrive on the connection thread and only mark names; everything else runs on the worker that is given, one task at a
+Threads: events arrive on the connection thread and only mark names; everything else runs on the worker that is given,
+    one task at a
 time, so results can't overtake each other. `on_change` is called there, outside locks.
 
 Guarantees
-- On each connection: watch first, then list, then read; what happens meanwhile is applied afterwards. Nothing is missed, results of an
-  older connection are dropped. The first load is told as one change.
+- On each connection: watch first, then list, then read; what happens meanwhile is applied afterwards. Nothing is
+  missed, results of an older connection are dropped. The first load is told as one change.
 - A node is known by (czxid, mzxid): one that was deleted and recreated is another one even if its version is the same.
 - A missing, deleted or recreated parent is an empty set that comes back.
 - A node that can't be decoded or read is reported in `rejected` and never harms its siblings.
@@ -27,9 +28,9 @@ from zkdiscovery.session import (
     GetChildren,
     Node,
     Session,
+    Stat,
     State,
     StateChange,
-    Stat,
     Worker,
     bulk_read,
     error_for_code,
