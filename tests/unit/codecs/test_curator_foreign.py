@@ -118,6 +118,22 @@ def test_springs_payload_is_read_and_keeps_what_an_instance_can_not_show() -> No
     assert "zkdiscovery" not in result
 
 
+def test_a_status_that_we_do_not_know_is_overwritten_and_the_rest_kept() -> None:
+    data = spring({"status": "RETIRED", "gone": None, "weight": "heavy"}, custom=1)
+    instance = Instance("orders", "h", 1, id="6f1c", weight=2)
+    written = CODEC.encode(instance, previous=data)
+    assert decode(written) == instance
+    assert json.loads(written)["custom"] == 1
+    metadata = json.loads(written)["payload"]["metadata"]
+    assert metadata == {"gone": None, "instance_status": "UP", "weight": "2"}
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u2003"])
+def test_a_blank_text_counts_as_not_given(blank: str) -> None:
+    instance = decode(spring({"zone": blank, "version": blank, "tags": f"a,{blank}"}))
+    assert (instance.zone, instance.version, instance.tags) == (None, None, ("a",))
+
+
 @pytest.mark.parametrize("metadata", [None, [], "text", 5, {"instance_status": 7}])
 def test_springs_payload_with_unusable_metadata_is_an_instance_without(metadata: Any) -> None:
     data = spring(metadata)
