@@ -13,47 +13,45 @@ payments.wait_ready().pick().url
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from zkdiscovery.balancing import Balancer, P2cEwma, Picker, Random, RoundRobin, Weighted
-from zkdiscovery.client import Client
-from zkdiscovery.discovery import Attempt, Service
-from zkdiscovery.election import Candidate, Election, Term
-from zkdiscovery.errors import (
-    AccessDenied,
-    AuthenticationFailed,
-    ClientClosed,
-    InvalidInstance,
-    InvalidName,
-    InvalidSettings,
-    LeadershipLost,
-    NodeChanged,
-    NodeError,
-    NodeExists,
-    NodeMissing,
-    NodeNotEmpty,
-    NoInstanceAvailable,
-    NoServerForTests,
-    NotConnected,
-    OperationTimeout,
-    QuotaExceeded,
-    RegistrationConflict,
-    SessionExpired,
-    UndecodableNode,
-    UnsupportedServer,
-    ZkDiscoveryError,
-)
-from zkdiscovery.lifecycle import close_on_signals
-from zkdiscovery.model import Change, Instance, Snapshot, Status
-from zkdiscovery.registration import Registration, RegistrationState
-from zkdiscovery.session import State, Subscription
+import importlib
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zkdiscovery.balancing import Balancer, P2cEwma, Picker, Random, RoundRobin, Weighted
+    from zkdiscovery.client import Client
+    from zkdiscovery.discovery import Attempt, Service
+    from zkdiscovery.election import Candidate, Election, Term
+    from zkdiscovery.errors import (
+        AccessDenied,
+        AuthenticationFailed,
+        ClientClosed,
+        InvalidInstance,
+        InvalidName,
+        InvalidSettings,
+        LeadershipLost,
+        NodeChanged,
+        NodeError,
+        NodeExists,
+        NodeMissing,
+        NodeNotEmpty,
+        NoInstanceAvailable,
+        NoServerForTests,
+        NotConnected,
+        OperationTimeout,
+        QuotaExceeded,
+        RegistrationConflict,
+        SessionExpired,
+        UndecodableNode,
+        UnsupportedServer,
+        ZkDiscoveryError,
+    )
+    from zkdiscovery.lifecycle import close_on_signals
+    from zkdiscovery.model import Change, Instance, Snapshot, Status
+    from zkdiscovery.registration import Registration, RegistrationState
+    from zkdiscovery.session import State, Subscription
     from zkdiscovery.settings import AclEntry, Auth, Guard, Settings, Tls
 
 __version__ = "0.1.0"
-
-_SETTINGS = frozenset({"AclEntry", "Auth", "Guard", "Settings", "Tls"})
 
 __all__ = [
     "AccessDenied",
@@ -106,15 +104,53 @@ __all__ = [
     "close_on_signals",
 ]
 
+# Each name is loaded on first use: importing the package costs nothing, so that its pytest plugin can be loaded before
+# a coverage tool starts, and a process that only needs the model never loads kazoo.
+_HOMES = {
+    "balancing": ("Balancer", "P2cEwma", "Picker", "Random", "RoundRobin", "Weighted"),
+    "client": ("Client",),
+    "discovery": ("Attempt", "Service"),
+    "election": ("Candidate", "Election", "Term"),
+    "errors": (
+        "AccessDenied",
+        "AuthenticationFailed",
+        "ClientClosed",
+        "InvalidInstance",
+        "InvalidName",
+        "InvalidSettings",
+        "LeadershipLost",
+        "NoInstanceAvailable",
+        "NoServerForTests",
+        "NodeChanged",
+        "NodeError",
+        "NodeExists",
+        "NodeMissing",
+        "NodeNotEmpty",
+        "NotConnected",
+        "OperationTimeout",
+        "QuotaExceeded",
+        "RegistrationConflict",
+        "SessionExpired",
+        "UndecodableNode",
+        "UnsupportedServer",
+        "ZkDiscoveryError",
+    ),
+    "lifecycle": ("close_on_signals",),
+    "model": ("Change", "Instance", "Snapshot", "Status"),
+    "registration": ("Registration", "RegistrationState"),
+    "session": ("State", "Subscription"),
+    "settings": ("AclEntry", "Auth", "Guard", "Settings", "Tls"),
+}
+_HOME = {name: room for room, names in _HOMES.items() for name in names}
 
-def __getattr__(name: str) -> Any:
-    # Settings bring pydantic-settings, which is worth a quarter of the import time: loaded on use.
-    if name in _SETTINGS:
-        from zkdiscovery import settings  # noqa: PLC0415
 
-        return getattr(settings, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_SETTINGS])
+    return sorted({*globals(), *__all__})

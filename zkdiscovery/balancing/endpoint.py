@@ -1,8 +1,8 @@
 """An instance together with what this process has learnt of it: calls in flight and a peak-sensitive answer time.
 
 Guarantees: reading an endpoint takes no lock and no clock. `in_flight` is exact whatever the threads do, and never
-below 0; `cost` agrees with it as soon as no report is under way. Of two answers reported at the same moment the
-average may miss one.
+below 0; `cost` agrees with it at the latest when the calls under way have ended. Of two answers reported at the same
+moment the average may miss one.
 
 How: with the interpreter lock (GIL), CPython switches threads only at calls and backward jumps, so a count is changed
 in one piece by a statement that has neither. Where there is no such lock, each report holds the endpoint's own lock;
@@ -119,9 +119,12 @@ class Endpoint:
         """Count a call that begins now; returns the monotonic time in seconds, to be handed to `finished`."""
         now = self._clock()
         self.in_flight += 1
-        if not self._average:
+        average = self._average
+        if not average:
+            average = FAILURE_PENALTY
             self._stamp = now
-        self._weigh()
+        # As in _weigh(), without the call. If another thread's report gets in between, `finished` puts it right.
+        self.cost = log2(average * (self.in_flight / self.share + 1.0)) + self._stamp * _FADING
         return now
 
     @_exclusive
@@ -132,16 +135,17 @@ class Endpoint:
         if outcome is not _CANCELLED:
             now = self._clock()
             took = now - started
-            took = max(took, _SHORTEST)
+            if took <= 0.0:
+                took = _SHORTEST
             if outcome is _SUCCESS:
                 self._penalty = FAILURE_PENALTY
             else:
                 took = max(took, self._penalty)
                 if started >= self._stamp:  # not one of several that failed together
                     self._penalty = min(2.0 * self._penalty, LONGEST_PENALTY)
-            excess = self._average - took
-            if excess > 0.0:
-                took += excess * exp((self._stamp - now) / DECAY)
+            average = self._average
+            if average > took:
+                took += (average - took) * exp((self._stamp - now) / DECAY)
             self._average = took
             self._stamp = now
         self._weigh()

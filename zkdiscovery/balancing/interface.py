@@ -71,9 +71,9 @@ def with_reserve(endpoints: Sequence[Endpoint], group: Callable[[tuple[Endpoint,
             weight 0; it turns to `otherwise` when all of its members are excluded.
     """
     pick: Pick = nothing
-    if reserve := tuple(endpoint for endpoint in endpoints if not endpoint.instance.weight):
+    if reserve := tuple([endpoint for endpoint in endpoints if not endpoint.instance.weight]):
         pick = group(reserve, pick)
-    if regular := tuple(endpoint for endpoint in endpoints if endpoint.instance.weight):
+    if regular := tuple([endpoint for endpoint in endpoints if endpoint.instance.weight]):
         pick = group(regular, pick)
     return ClosurePicker(pick)
 

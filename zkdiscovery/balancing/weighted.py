@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import choices, random
 from typing import TYPE_CHECKING
@@ -45,11 +46,14 @@ def _by_weight(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
 def shares(members: Sequence[Endpoint]) -> list[float]:
     """The weights in proportion to their mean; 1.0 for each if all are 0."""
     weights = [endpoint.instance.weight for endpoint in members]
-    largest = max(weights)
-    if min(weights) == largest:
-        return [1.0] * len(weights)
-    weights = [weight / largest for weight in weights]  # huge ones must not add up to infinity
-    mean = sum(weights) / len(weights)
+    size = len(weights)
+    if weights.count(weights[0]) == size:
+        return [1.0] * size
+    total = sum(weights)
+    if total == math.inf:
+        weights = [weight / size for weight in weights]
+        total = sum(weights)
+    mean = total / size
     return [weight / mean for weight in weights]
 
 

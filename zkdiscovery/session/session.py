@@ -395,7 +395,7 @@ class Session:
             behind = behind or serving
         if behind:
             log.error(
-                "ZooKeeper at %s has less data than this client has seen (zxid 0x%x): data was lost; starting from zero",
+                "ZooKeeper at %s has less data than this client has seen (zxid 0x%x): data is lost, starting from zero",
                 self.settings.hosts,
                 self.highest_zxid,
             )

@@ -100,26 +100,28 @@ class ZookeeperServer:
                 self._state = _State.STOPPED
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open, new ones are taken by the kernel, nothing answers.
+        """Freeze the server: connections stay open, new ones are taken by the kernel, nothing answers. Safe to repeat.
 
         Raises:
             RuntimeError: it does not run, or is a shared one.
         """
         with self._lock:
             self._expect(_State.RUNNING, _State.PAUSED)
-            self._source.pause()
-            self._state = _State.PAUSED
+            if self._state is _State.RUNNING:
+                self._source.pause()
+                self._state = _State.PAUSED
 
     def resume(self) -> None:
-        """Let a paused server go on.
+        """Let a paused server go on. Nothing happens if it is not paused.
 
         Raises:
             RuntimeError: it does not run, or is a shared one.
         """
         with self._lock:
             self._expect(_State.RUNNING, _State.PAUSED)
-            self._source.resume()
-            self._state = _State.RUNNING
+            if self._state is _State.PAUSED:
+                self._source.resume()
+                self._state = _State.RUNNING
 
     def restart(self, *, wipe: bool = False) -> None:
         """Stop the server if it runs, and start it on the same port with the same data; returns when it serves.

@@ -1,0 +1,43 @@
+"""Fixtures of our own tests; those for users are in zkdiscovery.testing.plugin."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.support import Truth
+from zkdiscovery import Client
+from zkdiscovery.testing import ZookeeperServer
+
+MakeClient = Callable[..., Client]
+
+
+@pytest.fixture
+def namespace(zkdiscovery_server: ZookeeperServer) -> str:
+    """A namespace that no other test uses."""
+    return f"{zkdiscovery_server.namespace}/{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def truth(zkdiscovery_server: ZookeeperServer) -> Iterator[Truth]:
+    """ZooKeeper behind the SDK's back."""
+    with Truth(zkdiscovery_server.hosts) as view:
+        yield view
+
+
+@pytest.fixture
+def make_client(zkdiscovery_server: ZookeeperServer, namespace: str) -> Iterator[MakeClient]:
+    """Makes clients of one namespace, 4 s session timeout unless told otherwise; closes them."""
+    with ExitStack() as stack:
+
+        def make(hosts: str | None = None, **options: Any) -> Client:
+            options = {"namespace": namespace, "session_timeout": 4.0, **options}
+            client = Client(hosts or zkdiscovery_server.hosts, **options)
+            stack.callback(client.close, 3.0)
+            return client
+
+        yield make

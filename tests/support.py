@@ -1,0 +1,170 @@
+"""What the tests share: waiting for events with a limit, looking at ZooKeeper behind the SDK's back, counting requests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from zkdiscovery.errors import NodeMissing
+from zkdiscovery.model import Snapshot
+from zkdiscovery.session import EPHEMERAL, Create, Delete, GetChildren, GetData, Node, Session, SetData, State, Sync
+from zkdiscovery.settings import load_settings
+from zkdiscovery.znodes import make_container, parent_of
+
+if TYPE_CHECKING:
+    from zkdiscovery import Client, Registration, RegistrationState, Service
+
+T = TypeVar("T")
+
+LIMIT = 20.0  # seconds: far more than anything takes; reached only by a defect
+
+
+class Recorder(Generic[T]):
+    """A callback that keeps what it was called with, and can be waited on."""
+
+    def __init__(self) -> None:
+        self.items: list[T] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, item: T) -> None:
+        with self._changed:
+            self.items.append(item)
+            self._changed.notify_all()
+
+    def wait(self, predicate: Callable[[list[T]], bool], timeout: float = LIMIT) -> list[T]:
+        """Wait until `predicate(items)`; fails the test if it does not come."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: predicate(self.items), timeout), f"waited in vain; got {self.items}"
+            return list(self.items)
+
+
+def wait_view(view: Service, predicate: Callable[[Snapshot], bool], timeout: float = LIMIT) -> Snapshot:
+    """Wait until the view's snapshot is as wanted."""
+    with view._changed:
+        assert view._changed.wait_for(lambda: predicate(view.snapshot), timeout), f"waited in vain: {view.snapshot!r}"
+        return view.snapshot
+
+
+def wait_state(client: Client, state: State, timeout: float = LIMIT) -> None:
+    """Wait until the client's session is in a state."""
+    session = client._use().session
+    with session._changed:
+        assert session._changed.wait_for(lambda: session.state is state, timeout), f"waited in vain: {session!r}"
+
+
+def wait_epoch(client: Client, epoch: int, timeout: float = LIMIT) -> None:
+    """Wait until the client is connected in its session number `epoch` or a later one."""
+    session = client._use().session
+    with session._changed:
+        assert session._changed.wait_for(
+            lambda: session.epoch >= epoch and session.state is State.CONNECTED, timeout
+        ), f"waited in vain: {session!r}"
+
+
+def wait_registration(registration: Registration, state: RegistrationState, timeout: float = LIMIT) -> None:
+    """Wait until a registration is in a state."""
+    node = registration._node
+    assert node is not None
+    assert node.wait(lambda _: registration.state is state, timeout), f"waited in vain: {registration!r}"
+
+
+class Truth:
+    """ZooKeeper as it is: a session of its own on the real server, past all proxies."""
+
+    def __init__(self, hosts: str) -> None:
+        self.session = Session(load_settings(hosts=hosts, namespace="/", session_timeout=30.0))
+        self._changed = threading.Condition()
+        self._events = 0
+
+    def __enter__(self) -> Self:
+        self.session.start()
+        self.session.wait_connected(LIMIT)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.session.close(5.0)
+
+    def call(self, request: Any) -> Any:
+        """One request."""
+        return self.session.call(request, deadline=time.monotonic() + LIMIT)
+
+    def get(self, path: str) -> Node | None:
+        """The node, after everything that was committed before; None if there is none."""
+        self.call(Sync(path))
+        try:
+            node: Node = self.call(GetData(path))
+        except NodeMissing:
+            return None
+        return node
+
+    def children(self, path: str) -> list[str]:
+        """Sorted names of the children; empty if the node is missing."""
+        self.call(Sync(path))
+        try:
+            return sorted(self.call(GetChildren(path)))
+        except NodeMissing:
+            return []
+
+    def create(self, path: str, data: bytes = b"", *, ephemeral: bool = False) -> None:
+        """Create a node and its parents."""
+        make_container(
+            self.session, parent_of(path), generation=self.session.generation, deadline=time.monotonic() + LIMIT
+        )
+        self.call(Create(path, data, self.session.leaf_acl, EPHEMERAL if ephemeral else 0))
+
+    def set(self, path: str, data: bytes) -> None:
+        """Write a node."""
+        self.call(SetData(path, data))
+
+    def delete(self, path: str) -> None:
+        """Delete a node."""
+        self.call(Delete(path))
+
+    def wait(self, path: str, predicate: Callable[[Node | None], bool], timeout: float = LIMIT) -> Node | None:
+        """Wait until the node (None: missing) is as wanted; woken by ZooKeeper's events."""
+
+        def note(*_: object) -> None:
+            with self._changed:
+                self._events += 1
+                self._changed.notify_all()
+
+        watch = self.session.watches.add(path, note)
+        try:
+            watch.arm(generation=self.session.generation, deadline=time.monotonic() + LIMIT).result(LIMIT)
+            end = time.monotonic() + timeout
+            while True:
+                seen = self._events
+                node = self.get(path)
+                if predicate(node):
+                    return node
+                with self._changed:
+                    left = end - time.monotonic()
+                    assert self._changed.wait_for(lambda seen=seen: self._events > seen, left), (
+                        f"waited in vain for {path}: {node}"
+                    )
+        finally:
+            watch.close()
+
+
+@contextmanager
+def counting(client: Client) -> Iterator[Counter[str]]:
+    """Count the requests that a client's present connection sends, by name."""
+    session = client._use().session
+    assert session._link is not None
+    channel = session._link.channel
+    counts: Counter[str] = Counter()
+    original = channel.submit
+
+    def submit(request: Any, **options: Any) -> Any:
+        counts[type(request).__name__] += 1
+        return original(request, **options)
+
+    channel.submit = submit  # type: ignore[method-assign]
+    try:
+        yield counts
+    finally:
+        del channel.submit  # type: ignore[method-assign]
