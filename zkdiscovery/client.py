@@ -7,6 +7,7 @@ of its own.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from zkdiscovery.settings import Settings
 
 R = TypeVar("R")
+
+CLOSE_TIMEOUT = 5.0  # seconds
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
@@ -109,7 +112,7 @@ class Client:
         self._use()
         return self
 
-    def close(self, timeout: float = 5.0) -> None:
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """End all terms, take all instances out, end the session: within `timeout` seconds. Idempotent.
 
         Where ZooKeeper can't be reached in that time, ephemerals vanish when the session times out at the server.
@@ -395,6 +398,20 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _at_exit() -> None:
+    """The interpreter ends and somebody forgot to close: say goodbye all the same, side by side."""
+    threads = [
+        threading.Thread(target=client.close, name="zkdiscovery-goodbye", daemon=True) for client in list(_clients)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(CLOSE_TIMEOUT)
+
+
+atexit.register(_at_exit)
 
 
 class _RegisteredDecorator:
