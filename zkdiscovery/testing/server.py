@@ -18,6 +18,7 @@ import threading
 import time
 from contextlib import contextmanager
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
@@ -204,18 +205,21 @@ class ZookeeperServer:
         self._state = _State.RUNNING
         deadline = time.monotonic() + _READY_LIMIT
         problem = "it does not answer"
+        patience = 0.25  # seconds; a starting server now and then forgets a connection, a slow one needs more
         while time.monotonic() < deadline:
             if self._source.wait_ended(_POLL):
                 problem = "it ended"
                 break
             try:
-                answer = self._ask(lambda host: four_letter_word(host, "srvr"))
+                answer = self._ask(partial(four_letter_word, word="srvr", timeout=patience))
                 if "Mode:" in answer and self._source.is_ours():
                     self.source = self._source.describe(_version(answer))
                     return
                 problem = f"it answers {answer[:200]!r}"
             except OSError as error:
                 problem = str(error)
+                if isinstance(error, TimeoutError):
+                    patience = min(2 * patience, 5.0)
         raise NoServerForTests(
             f"{self._source.describe('not running')} at {self.hosts} does not serve: {problem}."
             f" The end of its log:\n{self._source.log_tail()}",
