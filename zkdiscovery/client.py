@@ -401,14 +401,9 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _at_exit() -> None:
-    """The interpreter ends and somebody forgot to close: say goodbye all the same, side by side."""
-    threads = [
-        threading.Thread(target=client.close, name="zkdiscovery-goodbye", daemon=True) for client in list(_clients)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(CLOSE_TIMEOUT)
+    """The interpreter ends and somebody forgot to close: say goodbye all the same."""
+    for client in list(_clients):
+        client.close()
 
 
 atexit.register(_at_exit)
