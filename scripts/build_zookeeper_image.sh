@@ -45,7 +45,7 @@ sources=$(grep -rlsE "^[^#]*[[:space:]]${VERSION_CODENAME}([[:space:]]|\$)" /etc
 apt-config dump | grep '^Acquire::' >"$work/apt.conf" || true
 
 # shellcheck disable=SC2016,SC2086 # $1 is the hook's own; one argument for each file
-mmdebstrap --quiet --variant=apt --include=openjdk-17-jre-headless,libzookeeper-java,libslf4j-java \
+mmdebstrap --quiet --variant=apt --include=default-jre-headless,libzookeeper-java,libslf4j-java \
     --aptopt="$work/apt.conf" \
     --customize-hook="copy-in $work/zookeeper-entrypoint /usr/local/bin" \
     --customize-hook='mkdir "$1/data" && rm -rf "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list*' \
