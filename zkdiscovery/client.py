@@ -153,6 +153,16 @@ class Client:
             return core.session.state
         return State.CLOSED if self._closed else State.NEW
 
+    @property
+    def settings(self) -> Settings:
+        """The settings in force, from arguments, `settings=`, the environment and defaults. Starts the client.
+
+        Raises:
+            InvalidSettings: the settings can't be used.
+            ClientClosed: the client was closed.
+        """
+        return self._use().settings
+
     def on_change(self, fn: Callable[[State], object]) -> Subscription[State]:
         """Call `fn(state)` on the client's dispatcher thread when the state changed.
 
