@@ -221,7 +221,7 @@ class _Link:
         self._to_server = _Pipe("client_to_server")
         self._to_client = _Pipe("server_to_client")
         self.pipes = (self._to_server, self._to_client)
-        self._interests: dict[socket.socket, int] = {}
+        self._interests: dict[socket.socket, tuple[int, Callable[[], None]]] = {}
         self.lossy = False  # bytes were swallowed: the stream has a hole and must not go on
         self._closed = False
 
@@ -349,11 +349,13 @@ class _Link:
 
     def _watch(self, side: socket.socket, interest: int, handler: Callable[[], None]) -> None:
         selector = self._relay._selector
-        if self._interests.get(side, 0):
+        before, self._interests[side] = self._interests.get(side), (interest, handler)
+        if before == (interest, handler):
+            return
+        if before is not None and before[0]:
             selector.unregister(side)
         if interest:
             selector.register(side, interest, handler)
-        self._interests[side] = interest
 
 
 def _prepared(connection: socket.socket) -> socket.socket:

@@ -184,7 +184,13 @@ class _Supervision:
 
     def _start(self, argv: list[str], log: str) -> int:
         with Path(log).open("ab") as output:
-            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            child = subprocess.Popen(
+                argv,
+                cwd=Path(log).parent,  # where it may leave what a crash leaves
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         self._child = child
         threading.Thread(target=self._report_exit, args=(child,), name="zkdiscovery-wait", daemon=True).start()
         return child.pid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -93,10 +94,10 @@ def connect(proxy: FaultProxy) -> socket.socket:
 
 
 def receive(connection: socket.socket, count: int) -> bytes:
-    received = b""
+    received = bytearray()
     while len(received) < count and (chunk := connection.recv(count - len(received))):
         received += chunk
-    return received
+    return bytes(received)
 
 
 def assert_silent(connection: socket.socket) -> None:
@@ -128,6 +129,38 @@ def test_a_megabyte_arrives_whole(proxy: FaultProxy) -> None:
         sender.start()
         assert receive(client, len(sent)) == sent
         sender.join(LIMIT)
+
+
+def test_a_receiver_that_does_not_read_makes_the_sender_wait_and_loses_nothing(proxy: FaultProxy) -> None:
+    sent = bytes(range(256)) * (256 * 1024)  # 64 MiB, more than all buffers on the way
+    with connect(proxy) as client:
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.sendall(sent)
+        client.settimeout(LIMIT)
+        held = proxy.bytes_passed["client_to_server"]
+        assert held < len(sent)
+        assert receive(client, held) == sent[:held]
+
+
+def test_a_reset_ends_the_connection_on_the_other_side(proxy: FaultProxy, echo: EchoServer) -> None:
+    with connect(proxy) as client:
+        client.sendall(b"1")
+        assert receive(client, 1) == b"1"
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    echo.wait_ended(1)
+    proxy.wait_connections(0)
+
+
+def test_a_server_that_resets_ends_the_client(proxy: FaultProxy, echo: EchoServer) -> None:
+    with connect(proxy) as client:
+        client.sendall(b"1")
+        assert receive(client, 1) == b"1"
+        server_side = echo.connections[0]
+        server_side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        server_side.shutdown(socket.SHUT_RD)
+        server_side.close()
+        assert_closed(client)
 
 
 def test_the_end_of_one_side_reaches_the_other(proxy: FaultProxy, echo: EchoServer) -> None:
@@ -186,14 +219,16 @@ def test_pause_holds_bytes_and_heal_lets_them_flow(proxy: FaultProxy, echo: Echo
         echo.wait_received(b"before during")
 
 
-def test_pause_holds_what_is_already_on_the_way(proxy: FaultProxy) -> None:
-    proxy.delay(0.05)
-    with connect(proxy) as client:
-        client.sendall(b"late")
-        proxy.wait_connections(1)
+def test_pause_holds_what_is_already_read(proxy: FaultProxy, echo: EchoServer) -> None:
+    def pause(chunk: bytes) -> bytes:
         proxy.pause()
+        return chunk
+
+    with connect(proxy) as client:
+        proxy.alter("client_to_server", pause)
+        client.sendall(b"late")
         assert_silent(client)
-        assert proxy.bytes_passed["server_to_client"] == 0
+        assert echo.received == b""
         proxy.heal()
         assert receive(client, 4) == b"late"
 
