@@ -26,11 +26,11 @@ help:
 demo: server
 	@$(BIN)/zkdiscovery demo $(ARGS)
 
-# coverage starts before pytest does, so that the lines that run when the pytest plugin loads are counted.
+# coverage starts before pytest does, so that the lines that run when the pytest plugin loads are counted. The tests'
+# temporary files lie outside the clone, where no test meets the clone's own settings, and are removed.
 test: server
-	@mkdir -p .cache
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --basetemp=.cache/pytest --zkdiscovery-source=$(SOURCE) $(ARGS)
+	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && trap 'exit 130' INT TERM && $(BIN)/coverage erase && \
+	$(BIN)/coverage run -m pytest --basetemp="$$temporary/pytest" --zkdiscovery-source=$(SOURCE) $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
