@@ -22,7 +22,6 @@ _ENTRIES = 4096  # pairs in the table, within these limits:
 _MOST_ROUNDS, _FEWEST_ROUNDS = 64, 4
 _SHORTEST_LINE = 64  # places in a round if weights differ
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_SMALLEST_SHARE = 1e-9  # of the mean weight; keeps a quotient finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +31,15 @@ class P2cEwma:
     See `Endpoint` for the average. Comparing two keeps clear of slow and failing endpoints, and yet no endpoint, new
     and unknown ones included, gets more than twice its share, so that many clients do not herd onto the best one.
 
-    Pairs come from a table that is walked from a random place on: a pick is two list reads and one comparison, and
-    memory is read in order, which keeps it as fast with 100,000 endpoints as with 10.
+    Pairs come from a table that is walked from a random place on: a pick is two list reads and one comparison, and it
+    reads memory in order, for with 100,000 endpoints it is reading at random that would cost.
 
     Weights decide how often an endpoint is in a pair, and calls in flight count in proportion to weight. So shares
-    follow the weights while costs are equal, idle or busy. Dividing the whole cost by the weight would not do: an
-    idle endpoint of weight 1.1 would win every pair against 1.0, and one of weight 10 would still get twice its
-    share at most. An endpoint with more than half of the weight is also paired with itself. A weight is met to
-    1/4,096 of the total; a smaller one is in the table of some clients and not of others, right on average.
+    follow the weights when the service is busy; when it is idle, a small weight may get up to twice its share, for
+    its answers are older and have faded. Dividing the whole cost by the weight would not do: an idle endpoint of
+    weight 1.1 would win every pair against 1.0, and one of weight 10 among many of 1.0 would get no more than that one. An
+    endpoint with more than half of the weight is also paired with itself. A weight is met to 1/4,096 of the total; a
+    smaller one is in the table of some clients and not of others, right on average.
     """
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
@@ -77,7 +77,7 @@ def _pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint
     """
     share = shares(members)
     for endpoint, value in zip(members, share, strict=True):
-        endpoint.share = max(value, _SMALLEST_SHARE)
+        endpoint.share = value
     heaviest = max(share)
     left: list[Endpoint] = []
     right: list[Endpoint] = []
@@ -106,8 +106,7 @@ def _lines(members: tuple[Endpoint, ...], share: Sequence[float], *, alike: bool
         return repeat(members, rounds)
     # Systematic sampling: each member in a row, the ends of the rows rounded by one random number: right on average.
     # The rows are then dealt out to the rounds like cards.
-    rounding = random()
     scale = length * rounds / len(members)
-    ends = [int(end * scale + rounding) for end in accumulate(share, initial=0.0)]
+    ends = list(map(int, accumulate([value * scale for value in share], initial=random())))
     rows = tuple(chain.from_iterable(map(repeat, members, map(sub, ends[1:], ends))))
     return [rows[number::rounds] for number in range(rounds)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from random import choices, random
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def _by_weight(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
 
 
 def shares(members: Sequence[Endpoint]) -> list[float]:
-    """The weights in proportion to their mean; 1.0 for each if all are 0."""
+    """The weights in proportion to their mean, above 0; 1.0 for each if all are 0."""
     weights = [endpoint.instance.weight for endpoint in members]
     size = len(weights)
     if weights.count(weights[0]) == size:
@@ -54,7 +55,7 @@ def shares(members: Sequence[Endpoint]) -> list[float]:
         weights = [weight / size for weight in weights]
         total = sum(weights)
     mean = total / size
-    return [weight / mean for weight in weights]
+    return [weight / mean or sys.float_info.min for weight in weights]  # a quotient of 0 would be divided by
 
 
 def _alias_table(share: list[float]) -> tuple[list[float], list[int]]:

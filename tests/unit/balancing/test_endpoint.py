@@ -18,6 +18,7 @@ from zkdiscovery.balancing.endpoint import DECAY
 from zkdiscovery.model import Instance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 INSTANCE = Instance("payments", "10.0.0.1", 8000)
@@ -237,6 +238,40 @@ def test_reports_from_many_threads_are_all_counted(module: ModuleType) -> None:
     settled = shared.cost
     shared.finished(shared.started(), module.Outcome.CANCELLED)
     assert shared.cost == settled  # the last report's cost was that of 0 in flight
+
+
+class Overtaken(Endpoint):
+    """While a report weighs, another thread's report runs: `meanwhile`, once."""
+
+    __slots__ = ("meanwhile",)
+
+    def __init__(self, clock: Clock) -> None:
+        self.meanwhile: Callable[[], None] | None = None
+        super().__init__(INSTANCE, clock)
+
+    @property
+    def share(self) -> float:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return 1.0
+
+    @share.setter
+    def share(self, value: float) -> None:
+        assert value == 1.0
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.SUCCESS])
+def test_a_report_that_was_overtaken_does_not_leave_an_old_cost(clock: Clock, outcome: Outcome) -> None:
+    endpoint = Overtaken(clock)
+    first, second = endpoint.started(), endpoint.started()
+    clock.now += 0.010
+    endpoint.meanwhile = lambda: endpoint.finished(second, outcome)
+    endpoint.finished(first, outcome)
+    assert endpoint.meanwhile is None
+    assert endpoint.in_flight == 0
+    idle = Endpoint(INSTANCE, clock) if outcome is Outcome.CANCELLED else answered(clock, 0.010)
+    assert endpoint.cost == pytest.approx(idle.cost, abs=1e-6)
 
 
 def test_without_gil_a_report_holds_the_endpoints_own_lock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def chi_square(counts: Counter[str], weights: dict[str, float]) -> float:
 @every_balancer
 @given(data=st.data())
 def test_picks_a_member_that_is_not_excluded_and_none_only_if_all_are(balancer: Balancer, data: st.DataObject) -> None:
-    weights = data.draw(st.lists(st.sampled_from([0.0, 1e-300, 0.5, 1.0, 3.0, 1e300]), max_size=12))
+    weights = data.draw(st.lists(st.sampled_from([0.0, 5e-324, 0.5, 1.0, 3.0, 1e300]), max_size=12))
     members = endpoints(len(weights), weights=dict(enumerate(weights)))
     for member, outcome in zip(members, data.draw(st.lists(st.sampled_from(Outcome), max_size=12)), strict=False):
         member.finished(member.started(), outcome)
@@ -77,6 +77,8 @@ def test_picks_a_member_that_is_not_excluded_and_none_only_if_all_are(balancer: 
     for _ in range(20):
         endpoint = picker.pick("any key", exclude)
         assert endpoint in wanted if wanted else endpoint is None
+        if endpoint is not None:
+            endpoint.finished(endpoint.started(), Outcome.SUCCESS)
 
 
 @every_balancer
@@ -132,6 +134,11 @@ def test_new_pickers_do_not_start_at_the_same_endpoint(balancer: Balancer) -> No
     members = endpoints(10)
     first = Counter(endpoint.instance.id for _ in range(500) if (endpoint := balancer.build(members).pick()))
     assert chi_square(first, {str(index): 1.0 for index in range(10)}) < 4
+
+
+def test_a_large_table_of_pairs_does_not_start_at_the_same_endpoint_either() -> None:
+    members = endpoints(5000)  # too many to be shuffled
+    assert len({P2cEwma().build(members).pick() for _ in range(20)}) > 10
 
 
 @every_balancer
