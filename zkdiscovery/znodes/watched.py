@@ -198,7 +198,8 @@ class WatchedChildren(Generic[T]):
             if name not in present:
                 self._rejected.pop(name, None)
                 if self._keys.pop(name, None) is not None:
-                    delta.removed[name] = marks
+                    # Read as missing before its DELETED event came: it ends now.
+                    delta.removed[name] = marks._replace(deleted_at=time.monotonic()) if marks.there else marks
         if delta.changed or delta.removed or self._rejected != self._told_rejected:
             self._publish(delta)
 

@@ -1,0 +1,51 @@
+"""Every example runs against a real server and prints what it promises."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zkdiscovery.testing import ZookeeperServer
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+EXPECTED = {
+    "register.py": (["--seconds", "1"], r"serving http://\S+, id \S+\ndrained and gone\n"),
+    "discover.py": ([], r"pick: 127.0.0.1:\d+\nattempt: hello from \d+\ncall: 10 answers from [12] instances\n"),
+    "follow.py": ([], r"added    one UP\nadded    two UP\nupdated  one DOWN\nremoved  one\n"),
+    "elect.py": ([], r"(worker-\d leads with fence \d+, \d+\.\d s ahead\n){3}fences grew: True\n"),
+    "fenced_store.py": (
+        [],
+        r"first leader writes: True\nnext leader writes: True\nlate write of the first: False\nthe store holds: .*\n",
+    ),
+    "operate.py": ([], r"before: \['one', 'two'\]\nset aside: \['two'\]\ngiven back: \['one', 'two'\]\n"),
+    "many.py": ([], r"1000 instances, snapshot version \d+\n"),
+}
+
+
+def test_every_example_is_run_and_listed() -> None:
+    programs = {path.name for path in EXAMPLES.glob("*.py")}
+    assert programs == set(EXPECTED)
+    listed = set(re.findall(r"\]\((\w+\.py)\)", (EXAMPLES / "README.md").read_text()))
+    assert listed == programs
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_example(name: str, zkdiscovery_server: ZookeeperServer) -> None:
+    arguments, expected = EXPECTED[name]
+    result = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name, *arguments],
+        env={**os.environ, "ZKDISCOVERY_HOSTS": zkdiscovery_server.hosts},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(expected, result.stdout), result.stdout
+    assert result.stderr == ""
