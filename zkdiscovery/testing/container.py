@@ -10,6 +10,7 @@ own reaper (Ryuk) runs or not.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
@@ -191,8 +192,11 @@ def _expect_engine(endpoint: str) -> None:
 
 def _pull(docker: Any, image: str, notify: Callable[[str], None]) -> None:
     """Get the image if the engine does not have it, within 300 s."""
+    from docker.errors import ImageNotFound  # noqa: PLC0415 - comes with testcontainers
+
     try:
-        if docker.images.list(name=image):
+        with contextlib.suppress(ImageNotFound):
+            docker.images.get(image)
             return
         notify(f"zkdiscovery: pulling the image {image} for tests")
         deadline = time.monotonic() + _PULL_LIMIT

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Protocol, overload
 
-from zkdiscovery.errors import NotConnected, SessionExpired
+from zkdiscovery.errors import NodeError, NotConnected, SessionExpired
 from zkdiscovery.testing.wire import RawSession
 
 
@@ -44,7 +44,7 @@ def expire_session(client: HasSession | int, password: bytes = b"", hosts: str =
         (client, password, hosts) if isinstance(client, int) else client._session_credentials()
     )
     deadline = time.monotonic() + timeout
-    problem: OSError = TimeoutError("no server was tried")
+    problem: Exception = TimeoutError("no server was tried")
     interrupted = False
     for host in hosts.split(","):
         while (remaining := deadline - time.monotonic()) > 0:
@@ -59,8 +59,9 @@ def expire_session(client: HasSession | int, password: bytes = b"", hosts: str =
                 break
             try:
                 return session.close()
-            except OSError as error:
-                # The client took its session back in between, or the end of the session cut the answer off.
+            except (OSError, NodeError) as error:
+                # The client took its session back in between (on another server: a NodeError), or the end of the
+                # session cut the answer off.
                 problem, interrupted = error, True
     raise NotConnected(
         f"the session 0x{session_id:x} could not be ended on {hosts} within {timeout:g} s: {problem}",

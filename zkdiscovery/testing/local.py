@@ -155,7 +155,11 @@ class LocalProcess(Source):
         self.hosts = f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start the process; it serves some time later."""
+        """Start the process; it serves some time later.
+
+        Raises:
+            NoServerForTests: Java can't be started.
+        """
         self._data.mkdir(exist_ok=True)
         config = {
             "clientPort": str(self._port),
@@ -165,21 +169,22 @@ class LocalProcess(Source):
         }
         path = self._directory / "zoo.cfg"
         path.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
-        self._supervisor.start(
-            [
-                self._installation.java,
-                "-Xmx256m",
-                "-XX:-UsePerfData",  # no file in /tmp
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
-                f"-Dlogback.configurationFile={self._directory / 'logback.xml'}",
-                "-cp",
-                self._installation.class_path,
-                START_CLASS,
-                str(path),
-            ],
-            self._log,
-        )
+        command = [
+            self._installation.java,
+            "-Xmx256m",
+            "-XX:-UsePerfData",  # no file in /tmp
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            f"-Dlogback.configurationFile={self._directory / 'logback.xml'}",
+            "-cp",
+            self._installation.class_path,
+            START_CLASS,
+            str(path),
+        ]
+        try:
+            self._supervisor.start(command, self._log)
+        except OSError as error:
+            raise NoServerForTests(f"{self._installation.java} can't be started: {error}") from error
 
     def wait_ended(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the process to end; True if it has."""

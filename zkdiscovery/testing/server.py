@@ -4,7 +4,8 @@ Sources, in this order: the servers named by `ZKDISCOVERY_TEST_HOSTS`; a contain
 private process of a ZooKeeper installed here. `ZKDISCOVERY_HOSTS` is never looked at: it may be production.
 
 Guarantees: the server answers when the block is entered; it ends with the block and with this process, however that
-ends, and leaves no process, container, file or (on shared servers) znode behind.
+ends, and leaves no process, container or file behind. On shared servers the end of the block removes the namespace; a
+process that is killed leaves it there.
 """
 
 from __future__ import annotations
