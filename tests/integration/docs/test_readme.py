@@ -1,0 +1,54 @@
+"""The samples of the README, run as a reader would."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.docs.samples import free_port, write_samples
+from tests.support import LIMIT, Truth
+from zkdiscovery.testing import ZookeeperServer
+
+
+@pytest.fixture
+def folder(tmp_path: Path, zkdiscovery_server: ZookeeperServer, namespace: str) -> Path:
+    names = write_samples("README.md", tmp_path, hosts=zkdiscovery_server.hosts, namespace=namespace, port=free_port())
+    assert names == ["serve.py", "call.py", "report.py", "test_shop.py"]
+    return tmp_path
+
+
+def run(folder: Path, *command: str) -> str:
+    result = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=LIMIT * 2, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_register_discover_and_leave_on_a_signal(folder: Path, truth: Truth, namespace: str) -> None:
+    with subprocess.Popen([sys.executable, "serve.py"], cwd=folder, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert run(folder, "call.py") == "paid\n"
+            assert len(truth.children(f"{namespace}/services/payments")) == 1
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(LIMIT) == -signal.SIGTERM
+        finally:
+            server.kill()
+    assert truth.children(f"{namespace}/services/payments") == []
+
+
+def test_elect(folder: Path) -> None:
+    lines = run(folder, "report.py").splitlines()
+    assert [line.split(",")[0] for line in lines] == ["page 0", "page 1", "page 2", "done"]
+
+
+def test_test_with_it(folder: Path, pytestconfig: pytest.Config) -> None:
+    source = pytestconfig.getoption("--zkdiscovery-source")
+    output = run(
+        folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--zkdiscovery-source={source}", "test_shop.py"
+    )
+    assert "1 passed" in output
