@@ -53,11 +53,13 @@ class Supervisor:
                 )
         self._received = b""
         self._pid = 0
+        self._directory: Path | None = None
         self._exit_statuses: dict[int, int] = {}
 
     def make_directory(self) -> Path:
         """A new temporary directory, removed at the end."""
-        return Path(self._request(do="make_directory")["directory"])
+        self._directory = Path(self._request(do="make_directory")["directory"])
+        return self._directory
 
     def start(self, argv: list[str], log: Path) -> int:
         """Start the child; its output is appended to `log`. Returns its process id.
@@ -91,6 +93,8 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(_GRACE)
+        if self._directory is not None:  # the supervisor itself was killed
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def _request(self, **request: Any) -> dict[str, Any]:
         self._channel.settimeout(_GRACE)

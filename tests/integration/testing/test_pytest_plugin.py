@@ -19,7 +19,7 @@ import threading
 from zkdiscovery import Client, State
 
 def test_register_and_discover(zkdiscovery_client):
-    registration = zkdiscovery_client.register("payments", host="127.0.0.1", port=8080)
+    registration = zkdiscovery_client.register("payments", host="10.0.0.1", port=8080)
     registration.wait_registered(timeout=10)
     payments = zkdiscovery_client.discover("payments").wait_ready(timeout=10)
     assert payments.pick().port == 8080
@@ -33,7 +33,7 @@ def test_a_cut(zkdiscovery_server, zkdiscovery_proxy):
         assert zkdiscovery_proxy.connections == 1
 
 def test_expiry(zkdiscovery_client, zkdiscovery_expire):
-    registration = zkdiscovery_client.register("payments", host="127.0.0.1", port=8080)
+    registration = zkdiscovery_client.register("payments", host="10.0.0.1", port=8080)
     registration.wait_registered(timeout=10)
     expired = threading.Event()
     zkdiscovery_client.on_change(lambda state: expired.set() if state is State.EXPIRED else None)
@@ -60,9 +60,9 @@ def run_pytest(directory: Path, *arguments: str, **environment: str) -> subproce
     )
 
 
-def test_the_fixtures(tmp_path: Path) -> None:
+def test_the_fixtures(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     (tmp_path / "test_users.py").write_text(USERS_TESTS)
-    run = run_pytest(tmp_path, "-q")
+    run = run_pytest(tmp_path, "-q", f"--zkdiscovery-source={pytestconfig.getoption('--zkdiscovery-source')}")
     assert "4 passed" in run.stdout, run.stdout + run.stderr
     assert run.returncode == 0
 

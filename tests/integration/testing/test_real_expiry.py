@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from zkdiscovery.errors import SessionExpired
-from zkdiscovery.testing import ZookeeperServer, expire_session, zookeeper_server
+from zkdiscovery.testing import ZookeeperServer, expire_session
 from zkdiscovery.testing.wire import RawSession
 
 if TYPE_CHECKING:
@@ -16,18 +16,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ZookeeperServer]:
-    with zookeeper_server() as server:
-        yield server
+@pytest.fixture
+def path(zkdiscovery_server: ZookeeperServer) -> str:
+    """For an ephemeral node; beside the namespace, for its parent must be there."""
+    return f"{zkdiscovery_server.namespace}-ephemeral"
 
 
 @pytest.fixture
-def observer(server: ZookeeperServer) -> Iterator[RawSession]:
-    with RawSession(server.hosts) as session:
-        session.create(server.namespace)
+def observer(zkdiscovery_server: ZookeeperServer) -> Iterator[RawSession]:
+    with RawSession(zkdiscovery_server.hosts) as session:
         yield session
-        session.remove_tree(server.namespace)
 
 
 class Holder:
@@ -40,39 +38,39 @@ class Holder:
         return self._credentials
 
 
-def test_the_ephemerals_are_gone_and_the_session_is_told(server: ZookeeperServer, observer: RawSession) -> None:
-    path = f"{server.namespace}/ephemeral"
-    session = RawSession(server.hosts)
+def test_the_ephemerals_are_gone_and_the_session_is_told(
+    zkdiscovery_server: ZookeeperServer, observer: RawSession, path: str
+) -> None:
+    session = RawSession(zkdiscovery_server.hosts)
     session.create(path, ephemeral=True)
-    expire_session(session.session_id, session.password, server.hosts)
+    expire_session(session.session_id, session.password, zkdiscovery_server.hosts)
     assert not observer.exists(path)
     with pytest.raises(ConnectionError):
         session.exists(path)
     session.disconnect()
     with pytest.raises(SessionExpired, match=f"0x{session.session_id:x}"):
-        RawSession(server.hosts, session_id=session.session_id, password=session.password)
+        RawSession(zkdiscovery_server.hosts, session_id=session.session_id, password=session.password)
 
 
-def test_by_whatever_has_a_session(server: ZookeeperServer, observer: RawSession) -> None:
-    path = f"{server.namespace}/ephemeral"
-    session = RawSession(server.hosts)
+def test_by_whatever_has_a_session(zkdiscovery_server: ZookeeperServer, observer: RawSession, path: str) -> None:
+    session = RawSession(zkdiscovery_server.hosts)
     session.create(path, ephemeral=True)
     session.disconnect()
-    expire_session(Holder(session, server.hosts))
+    expire_session(Holder(session, zkdiscovery_server.hosts))
     assert not observer.exists(path)
 
 
-def test_a_session_that_is_over_already(server: ZookeeperServer) -> None:
-    session = RawSession(server.hosts)
+def test_a_session_that_is_over_already(zkdiscovery_server: ZookeeperServer) -> None:
+    session = RawSession(zkdiscovery_server.hosts)
     session.close()
     with pytest.raises(SessionExpired):
-        expire_session(Holder(session, server.hosts))
+        expire_session(Holder(session, zkdiscovery_server.hosts))
 
 
-def test_a_wrong_password_ends_nothing(server: ZookeeperServer) -> None:
-    session = RawSession(server.hosts)
+def test_a_wrong_password_ends_nothing(zkdiscovery_server: ZookeeperServer) -> None:
+    session = RawSession(zkdiscovery_server.hosts)
     with pytest.raises(SessionExpired):
-        expire_session(session.session_id, bytes(16), server.hosts)
+        expire_session(session.session_id, bytes(16), zkdiscovery_server.hosts)
     session.disconnect()  # the server has closed the connection, but not the session
-    with RawSession(server.hosts, session_id=session.session_id, password=session.password) as continued:
+    with RawSession(zkdiscovery_server.hosts, session_id=session.session_id, password=session.password) as continued:
         assert continued.session_id == session.session_id

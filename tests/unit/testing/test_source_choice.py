@@ -109,7 +109,8 @@ def test_an_images_name_in_its_parts(image: str, parts: tuple[str, str | None]) 
 def test_the_plugin_loads_nothing_else() -> None:
     """Coverage is measured from a package's first import, and pytest loads plugins before that."""
     code = (
-        "import sys, zkdiscovery.testing.plugin; print([name for name in sys.modules if name.startswith('zkdiscovery')],"
+        "import sys, zkdiscovery.testing.plugin;"
+        "print([name for name in sys.modules if name.startswith('zkdiscovery')],"
         "set(sys.modules) & {'kazoo', 'pydantic', 'testcontainers', 'docker'})"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)

@@ -85,7 +85,7 @@ def test_signals_from_the_terminal_do_not_end_the_supervisor(supervised: Supervi
 
 
 def test_a_dead_supervisor_is_an_error_and_not_a_hang(supervised: Supervisor) -> None:
-    supervised.make_directory()
+    directory = supervised.make_directory()
     child = psutil.Process(supervised.start(SLEEPER, Path(os.devnull)))
     supervised._process.kill()
     supervised._process.wait(LIMIT)
@@ -94,6 +94,8 @@ def test_a_dead_supervisor_is_an_error_and_not_a_hang(supervised: Supervisor) ->
     with pytest.raises(ConnectionError, match="has ended"):
         supervised.wait(LIMIT)
     child.kill()
+    supervised.close()
+    assert not directory.exists()
 
 
 PARENT = """
