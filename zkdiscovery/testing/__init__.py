@@ -12,13 +12,23 @@ if TYPE_CHECKING:
     from zkdiscovery.testing.expiry import expire_session
     from zkdiscovery.testing.proxy import FaultProxy
     from zkdiscovery.testing.server import ZookeeperServer, zookeeper_server
+    from zkdiscovery.testing.static import StaticClient, static_client
 
-__all__ = ["FaultProxy", "ZookeeperServer", "expire_session", "zookeeper_server"]
+__all__ = [
+    "FaultProxy",
+    "StaticClient",
+    "ZookeeperServer",
+    "expire_session",
+    "static_client",
+    "zookeeper_server",
+]
 
 _HOME = {
     "FaultProxy": "proxy",
+    "StaticClient": "static",
     "ZookeeperServer": "server",
     "expire_session": "expiry",
+    "static_client": "static",
     "zookeeper_server": "server",
 }
 

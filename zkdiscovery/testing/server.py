@@ -146,6 +146,11 @@ class ZookeeperServer:
                 self.kill()
                 raise
 
+    def wait_ended(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the server to end by itself; True if it has. Other calls wait meanwhile."""
+        with self._lock:
+            return self._source.wait_ended(timeout)
+
     def remove_tree(self, path: str, timeout: float = 10.0) -> None:
         """Delete a znode and all below it, over a session of its own; a missing one is no error.
 

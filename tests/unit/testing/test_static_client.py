@@ -1,0 +1,135 @@
+"""The client for users' own unit tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import Recorder
+from zkdiscovery import (
+    Change,
+    ClientClosed,
+    Instance,
+    InvalidInstance,
+    LeadershipLost,
+    NodeMissing,
+    NoInstanceAvailable,
+    RegistrationState,
+    State,
+    Status,
+    Term,
+)
+from zkdiscovery.testing import static_client
+
+
+def test_fixed_instances_are_discovered_and_picked() -> None:
+    client = static_client(payments=["127.0.0.1:8001", Instance("payments", "10.0.0.1", 80, id="b", weight=2.0)])
+    payments = client.discover("payments").wait_ready(at_least=2)
+    assert {payments.pick().id for _ in range(50)} == {"127.0.0.1:8001", "b"}
+    assert [instance.id for instance in client.instances("payments")] == ["127.0.0.1:8001", "b"]
+    assert client.service_names() == ["payments"]
+    assert client.state is State.CONNECTED
+
+
+def test_names_that_are_no_keywords() -> None:
+    client = static_client({"order-items": ["127.0.0.1:1"]})
+    assert client.discover("order-items").pick().netloc == "127.0.0.1:1"
+
+
+def test_views_follow_what_a_test_sets() -> None:
+    client = static_client(payments=["127.0.0.1:1"])
+    payments = client.discover("payments")
+    seen: Recorder[Change] = Recorder()
+    payments.on_change(seen)
+    client.set_instances("payments", ["127.0.0.1:2"])
+    seen.wait(lambda changes: bool(changes) and changes[-1].after.instances[0].port == 2)
+    assert payments.pick().port == 2
+    client.set_instances("payments", [])
+    with pytest.raises(NoInstanceAvailable):
+        payments.pick()
+
+
+def test_bad_instances_change_nothing() -> None:
+    client = static_client(payments=["127.0.0.1:1"])
+    with pytest.raises(InvalidInstance):
+        client.set_instances("payments", ["127.0.0.1:2", "127.0.0.1:0"])
+    assert [instance.port for instance in client.instances("payments")] == [1]
+
+
+def test_registrations_are_recorded() -> None:
+    client = static_client()
+    registration = client.register("payments", 8080, metadata={"a": "b"}).wait_registered()
+    registration.update(weight=2.0)
+    assert [r.instance.weight for r in client.registrations] == [2.0]
+    assert registration.state is RegistrationState.REGISTERED
+    registration.close()
+    assert registration.state is RegistrationState.CLOSED
+    assert client.registrations == [registration]
+
+
+def test_the_decorator_registers_and_drains() -> None:
+    client = static_client()
+
+    @client.registered("payments", 8080, ready="now")
+    def serve() -> RegistrationState:
+        return client.registrations[0].state
+
+    assert serve() is RegistrationState.REGISTERED
+    assert client.registrations[0].state is RegistrationState.CLOSED
+
+
+def test_every_term_is_granted_with_growing_fences() -> None:
+    client = static_client()
+    with client.election("report").campaign() as first:
+        assert not first.lost
+        assert client.election("report").leader() is None  # another object, with no term of its own
+    assert first.lost
+    with client.election("report").campaign() as second:
+        assert second.fence > first.fence
+
+    @client.while_leader("report")
+    def work(term: Term) -> int:
+        term.check()
+        return term.fence
+
+    fence = work()
+    assert fence is not None
+    assert fence > second.fence
+
+
+def test_leadership_can_be_lost_in_a_test() -> None:
+    client = static_client()
+    turns = []
+
+    @client.while_leader("report")
+    def work(term: Term) -> str:
+        turns.append(term.fence)
+        if len(turns) == 1:
+            client.lose_leadership("report")
+            with pytest.raises(LeadershipLost):
+                term.check()
+        return "done"
+
+    assert work() == "done"
+    assert len(turns) == 2
+
+
+def test_overrides_and_removal() -> None:
+    client = static_client(payments=["127.0.0.1:1"])
+    payments = client.discover("payments")
+    client.override("payments", "127.0.0.1:1", status=Status.OUT_OF_SERVICE)
+    assert not payments.available
+    assert client.clear_override("payments", "127.0.0.1:1").status is Status.UP
+    assert client.remove("payments", "127.0.0.1:1")
+    assert not client.remove("payments", "127.0.0.1:1")
+    with pytest.raises(NodeMissing):
+        client.override("payments", "127.0.0.1:1", weight=1.0)
+
+
+def test_a_closed_client_says_so() -> None:
+    client = static_client(payments=["127.0.0.1:1"])
+    with client:
+        registration = client.register("payments", 1)
+    assert registration.state is RegistrationState.CLOSED
+    assert client.state is State.CLOSED
+    with pytest.raises(ClientClosed):
+        client.discover("payments")

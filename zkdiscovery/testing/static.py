@@ -1,0 +1,290 @@
+"""A client without ZooKeeper, for users' own unit tests: fixed instances, recorded registrations, every term granted.
+
+It is for code that merely uses zkdiscovery. Whatever depends on sessions, outages or other processes needs the real
+thing: see the fixtures `zkdiscovery_client`, `zkdiscovery_proxy` and `zkdiscovery_expire`. No thread runs, but that of
+callbacks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any, Self, cast
+
+from zkdiscovery.balancing import Balancer, resolve_balancer
+from zkdiscovery.client import Client
+from zkdiscovery.codecs import CuratorCodec, Override
+from zkdiscovery.discovery import Service
+from zkdiscovery.discovery.service import Attachment
+from zkdiscovery.election import Candidate, Election, OnSuspend, Room, Term
+from zkdiscovery.election.candidacy import Candidacy
+from zkdiscovery.errors import ClientClosed, InvalidInstance, NodeMissing
+from zkdiscovery.model import Instance, Snapshot, Status, check_name
+from zkdiscovery.registration import Registrar, Registration
+from zkdiscovery.registration.room import Options
+from zkdiscovery.session import Lease, State, Subscription
+from zkdiscovery.settings import load_settings, split_host
+from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState, Paths
+
+Instances = Iterable[str | Instance]
+
+
+def static_client(services: Mapping[str, Instances] | None = None, **more: Instances) -> StaticClient:
+    """A client whose services are fixed: `static_client(payments=["127.0.0.1:8001"])`.
+
+    Args:
+        services: instances by service name, each `host:port` or an `Instance`; for names that are no keywords.
+        more: the same, by keyword.
+
+    Raises:
+        InvalidName, InvalidInstance: what can't be an instance.
+    """
+    client = StaticClient()
+    for name, instances in {**(services or {}), **more}.items():
+        client.set_instances(name, instances)
+    return client
+
+
+class StaticClient(Client):
+    """See `static_client`.
+
+    Attributes:
+        registrations: every registration made, the open and the closed ones, in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1:2181", namespace="/")
+        self.registrations: list[Registration] = []
+        self._table: dict[str, dict[str, Instance]] = {}
+        self._bases: dict[tuple[str, str], Instance] = {}
+        self._fences = itertools.count(1)
+        self._versions = itertools.count(1)
+        settings = load_settings(hosts="127.0.0.1:2181", namespace="/")
+        session = cast("Any", SimpleNamespace(settings=settings, state=State.CONNECTED))
+        self._settings_in_force = settings
+        self._registrar = Registrar(
+            session, cast("OwnedNodes", _AtOnce()), self._dispatcher, Paths("/"), CuratorCodec()
+        )
+        self._room = cast("Room", SimpleNamespace(session=session))
+
+    # -- what a test sets --
+
+    def set_instances(self, service: str, instances: Instances) -> None:
+        """Replace the instances of a service; its views follow at once.
+
+        Raises:
+            InvalidName, InvalidInstance: what can't be an instance; nothing is changed.
+        """
+        check_name(service, "the service name")
+        found = [_instance(service, entry) for entry in instances]
+        self._table[service] = {instance.id: instance for instance in found}
+        self._publish(service)
+
+    def lose_leadership(self, name: str) -> None:
+        """End the terms of an election, as if the session had expired."""
+        for election in list(self._elections):
+            if election.name == name and election.term is not None:
+                election.term._lease.end("lost in a test")
+
+    # -- the client's own names --
+
+    def start(self) -> Self:
+        self._require_open()
+        return self
+
+    def close(self, timeout: float = 5.0) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for election in list(self._elections):
+            election.close(timeout)
+        self._registrar.close(timeout)
+        for view in list(self._views):
+            view.close()
+        self._dispatcher.close(timeout)
+
+    @property
+    def state(self) -> State:
+        return State.CLOSED if self._closed else State.CONNECTED
+
+    @property
+    def settings(self) -> Any:
+        return self._settings_in_force
+
+    def wait_connected(self, timeout: float = 5.0) -> Self:  # noqa: ARG002 - connected always
+        return self.start()
+
+    def register_many(self, entries: Iterable[Options]) -> list[Registration]:
+        self._require_open()
+        registrations = self._registrar.register([{"host": "127.0.0.1", **_given(entry)} for entry in entries])
+        self.registrations += registrations
+        return registrations
+
+    def register(self, service: str, port: int, **options: Any) -> Registration:
+        return self.register_many([cast("Options", {"service": service, "port": port, **options})])[0]
+
+    def override(
+        self, service: str, id: str, *, status: Status | None = None, weight: float | None = None, timeout: float = 5.0
+    ) -> Instance:
+        if status is None and weight is None:
+            raise InvalidInstance("give a status, a weight, or both; clear_override() takes an override away")
+        base = self.clear_override(service, id, timeout=timeout)
+        changed = Override(None if status is None else Status(status), weight, base.status, base.weight).above(base)
+        self._bases[service, id] = base
+        self._table[service][id] = changed
+        self._publish(service)
+        return changed
+
+    def clear_override(self, service: str, id: str, *, timeout: float = 5.0) -> Instance:  # noqa: ARG002 - at once
+        self._require_open()
+        if id not in self._table.get(service, {}):
+            raise NodeMissing(f"there is no instance {id!r} of {service!r}")
+        base = self._bases.pop((service, id), self._table[service][id])
+        self._table[service][id] = base
+        self._publish(service)
+        return base
+
+    def remove(self, service: str, id: str, *, timeout: float = 5.0) -> bool:  # noqa: ARG002 - at once
+        self._require_open()
+        there = self._table.get(service, {}).pop(id, None) is not None
+        self._publish(service)
+        return there
+
+    def service_names(self, timeout: float = 5.0) -> list[str]:  # noqa: ARG002 - at once
+        self._require_open()
+        return sorted(self._table)
+
+    def instances(self, service: str, timeout: float = 5.0) -> list[Instance]:  # noqa: ARG002 - at once
+        self._require_open()
+        return sorted(self._table.get(service, {}).values(), key=lambda instance: instance.id)
+
+    def discover(
+        self, service: str, *, balancer: str | Balancer = "p2c_ewma", where: Callable[[Instance], bool] | None = None
+    ) -> Service:
+        self._require_open()
+        check_name(service, "the service name")
+        attachment = Attachment(_NO_ERROR, self._dispatcher, lambda: None)
+        view = Service(service, resolve_balancer(balancer), where, attach=lambda _: attachment)
+        self._views.add(view)
+        self._publish(service)
+        return view
+
+    def election(self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold") -> Election:
+        self._require_open()
+        election = _GrantedElection(name, id, on_suspend, lambda: self._room)
+        election._fences = self._fences
+        self._elections.add(election)
+        return election
+
+    # -- helpers --
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ClientClosed("the client was closed; make a new one")
+
+    def _publish(self, service: str) -> None:
+        from zkdiscovery.discovery.cache import difference  # noqa: PLC0415
+
+        for view in list(self._views):
+            if view.name == service:
+                snapshot = Snapshot(
+                    service,
+                    version=next(self._versions),
+                    instances=tuple(self._table.get(service, {}).values()),
+                    loaded=True,
+                )
+                view.follow(difference(view.snapshot, snapshot))
+
+    def __repr__(self) -> str:
+        return f"<StaticClient {self.state} services={sorted(self._table)}>"
+
+
+_NO_ERROR: Any = SimpleNamespace(error=None)
+
+
+def _given(entry: Options) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if value is not None}
+
+
+def _instance(service: str, entry: str | Instance) -> Instance:
+    if isinstance(entry, Instance):
+        return entry
+    try:
+        host, port = split_host(entry)
+    except ValueError as error:
+        raise InvalidInstance(f"{entry!r} is no 'host:port': {error}") from None
+    return Instance(service, host, port)
+
+
+class _AtOnce:
+    """In the place of `OwnedNodes`: every wish comes true at once."""
+
+    def own_many(self, wishes: Iterable[tuple[str, bytes, dict[str, Any]]]) -> list[OwnedNode]:
+        nodes = [OwnedNode(cast("OwnedNodes", self), path, data, **options) for path, data, options in wishes]
+        self._due(*nodes)
+        return nodes
+
+    def _due(self, *nodes: OwnedNode, delay: float = 0.0) -> None:  # noqa: ARG002 - at once
+        for node in nodes:
+            with node._changed:
+                node._state = OwnedState.HELD if node._wanted else OwnedState.RELEASED
+                node._written = node._data
+                node._changed.notify_all()
+            node.on_state(node)
+
+
+class _Granted:
+    """In the place of a `Candidacy`: the term is there at once."""
+
+    error = None
+
+    def __init__(self, election: str, fence: int) -> None:
+        self._over = threading.Event()
+        lease = Lease(cast("Any", self), "", 1, math.inf, self._lost)
+        self.term: Term | None = Term(election, fence, lease, lambda _: self.withdraw())
+
+    def _forget(self, lease: Lease) -> None:
+        """The lease asks to be renewed no more."""
+
+    def _lost(self, _reason: str) -> None:
+        if self.term is not None:
+            self.term._over.set()
+
+    def wait(self, _timeout: float | None, stop: Callable[[], bool]) -> Term | None:
+        return None if stop() else self.term
+
+    def withdraw(self, reason: str = "resigned") -> None:
+        self.end_term(reason)
+
+    def end_term(self, reason: str) -> None:
+        if self.term is not None:
+            self.term._lease.end(reason)
+
+    def wake(self) -> None:
+        """Nobody waits."""
+
+    def wait_gone(self, _timeout: float) -> bool:
+        return True
+
+
+class _GrantedElection(Election):
+    """An election that is won at once, with fences that grow."""
+
+    _fences: itertools.count[int]
+
+    def _stand(self) -> Candidacy:
+        with self._lock:
+            self._require_open()
+            granted = cast("Candidacy", _Granted(self.name, next(self._fences)))
+            self._candidacy = granted
+            return granted
+
+    def candidates(self, timeout: float = 5.0) -> list[Candidate]:  # noqa: ARG002 - at once
+        term = self.term
+        return [] if term is None else [Candidate(self.id, term.fence)]
+
+    def on_change(self, fn: Callable[[Candidate | None], object]) -> Subscription[Candidate | None]:
+        raise NotImplementedError("a static client's elections have nobody to observe; use a real ZooKeeper for that")
