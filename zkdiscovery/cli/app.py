@@ -1,0 +1,137 @@
+"""The commands and the options that they share."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+import zkdiscovery
+from zkdiscovery.cli import elections, operate, register, services, start, watch
+from zkdiscovery.cli.context import Cli, Output
+from zkdiscovery.cli.doctor import command as doctor
+from zkdiscovery.cli.exits import Terminated, reported, terminate_in_order
+from zkdiscovery.cli.output import write
+from zkdiscovery.cli.values import check_seconds
+
+_EPILOG = """
+What is not given comes from ZKDISCOVERY_HOSTS, ZKDISCOVERY_NAMESPACE and the other ZKDISCOVERY_* variables.
+
+Exit codes: 0 fine; 1 failed; 2 bad usage, name or setting; 3 not connected; 4 not found; 5 refused by credentials or
+ACL; 6 conflict; 130 Ctrl-C, 143 SIGTERM, 141 broken pipe (128 + the number of the signal).
+"""
+
+_PANEL = "Global options"
+_SHARED = ("hosts", "namespace", "timeout", "output", "debug")
+
+app = typer.Typer(
+    name="zkdiscovery",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EPILOG,
+)
+
+
+class _Command(TyperCommand):
+    """A command whose errors become messages."""
+
+    def invoke(self, ctx: Any) -> Any:
+        cli: Cli = ctx.obj
+        with cli.log_on_stderr(), reported(cli):
+            return super().invoke(ctx)
+
+
+class _SharingCommand(_Command):
+    """A command that takes the global options after its name, too."""
+
+    def get_params(self, ctx: Any) -> Any:
+        shared = [param for param in ctx.find_root().command.params if param.name in _SHARED]
+        return [*super().get_params(ctx), *shared]
+
+    def invoke(self, ctx: Any) -> Any:
+        values = {name: ctx.params.pop(name, None) for name in _SHARED}
+        ctx.obj = replace(ctx.obj, **_given(values))
+        return super().invoke(ctx)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        write(f"zkdiscovery {zkdiscovery.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    hosts: Annotated[
+        str | None,
+        typer.Option(
+            help="ZooKeeper servers, host:port with commas between; 127.0.0.1:2181 if not given.",
+            metavar="HOST:PORT,…",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            help="Path below which everything lives; the root if not given.", metavar="PATH", rich_help_panel=_PANEL
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds for a connection and for each answer; 5 if not given.",
+            metavar="SECONDS",
+            callback=check_seconds,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    output: Annotated[
+        Output | None,
+        typer.Option("--output", "-o", help="What goes to stdout; a table if not given.", rich_help_panel=_PANEL),
+    ] = None,
+    debug: Annotated[
+        bool | None,
+        typer.Option("--debug", help="Tell everything on stderr, tracebacks included.", rich_help_panel=_PANEL),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - handled before
+        bool | None,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = None,
+) -> None:
+    """Register, discover and elect on Apache ZooKeeper."""
+    given = {"hosts": hosts, "namespace": namespace, "timeout": timeout, "output": output, "debug": debug}
+    ctx.obj = Cli(**_given(given))
+
+
+app.command(cls=_Command)(start.demo)
+app.command(cls=_Command)(start.dev)
+app.command("services", cls=_SharingCommand)(services.list_services)
+app.command("instances", cls=_SharingCommand)(services.list_instances)
+app.command(cls=_SharingCommand)(register.register)
+app.command(cls=_SharingCommand)(watch.watch)
+app.command(cls=_SharingCommand)(operate.override)
+app.command(cls=_SharingCommand)(operate.remove)
+app.command("elections", cls=_SharingCommand)(elections.list_elections)
+app.command(cls=_SharingCommand)(doctor.doctor)
+
+
+def run() -> None:
+    """Run the command with the arguments of this process; ends the process."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that can't show a character gets an escape instead.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        terminate_in_order()
+        app(prog_name="zkdiscovery")
+    except Terminated as end:
+        sys.exit(128 + end.number)

@@ -1,0 +1,133 @@
+"""What every command works with: the global options, a client, and a voice on stderr."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+import zkdiscovery
+from zkdiscovery.cli.output import harmless
+
+if TYPE_CHECKING:
+    from zkdiscovery import Client
+
+# Loggers whose errors are conflicts, which end the command that has one, and are told as its end.
+_FINAL_ERRORS = ("zkdiscovery.registration", "zkdiscovery.znodes")
+CLOSE_TIMEOUT = 1.0  # seconds to end the session after a command; where that fails it times out at the server
+
+
+class Output(StrEnum):
+    """What is written to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The global options, as given before or after the name of the command.
+
+    Attributes:
+        hosts, namespace: None: as the environment says.
+        timeout: seconds for a connection and for each answer.
+        output: what is written to stdout.
+        debug: tell everything on stderr, tracebacks included.
+    """
+
+    hosts: str | None = None
+    namespace: str | None = None
+    timeout: float = 5.0
+    output: Output = Output.TABLE
+    debug: bool = False
+
+    @property
+    def json(self) -> bool:
+        """JSON is wanted."""
+        return self.output is Output.JSON
+
+    @contextmanager
+    def client(self, close_timeout: float = CLOSE_TIMEOUT) -> Iterator[Client]:
+        """A client for the time of the block. Not connected yet.
+
+        Raises:
+            InvalidSettings: options or environment can't be used.
+        """
+        client = zkdiscovery.Client(self.hosts, namespace=self.namespace)
+        try:
+            yield client.start()
+        finally:
+            client.close(close_timeout)
+
+    # -- stderr --
+
+    def say(self, message: str, style: str = "") -> None:
+        """A line for people."""
+        text = "\n".join(harmless(line) for line in message.split("\n"))
+        _stderr().print(Text(text, style=style), soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """Something that is not as it should be."""
+        self.say(f"warning: {message}", "yellow")
+
+    def fail(self, message: str) -> None:
+        """Why the command ends."""
+        self.say(f"error: {message}", "red")
+
+    def working(self, what: str) -> AbstractContextManager[object]:
+        """A spinner while the block runs, on a terminal only. Nothing may be written to stdout in the block."""
+        console = _stderr()
+        return console.status(Text(f"{what} …")) if console.is_terminal else nullcontext()
+
+    # -- the SDK's log --
+
+    @contextmanager
+    def log_on_stderr(self) -> Iterator[None]:
+        """Warnings of the SDK on stderr; with `debug` everything. What the connection has to tell becomes the error of
+        a command, so that only `follow_connection` shows it as it happens."""
+        root, session = logging.getLogger("zkdiscovery"), logging.getLogger("zkdiscovery.session")
+        handler = _Voice(self)
+        before = root.level, session.level
+        root.addHandler(handler)
+        root.setLevel(logging.DEBUG if self.debug else logging.WARNING)
+        session.setLevel(logging.NOTSET if self.debug else logging.CRITICAL)
+        try:
+            yield
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(before[0])
+            session.setLevel(before[1])
+
+    def follow_connection(self) -> None:
+        """Tell when the connection is lost and when it is back: for commands that run on meanwhile."""
+        if not self.debug:
+            logging.getLogger("zkdiscovery.session").setLevel(logging.INFO)
+
+
+class _Voice(logging.Handler):
+    """Log records as lines on stderr."""
+
+    def __init__(self, cli: Cli) -> None:
+        super().__init__()
+        self._cli = cli
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self._cli.debug:
+                self._cli.say(f"{record.levelname.lower()}: {record.name}: {self.format(record)}", "dim")
+            elif record.levelno < logging.WARNING:
+                self._cli.say(record.getMessage())
+            elif record.levelno < logging.ERROR or record.name not in _FINAL_ERRORS:
+                self._cli.warn(record.getMessage())
+        except Exception:  # noqa: BLE001 - as every handler of logging
+            self.handleError(record)
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,79 @@
+"""This machine's side: the settings in force and where each comes from, and the address that it would advertise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zkdiscovery.cli.doctor.report import Finding, Level
+from zkdiscovery.errors import InvalidInstance
+from zkdiscovery.registration.address import VARIABLES, advertised_host
+
+if TYPE_CHECKING:
+    from zkdiscovery import Settings
+
+_PREFIX = "ZKDISCOVERY_"
+
+
+class Setting(NamedTuple):
+    """One value in force. Secrets are hidden."""
+
+    name: str
+    value: Any
+    source: str
+
+
+def settings_in_force(
+    settings: Settings, options: Mapping[str, object], environ: Mapping[str, str] = os.environ
+) -> list[Setting]:
+    """All settings, nested ones with dots.
+
+    Args:
+        settings: the settings.
+        options: values of the command line by field; None: not given.
+        environ: the environment.
+    """
+    result: list[Setting] = []
+    for name, value in settings.model_dump(mode="json").items():  # which hides what is a SecretStr
+        if options.get(name) is not None:
+            source = f"--{name}"
+        else:
+            variables = [key for key in environ if _is_variable_of(name, key)]
+            source = ", ".join(sorted(variables)) or "default"
+        result.extend(Setting(key, shown, source) for key, shown in _flat(name, value))
+    return result
+
+
+def _is_variable_of(name: str, variable: str) -> bool:
+    expected = f"{_PREFIX}{name}".upper()
+    return variable.upper() == expected or variable.upper().startswith(f"{expected}__")
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}", inner)
+    elif isinstance(value, list):
+        yield name, [_without_secret(entry) for entry in value]
+    else:
+        yield name, value
+
+
+def _without_secret(entry: Any) -> Any:
+    """An entry of an ACL; the id of the scheme digest holds a hash of the password."""
+    if isinstance(entry, dict) and entry.get("scheme") == "digest":
+        return {**entry, "id": f"{entry['id'].partition(':')[0]}:**********"}
+    return entry
+
+
+def examine_address(settings: Settings, environ: Mapping[str, str] = os.environ) -> Finding:
+    """The address that `register` would advertise, and why."""
+    try:
+        host = advertised_host(None, peer=settings.hosts.split(",")[0], environ=environ)
+    except InvalidInstance as error:
+        return Finding("advertised address", str(error), Level.WARNING, "or give `register` the option --host")
+    reason = next(
+        (variable for variable in VARIABLES if environ.get(variable, "").strip()), "the interface towards ZooKeeper"
+    )
+    return Finding("advertised address", f"{host}: {reason}", data={"host": host, "reason": reason})

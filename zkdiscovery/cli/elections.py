@@ -1,0 +1,40 @@
+"""`elections`: who leads, who waits."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import typer
+
+from zkdiscovery.cli.context import Cli
+from zkdiscovery.cli.output import write_json, write_table
+
+
+def list_elections(ctx: typer.Context) -> None:
+    """List the elections with their leaders and the candidates that wait."""
+    from zkdiscovery.election.names import election_names  # noqa: PLC0415 - kazoo is loaded on use
+
+    cli: Cli = ctx.obj
+    with cli.client() as client:
+        found: list[dict[str, Any]] = []
+        with cli.working("reading the elections"):
+            end = time.monotonic() + cli.timeout
+            for name in election_names(client._use().elections, cli.timeout):
+                candidates = client.election(name).candidates(max(0.0, end - time.monotonic()))
+                queue = [{"id": candidate.id, "fence": candidate.fence} for candidate in candidates]
+                found.append({"election": name, "leader": queue[0] if queue else None, "waiting": queue[1:]})
+        if cli.json:
+            write_json(found)
+        else:
+            write_table(("ELECTION", "LEADER", "FENCE", "WAITING"), [_row(election) for election in found])
+
+
+def _row(election: dict[str, Any]) -> tuple[str, ...]:
+    leader = election["leader"] or {"id": "-", "fence": "-"}
+    return (
+        election["election"],
+        leader["id"],
+        str(leader["fence"]),
+        ", ".join(candidate["id"] for candidate in election["waiting"]) or "-",
+    )

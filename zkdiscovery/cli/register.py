@@ -1,0 +1,120 @@
+"""`register`: an instance in ZooKeeper for as long as this command runs."""
+
+from __future__ import annotations
+
+import queue
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from zkdiscovery.cli.context import Cli
+from zkdiscovery.cli.exits import Terminated
+from zkdiscovery.cli.output import harmless, instance_json, local_time, status_text, write_json_line, write_rendered
+from zkdiscovery.cli.values import parse_pairs
+from zkdiscovery.errors import AccessDenied, NotConnected, RegistrationConflict
+
+if TYPE_CHECKING:
+    from zkdiscovery import Registration
+
+_GOODBYE_TIMEOUT = 5.0  # seconds that ZooKeeper may take for it
+
+
+class ReadyWhen(StrEnum):
+    """When the instance is UP."""
+
+    NOW = "now"
+    LISTENING = "listening"
+
+
+def register(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the service.", show_default=False)],
+    port: Annotated[int, typer.Option(help="TCP port that clients call.", show_default=False)],
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address that clients can reach; found out if not given, see `doctor`."),
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="Unique within the service; HOST:PORT if not given.")] = None,
+    weight: Annotated[float, typer.Option(help="Share of the calls, relative to the others.")] = 1.0,
+    zone: Annotated[str | None, typer.Option(help="Failure domain, e.g. eu-1a.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version of the service.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A label; may be given again.")] = None,
+    meta: Annotated[
+        list[str] | None, typer.Option(help="Further data; may be given again.", metavar="KEY=VALUE")
+    ] = None,
+    ready: Annotated[
+        ReadyWhen, typer.Option(help="UP at once, or only once the port accepts connections.")
+    ] = ReadyWhen.NOW,
+    drain_delay: Annotated[
+        float,
+        typer.Option(help="Seconds between the goodbye and the end, for calls under way.", min=0.0, max=86_400.0),
+    ] = 0.0,
+) -> None:
+    """Register an instance until Ctrl-C or SIGTERM, then drain it and take it out.
+
+    Each change of its state is printed; with `-o json` as one JSON object a line. While ZooKeeper can't be reached it
+    goes on trying. Ends with exit code 6 if another process takes the id.
+    """
+    cli: Cli = ctx.obj
+    with cli.client() as client:
+        with cli.working("connecting"):
+            try:
+                client.wait_connected(cli.timeout)
+            except NotConnected as error:
+                cli.warn(f"{error}; trying on")
+        registration = client.register(
+            name, port, host=host, id=id, weight=weight, zone=zone, version=version, tags=tag or (),
+            metadata=parse_pairs(meta or (), "--meta"), ready=ready.value, drain_delay=drain_delay,
+        )  # fmt: skip
+        cli.follow_connection()
+        news: queue.SimpleQueue[object] = queue.SimpleQueue()
+        registration.on_change(news.put)
+        teller = _Teller(cli, registration)
+        try:
+            while True:
+                teller.tell()
+                news.get()
+        except (KeyboardInterrupt, Terminated):
+            cli.say(f"leaving, {drain_delay:g} s after the goodbye" if drain_delay else "leaving")
+            registration.close(_GOODBYE_TIMEOUT)
+            teller.tell()
+            raise
+
+
+class _Teller:
+    """Prints what a registration has become, if it has."""
+
+    def __init__(self, cli: Cli, registration: Registration) -> None:
+        self._cli = cli
+        self._registration = registration
+        self._told: object = None
+
+    def tell(self) -> None:
+        """Print the state if it is another one than before.
+
+        Raises:
+            RegistrationConflict, AccessDenied: another process has the id, or an ACL forbids it.
+        """
+        registration = self._registration
+        state, error, instance = registration.state, registration.error, registration.instance
+        if (state, error, instance) == self._told:
+            return
+        self._told = state, error, instance
+        now = time.time()
+        if self._cli.json:
+            entry = {
+                "time": round(now, 3),
+                "state": state,
+                "error": None if error is None else str(error),
+                "instance": instance_json(instance),
+            }
+            write_json_line(entry)
+        else:
+            line = Text(f"{local_time(now)}  {state}  {harmless(instance.service)} {harmless(instance.id)}")
+            line.append(f" at {harmless(instance.netloc)}  ").append_text(status_text(instance.status))
+            write_rendered(line.append(f"  weight {instance.weight:g}"))
+        if isinstance(error, (RegistrationConflict, AccessDenied)):
+            raise error

@@ -1,0 +1,63 @@
+"""`demo` and `dev`: a ZooKeeper to look at and to work with."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import zkdiscovery.testing
+from zkdiscovery.cli.context import Cli
+from zkdiscovery.cli.output import write
+from zkdiscovery.errors import NoServerForTests
+
+_ROUND = 1.0  # seconds between two looks at the server
+
+
+class Source(StrEnum):
+    """Where the server comes from; see `zkdiscovery.testing.zookeeper_server`."""
+
+    AUTO = "auto"
+    HOSTS = "hosts"
+    CONTAINER = "container"
+    LOCAL = "local"
+
+
+_Source = Annotated[
+    Source,
+    typer.Option(
+        help="Where ZooKeeper comes from: the servers of ZKDISCOVERY_TEST_HOSTS, a container, or what is installed"
+        " here; auto tries them in this order."
+    ),
+]
+
+
+def demo(
+    source: _Source = Source.AUTO,
+    svg: Annotated[
+        Path | None, typer.Option(help="Write a picture of it to this file.", dir_okay=False, hidden=True)
+    ] = None,
+) -> None:
+    """Watch services register, be discovered and called, and leaders be elected, on a real ZooKeeper: a minute."""
+    from zkdiscovery.demo import main  # noqa: PLC0415 - loads all of the SDK
+
+    raise typer.Exit(main(source.value, svg))
+
+
+def dev(ctx: typer.Context, source: _Source = Source.AUTO) -> None:
+    """Run a ZooKeeper in the foreground until Ctrl-C or SIGTERM; its data go with it.
+
+    What to set in other terminals is printed to stdout.
+    """
+    cli: Cli = ctx.obj
+    with ExitStack() as stack:
+        with cli.working("starting ZooKeeper"):
+            server = stack.enter_context(zkdiscovery.testing.zookeeper_server(source=source.value, notify=cli.say))
+        cli.say(f"ZooKeeper at {server.hosts}: {server.source}; Ctrl-C ends it")
+        write(f"export ZKDISCOVERY_HOSTS={server.hosts}\n")
+        while not server.wait_ended(_ROUND):
+            pass
+        raise NoServerForTests(f"the server at {server.hosts} has ended by itself", server=server.hosts)

@@ -1,0 +1,100 @@
+"""`watch`: the changes of a service as they come."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from zkdiscovery.cli.context import Cli
+from zkdiscovery.cli.output import (
+    harmless,
+    instance_json,
+    local_time,
+    pairs,
+    write_json_line,
+    write_rendered,
+)
+from zkdiscovery.errors import NoInstanceAvailable
+from zkdiscovery.model import Change, Instance
+
+if TYPE_CHECKING:
+    from zkdiscovery import Client, Service
+
+_SIGNS = {"added": ("+", "green"), "updated": ("~", "yellow"), "removed": ("-", "red")}
+
+
+def watch(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(help="Name of the service.", show_default=False)]
+) -> None:
+    """Print the changes of a service as they come, what is registered now first, until Ctrl-C.
+
+    With `-o json` one JSON object a line.
+    """
+    cli: Cli = ctx.obj
+    with cli.client() as client:
+        service = client.discover(name)
+        with cli.working("connecting"):
+            client.wait_connected(cli.timeout)
+            _wait_loaded(cli, client, service)
+        cli.follow_connection()
+        cli.say(f"watching {name}; {len(service.instances)} registered now")
+        for change in service.changes():
+            _print(cli, change)
+
+
+def _wait_loaded(cli: Cli, client: Client, service: Service) -> None:
+    try:
+        service.wait_ready(cli.timeout, at_least=0)
+    except NoInstanceAvailable:
+        client.instances(service.name, cli.timeout)  # raises what is wrong, such as an ACL
+        raise
+
+
+def _print(cli: Cli, change: Change) -> None:
+    now = time.time()
+    for key, (before, after) in sorted(change.delta.items()):
+        event = "removed" if after is None else "added" if before is None else "updated"
+        if cli.json:
+            entry = {
+                "time": round(now, 3),
+                "event": event,
+                "before": before and instance_json(before),
+                "after": after and instance_json(after),
+            }
+            write_json_line(entry)
+        else:
+            write_rendered(Text(f"{local_time(now)}  ").append(_line(event, key, before, after)))
+
+
+def _line(event: str, key: str, before: Instance | None, after: Instance | None) -> Text:
+    """`+ id  what it is`, `~ id  what is different`, `- id`."""
+    sign, style = _SIGNS[event]
+    old, new = _described(before), _described(after)
+    line = Text(f"{sign} {harmless(key)}", style)
+    if event == "added":
+        values = [f"{name} {value}" for name, value in new.items()]
+    elif event == "updated":
+        changed = [name for name in old | new if old.get(name) != new.get(name)]
+        values = [f"{name} {old.get(name, '-')} → {new.get(name, '-')}" for name in changed]
+    else:
+        values = []
+    return line.append("".join(f"  {harmless(value)}" for value in values), "default")
+
+
+def _described(instance: Instance | None) -> dict[str, str]:
+    """What there is to tell of an instance, by name."""
+    if instance is None:
+        return {}
+    values = {
+        "status": instance.status,
+        "address": instance.netloc,
+        "weight": f"{instance.weight:g}",
+        "zone": instance.zone,
+        "version": instance.version,
+        "tags": ",".join(instance.tags),
+        "metadata": pairs(instance.metadata),
+    }
+    return {name: str(value) for name, value in values.items() if value}
