@@ -12,13 +12,14 @@ export PYTHON
 
 BIN := .venv/bin
 
-.PHONY: help demo test lint typecheck bench clean setup server
+.PHONY: help demo test lint typecheck docs bench clean setup server
 
 help:
 	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
 	@echo 'make test        all tests, with branch coverage'
 	@echo 'make lint        ruff, mypy and import-linter'
 	@echo 'make typecheck   mypy alone'
+	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks'
 	@echo 'make setup       the Python environment in .venv alone'
 	@echo 'make clean       remove the environment and all that was built'
@@ -42,6 +43,10 @@ lint: setup
 
 typecheck: setup
 	$(BIN)/mypy
+
+docs: setup
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 bench: server
 	@for file in benchmarks/[!_]*.py; do echo "==> $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
