@@ -1,8 +1,7 @@
 """What one client knows of one service: one cache, whatever the number of views.
 
 Threads: everything runs on the client's cache worker, except for reading `snapshot`, which is one attribute that is
-    replaced in one
-assignment and needs no lock.
+replaced in one assignment and needs no lock.
 """
 
 from __future__ import annotations
@@ -10,12 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from zkdiscovery.codecs import Codec
 from zkdiscovery.discovery.guard import MassLossGuard, said_goodbye
 from zkdiscovery.errors import ZkDiscoveryError
-from zkdiscovery.model import Change, FrozenDict, Instance, Snapshot
+from zkdiscovery.model import Change, Instance, Snapshot
 from zkdiscovery.session import Session, Stat, State, StateChange, Worker
 from zkdiscovery.znodes import Delta, WatchedChildren
 
@@ -42,7 +42,6 @@ class ServiceCache:
         self._session = session
         self._worker = worker
         self._codec = codec
-        self._guard_settings = guard
         self._guard = MassLossGuard(guard, session.timeout)
         self._instances: dict[str, Instance] = {}
         self._lock = threading.Lock()
@@ -107,27 +106,21 @@ class ServiceCache:
             changes[name] = (gone, None)
             if not said_goodbye(gone, marks):
                 vanished.append(gone)
-        if delta.reloaded:
-            self._guard.hold, self._guard.window = (
-                self._guard_settings.hold or self._session.timeout,
-                self._guard_settings.window or self._session.timeout / 2,
-            )
+        self._guard.session_timeout = self._session.timeout
         self._guard.returned(delta.changed)
-        if self._guard.lost(vanished, len(self._instances), now):
-            suspects = self._guard.suspects
+        if suspected := self._guard.lost(vanished, len(self._instances), now):
             log.warning(
                 "%d instances of %r vanished within %.1f s without goodbye, %d are left: kept as suspects for %.1f s"
                 " (settings.guard)",
-                len(suspects), self.service, self._guard.window, len(self._instances), self._guard.hold,
+                suspected, self.service, self._guard.window, len(self._instances), self._guard.hold,
             )  # fmt: skip
             self._plan_release(now)
-        rejected = FrozenDict(delta.rejected) if delta.rejected else self._none_rejected
-        stale_since = None if delta.reloaded else self.snapshot.stale_since
         self._publish(
-            changes, rejected=rejected, stale_since=stale_since, loaded=self.snapshot.loaded or delta.reloaded
+            changes,
+            rejected=delta.rejected,
+            stale_since=None if delta.reloaded else self.snapshot.stale_since,
+            loaded=self.snapshot.loaded or delta.reloaded,
         )
-
-    _none_rejected: FrozenDict[str] = FrozenDict()
 
     def _plan_release(self, now: float) -> None:
         due = self._guard.next_release()
@@ -146,7 +139,7 @@ class ServiceCache:
         self,
         changes: dict[str, tuple[Instance | None, Instance | None]],
         *,
-        rejected: FrozenDict[str] | None = None,
+        rejected: Mapping[str, str] | None = None,
         stale_since: float | None,
         loaded: bool | None = None,
     ) -> None:
@@ -163,7 +156,10 @@ class ServiceCache:
         self.snapshot = after
         change = Change(before, after, changes)
         for follower in self._followers:
-            follower.follow(change)
+            try:
+                follower.follow(change)
+            except Exception:  # a user's own balancer may raise; the other views are not to blame
+                log.exception("a view of %r could not follow", self.service)
 
 
 def difference(before: Snapshot, after: Snapshot) -> Change:

@@ -6,7 +6,7 @@ Pure bookkeeping with the time given by the caller; belongs to one cache and its
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from zkdiscovery.model import Instance, Status
@@ -44,11 +44,20 @@ class MassLossGuard:
     """
 
     def __init__(self, settings: Guard, session_timeout: float) -> None:
+        self.session_timeout = session_timeout
         self._settings = settings
-        self.hold = settings.hold if settings.hold is not None else session_timeout  # seconds
-        self.window = settings.window if settings.window is not None else session_timeout / 2  # seconds
-        self._recent: deque[_Loss] = deque()
-        self._suspects: dict[str, _Loss] = {}
+        self._recent: deque[_Loss] = deque()  # when each was lost
+        self._suspects: dict[str, _Loss] = {}  # until when each is held
+
+    @property
+    def hold(self) -> float:
+        """Seconds that a suspect is kept."""
+        return self._settings.hold or self.session_timeout
+
+    @property
+    def window(self) -> float:
+        """Seconds within which losses count as one."""
+        return self._settings.window or self.session_timeout / 2
 
     @property
     def suspects(self) -> tuple[Instance, ...]:
@@ -61,28 +70,33 @@ class MassLossGuard:
 
     def returned(self, ids: Iterable[str]) -> None:
         """These are there again."""
-        back = set(ids)
-        for instance_id in back:
-            self._suspects.pop(instance_id, None)
-        if self._recent:
-            self._recent = deque(loss for loss in self._recent if loss.instance.id not in back)
+        if self._suspects or self._recent:
+            self._forget(set(ids))
 
-    def lost(self, instances: Iterable[Instance], left: int, now: float) -> bool:
-        """These vanished without goodbye; `left` are still there. True if there are new suspects."""
+    def lost(self, instances: Sequence[Instance], left: int, now: float) -> int:
+        """These vanished without goodbye; `left` are still there. How many are suspects from now on?"""
         settings = self._settings
+        if not (settings.enabled and instances):
+            return 0
         while self._recent and self._recent[0].at < now - self.window:
             self._recent.popleft()
         self._recent.extend(_Loss(now, instance) for instance in instances)
         population = left + len(self._recent)
-        mass = len(self._recent) > settings.fraction * population
-        if not (settings.enabled and self._recent and mass and population >= settings.minimum):
-            return False
+        if population < settings.minimum or len(self._recent) <= settings.fraction * population:
+            return 0
+        before = len(self._suspects)
         for loss in self._recent:
-            # Suspected from now on, those too that vanished first, when it did not look like a mass yet.
-            self._suspects[loss.instance.id] = _Loss(now + self.hold, loss.instance)
-        return True
+            # Those too that vanished first, when it did not look like a mass yet. Who is a suspect is not held longer.
+            self._suspects.setdefault(loss.instance.id, _Loss(now + self.hold, loss.instance))
+        return len(self._suspects) - before
 
     def release(self, now: float) -> list[Instance]:
         """Let go of the suspects whose time is up."""
-        over = [key for key, loss in self._suspects.items() if loss.at <= now]
-        return [self._suspects.pop(key).instance for key in over]
+        over = [loss.instance for loss in self._suspects.values() if loss.at <= now]
+        self._forget({instance.id for instance in over})
+        return over
+
+    def _forget(self, ids: set[str]) -> None:
+        for instance_id in ids:
+            self._suspects.pop(instance_id, None)
+        self._recent = deque(loss for loss in self._recent if loss.instance.id not in ids)

@@ -11,9 +11,19 @@ from zkdiscovery.balancing import Balancer, resolve_balancer
 from zkdiscovery.codecs import Codec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.service import Attachment, Service
-from zkdiscovery.errors import NodeMissing, UndecodableNode
+from zkdiscovery.errors import AccessDenied, NodeMissing, UndecodableNode
 from zkdiscovery.model import Instance
-from zkdiscovery.session import Dispatcher, GetChildren, Node, Session, Worker, bulk_read
+from zkdiscovery.session import (
+    NO_NODE,
+    Dispatcher,
+    GetChildren,
+    GetData,
+    Node,
+    Session,
+    Worker,
+    bulk_read,
+    error_for_code,
+)
 from zkdiscovery.znodes import Paths, name_of
 
 log = logging.getLogger("zkdiscovery.discovery")
@@ -61,7 +71,7 @@ class Discovery:
         return sorted(names)
 
     def instances(self, service: str, timeout: float) -> list[Instance]:
-        """All instances of a service, sorted by id; what can't be decoded is logged and left out."""
+        """All instances of a service, sorted by id; what can't be decoded or read is logged and left out."""
         path = self._paths.service(service)
         deadline = time.monotonic() + timeout
 
@@ -75,11 +85,13 @@ class Discovery:
             found = []
             nodes = [f"{path}/{name}" for name in names]
             for node_path, node in bulk_read(self.session, nodes, generation=generation, deadline=deadline):
-                if isinstance(node, Node):
-                    try:
+                try:
+                    if isinstance(node, Node):
                         found.append(self._codec.decode(service, name_of(node_path), node.data))
-                    except UndecodableNode as error:
-                        log.warning("left out %s: %s", node_path, error)
+                    elif node != NO_NODE:
+                        raise error_for_code(node, GetData(node_path), self.session.server)
+                except (UndecodableNode, AccessDenied) as error:
+                    log.warning("left out %s: %s", node_path, error)
             return found
 
         return sorted(self.session.retrying(timeout)(once), key=lambda instance: instance.id)

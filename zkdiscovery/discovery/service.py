@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import threading
@@ -18,7 +19,6 @@ from zkdiscovery.errors import (
     ClientClosed,
     NoInstanceAvailable,
     UnsupportedServer,
-    ZkDiscoveryError,
 )
 from zkdiscovery.model import Change, Instance, Snapshot, Status
 from zkdiscovery.session import Dispatcher, Subscription
@@ -140,17 +140,19 @@ class Service:
         end = None if timeout is None else time.monotonic() + timeout
         self._budget.call()
         tried: list[str] = []
+        endpoint = self._choose(key, ())
         while True:
-            # With fewer instances than attempts the same one is tried again.
-            exclude = tried if self._pick(None, tried) is not None else ()
+            tried.append(endpoint.instance.id)
             try:
-                with self.attempt(key, exclude) as attempt:
-                    tried.append(attempt.instance.id)
+                with Attempt(lambda chosen=endpoint: chosen) as attempt:  # type: ignore[misc]
                     return fn(attempt.instance)
             except retry_on:
+                # With fewer instances than attempts the same one is tried again.
+                another = self._pick(key, tried) or self._pick(key, ())
                 late = end is not None and time.monotonic() >= end
-                if len(tried) >= attempts or late or not self._budget.retry():
+                if another is None or len(tried) >= attempts or late or not self._budget.retry():
                     raise
+            endpoint = another
 
     # -- waiting --
 
@@ -174,8 +176,8 @@ class Service:
                 return self
         error = self._attached.cache.error
         if not self._snapshot.loaded and isinstance(error, (AuthenticationFailed, UnsupportedServer)):
-            raise error
-        raise self._nothing(())
+            raise copy.copy(error)  # each raising of one and the same would lengthen its traceback
+        raise self._nothing(wanted=at_least)
 
     def on_change(self, fn: Callable[[Change], object]) -> Subscription[Change]:
         """Call `fn(change)` on the client's dispatcher thread for each change; what is known already comes first, as
@@ -313,7 +315,7 @@ class Service:
             raise self._nothing(exclude)
         return endpoint
 
-    def _nothing(self, exclude: Collection[str]) -> ZkDiscoveryError:
+    def _nothing(self, exclude: Collection[str] = (), wanted: int = 1) -> NoInstanceAvailable:
         snapshot, cache = self._snapshot, self._attached.cache
         if not snapshot.loaded:
             if self._closed:
@@ -337,7 +339,8 @@ class Service:
             reason = ", ".join(parts) or "none is registered"
             if snapshot.stale:
                 reason += f"; not in contact with ZooKeeper for {snapshot.age:.1f} s"
-        return NoInstanceAvailable(f"no instance of {self.name!r} can be picked: {reason}")
+        count = "no instance" if wanted == 1 else f"{len(self._available)} of {wanted} instances"
+        return NoInstanceAvailable(f"{count} of {self.name!r} can be picked: {reason}")
 
     def _forked(self) -> None:
         """In a forked child: new locks, and a connection of our own at the first pick."""

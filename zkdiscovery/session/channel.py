@@ -7,6 +7,7 @@ Guarantees
   successfully proves that it was not executed. One that is running was written to the socket, so its outcome is
   unknown until answered.
 - Futures are completed outside the lock. Their callbacks run on the connection thread: they must not block.
+- A request is serialized by the thread that submits it: one that can't be fails there, not on the connection.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from typing import Any
 
 from zkdiscovery.errors import NotConnected, OperationTimeout, ZkDiscoveryError
-from zkdiscovery.session.requests import Request
+from zkdiscovery.session.requests import Request, encode
 from zkdiscovery.session.translate import describe, path_of
 
 MAX_OUTSTANDING = 20_000  # requests waiting to be sent in one client
@@ -28,10 +29,11 @@ MAX_OUTSTANDING = 20_000  # requests waiting to be sent in one client
 class Entry:
     """One request with its future."""
 
-    __slots__ = ("deadline", "future", "request", "sent_at", "xid")
+    __slots__ = ("body", "deadline", "future", "request", "sent_at", "xid")
 
     def __init__(self, request: Request, deadline: float) -> None:
         self.request = request
+        self.body = encode(request)
         self.deadline = deadline  # monotonic seconds
         self.future: Future[Any] = Future()
         self.sent_at = 0.0  # monotonic seconds
@@ -93,13 +95,16 @@ class Channel:
                 self._in_flight.append(entry)
                 taken.append(entry)
         for entry in late:
-            _fail(
-                entry,
+            entry.future.set_exception(
                 OperationTimeout(
                     f"{describe(entry.request)}: not sent within its time limit", path=path_of(entry.request)
-                ),
+                )
             )
         return taken
+
+    def waiting(self) -> bool:
+        """Is there more to take?"""
+        return bool(self._outbox)
 
     def answered(self) -> Entry | None:
         """The oldest request in flight, whose answer has come (connection thread)."""
@@ -111,11 +116,6 @@ class Channel:
         with self._lock:
             return self._in_flight[0].sent_at if self._in_flight else None
 
-    def outstanding(self) -> int:
-        """Number of requests not answered yet."""
-        with self._lock:
-            return len(self._outbox) + len(self._in_flight)
-
     def close(self, error: Callable[[Request, bool], ZkDiscoveryError]) -> None:
         """The connection is gone: fail everything with `error(request, sent)`."""
         with self._lock:
@@ -123,18 +123,12 @@ class Channel:
             unsent, sent = list(self._outbox), list(self._in_flight)
             self._outbox.clear()
             self._in_flight.clear()
+        # Each entry is in one queue at a time, and who took it out completes it: no future is completed twice.
         for entry in sent:
-            _fail(entry, error(entry.request, True))
+            entry.future.set_exception(error(entry.request, True))
         for entry in unsent:
             if entry.future.set_running_or_notify_cancel():
-                _fail(entry, error(entry.request, False))
-
-
-def _fail(entry: Entry, error: ZkDiscoveryError) -> None:
-    try:
-        entry.future.set_exception(error)
-    except InvalidStateError:  # completed by its answer in the same moment: the answer stands
-        return
+                entry.future.set_exception(error(entry.request, False))
 
 
 def _not_sent(request: Request, reason: str) -> NotConnected:

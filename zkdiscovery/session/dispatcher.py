@@ -1,8 +1,8 @@
 """Users' callbacks: one thread, one waiting value per subscription.
 
 A callback that blocks delays the other callbacks of its client and nothing else: what comes meanwhile is merged into
-    one value
-per subscription, so memory stays bounded. One that raises is logged. Callbacks may call anything, `close()` included.
+one value per subscription, so memory stays bounded. One that raises is logged. Callbacks may call anything, `close()`
+included.
 """
 
 from __future__ import annotations
@@ -127,6 +127,6 @@ class Dispatcher:
                 value = subscription._waiting.pop()
             try:
                 subscription._fn(value)
-            except Exception:
+            except BaseException:  # sys.exit() in one must not end the others
                 log.exception("the callback %r raised; it stays subscribed", subscription)
             del subscription, value

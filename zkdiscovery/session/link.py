@@ -17,8 +17,14 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple, Protocol
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import AuthFailedError, ConnectionDropped, SessionExpiredError
-from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.exceptions import (
+    AuthFailedError,
+    ConnectionDropped,
+    SASLException,
+    SessionClosedRequireSaslError,
+    SessionExpiredError,
+)
+from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandler
 from kazoo.protocol import connection as kazoo_connection
 from kazoo.protocol import serialization as wire
 from kazoo.protocol.connection import ConnectionHandler
@@ -27,15 +33,16 @@ from kazoo.protocol.states import KeeperState
 from zkdiscovery.errors import UnsupportedServer, ZkDiscoveryError
 from zkdiscovery.model import join_host_port
 from zkdiscovery.session.channel import Channel
-from zkdiscovery.session.requests import MultiRead, Request
+from zkdiscovery.session.requests import MultiRead, Request, encode
 from zkdiscovery.session.translate import error_for_code
 
 log = logging.getLogger("zkdiscovery.session")
 
 BATCH = 200  # requests written with one system call
-SASL_TRIES = 3  # refusals in a row before a credential that never worked counts as wrong
+SASL_ROUNDS = 5  # answers to challenges; DIGEST-MD5 needs two
 _SESSION_EXPIRED = -112
 _UNIMPLEMENTED = -6
+_AUTH_CODES = frozenset({-115, -124})  # the server refuses the credentials, or asks for some
 _INTERRUPT = b"\0"
 
 
@@ -77,7 +84,7 @@ class LinkOwner(Protocol):
 
     def link_ended(self, link: Link, *, auth_failed: bool) -> None: ...
 
-    def link_refused(self, link: Link, server: str) -> None: ...
+    def link_refused(self, link: Link) -> None: ...
 
     def link_unsupported(self, link: Link, error: UnsupportedServer) -> None: ...
 
@@ -94,7 +101,9 @@ class Link:
         self.server = ""  # host:port that we are connected to, or try
         self.ping_sent: float | None = None  # monotonic seconds; None: no ping under way
         self.drop_reason: str | None = None
-        self.attempts = 0  # since the last success
+        self.attempts = 0  # connections tried since the last success, the present one included
+        self.auth_failed = False
+        self.problem = ""  # why the last attempt to connect failed
         self._kazoo = _Client(self, credentials)
 
     def start(self) -> None:
@@ -105,27 +114,26 @@ class Link:
         """End the session at the server if connected, and the thread, within `timeout` seconds (any other thread).
 
         Returns:
-            True if the thread has ended.
+            True if the thread has ended; a thread that still connects ends by itself.
         """
-        end = time.monotonic() + timeout
         kazoo = self._kazoo
-        if kazoo._stopped.is_set() and kazoo._connection._connection_routine is None:
+        thread: threading.Thread | None = kazoo._connection._connection_routine
+        if thread is None:
             return True
-        if kazoo._live.is_set():
-            self.channel.submit(_CLOSE, deadline=end + 1.0)
+        end = time.monotonic() + timeout
+        # In this order: a thread that is about to be connected sees the mark, or we see its channel.
         kazoo._stopped.set()
+        self._say_goodbye()
         self._wake()
-        connection: _Connection = kazoo._connection
-        thread = connection._connection_routine
-        if thread is not None and thread is not threading.current_thread():
+        if kazoo._session_id:
             thread.join(max(0.0, end - time.monotonic()))
-            if thread.is_alive():
-                self.drop("closing")  # wakes a thread that waits on its socket; it ends by itself
-                thread.join(0.2)
-                return not thread.is_alive()
-        if connection.connection_stopped.is_set():
-            connection.close()
-        return True
+        if thread.is_alive():
+            self.drop("closing")  # wakes a thread that waits on its socket
+            thread.join(min(0.5, timeout + 0.1))
+        return not thread.is_alive()
+
+    def _say_goodbye(self) -> None:
+        self.channel.submit(_CLOSE, deadline=time.monotonic() + self.options.session_timeout)
 
     def drop(self, reason: str) -> None:
         """Break the connection; kazoo reconnects by itself (any thread)."""
@@ -137,6 +145,11 @@ class Link:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:  # gone already, which is what was wanted
                 log.debug("the socket to %s was gone already", self.server)
+
+    def _ended(self) -> None:
+        """The connection thread's last words."""
+        self._kazoo._connection.close()
+        self.owner.link_ended(self, auth_failed=self.auth_failed)
 
     def _wake(self) -> None:
         sock = self._kazoo._connection._write_sock
@@ -154,7 +167,7 @@ class Link:
 
         A dead host must not cost a session; a slow ensemble must still be reachable.
         """
-        rounds = self.attempts // max(1, len(self._kazoo.hosts))
+        rounds = max(0, self.attempts - 1) // len(self._kazoo.hosts)
         return min(
             self.options.connect_timeout * 2.0 ** min(rounds, 10),
             max(self.options.session_timeout, self.options.connect_timeout),
@@ -190,8 +203,10 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
             try:
                 func(*args, **kwargs)
             except Exception:
-                # kazoo's loop does not survive, say, an error code that it does not know; the owner builds a new one.
+                # kazoo's loop does not survive, say, an answer that makes no sense; the owner builds a new one.
                 log.exception("the connection thread died; connecting anew")
+            finally:
+                self._link._ended()
 
         thread = threading.Thread(target=run, name="zkdiscovery-connection", daemon=True)
         thread.start()
@@ -204,23 +219,29 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
         return reader, writer
 
     def create_connection(self, address: tuple[str, int], hostname: str | None = None, **_: Any) -> socket.socket:
-        limit = self._link._attempt_limit()
-        sock = socket.create_connection(address, timeout=limit)
+        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        if context := self._link.options.context:
+            sock = context.wrap_socket(sock, server_hostname=hostname)
+        # kazoo's from here on, so that drop() can end a connect that waits, and kazoo closes it whatever happens.
+        self._link._kazoo._connection._socket = sock
+        sock.settimeout(self._link._attempt_limit())
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            context = self._link.options.context
-            return context.wrap_socket(sock, server_hostname=hostname) if context else sock
-        except BaseException:
-            sock.close()
-            raise
+            sock.connect(address)
+        except TimeoutError as error:
+            raise KazooTimeoutError(f"no answer within {sock.gettimeout():.1f} s") from error
+        return sock
 
     def select(self, rlist: list[Any], wlist: list[Any], _xlist: list[Any], timeout: float | None = None) -> Any:
+        # What TLS has decrypted already, no poll would see.
+        ready = {sock.fileno() for sock in rlist if isinstance(sock, ssl.SSLSocket) and sock.pending()}
         poll = select.poll()
         for sock in rlist:
             poll.register(sock, select.POLLIN)
         for sock in wlist:
             poll.register(sock, select.POLLOUT)
-        ready = {fd for fd, _ in poll.poll(None if timeout is None else max(0.0, timeout) * 1000.0)}
+        limit = 0.0 if ready else None if timeout is None else max(0.0, timeout) * 1000.0
+        ready.update(fd for fd, _ in poll.poll(limit))
         return [s for s in rlist if s.fileno() in ready], [s for s in wlist if s.fileno() in ready], []
 
 
@@ -249,14 +270,14 @@ class _Client(KazooClient):  # type: ignore[misc]
         super()._session_callback(state)
         if state == before:
             return
-        link, owner = self._link, self._link.owner
-        # CONNECTED is told by _Connection._connect, after authentication.
+        # CONNECTED is told by _Connection._connect, after authentication; the end by the end of the thread, which
+        # comes in states of all kinds.
         if state == KeeperState.CONNECTING:
-            owner.link_lost(link)
+            self._link.owner.link_lost(self._link)
         elif state == KeeperState.EXPIRED_SESSION:
-            owner.link_expired(link)
-        elif state in {KeeperState.CLOSED, KeeperState.AUTH_FAILED}:
-            owner.link_ended(link, auth_failed=state == KeeperState.AUTH_FAILED)
+            self._link.owner.link_expired(self._link)
+        elif state == KeeperState.AUTH_FAILED:
+            self._link.auth_failed = True
 
 
 class _Connection(ConnectionHandler):  # type: ignore[misc]
@@ -268,6 +289,12 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
     def _link(self) -> Link:
         return self.client._link
 
+    def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
+        found: list[tuple[str, str, int]] = super()._expand_client_hosts()
+        if not found:
+            self._link.problem = "no address is known for any host"
+        return found
+
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
         link = self._link
         link.attempts += 1
@@ -275,28 +302,32 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         link.ping_sent = None
         # kazoo forgets it at expiry; a new session must not read older state from a server that lags.
         self.client.last_zxid = link.owner.highest_zxid
-        read_timeout, connect_timeout = super()._connect(host, hostip, port)
+        try:
+            read_timeout, connect_timeout = super()._connect(host, hostip, port)
+            self._probe()
+        except Exception as error:
+            link.problem = f"{link.server}: {error}"
+            raise
         link.attempts = 0
         link.drop_reason = None
         link.owner.authenticated = True
-        link.owner.highest_zxid = max(link.owner.highest_zxid, self.client.last_zxid)
-        self._probe_version()
         negotiated = read_timeout * 1.5 / 1000.0  # kazoo keeps it in a local variable; read_timeout is two thirds of it
         credentials = Credentials(self.client._session_id, self.client._session_passwd)
-        if self.client._stopped.is_set():  # stop() came while we were connecting: say goodbye at once
-            self._submit(_CLOSE, link._attempt_limit(), 2)
-            self._read_header(link._attempt_limit())
-            raise ConnectionDropped("closing")
         link.owner.link_connected(link, credentials, negotiated, link.server)
+        if self.client._stopped.is_set():  # stop() came while we were connecting
+            link._say_goodbye()
         return read_timeout, connect_timeout
 
-    def _probe_version(self) -> None:
-        """An empty bulk read: servers before 3.6 answer Unimplemented and close the connection."""
+    def _probe(self) -> None:
+        """An empty bulk read: servers before 3.6 answer Unimplemented, and one that asks for SASL says so only now.
+
+        Both close the connection.
+        """
         self._xid = 1
         self._submit(MultiRead(()), self._link._attempt_limit(), self._xid)
         header, _, _ = self._read_header(self._link._attempt_limit())
-        while header.xid != self._xid:  # an event of an older watch can't come before any was added; pings can
-            header, _, _ = self._read_header(self._link._attempt_limit())
+        if header.err in _AUTH_CODES:
+            raise AuthFailedError
         if header.err == _UNIMPLEMENTED:
             server = self._link.server
             self._link.owner.link_unsupported(
@@ -306,27 +337,33 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             raise ConnectionDropped(f"{server} is older than ZooKeeper 3.6")
 
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
-        handshake = xid is None
-        limit = min(timeout, self._link._attempt_limit()) if handshake else timeout
         try:
-            return super()._invoke(limit, request, xid)
+            return super()._invoke(min(timeout, self._link._attempt_limit()), request, xid)
         except ConnectionDropped:
-            if handshake:  # accepted, then hung up on: the server does not serve, or we have seen newer transactions
-                self._link.owner.link_refused(self._link, self._link.server)
+            if xid is None:  # accepted, then hung up on: the server does not serve, or we have seen newer transactions
+                self._link.owner.link_refused(self._link)
             raise
 
     def _authenticate_with_sasl(self, host: str, timeout: float) -> None:
+        self._sasl_rounds = 0
         try:
-            super()._authenticate_with_sasl(host, timeout)
+            super()._authenticate_with_sasl(host, min(timeout, self._link._attempt_limit()))
         except AuthFailedError as error:
-            # A server that refuses may just hang up, and a link that drops here looks the same. Only a credential
-            # that never worked, refused several times in a row, is wrong.
-            if not self._link.owner.authenticated and self._link.attempts >= SASL_TRIES:
-                raise
-            raise ConnectionDropped("the SASL handshake was not completed") from error
+            if isinstance(error.__cause__, ConnectionDropped):  # says nothing: a server that refuses answers so
+                raise error.__cause__ from None
+            raise
+        except (SASLException, SessionClosedRequireSaslError) as error:
+            raise AuthFailedError from error
 
     def _submit(self, request: Any, timeout: float, xid: int | None = None) -> None:
-        self._write(_frame(request, xid), timeout)  # kazoo's own would log the request, passwords included
+        if isinstance(request, wire.SASL):
+            self._sasl_rounds += 1
+            if self._sasl_rounds > SASL_ROUNDS:  # a server without SASL answers with empty challenges for ever
+                raise AuthFailedError
+        # kazoo's own would log the request, passwords included.
+        body = b"" if xid is None else wire.int_struct.pack(xid)
+        body += encode(request) if request.type else request.serialize()
+        self._write(wire.int_struct.pack(len(body)) + body, timeout)
 
     def _send_ping(self, connect_timeout: float) -> None:
         self._link.ping_sent = time.monotonic()
@@ -339,13 +376,13 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         except BlockingIOError:
             log.debug("woken for nothing")
         channel = self._link.channel
-        while entries := channel.take(BATCH):
-            frames = bytearray()
-            for entry in entries:
-                self._xid = (self._xid % 2147483647) + 1
-                entry.xid = self._xid
-                frames += _frame(entry.request, entry.xid)
-            self._write(bytes(frames), connect_timeout)
+        frames = bytearray()
+        for entry in channel.take(BATCH):
+            self._xid = entry.xid = (self._xid % 2147483647) + 1
+            frames += wire.int_struct.pack(len(entry.body) + 4) + wire.int_struct.pack(entry.xid) + entry.body
+        self._write(frames, connect_timeout)
+        if channel.waiting():  # answers first, then the rest
+            self._link._wake()
 
     def _read_header(self, timeout: float) -> Any:
         header, buffer, offset = super()._read_header(timeout)
@@ -396,11 +433,3 @@ class _CloseSession:
 
 
 _CLOSE: Request = _CloseSession()
-
-
-def _frame(request: Any, xid: int | None) -> bytes:
-    head = b"" if xid is None else wire.int_struct.pack(xid)
-    if request.type:
-        head += wire.int_struct.pack(request.type)
-    body = head + bytes(request.serialize())
-    return bytes(wire.int_struct.pack(len(body)) + body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -35,8 +36,10 @@ def probe_server(host: str, port: int, *, timeout: float = 1.0, context: ssl.SSL
     """
     start = time.monotonic()
     end = start + timeout
-    with socket.create_connection((host, port), timeout=timeout) as raw:
-        sock = context.wrap_socket(raw, server_hostname=host) if context else raw
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.create_connection((host, port), timeout=timeout))
+        if context:
+            sock = stack.enter_context(context.wrap_socket(sock, server_hostname=host))
         sock.sendall(b"srvr")
         chunks = bytearray()
         while len(chunks) < 64 * 1024:

@@ -58,6 +58,11 @@ class Request(Protocol):
     def deserialize(self, buffer: bytes, offset: int) -> Any: ...
 
 
+def encode(request: Request) -> bytes:
+    """A request as it is sent, but for its length and number."""
+    return _INT.pack(request.type) + request.serialize()
+
+
 class AccessEntry(NamedTuple):
     """One entry of an ACL as it stands on the wire: a bit mask (read 1, write 2, create 4, delete 8, admin 16)."""
 
@@ -207,6 +212,24 @@ class AddWatch:
 
     def serialize(self) -> bytes:
         return _string(self.path) + _INT.pack(1)  # AddWatchMode PERSISTENT_RECURSIVE
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SetWatches:
+    """What AddWatch does, for many paths in one request (setWatches2, ZooKeeper 3.6 and later).
+
+    Nothing fires for what happened before: read afterwards.
+    """
+
+    paths: Sequence[str]
+    type: ClassVar[int] = 105
+
+    def serialize(self) -> bytes:
+        # No zxid to catch up from, and no data, exist, child or plain persistent watches: recursive ones alone.
+        return b"\0" * (8 + 4 * 4) + _INT.pack(len(self.paths)) + b"".join(map(_string, self.paths))
 
     def deserialize(self, _buffer: bytes, _offset: int) -> None:
         return None

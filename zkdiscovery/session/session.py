@@ -15,6 +15,7 @@ Guarantees
 
 from __future__ import annotations
 
+import copy
 import logging
 import ssl
 import threading
@@ -142,10 +143,9 @@ class Session:
     def start(self) -> None:
         """Begin to connect. Returns at once, whether or not ZooKeeper is there."""
         with self._changed:
-            if self._link is not None or self._closing.is_set():
-                return
-            link = self._link = Link(self, self._options)
-        link.start()
+            if self._link is None and not self._closing.is_set():
+                self._link = Link(self, self._options)
+                self._link.start()
 
     def close(self, timeout: float) -> bool:
         """End the session at the server if it can be reached, and all threads, within `timeout` seconds.
@@ -154,11 +154,14 @@ class Session:
             True if every thread has ended.
         """
         end = time.monotonic() + timeout
-        self._closing.set()
         with self._changed:
+            self._closing.set()
             link = self._link
-        stopped = link.stop(timeout) if link is not None else True
-        self._fail_outstanding(link)
+            self._changed.notify_all()
+        stopped = True
+        if link is not None:
+            stopped = link.stop(timeout)
+            self._fail_outstanding(link)
         self._move(State.CLOSED)
         return self.keeper.close(max(0.1, end - time.monotonic())) and stopped
 
@@ -187,7 +190,7 @@ class Session:
                 if self._state is State.CLOSED or self._closing.is_set():
                     raise ClientClosed("the client was closed; make a new one")
                 if self._failure is not None and self._failure_final:
-                    raise self._failure
+                    raise self._not_connected(timeout)
                 left = end - time.monotonic()
                 if left <= 0:
                     raise self._not_connected(timeout)
@@ -195,10 +198,11 @@ class Session:
 
     def _not_connected(self, timeout: float) -> ZkDiscoveryError:
         if self._failure is not None:
-            return self._failure
-        servers = self.settings.hosts
+            return copy.copy(self._failure)  # each raising of one and the same would lengthen its traceback
+        servers, problem = self.settings.hosts, self._link.problem if self._link else ""
         return NotConnected(
-            f"no connection to ZooKeeper at {servers} within {timeout:g} s; is it running, and is the address right?"
+            f"no connection to ZooKeeper at {servers} within {timeout:g} s"
+            f"{f' (last attempt: {problem})' if problem else ''}; is it running, and is the address right?"
             f" (`zkdiscovery doctor` tells more)",
             server=servers,
         )
@@ -245,11 +249,13 @@ class Session:
             ) from None
 
     def retrying(self, timeout: float) -> tenacity.Retrying:
-        """The policy for work that may be repeated: again after each passing failure, for `timeout` seconds."""
+        """The policy for work that may be repeated: again after passing failures, for `timeout` seconds from now."""
+        deadline = time.monotonic() + timeout
+        pause = tenacity.wait_random_exponential(multiplier=0.02, max=0.5)
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passing),
-            stop=tenacity.stop_after_delay(timeout),
-            wait=tenacity.wait_random_exponential(multiplier=0.02, max=0.5),
+            stop=lambda _: time.monotonic() >= deadline,
+            wait=lambda attempt: min(pause(attempt), max(0.0, deadline - time.monotonic())),
             sleep=self._pause,
             reraise=True,
         )
@@ -302,7 +308,7 @@ class Session:
         """The connection broke; kazoo tries to come back."""
         if link is self._link:
             reason = link.drop_reason or "the connection broke"
-            if self._state is State.CONNECTED:
+            if self._state is State.CONNECTED and not self._closing.is_set():
                 log.warning("lost contact with %s: %s; reconnecting", link.server, reason)
             self._fail_outstanding(link)
             self._move(State.SUSPENDED)
@@ -311,10 +317,10 @@ class Session:
         """The server ended the session; kazoo asks for a new one."""
         if link is self._link:
             log.warning("the session 0x%x has expired; a new one follows", self.session_id)
-            self._fail_outstanding(link)
+            self._fail_outstanding(link, SessionExpired)
             self._move(State.EXPIRED)
 
-    def link_refused(self, link: Link, _server: str) -> None:
+    def link_refused(self, link: Link) -> None:
         """A server accepted the connection and hung up on the handshake."""
         if link is self._link and self.highest_zxid and self._refused_since is None:
             self._refused_since = time.monotonic()
@@ -323,22 +329,20 @@ class Session:
     def link_unsupported(self, link: Link, error: UnsupportedServer) -> None:
         """The server is too old. Another one of the ensemble may not be, so connecting goes on."""
         if link is self._link:
-            log.error("%s", error)
             self._fail(error, final=True)
 
     def link_ended(self, link: Link, *, auth_failed: bool) -> None:
-        """kazoo gave up: build a new link, unless that can't help."""
+        """The link's thread has ended: build a new link, unless that can't help."""
         if link is not self._link or self._closing.is_set():
             return
         self._fail_outstanding(link)
         self._move(State.SUSPENDED)
         if auth_failed:
-            final = not self.authenticated
+            refused = "refuses the credentials" if self.settings.auth else "asks for credentials"
             error = AuthenticationFailed(
-                f"{link.server} refuses the credentials; check Settings.auth and the server's configuration",
-                server=link.server,
+                f"{link.server} {refused}; check Settings.auth and the server's configuration", server=link.server
             )
-            log.error("%s", error)
+            final = not self.authenticated
             self._fail(error, final=final)
             if final:
                 return
@@ -371,12 +375,9 @@ class Session:
 
     def _rebuild(self) -> None:
         with self._changed:
-            old = self._link
-            if self._closing.is_set() or old is None:
-                return
-            link = self._link = Link(self, self._options, self._credentials)
-        old.stop(0.5)
-        link.start()
+            if not self._closing.is_set():
+                self._link = Link(self, self._options, self._credentials)
+                self._link.start()
 
     def _check_wiped(self) -> None:
         """Every server hangs up on us: without quorum, or with less data than we have seen?"""
@@ -414,8 +415,11 @@ class Session:
 
     def _fail(self, error: ZkDiscoveryError, *, final: bool) -> None:
         with self._changed:
+            known = self._failure is not None and str(self._failure) == str(error)
             self._failure, self._failure_final = error, final
             self._changed.notify_all()
+        if not known:  # it comes again with each attempt
+            log.error("%s", error)
 
     def _move(self, state: State) -> None:
         with self._changed:
@@ -434,13 +438,10 @@ class Session:
             except Exception:
                 log.exception("a listener failed on %s", change)
 
-    def _fail_outstanding(self, link: Link | None) -> None:
-        if link is None:
-            return
-        server, expired = link.server, self._state is State.EXPIRED
+    def _fail_outstanding(self, link: Link, cls: type[ZkDiscoveryError] = NotConnected) -> None:
+        server = link.server
 
         def error(request: Request, sent: bool) -> ZkDiscoveryError:
-            cls = SessionExpired if expired else NotConnected
             state = "it may have been executed" if sent else "it was not sent"
             return cls(
                 f"{describe(request)}: the connection to {server} broke before the answer; {state}",

@@ -73,7 +73,8 @@ def describe(request: object) -> str:
     name = type(request).__name__
     words = {
         "Create": "create", "Delete": "delete", "SetData": "write", "Check": "check", "GetData": "read",
-        "GetChildren": "list the children of", "Sync": "sync", "AddWatch": "watch", "RemoveWatches": "unwatch",
+        "GetChildren": "list the children of", "Sync": "sync", "AddWatch": "watch", "SetWatches": "watch",
+        "RemoveWatches": "unwatch",
     }  # fmt: skip
     if name == "Multi":
         return f"transaction of {len(request.operations)} on {path_of(request)}"  # type: ignore[attr-defined]

@@ -1,12 +1,13 @@
 """The children of one path, kept in step with ZooKeeper: one watch, bulk reads, one read for each change.
 
 Threads: events arrive on the connection thread and only mark names; everything else runs on the worker that is given,
-    one task at a
-time, so results can't overtake each other. `on_change` is called there, outside locks.
+one task at a time, so results can't overtake each other. `on_change` is called there, outside locks.
 
 Guarantees
 - On each connection: watch first, then list, then read; what happens meanwhile is applied afterwards. Nothing is
   missed, results of an older connection are dropped. The first load is told as one change.
+- A read that fails halfway changes nothing: it is done again.
+- A lone change is read at once; in a storm of changes, reads follow each other in growing distance, many names each.
 - A node is known by (czxid, mzxid): one that was deleted and recreated is another one even if its version is the same.
 - A missing, deleted or recreated parent is an empty set that comes back.
 - A node that can't be decoded or read is reported in `rejected` and never harms its siblings.
@@ -17,15 +18,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from zkdiscovery.errors import NodeMissing, UndecodableNode, ZkDiscoveryError
+from zkdiscovery.errors import NodeMissing, OperationTimeout, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.session import (
     NO_NODE,
     EventKind,
     GetChildren,
+    GetData,
     Node,
     Session,
     Stat,
@@ -38,11 +40,13 @@ from zkdiscovery.session import (
 from zkdiscovery.znodes.paths import name_of, parent_of
 
 T = TypeVar("T")
+_Key = tuple[int, int]  # czxid and mzxid
 
 log = logging.getLogger("zkdiscovery.znodes")
 
-RETRY_DELAY = 0.5  # seconds after a load that failed on a standing connection
+RETRY_DELAYS = (0.5, 10.0)  # seconds after the first read that failed on a standing connection, and at most
 RELOAD_SECONDS_FOR_EACH = 0.001  # further seconds of a load's time limit for each node
+PAUSES = (0.01, 0.1)  # seconds between the first reads of a storm, and at most
 
 
 class Marks(NamedTuple):
@@ -51,6 +55,14 @@ class Marks(NamedTuple):
     changed_at: float = 0.0
     deleted_at: float = 0.0
     there: bool = True  # as the last event left it
+
+    def then(self, later: Marks) -> Marks:
+        """These and what happened afterwards.
+
+        The mark of a change stays when the node goes: a goodbye written and deleted at once shows only in the order of
+        events.
+        """
+        return Marks(max(self.changed_at, later.changed_at), max(self.deleted_at, later.deleted_at), later.there)
 
 
 @dataclass(slots=True)
@@ -68,6 +80,15 @@ class Delta(Generic[T]):
     removed: dict[str, Marks | None] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
     reloaded: bool = False
+
+
+@dataclass(slots=True)
+class _Reading(Generic[T]):
+    """What was found at one reading, not in force yet."""
+
+    present: set[str] = field(default_factory=set)
+    values: dict[str, tuple[_Key, T]] = field(default_factory=dict)  # of nodes that are new or different
+    refused: dict[str, str] = field(default_factory=dict)  # reason by name
 
 
 class WatchedChildren(Generic[T]):
@@ -96,19 +117,24 @@ class WatchedChildren(Generic[T]):
         self._on_change = on_change
         self._lock = threading.Lock()
         self._dirty: dict[str, Marks] = {}
-        self._keys: dict[str, tuple[int, int]] = {}  # (czxid, mzxid) by name; the worker's own
-        self._rejected: dict[str, str] = {}  # the worker's own
-        self._told_rejected: dict[str, str] = {}  # the worker's own
-        self._error: ZkDiscoveryError | None = None
-        self._generation = 0  # of the last complete load; the worker's own
         self._closed = False
+        # The worker's own:
+        self._keys: dict[str, _Key] = {}
+        self._rejected: dict[str, str] = {}
+        self._told_rejected: dict[str, str] = {}
+        self._generation = 0  # of the last complete load
+        self._failures = 0  # in a row
+        self._pause = 0.0  # seconds between the last flush and the next
+        # Written by the worker, read anywhere:
+        self._error: ZkDiscoveryError | None = None
+        self._not_before = 0.0  # monotonic seconds of the next flush
         self._watch = session.watches.add(path, self._on_event)
         session.listen(self._on_state)
         self._schedule(self._load)
 
     @property
     def error(self) -> ZkDiscoveryError | None:
-        """Why the last load failed on a standing connection; None if it did not."""
+        """Why the last read failed on a standing connection; None if it did not."""
         return self._error
 
     def close(self) -> None:
@@ -132,15 +158,14 @@ class WatchedChildren(Generic[T]):
             return  # the parent itself: its children have events of their own
         name, now = name_of(path), time.monotonic()
         with self._lock:
-            marks = self._dirty.get(name, Marks())
-            if kind is EventKind.DELETED:
-                # The mark of a change stays: a goodbye written and deleted at once shows only in the order of events.
-                self._dirty[name] = marks._replace(deleted_at=now, there=False)
+            known = self._dirty.get(name, Marks())
+            if kind is EventKind.CREATED:
+                self._dirty[name] = Marks()  # another node: what the one before it did says nothing of this one
             elif kind is EventKind.CHANGED:
-                self._dirty[name] = marks._replace(changed_at=now, there=True)
+                self._dirty[name] = known.then(Marks(changed_at=now))
             else:
-                self._dirty[name] = marks._replace(there=True)
-        self._schedule(self._flush)
+                self._dirty[name] = known.then(Marks(deleted_at=now, there=False))
+        self._schedule(self._flush, max(0.0, self._not_before - now))
 
     def _load(self) -> None:
         """Everything anew, for this connection (worker)."""
@@ -148,30 +173,23 @@ class WatchedChildren(Generic[T]):
         generation = session.generation
         if self._closed or session.state is not State.CONNECTED or generation == self._generation:
             return
+        # What older connections told says nothing of what stands there now; it only explains what is gone.
+        earlier = self._take_dirty()
         limit = session.settings.operation_timeout
         deadline = time.monotonic() + limit
         try:
-            armed = self._watch.arm(generation=generation, deadline=deadline)
-            armed.result(limit)
+            self._watch.arm(generation=generation, deadline=deadline).result(limit)
             try:
-                listing = GetChildren(self.path)
-                names = session.call(listing, deadline=deadline, generation=generation)
+                names = session.call(GetChildren(self.path), deadline=deadline, generation=generation)
             except NodeMissing:
                 names = []
-            delta: Delta[T] = Delta(reloaded=True)
-            deadline += RELOAD_SECONDS_FOR_EACH * len(names)
-            present = set(self._read(names, delta, generation, deadline))
+            reading = self._read(names, generation, deadline + RELOAD_SECONDS_FOR_EACH * len(names))
         except (ZkDiscoveryError, TimeoutError) as error:
-            self._retry(self._load, error)
+            self._failed(self._load, error, earlier)
             return
-        for name in [name for name in self._keys if name not in present]:
-            del self._keys[name]
-            delta.removed[name] = None
-        for name in [name for name in self._rejected if name not in present]:
-            del self._rejected[name]
         self._generation = generation
-        self._error = None
-        self._publish(delta)
+        gone = [name for name in (*self._keys, *self._rejected) if name not in reading.present]
+        self._apply(reading, {name: earlier.get(name) for name in gone}, reloaded=True)
         self._schedule(self._flush)
 
     def _flush(self) -> None:
@@ -180,32 +198,38 @@ class WatchedChildren(Generic[T]):
         generation = session.generation
         if self._closed or generation != self._generation:
             return  # a load is due first; the marks wait for it
-        with self._lock:
-            dirty, self._dirty = self._dirty, {}
+        dirty = self._take_dirty()
         if not dirty:
             return
-        delta: Delta[T] = Delta()
         deadline = time.monotonic() + session.settings.operation_timeout + RELOAD_SECONDS_FOR_EACH * len(dirty)
         try:
-            alive = [name for name, marks in dirty.items() if marks.there]
-            present = set(self._read(alive, delta, generation, deadline))
+            reading = self._read([name for name, marks in dirty.items() if marks.there], generation, deadline)
         except (ZkDiscoveryError, TimeoutError) as error:
-            with self._lock:
-                self._dirty = {**dirty, **self._dirty}
-            self._retry(self._flush, error)
+            self._failed(self._flush, error, dirty)
             return
-        for name, marks in dirty.items():
-            if name not in present:
-                self._rejected.pop(name, None)
-                if self._keys.pop(name, None) is not None:
-                    # Read as missing before its DELETED event came: it ends now.
-                    delta.removed[name] = marks._replace(deleted_at=time.monotonic()) if marks.there else marks
-        if delta.changed or delta.removed or self._rejected != self._told_rejected:
-            self._publish(delta)
+        gone = {name: marks for name, marks in dirty.items() if name not in reading.present}
+        self._apply(reading, gone, reloaded=False)
+        self._pace()
 
-    def _read(self, names: list[str], delta: Delta[T], generation: int, deadline: float) -> list[str]:
-        """Read nodes into `delta`; answers the names that exist."""
-        present: list[str] = []
+    def _pace(self) -> None:
+        """More events came while we read: a storm. The next read waits for more of them."""
+        first, longest = PAUSES
+        if self._dirty:
+            self._pause = min(longest, max(first, 2.0 * self._pause))
+        else:
+            self._pause = 0.5 * self._pause if self._pause > first else 0.0
+        self._not_before = time.monotonic() + self._pause
+        if self._dirty:
+            self._schedule(self._flush, self._pause)
+
+    def _take_dirty(self) -> dict[str, Marks]:
+        with self._lock:
+            dirty, self._dirty = self._dirty, {}
+        return dirty
+
+    def _read(self, names: list[str], generation: int, deadline: float) -> _Reading[T]:
+        """Read nodes and decode those that are new or different."""
+        reading: _Reading[T] = _Reading()
         prefix = self.path + "/"
         size = len(prefix)
         paths = [prefix + name for name in names]
@@ -213,44 +237,61 @@ class WatchedChildren(Generic[T]):
             if node == NO_NODE:
                 continue
             name = path[size:]
-            present.append(name)
+            reading.present.add(name)
             if isinstance(node, Node):
-                self._take(name, node, delta)
+                self._decode_into(reading, name, node)
             else:
-                self._reject(name, str(error_for_code(node, GetChildren(path))), delta)
-        return present
+                reading.refused[name] = str(error_for_code(node, GetData(path), self._session.server))
+        return reading
 
-    def _take(self, name: str, node: Node, delta: Delta[T]) -> None:
+    def _decode_into(self, reading: _Reading[T], name: str, node: Node) -> None:
         key = (node.stat.czxid, node.stat.mzxid)
         if self._keys.get(name) == key:
             return
         try:
-            value = self._decode(name, node.data, node.stat)
+            reading.values[name] = key, self._decode(name, node.data, node.stat)
         except UndecodableNode as error:
-            self._reject(name, str(error), delta)
-            return
-        self._rejected.pop(name, None)
-        self._keys[name] = key
-        delta.changed[name] = value
+            reading.refused[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - a defect of the codec is the trouble of one node
+            reading.refused[name] = f"the codec failed: {error!r}"
 
-    def _reject(self, name: str, reason: str, delta: Delta[T]) -> None:
-        if self._rejected.get(name) != reason:
-            log.warning("left out %s/%s: %s", self.path, name, reason)
-        self._rejected[name] = reason
-        if self._keys.pop(name, None) is not None:
-            delta.removed[name] = None
+    def _apply(self, reading: _Reading[T], gone: Mapping[str, Marks | None], *, reloaded: bool) -> None:
+        """Put a complete reading in force and tell what is different."""
+        delta: Delta[T] = Delta(reloaded=reloaded)
+        for name, (key, value) in reading.values.items():
+            self._keys[name] = key
+            self._rejected.pop(name, None)
+            delta.changed[name] = value
+        for name, reason in reading.refused.items():
+            if self._rejected.get(name) != reason:
+                log.warning("left out %s/%s: %s", self.path, name, reason)
+            self._rejected[name] = reason
+            if self._keys.pop(name, None) is not None:
+                delta.removed[name] = None
+        for name, marks in gone.items():
+            self._rejected.pop(name, None)
+            if self._keys.pop(name, None) is not None:
+                delta.removed[name] = marks
+        self._failures, self._error = 0, None
+        if reloaded or delta.changed or delta.removed or self._rejected != self._told_rejected:
+            self._told_rejected = delta.rejected = dict(self._rejected)
+            if not self._closed:
+                self._on_change(delta)
 
-    def _publish(self, delta: Delta[T]) -> None:
-        self._told_rejected = delta.rejected = dict(self._rejected)
-        if not self._closed:
-            self._on_change(delta)
-
-    def _retry(self, task: Callable[[], None], error: Exception) -> None:
-        # A lost connection brings a new load by itself; this is for refusals and time-outs on a standing one.
+    def _failed(self, task: Callable[[], None], error: Exception, marks: dict[str, Marks]) -> None:
+        with self._lock:
+            for name, later in self._dirty.items():
+                marks[name] = marks.get(name, Marks()).then(later)
+            self._dirty = marks
+        # A lost connection brings a new load by itself; the rest is for refusals and time-outs on a standing one.
         if self._closed or self._session.state is not State.CONNECTED:
             return
-        if isinstance(error, ZkDiscoveryError):
-            if self._error is None:
-                log.warning("can't read %s, trying again: %s", self.path, error)
-            self._error = error
-        self._schedule(task, RETRY_DELAY)
+        if not isinstance(error, ZkDiscoveryError):
+            error = OperationTimeout(f"watch {self.path}: no answer from {self._session.server}", path=self.path)
+        if self._error is None:
+            log.warning("can't read %s, trying again: %s", self.path, error)
+        self._error = error
+        first, longest = RETRY_DELAYS
+        delay = min(longest, first * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        self._schedule(task, delay)
