@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from zkdiscovery.balancing import Balancer
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.discovery import Discovery, Service, make_view
-from zkdiscovery.election import Election, OnSuspend, Room, Term, while_leader
+from zkdiscovery.election import Election, OnSuspend, Room, Term, close_elections, while_leader
 from zkdiscovery.errors import ClientClosed
 from zkdiscovery.model import Instance, Status
 from zkdiscovery.registration import Overrides, Registrar, Registration, registered
@@ -129,8 +129,7 @@ class Client:
         if core is None:
             self._dispatcher.close(left())
             return
-        for election in elections:
-            election.close(left())
+        close_elections(elections, left())
         core.registrar.close(left())
         for view in views:
             view.close()
@@ -389,12 +388,11 @@ class Client:
         self._lock = threading.Lock()
         self._dispatcher.forked()
         for election in list(self._elections):
-            election._reset()
+            election.forked()
         for view in list(self._views):
             view._forked()
         if core is not None:
-            for registration in core.registrar._open.values():
-                registration._forked()
+            core.registrar.forked()
             # Never used again, nor collected: closing its sockets here could disturb the parent's TLS.
             _abandoned.append(core)
 

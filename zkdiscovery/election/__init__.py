@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from zkdiscovery.election.candidate import Candidate
 from zkdiscovery.election.decorator import while_leader
-from zkdiscovery.election.election import Candidate, Election, OnSuspend, Room
+from zkdiscovery.election.election import Election, OnSuspend, close_elections
+from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 
-__all__ = ["Candidate", "Election", "OnSuspend", "Room", "Term", "while_leader"]
+__all__ = ["Candidate", "Election", "OnSuspend", "Room", "Term", "close_elections", "while_leader"]

@@ -1,13 +1,13 @@
 """One candidacy: one ephemeral node, one place in the queue, at most one term.
 
-Threads: runs on the client's owner worker; `start`, `withdraw` and `wait` are called by any thread.
+Threads: runs on the client's owner worker; the public methods are called by any thread.
 
 Guarantees
 - Candidates are ordered by the transaction id of their creation. The set ahead of one only shrinks, so it watches its
   predecessor and itself, and is woken when one of them goes: no herd.
 - The term begins after a committed transaction has proven that the node stands, and is bound to (session, path,
   transaction id).
-- A candidacy that lost its node or its session is over for good; another one has another node.
+- A candidacy that lost its node, its session or its lease is over for good, and its node is deleted.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import NodeMissing, ZkDiscoveryError
 from zkdiscovery.session import (
     EventKind,
     GetChildren,
-    Lease,
     Node,
     Session,
     State,
@@ -71,29 +70,22 @@ class Candidacy:
     """A place in the queue of one election."""
 
     def __init__(
-        self,
-        session: Session,
-        nodes: OwnedNodes,
-        worker: Worker,
-        election: str,
-        path: str,
-        data: bytes,
-        *,
-        release_on_suspend: bool,
+        self, session: Session, nodes: OwnedNodes, worker: Worker, election: str, path: str, data: bytes, *, hold: bool
     ) -> None:
         self.election = election
         self._session = session
         self._worker = worker
         self._parent = path
-        self._release_on_suspend = release_on_suspend
+        self._hold = hold
         self._changed = threading.Condition()
         self._term: Term | None = None
+        self._ending: str | None = None  # why we end it ourselves
         self._over = False
-        self._withdrawn = False
-        self._staying = False
+        self._error: ZkDiscoveryError | None = None
         self._predecessor: TreeWatch | None = None  # the worker's own
-        session.listen(self._on_state)
-        self._node: OwnedNode = nodes.own(f"{path}/{uuid.uuid4().hex}", data, on_state=self._on_node, restore=False)
+        with self._changed:  # the worker, which may be faster than this thread, waits for it
+            session.listen(self._on_state)
+            self._node: OwnedNode = nodes.own(f"{path}/{uuid.uuid4().hex}", data, on_state=self._on_node, restore=False)
 
     @property
     def term(self) -> Term | None:
@@ -101,54 +93,57 @@ class Candidacy:
         return self._term
 
     @property
+    def over(self) -> bool:
+        """True once the node is out of ZooKeeper for good."""
+        return self._over
+
+    @property
     def error(self) -> ZkDiscoveryError | None:
         """Why it does not get on; None if nothing is known to be wrong."""
-        return self._node.error
+        return self._node.error or self._error
 
-    def wait(self, timeout: float | None, stop: Callable[[], bool]) -> Term | None:
-        """Wait for the term; None once `timeout` seconds are over, the candidacy is, or `stop()` says so."""
-        end = None if timeout is None else time.monotonic() + timeout
+    def wait(self, condition: Callable[[Self], object], end: float | None) -> None:
+        """Wait until `condition(candidacy)`, which must be quick and take no lock, or until `end` (monotonic seconds).
+
+        It is asked again after each change of the candidacy or the session, and after `wake()`.
+        """
         with self._changed:
-            while self._term is None and not self._over and not stop():
-                left = None if end is None else end - time.monotonic()
-                if left is not None and left <= 0:
-                    return None
-                self._changed.wait(left)
-            return self._term
+            self._changed.wait_for(lambda: condition(self), None if end is None else max(0.0, end - time.monotonic()))
+
+    def wait_gone(self, timeout: float) -> None:
+        """In contact with ZooKeeper, wait until the node is out of it; without, there is nothing to wait for."""
+        self.wait(lambda it: it._over or it._session.state is not State.CONNECTED, time.monotonic() + timeout)
 
     def wake(self) -> None:
-        """Let `wait` ask its `stop` again."""
+        """Let `wait` ask again."""
         with self._changed:
             self._changed.notify_all()
-
-    def withdraw(self, reason: str = "resigned") -> None:
-        """End the term and leave the queue. Never blocks; idempotent."""
-        with self._changed:
-            self._withdrawn = True
-            term = self._term
-        if term is not None:
-            term._lease.end(reason)
-        self._node.release()
 
     def end_term(self, reason: str) -> None:
         """End the term and stay in the queue, so that nobody follows before `withdraw()`. Never blocks."""
         with self._changed:
-            self._staying = True
+            self._ending = self._ending or reason
             term = self._term
+            self._changed.notify_all()
         if term is not None:
             term._lease.end(reason)
 
-    def wait_gone(self, timeout: float) -> bool:
-        """Wait until the node is out of ZooKeeper; False if that is not known within `timeout` seconds."""
-        return self._node.wait(lambda node: node._state is OwnedState.RELEASED, timeout)
+    def withdraw(self, reason: str = "resigned") -> None:
+        """End the term and leave the queue. Never blocks; idempotent."""
+        self.end_term(reason)
+        self._node.release()
+
+    def forked(self) -> None:
+        """In a forked child: the term is the parent's."""
+        if self._term is not None:
+            self._term._disown()
 
     # -- who calls --
 
     def _on_state(self, change: StateChange) -> None:
         if change.state is State.CONNECTED:
             self._schedule()
-        elif change.state is State.SUSPENDED and self._release_on_suspend and self._term is not None:
-            self._term._lease.end("the connection to ZooKeeper broke (on_suspend='release')")
+        self.wake()
 
     def _on_node(self, node: OwnedNode) -> None:
         if node.state is OwnedState.RELEASED:
@@ -167,23 +162,31 @@ class Candidacy:
 
     def _contend(self) -> None:
         """Find our place; watch who is ahead, or begin the term."""
-        session, node = self._session, self._node
+        session = self._session
         generation = session.generation
-        if self._withdrawn or self._over or self._term is not None or session.state is not State.CONNECTED:
-            return
-        if node.state is not OwnedState.HELD:
-            return  # its own news will call again
+        with self._changed:
+            node = self._node
+            if self._ending is not None or self._over or self._term is not None:
+                return
+        if node.state is not OwnedState.HELD or session.state is not State.CONNECTED:
+            return  # the news of either will call again
         deadline = time.monotonic() + session.settings.operation_timeout
         try:
             queue = read_queue(session, self._parent, generation=generation, deadline=deadline)
-            ahead = [entry for entry in queue if entry.czxid < node.czxid]
-            if ahead:
-                self._follow(ahead[-1].path, generation, deadline)
+            paths = [entry.path for entry in queue]
+            if node.path not in paths:
+                return  # deleted from outside: its news will call
+            place = paths.index(node.path)
+            if place:
+                self._follow(paths[place - 1], generation, deadline)
             else:
-                self._lead(generation, deadline)
+                self._lead(queue[0].czxid, generation, deadline)
         except (ZkDiscoveryError, TimeoutError) as error:
             log.debug("election %r: %s", self.election, error)
+            self._error = error if isinstance(error, ZkDiscoveryError) else None
             self._schedule(RETRY_DELAY)
+        else:
+            self._error = None
 
     def _follow(self, predecessor: str, generation: int, deadline: float) -> None:
         session = self._session
@@ -195,33 +198,34 @@ class Candidacy:
             if not isinstance(found, Node):  # gone between the list and the watch
                 self._schedule()
 
-    def _lead(self, generation: int, deadline: float) -> None:
+    def _lead(self, fence: int, generation: int, deadline: float) -> None:
         node = self._node
-        fence = node.czxid
-        lease: Lease = self._session.leases.acquire(
-            node.path, generation=generation, deadline=deadline, on_lost=self._on_lost
+        lease = self._session.leases.acquire(
+            node.path,
+            generation=generation,
+            deadline=deadline,
+            hold=self._hold,
+            on_lost=lambda reason: self._on_lost(fence, reason),
         )
         self._leave_predecessor()
         with self._changed:
-            self._term = Term(self.election, fence, lease, lambda _term: self.withdraw())
-            withdrawn = self._withdrawn
+            self._term = Term(self.election, fence, lease, self.withdraw)
+            ending = self._ending
             self._changed.notify_all()
-        if withdrawn:
-            lease.end("resigned")
-        elif lease.reason is not None:  # lost before there was a term to tell
-            self._on_lost(lease.reason)
+        if ending is not None:  # it came while the lease began
+            lease.end(ending)
         else:
             log.info("leading the election %r, fence %d", self.election, fence)
 
-    def _on_lost(self, reason: str) -> None:
-        """The lease is over (any thread; must not block): the node goes before a new candidacy begins."""
-        term = self._term
-        if term is not None:
-            term._over.set()
-            level = logging.INFO if reason == "resigned" else logging.WARNING
-            log.log(level, "the term %d of the election %r is over: %s", term.fence, self.election, reason)
-        if not self._staying:
-            self._node.release()
+    def _on_lost(self, fence: int, reason: str) -> None:
+        """The lease is over (any thread; must not block)."""
+        ours = self._ending is not None
+        log.log(
+            logging.INFO if ours else logging.WARNING,
+            "the term %d of the election %r is over: %s", fence, self.election, reason,
+        )  # fmt: skip
+        if not ours:
+            self._node.release()  # before a new candidacy begins
 
     def _finish(self) -> None:
         self._leave_predecessor()
@@ -231,7 +235,7 @@ class Candidacy:
             term = self._term
             self._changed.notify_all()
         if term is not None:
-            term._lease.end(str(self._node.error) if self._node.error else "resigned")
+            term._lease.end(str(self._node.error or "its node is gone"))
 
     def _leave_predecessor(self) -> None:
         watch, self._predecessor = self._predecessor, None

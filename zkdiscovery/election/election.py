@@ -1,24 +1,29 @@
-"""Elections: campaign for leadership, hold it for a term, follow who leads."""
+"""Elections: campaign for leadership, hold it for a term, follow who leads.
+
+Guarantees
+- One candidacy of an election object stands at a time: a new one begins after the node of the former is gone.
+- After `close()` no term begins, and whoever waits for one is woken.
+"""
 
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from zkdiscovery.election.candidacy import Candidacy, Queued, read_queue
+from zkdiscovery.election.candidate import MAX_ID, Candidate, Observer, decode, encode
+from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
-from zkdiscovery.session import Dispatcher, Session, Stat, State, Subscription, Worker
-from zkdiscovery.znodes import Delta, OwnedNodes, Paths, WatchedChildren
+from zkdiscovery.session import Subscription
+from zkdiscovery.znodes import Paths
 
 T = TypeVar("T")
 
@@ -28,31 +33,6 @@ OnSuspend = Literal["hold", "release"]
 
 GOODBYE_TIMEOUT = 5.0  # seconds that leaving a campaign waits for the node to be gone
 RESTART_DELAY = 1.0  # seconds before `start` campaigns again after its function raised
-_MAX_ID = 256  # characters of a candidate's id that are read
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """Somebody who stands for an election.
-
-    Attributes:
-        id: what it calls itself; `<host>:<pid>` by default.
-        fence: the fence of its term, if it leads or will.
-    """
-
-    id: str
-    fence: int
-
-
-class Room(NamedTuple):
-    """What elections need of their client; another one after a fork."""
-
-    session: Session
-    nodes: OwnedNodes
-    worker: Worker
-    cache_worker: Worker
-    dispatcher: Dispatcher
-    paths: Paths
 
 
 class Election:
@@ -64,32 +44,34 @@ class Election:
     def __init__(self, name: str, id: str | None, on_suspend: OnSuspend, room: Callable[[], Room]) -> None:
         if on_suspend not in {"hold", "release"}:
             raise ValueError(f"on_suspend must be 'hold' or 'release': got {on_suspend!r}")
-        if id is not None and not 1 <= len(id) <= _MAX_ID:
-            raise InvalidName(f"the candidate's id must be a string of 1 to {_MAX_ID} characters")
+        if id is not None and not (1 <= len(id) <= MAX_ID and id.isprintable()):
+            raise InvalidName(f"the candidate's id must be a string of 1 to {MAX_ID} printable characters")
         Paths("").election(name)
         self.name = name
         self._id = id
-        self._on_suspend: OnSuspend = on_suspend
+        self._hold = on_suspend == "hold"
         self._room = room
         self._closed = threading.Event()
-        self._reset()
+        self._renew()
 
-    def _reset(self) -> None:
-        """As new, but closed if it was; also in a forked child, where locks and candidacy are the parent's."""
-        was_closed = self._closed.is_set()
+    def _renew(self) -> None:
         self._lock = threading.Lock()
-        self._idle = threading.Condition(self._lock)
-        self._campaign = threading.Lock()
-        self._candidacy: Candidacy | None = None
-        self._closed = threading.Event()
-        if was_closed:
-            self._closed.set()
+        self._changed = threading.Condition(self._lock)
+        self._busy = False  # a campaign is under way
+        self._candidacy: Candidacy | None = None  # the present or the last one
+        self._block: tuple[Term, threading.Thread] | None = None  # what runs as the leader
         self._thread: threading.Thread | None = None
-        self._subscriptions: list[Subscription[Candidate | None]] = []
-        self._observer: WatchedChildren[Candidate] | None = None
-        self._candidates: dict[str, Candidate] = {}
-        self._leader: Candidate | None = None
-        self._running: dict[Term, threading.Thread] = {}  # blocks that run as the leader
+        self._observer: Observer | None = None
+
+    def forked(self) -> None:
+        """In a forked child: as new, but closed if it was; candidacy and term are the parent's."""
+        closed, self._closed = self._closed, threading.Event()
+        if closed.is_set():
+            self._closed.set()
+        candidacy = self._candidacy
+        self._renew()
+        if candidacy is not None:
+            candidacy.forked()
 
     @property
     def id(self) -> str:
@@ -115,23 +97,23 @@ class Election:
             ClientClosed: the election or the client was closed.
             RuntimeError: a campaign of this object is under way.
         """
-        term = self._elect(timeout)
+        self._begin()
         try:
-            yield term
+            yield self._elect(timeout)
         finally:
-            self._withdraw(term)
+            self._finish()
 
     def terms(self) -> Iterator[Term]:
-        """One turn for each leadership won, until the election or the client closes. Leaving in any way withdraws."""
-        while not self._closed.is_set():
-            try:
-                term = self._elect(None)
-            except ClientClosed:
-                return
-            try:
-                yield term
-            finally:
-                self._withdraw(term)
+        """One turn for each leadership won, until the election or the client closes. Leaving in any way withdraws.
+
+        Raises:
+            RuntimeError: a campaign of this object is under way.
+        """
+        try:
+            self._begin()
+        except ClientClosed:
+            return
+        yield from self._turns()
 
     def start(self, fn: Callable[[Term], object]) -> None:
         """Run `fn(term)` for each leadership won, on a background thread, until `close()`.
@@ -140,30 +122,16 @@ class Election:
 
         Raises:
             TypeError: `fn` is `async def`.
-            RuntimeError: started already.
-            ClientClosed: the election was closed.
+            RuntimeError: a campaign of this object is under way, or was started already.
+            ClientClosed: the election or the client was closed.
         """
         if inspect.iscoroutinefunction(fn):
             raise TypeError("election.start() needs a plain function, not `async def`")
-        with self._lock:
-            self._require_open()
-            if self._thread is not None:
-                raise RuntimeError(f"the election {self.name!r} was started already")
-            self._thread = threading.Thread(
-                target=self._run, args=(fn,), name=f"zkdiscovery-election-{self.name}", daemon=True
-            )
-            self._thread.start()
-
-    def _run(self, fn: Callable[[Term], object]) -> None:
-        for term in self.terms():
-            try:
-                fn(term)
-            except LeadershipLost:
-                log.info("the function of the election %r ended with its term", self.name)
-            except Exception:
-                log.exception("the function of the election %r raised; resigning", self.name)
-                term.resign()
-                self._closed.wait(RESTART_DELAY)
+        self._begin()
+        self._thread = threading.Thread(
+            target=self._run, args=(fn,), name=f"zkdiscovery-election-{self.name}", daemon=True
+        )
+        self._thread.start()
 
     def run_while_leader(self, fn: Callable[[Term], T]) -> T | None:
         """Campaign and call `fn(term)`, again if the term was lost meanwhile. None if closed before it returns."""
@@ -173,9 +141,9 @@ class Election:
             except LeadershipLost:
                 if not term.lost:
                     raise
-                continue
-            if not term.lost:
-                return result
+            else:
+                if not term.lost:
+                    return result
         return None
 
     def candidates(self, timeout: float = 5.0) -> list[Candidate]:
@@ -192,7 +160,7 @@ class Election:
             room.session.wait_connected(max(0.0, deadline - time.monotonic()))
             return read_queue(room.session, path, generation=room.session.generation, deadline=deadline)
 
-        return [Candidate(_read_id(entry.data), entry.czxid) for entry in room.session.retrying(timeout)(once)]
+        return [decode(entry.data, entry.czxid) for entry in room.session.retrying(timeout)(once)]
 
     def leader(self, timeout: float = 5.0) -> Candidate | None:
         """Who leads, or comes next while a leader leaves; None if nobody stands; one read. Raises as `candidates`."""
@@ -201,57 +169,25 @@ class Election:
     def on_change(self, fn: Callable[[Candidate | None], object]) -> Subscription[Candidate | None]:
         """Call `fn(leader)` on the client's dispatcher thread when another candidate leads, the present one first.
 
+        None stands for nobody. While ZooKeeper can't be reached nothing is called.
+
         Raises:
             TypeError: `fn` is no plain callable.
             ClientClosed: the election or the client was closed.
         """
         room = self._room()
-        subscription: Subscription[Candidate | None] = room.dispatcher.subscribe(fn, lambda _earlier, later: later)
         with self._lock:
             self._require_open()
-            self._subscriptions.append(subscription)
             if self._observer is None:
-                self._observer = WatchedChildren(
-                    room.session, room.cache_worker, room.paths.election(self.name), _decode, self._observe
-                )
-            elif self._leader is not None:
-                room.dispatcher.offer(subscription, self._leader)
-        return subscription
+                self._observer = Observer(room, room.paths.election(self.name))
+            return self._observer.subscribe(fn)
 
     def close(self, timeout: float = GOODBYE_TIMEOUT) -> None:
-        """End the term, wait for its block up to `timeout` seconds, leave the queue. Idempotent."""
-        end = time.monotonic() + timeout
-        with self._lock:
-            self._closed.set()
-            candidacy, thread, observer = self._candidacy, self._thread, self._observer
-            self._observer = None
-            subscriptions, self._subscriptions = self._subscriptions, []
-        for subscription in subscriptions:
-            subscription.close()
-        if observer is not None:
-            observer.close()
-        if candidacy is not None:
-            candidacy.end_term("the election was closed")
-            candidacy.wake()
-        me = threading.current_thread()
-        with self._idle:
-            # The next leader begins when our node goes: not before our block has ended, if it ends in time.
-            while any(runner is not me for runner in self._running.values()):
-                left = end - time.monotonic()
-                if left <= 0:
-                    break
-                self._idle.wait(left)
-            still = [(term.fence, runner.name) for term, runner in self._running.items() if runner is not me]
-        if candidacy is not None:
-            candidacy.withdraw("the election was closed")
-            candidacy.wait_gone(max(0.0, end - time.monotonic()))
-        if thread is not None and thread is not me:
-            thread.join(max(0.0, end - time.monotonic()))
-        for fence, name in still:
-            log.error(
-                "the election %r is closed, but the block of its term %d still runs on thread %s and leads no more",
-                self.name, fence, name,
-            )  # fmt: skip
+        """End the term, wait for its block up to `timeout` seconds, leave the queue. Idempotent.
+
+        A block that still runs then is logged at ERROR. From within the block, it is not waited for.
+        """
+        close_elections([self], timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -260,57 +196,87 @@ class Election:
         self.close()
 
     def __repr__(self) -> str:
-        state = (
-            "closed"
-            if self._closed.is_set()
-            else "leading"
-            if self.term
-            else "campaigning"
-            if self._candidacy
-            else "idle"
-        )
+        if self._closed.is_set():
+            state = "closed"
+        elif self.term is not None:
+            state = "leading"
+        else:
+            state = "campaigning" if self._busy else "idle"
         return f"<Election {self.name!r} {state}>"
 
     def __reduce__(self) -> str:
         raise TypeError("an election holds a connection and can't be pickled; call election() in the other process")
 
-    # -- helpers --
+    # -- campaigns --
 
     def _require_open(self) -> None:
         if self._closed.is_set():
             raise ClientClosed(f"the election {self.name!r} was closed")
 
-    def _elect(self, timeout: float | None) -> Term:
-        end = None if timeout is None else time.monotonic() + timeout
-        if not self._campaign.acquire(blocking=False):
-            raise RuntimeError(
-                f"a campaign for the election {self.name!r} is under way; use another election object for another one"
-            )
+    def _begin(self) -> None:
+        with self._lock:
+            self._require_open()
+            if self._busy:
+                raise RuntimeError(
+                    f"a campaign of this object for the election {self.name!r} is under way; make another one with"
+                    " client.election()"
+                )
+            self._busy = True
+
+    def _finish(self) -> None:
+        self._leave()
+        with self._lock:
+            self._busy = False
+
+    def _turns(self) -> Iterator[Term]:
         try:
             while True:
-                candidacy = self._stand()
-                left = None if end is None else max(0.0, end - time.monotonic())
-                term = candidacy.wait(left, self._closed.is_set)
-                if term is not None and not term.lost:
-                    with self._lock:
-                        self._running[term] = threading.current_thread()
-                    return term
-                candidacy.withdraw()
-                self._require_open()
-                if end is not None and time.monotonic() >= end:
-                    error = candidacy.error
-                    raise OperationTimeout(
-                        f"not elected in {self.name!r} within {timeout:g} s"
-                        + (f": {error}" if error else "; another candidate leads, or ZooKeeper can't be reached")
-                    )
-        except BaseException:
-            self._withdraw()
-            raise
+                try:
+                    term = self._elect(None)
+                except ClientClosed:
+                    return
+                yield term
+                self._leave()
+        finally:
+            self._finish()
 
-    def _stand(self) -> Candidacy:
-        """A new candidacy; the one before is over."""
+    def _run(self, fn: Callable[[Term], object]) -> None:
+        for term in self._turns():
+            try:
+                fn(term)
+            except Exception as error:
+                if isinstance(error, LeadershipLost) and term.lost:
+                    log.info("the function of the election %r ended with its term", self.name)
+                    continue
+                log.exception("the function of the election %r raised; resigning", self.name)
+                term.resign()
+                self._closed.wait(RESTART_DELAY)
+
+    def _elect(self, timeout: float | None) -> Term:
+        """Stand until elected: a candidacy that was lost is followed by another."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            candidacy = self._stand(end)
+            candidacy.wait(lambda it: it.term or it.over or self._closed.is_set(), end)
+            with self._lock:
+                self._require_open()
+                term = candidacy.term
+                if term is not None and not term.lost:
+                    self._block = term, threading.current_thread()
+                    return term
+            if end is not None and time.monotonic() >= end:
+                error = candidacy.error or "another candidate leads, or ZooKeeper can't be reached"
+                raise OperationTimeout(f"not elected in {self.name!r} within {timeout:g} s: {error}")
+            candidacy.withdraw()
+
+    def _stand(self, end: float | None) -> Candidacy:
+        """A candidacy; a new one once the former is over. It may be over, or have no term, when `end` comes."""
+        former = self._candidacy
+        if former is not None:
+            former.wait(lambda it: it.over or self._closed.is_set(), end)
+            if not former.over:
+                return former
         room = self._room()
-        data = json.dumps({"id": self.id}, separators=(",", ":")).encode()
         with self._lock:
             self._require_open()
             self._candidacy = Candidacy(
@@ -319,49 +285,62 @@ class Election:
                 room.worker,
                 self.name,
                 room.paths.election(self.name),
-                data,
-                release_on_suspend=self._on_suspend == "release",
+                encode(self.id),
+                hold=self._hold,
             )
             return self._candidacy
 
-    def _withdraw(self, term: Term | None = None) -> None:
-        """Leave the queue; in contact with ZooKeeper, wait until we are out of it."""
-        with self._idle:
-            candidacy, self._candidacy = self._candidacy, None
-            if term is not None:
-                self._running.pop(term, None)
-            self._idle.notify_all()
+    def _leave(self) -> None:
+        """The block is left: leave the queue; in contact with ZooKeeper, wait until we are out of it."""
+        with self._lock:
+            self._block = None
+            candidacy = self._candidacy
+            self._changed.notify_all()
         if candidacy is not None:
             candidacy.withdraw()
-            if self._room().session.state is State.CONNECTED:
-                candidacy.wait_gone(GOODBYE_TIMEOUT)
-        self._campaign.release()
+            candidacy.wait_gone(GOODBYE_TIMEOUT)
 
-    def _observe(self, delta: Delta[Candidate]) -> None:
-        """The candidates changed (cache worker)."""
-        for name in delta.removed:
-            self._candidates.pop(name, None)
-        self._candidates.update(delta.changed)
-        leader = min(self._candidates.values(), key=lambda candidate: candidate.fence, default=None)
+    # -- closing --
+
+    def _end(self) -> None:
         with self._lock:
-            if leader == self._leader and not delta.reloaded:
-                return
-            changed = leader != self._leader
-            self._leader = leader
-            subscriptions = list(self._subscriptions)
-        if changed:
-            for subscription in subscriptions:
-                subscription._dispatcher.offer(subscription, leader)
+            self._closed.set()
+            candidacy, observer = self._candidacy, self._observer
+            self._observer = None
+        if observer is not None:
+            observer.close()
+        if candidacy is not None:
+            candidacy.end_term("the election was closed")
+
+    def _end_block(self, end: float) -> None:
+        """The next leader begins when our node goes: not before our block has ended, if it ends in time."""
+        me = threading.current_thread()
+
+        def ended() -> bool:
+            return self._block is None or self._block[1] is me
+
+        with self._lock:
+            self._changed.wait_for(ended, max(0.0, end - time.monotonic()))
+            still = None if ended() else self._block
+            candidacy, runner = self._candidacy, self._thread
+        if candidacy is not None:
+            candidacy.withdraw("the election was closed")
+            candidacy.wait_gone(max(0.0, end - time.monotonic()))
+        if runner is not None and runner is not me:
+            runner.join(max(0.0, end - time.monotonic()))
+        if still is not None:
+            term, thread = still
+            log.error(
+                "the election %r is closed, but the block of its term %d still runs on thread %s and leads no more",
+                self.name, term.fence, thread.name,
+            )  # fmt: skip
 
 
-def _decode(_name: str, data: bytes, stat: Stat) -> Candidate:
-    return Candidate(_read_id(data), stat.czxid)
-
-
-def _read_id(data: bytes) -> str:
-    """The id that a candidate gives itself: untrusted, so bounded and checked."""
-    try:
-        value = json.loads(data[:4096])["id"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return ""
-    return value[:_MAX_ID] if isinstance(value, str) else ""
+def close_elections(elections: Iterable[Election], timeout: float) -> None:
+    """End the terms of all at once, wait for their blocks up to `timeout` seconds in all, leave the queues."""
+    end = time.monotonic() + timeout
+    elections = list(elections)
+    for election in elections:
+        election._end()
+    for election in elections:
+        election._end_block(end)

@@ -1,17 +1,25 @@
 """Until when this process may act as the owner of a node of its session.
 
 Only a committed transaction proves contact with the quorum: an acknowledged ping proves that some server listens,
-    which may be
-cut off from its leader. While leases are held, one transaction `multi[check(node), …]` for all of them is sent every
-tenth of the session timeout, and
+which may be cut off from its leader. While leases are held, one transaction `multi[check(node), …]` for all of them
+is sent every tenth of the session timeout T.
 
-    deadline = time at which the last committed renewal was sent + 0.6 x negotiated session timeout.
+ZooKeeper expires a session T after its leader heard of it last, or later. The leader hears of the clients of another
+server with each ping of that server, every half tick, which is T/4 at most, for T is two ticks or more; what such a
+client sends, committed or not, counts no sooner (`Leader.lead`, `Learner.ping`, `SessionTrackerImpl` in ZooKeeper). So
+a commit of what was sent at time t proves that the leader has heard of us at the time of anything sent before t - T/4:
 
-The server takes the session for dead no earlier than `timeout` after it saw that request, less half a tick (at most a
-quarter of the timeout), so a deadline lies before the moment at which the node can vanish by expiry.
+    deadline = s + 0.9 T,  s = when the latest renewal was sent that is older by T/4 or more
 
-Renewals are sent by the keeper thread, answers arrive on the connection thread; `on_lost` is called on either, once,
-and must not block.
+which is t + 0.6 T while renewals come regularly. When a lease begins, or after a gap, nothing is known of that time but
+that a connection pings when it was silent for a third of T, so that the leader has heard of us since t - T/4 - T/3:
+
+    deadline = t + T/3
+
+The rest, a tenth and a twelfth of T, is for clocks and threads that are late.
+
+Renewals are sent by the keeper thread, answers arrive on the connection thread; `on_lost` is called on either, or on
+the thread that ends a lease, once, and must not block.
 """
 
 from __future__ import annotations
@@ -19,11 +27,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from zkdiscovery.errors import NodeMissing, ZkDiscoveryError
+from zkdiscovery.errors import NodeMissing, NotConnected, ZkDiscoveryError
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.requests import Check, Multi
 from zkdiscovery.session.states import State, StateChange
@@ -33,23 +42,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zkdiscovery.session")
 
-LEASE_FRACTION = 0.6  # of the negotiated session timeout
-RENEWAL_FRACTION = 0.1  # of the negotiated session timeout
+# All of the negotiated session timeout:
+RENEWAL = 0.1  # between two renewals
+HALF_TICK = 0.25  # after which the leader has heard of what was sent, at most
+FIRST = 1 / 3  # lasts a lease with nothing but one commit behind it
+PROVEN = 0.9  # lasts a lease from the time at which the leader has surely heard of us
+
 BATCH = 500  # checks in one transaction
 
 
 class Lease:
     """The right to act for one node, for a while. Reading it reads the clock; once lost it stays lost."""
 
-    def __init__(self, leases: Leases, path: str, epoch: int, deadline: float, on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, leases: Leases, path: str, deadline: float, *, hold: bool, on_lost: Callable[[str], None]
+    ) -> None:
         self.path = path
-        self.epoch = epoch
+        self.hold = hold
         self._leases = leases
         self._lock = threading.Lock()
         self._deadline = deadline  # seconds of the lease clock
         self._reason: str | None = None
+        self._over = threading.Event()  # `on_lost` is called, or was
         self._on_lost = on_lost
-        self._told = False
 
     @property
     def reason(self) -> str | None:
@@ -61,24 +76,38 @@ class Lease:
             return self._reason
 
     @property
-    def deadline(self) -> float:
-        """Seconds of the lease clock (`lease_now`)."""
-        return self._deadline
-
-    @property
     def remaining(self) -> float:
         """Seconds left without a further renewal; 0.0 once lost."""
         return 0.0 if self.reason is not None else max(0.0, self._deadline - lease_now())
 
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until it is lost, at most `timeout` seconds; True if it is."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.reason is None:
+            left = self.remaining  # no longer: it may pass while the threads that would tell us can't run
+            if end is not None:
+                left = min(left, end - time.monotonic())
+                if left <= 0:
+                    return self.reason is not None
+            self._over.wait(left)
+        return True
+
     def end(self, reason: str) -> None:
         """Give it up, or note that it was lost; calls `on_lost` if nobody has."""
         with self._lock:
-            self._reason = self._reason or reason
-            reason = self._reason
-            told, self._told = self._told, True
-        self._leases._forget(self)
+            self._reason = reason = self._reason or reason
+            told = self._over.is_set()
+            self._over.set()
         if not told:
+            self._leases._forget(self)
             self._on_lost(reason)
+
+    def disown(self) -> None:
+        """In a forked child: it is the parent's, and so are the locks."""
+        self._lock = threading.Lock()
+        self._reason = "it belongs to the parent process"
+        self._over = threading.Event()
+        self._over.set()
 
     def _extend(self, deadline: float) -> None:
         with self._lock:
@@ -92,45 +121,75 @@ class Leases:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._lock = threading.Lock()
-        self._held: dict[str, Lease] = {}
+        self._held: set[Lease] = set()
+        self._committed: deque[float] = deque()  # when the latest committed renewals were sent, on the lease clock
         session.listen(self._on_state)
 
-    def acquire(self, path: str, *, generation: int, deadline: float, on_lost: Callable[[str], None]) -> Lease:
+    def acquire(
+        self, path: str, *, generation: int, deadline: float, hold: bool, on_lost: Callable[[str], None]
+    ) -> Lease:
         """Begin a lease on a node of the present session; blocks for one committed transaction.
+
+        Args:
+            path: the node, of which no other incarnation can ever stand on the same path.
+            generation: the connection on which to begin.
+            deadline: monotonic seconds.
+            hold: False: a broken connection ends it at once.
+            on_lost: called with the reason, on any thread, possibly before this returns.
 
         Raises:
             NodeMissing: the node is not there.
-            NotConnected, OperationTimeout: not known to be committed; nothing is held.
+            NotConnected, OperationTimeout: not known to be committed in time; nothing is held.
         """
         session = self._session
-        epoch, sent = session.epoch, lease_now()
+        sent, timeout = lease_now(), session.timeout
+        # An answer that comes later than that would begin a lease that is over.
+        deadline = min(deadline, time.monotonic() + FIRST * timeout)
         session.call(Multi([Check(path)]), deadline=deadline, generation=generation)
-        lease = Lease(self, path, epoch, sent + LEASE_FRACTION * session.timeout, on_lost)
+        lease = Lease(self, path, self._proven(sent, timeout), hold=hold, on_lost=on_lost)
         with self._lock:
-            self._held[path] = lease
-        if session.epoch != epoch:  # expired in between: the listener may have run before we were in the table
-            lease.end("the session expired")
-            return lease
-        session.keeper.schedule(self._renew, self._renew, RENEWAL_FRACTION * session.timeout)
+            self._held.add(lease)
+        # Asked after it is in the table: what breaks from here on is told to it.
+        if session.generation != generation or session.state is not State.CONNECTED:
+            self._forget(lease)
+            raise NotConnected(f"the connection broke while the lease on {path} began; nothing is held", path=path)
+        session.keeper.schedule(self._renew, self._renew, RENEWAL * timeout)
         self._watch_deadlines()
         return lease
 
+    def _proven(self, sent: float, timeout: float) -> float:
+        """The deadline that the commit of what was sent at `sent` stands for."""
+        sure = sent - HALF_TICK * timeout
+        with self._lock:
+            committed = self._committed
+            committed.append(sent)
+            while len(committed) > 1 and committed[1] <= sure:
+                committed.popleft()
+            heard = committed[0]
+        deadline = sent + FIRST * timeout
+        return max(deadline, heard + PROVEN * timeout) if heard <= sure else deadline
+
     def _forget(self, lease: Lease) -> None:
         with self._lock:
-            if self._held.get(lease.path) is lease:
-                del self._held[lease.path]
+            self._held.discard(lease)
 
     def _leases(self) -> list[Lease]:
         with self._lock:
-            return list(self._held.values())
+            return list(self._held)
 
     def _on_state(self, change: StateChange) -> None:
         if change.state is State.CONNECTED:
             self._session.keeper.schedule(self._renew, self._renew)  # at once: the blip has used up a part of the lease
-        elif change.state in {State.EXPIRED, State.CLOSED}:
-            reason = "the session expired" if change.state is State.EXPIRED else "the client was closed"
-            for lease in self._leases():
-                lease.end(reason)
+            return
+        for lease in self._leases():
+            if change.state is State.EXPIRED:
+                lease.end("the session expired")
+            elif change.state is State.CLOSED:
+                lease.end("the client was closed")
+            elif not lease.hold:
+                lease.end("the connection to ZooKeeper broke")
+
+    # -- the keeper --
 
     def _renew(self) -> None:
         held = self._leases()
@@ -138,7 +197,7 @@ class Leases:
             return
         for start in range(0, len(held), BATCH):
             self._send(held[start : start + BATCH])
-        self._session.keeper.schedule(self._renew, self._renew, RENEWAL_FRACTION * self._session.timeout)
+        self._session.keeper.schedule(self._renew, self._renew, RENEWAL * self._session.timeout)
         self._watch_deadlines()
 
     def _send(self, leases: list[Lease]) -> None:
@@ -147,34 +206,29 @@ class Leases:
         request = Multi([Check(lease.path) for lease in leases])
 
         def done(future: Future[Any]) -> None:
-            error = None if future.cancelled() else future.exception()
-            if error is None and not future.cancelled():
+            error = future.exception()
+            if error is None:
+                deadline = self._proven(sent, timeout)
                 for lease in leases:
-                    lease._extend(sent + LEASE_FRACTION * timeout)
+                    lease._extend(deadline)
             elif isinstance(error, ZkDiscoveryError) and error._index is not None:
                 self._failed(leases, error, error._index)
 
-        session.submit(request, deadline=time.monotonic() + timeout / 3).add_done_callback(done)
+        session.submit(request, deadline=time.monotonic() + FIRST * timeout).add_done_callback(done)
 
     def _failed(self, leases: list[Lease], error: ZkDiscoveryError, index: int) -> None:
         """One node's check failed and so the whole transaction did: the others are renewed without it."""
         if isinstance(error, NodeMissing):
             leases[index].end("its node was deleted from outside")
-            rest = leases[:index] + leases[index + 1 :]
-            if rest:
-                self._send(rest)
-        elif len(leases) > 1:
-            for lease in leases:
-                self._send([lease])
         else:
-            log.warning("the lease on %s can't be renewed: %s", leases[0].path, error)
+            log.warning("the lease on %s can't be renewed: %s", leases[index].path, error)
+        if rest := leases[:index] + leases[index + 1 :]:
+            self._send(rest)
 
     def _watch_deadlines(self) -> None:
         held = self._leases()
         for lease in held:
             if (reason := lease.reason) is not None:
                 lease.end(reason)
-        if alive := [lease.deadline for lease in held if lease.reason is None]:
-            self._session.keeper.schedule(
-                self._watch_deadlines, self._watch_deadlines, max(0.001, min(alive) - lease_now())
-            )
+        if left := [lease.remaining for lease in held if lease.reason is None]:
+            self._session.keeper.schedule(self._watch_deadlines, self._watch_deadlines, max(0.001, min(left)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, Self, cast
@@ -25,7 +24,7 @@ from zkdiscovery.errors import ClientClosed, InvalidInstance, NodeMissing
 from zkdiscovery.model import Instance, Snapshot, Status, check_name
 from zkdiscovery.registration import Registrar, Registration
 from zkdiscovery.registration.room import Options
-from zkdiscovery.session import Lease, State, Subscription
+from zkdiscovery.session import Lease, Node, Stat, State, Subscription
 from zkdiscovery.settings import load_settings, split_host
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState, Paths
 
@@ -222,18 +221,19 @@ def _instance(service: str, entry: str | Instance) -> Instance:
 class _AtOnce:
     """In the place of `OwnedNodes`: every wish comes true at once."""
 
-    def own_many(self, wishes: Iterable[tuple[str, bytes, dict[str, Any]]]) -> list[OwnedNode]:
-        nodes = [OwnedNode(cast("OwnedNodes", self), path, data, **options) for path, data, options in wishes]
-        self._due(*nodes)
-        return nodes
+    def prepare(self, path: str, data: bytes, **options: Any) -> OwnedNode:
+        return OwnedNode(self._come_true, path, data, **options)
 
-    def _due(self, *nodes: OwnedNode, delay: float = 0.0) -> None:  # noqa: ARG002 - at once
+    def keep(self, nodes: Iterable[OwnedNode]) -> None:
         for node in nodes:
-            with node._changed:
-                node._state = OwnedState.HELD if node._wanted else OwnedState.RELEASED
-                node._written = node._data
-                node._changed.notify_all()
-            node.on_state(node)
+            self._come_true(node)
+
+    def _come_true(self, node: OwnedNode) -> None:
+        data = node._wish.data
+        if data is None:
+            node._note(OwnedState.RELEASED, None)
+        else:
+            node._note(OwnedState.HELD, Node(data, Stat(*[0] * 11)))
 
 
 class _Granted:
@@ -242,32 +242,30 @@ class _Granted:
     error = None
 
     def __init__(self, election: str, fence: int) -> None:
-        self._over = threading.Event()
-        lease = Lease(cast("Any", self), "", 1, math.inf, self._lost)
-        self.term: Term | None = Term(election, fence, lease, lambda _: self.withdraw())
+        lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
+        self.term = Term(election, fence, lease, self.withdraw)
+
+    @property
+    def over(self) -> bool:
+        return self.term.lost
 
     def _forget(self, lease: Lease) -> None:
         """The lease asks to be renewed no more."""
 
-    def _lost(self, _reason: str) -> None:
-        if self.term is not None:
-            self.term._over.set()
-
-    def wait(self, _timeout: float | None, stop: Callable[[], bool]) -> Term | None:
-        return None if stop() else self.term
+    def wait(self, _condition: Callable[[Self], object], _end: float | None) -> None:
+        """All is there already."""
 
     def withdraw(self, reason: str = "resigned") -> None:
         self.end_term(reason)
 
     def end_term(self, reason: str) -> None:
-        if self.term is not None:
-            self.term._lease.end(reason)
+        self.term._lease.end(reason)
 
-    def wake(self) -> None:
-        """Nobody waits."""
+    def wait_gone(self, _timeout: float) -> None:
+        """It is gone at once."""
 
-    def wait_gone(self, _timeout: float) -> bool:
-        return True
+    def forked(self) -> None:
+        self.term._disown()
 
 
 class _GrantedElection(Election):
@@ -275,12 +273,11 @@ class _GrantedElection(Election):
 
     _fences: itertools.count[int]
 
-    def _stand(self) -> Candidacy:
+    def _stand(self, _end: float | None) -> Candidacy:
         with self._lock:
             self._require_open()
-            granted = cast("Candidacy", _Granted(self.name, next(self._fences)))
-            self._candidacy = granted
-            return granted
+            self._candidacy = cast("Candidacy", _Granted(self.name, next(self._fences)))
+            return self._candidacy
 
     def candidates(self, timeout: float = 5.0) -> list[Candidate]:  # noqa: ARG002 - at once
         term = self.term

@@ -1,0 +1,126 @@
+"""What the election tests share: who campaigns, and when a candidate has found its place."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Self
+
+from tests.support import LIMIT, Recorder, Truth
+from zkdiscovery import Client, Election, Term
+from zkdiscovery.election.candidacy import Candidacy
+from zkdiscovery.session.clock import lease_now
+from zkdiscovery.znodes import OwnedState
+
+NAME = "nightly-report"
+
+
+class Campaigner:
+    """Campaigns on a thread of its own; leads until told to leave, or until its term is lost."""
+
+    def __init__(self, client: Client, name: str = NAME, **options: Any) -> None:
+        self.client = client
+        self.election: Election = client.election(name, **options)
+        self.terms: Recorder[Term] = Recorder()
+        self.began: list[float] = []  # lease clock
+        self.lost: Recorder[tuple[Term, float]] = Recorder()  # with the lease clock
+        self.ended = threading.Event()
+        self._leave = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"campaigner-{name}", daemon=True)
+
+    def _run(self) -> None:
+        try:
+            for term in self.election.terms():
+                self.began.append(lease_now())
+                self.terms(term)
+                if term.wait_lost(LIMIT):
+                    self.lost((term, lease_now()))
+                if self._leave.is_set():
+                    break
+        finally:
+            self.ended.set()
+
+    def start(self) -> Self:
+        """Begin to campaign."""
+        self._thread.start()
+        return self
+
+    def wait_term(self, number: int = 1) -> Term:
+        """The term number `number`, once it was won."""
+        return self.terms.wait(lambda terms: len(terms) >= number)[number - 1]
+
+    def wait_lost(self, number: int = 1) -> float:
+        """When the term number `number` was seen as lost, on the lease clock."""
+        return self.lost.wait(lambda lost: len(lost) >= number)[number - 1][1]
+
+    def leave(self) -> None:
+        """Resign and campaign no more."""
+        self._leave.set()
+        term = self.election.term
+        if term is not None:
+            term.resign()
+
+    def join(self) -> None:
+        """Wait until the campaign is over."""
+        assert self.ended.wait(LIMIT)
+        self._thread.join(LIMIT)
+
+
+class Line:
+    """Campaigners of one election, in the order of their queue."""
+
+    def __init__(self, truth: Truth, path: str) -> None:
+        self.truth = truth
+        self.path = path
+        self.campaigners: list[Campaigner] = []
+
+    def join(self, client: Client, name: str = NAME, **options: Any) -> Campaigner:
+        """One more, at the end of the queue; it has found its place when this returns."""
+        campaigner = Campaigner(client, name, **options)
+        self.campaigners.append(campaigner)
+        campaigner.start()
+        if len(self.campaigners) == 1:
+            campaigner.wait_term()
+        else:
+            self.wait_length(len(self.campaigners))
+            wait_place(campaigner)
+        return campaigner
+
+    def wait_length(self, count: int) -> None:
+        """Wait until so many candidates stand in ZooKeeper."""
+        self.truth.wait(self.path, lambda node: (node.stat.num_children if node else 0) == count)
+
+    def end(self) -> None:
+        """Close all."""
+        for campaigner in self.campaigners:
+            campaigner.election.close(LIMIT)
+        for campaigner in self.campaigners:
+            campaigner.join()
+
+
+def candidacy_of(campaigner: Campaigner) -> Candidacy:
+    """The present candidacy."""
+    with campaigner.election._lock:  # it may be about to be made
+        candidacy = campaigner.election._candidacy
+    assert candidacy is not None
+    return candidacy
+
+
+def path_of(campaigner: Campaigner) -> str:
+    """The node of the present candidacy."""
+    return candidacy_of(campaigner)._node.path
+
+
+def wait_place(campaigner: Campaigner) -> None:
+    """Wait until a candidate whose node stands knows who is ahead."""
+    node = candidacy_of(campaigner)._node
+    assert node.wait(lambda node: node._state is OwnedState.HELD, LIMIT)
+    settle(campaigner.client)
+
+
+def settle(client: Client) -> None:
+    """Wait until the client has reacted to everything that ZooKeeper has told it."""
+    worker = client._use().owner_worker
+    for _ in range(3):  # a task that runs may have scheduled another one
+        done = threading.Event()
+        worker.schedule(done, done.set)
+        assert done.wait(LIMIT)

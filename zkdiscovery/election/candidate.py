@@ -1,0 +1,92 @@
+"""Who stands for an election, as anybody can see it, and who leads."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zkdiscovery.election.room import Room
+from zkdiscovery.errors import UndecodableNode
+from zkdiscovery.session import Stat, Subscription
+from zkdiscovery.znodes import Delta, WatchedChildren
+
+MAX_ID = 256  # characters of a candidate's id
+_MAX_DATA = 4096  # bytes of a candidate's node that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody who stands for an election.
+
+    Attributes:
+        id: what it calls itself; `<host>:<pid>` by default; empty if that can't be read.
+        fence: the fence of its term, if it leads or will.
+    """
+
+    id: str
+    fence: int
+
+
+def encode(id: str) -> bytes:
+    """What a candidate's node holds."""
+    return json.dumps({"id": id}, separators=(",", ":")).encode()
+
+
+def decode(data: bytes, fence: int) -> Candidate:
+    """The candidate behind a node. Its data is untrusted: what can't be read gives an empty id."""
+    try:
+        value = json.loads(data[:_MAX_DATA])["id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        value = ""
+    return Candidate(value[:MAX_ID] if isinstance(value, str) and value.isprintable() else "", fence)
+
+
+class Observer:
+    """Tells its subscribers who leads, on the client's dispatcher thread; the present leader first."""
+
+    def __init__(self, room: Room, path: str) -> None:
+        self._dispatcher = room.dispatcher
+        self._lock = threading.Lock()
+        self._subscriptions: list[Subscription[Candidate | None]] = []
+        self._known = False  # the first load is complete
+        self._leader: Candidate | None = None
+        self._candidates: dict[str, Candidate] = {}  # the cache worker's own
+        self._children = WatchedChildren(room.session, room.cache_worker, path, _decode, self._on_change)
+
+    def subscribe(self, fn: Callable[[Candidate | None], object]) -> Subscription[Candidate | None]:
+        """Call `fn(leader)` when another candidate leads. Raises TypeError if `fn` is no plain callable."""
+        subscription: Subscription[Candidate | None] = self._dispatcher.subscribe(fn, lambda _earlier, later: later)
+        with self._lock:
+            self._subscriptions = [*(s for s in self._subscriptions if not s.closed), subscription]
+            if self._known:  # under the lock: a later leader can't overtake this one
+                self._dispatcher.offer(subscription, self._leader)
+        return subscription
+
+    def close(self) -> None:
+        """Stop, and end all subscriptions."""
+        self._children.close()
+        with self._lock:
+            subscriptions, self._subscriptions = self._subscriptions, []
+        for subscription in subscriptions:
+            subscription.close()
+
+    def _on_change(self, delta: Delta[Candidate]) -> None:
+        """The candidates changed (cache worker)."""
+        for name in delta.removed:
+            self._candidates.pop(name, None)
+        self._candidates.update(delta.changed)
+        leader = min(self._candidates.values(), key=lambda candidate: candidate.fence, default=None)
+        with self._lock:
+            if self._known and leader == self._leader:
+                return
+            self._known, self._leader = True, leader
+            for subscription in self._subscriptions:
+                self._dispatcher.offer(subscription, leader)
+
+
+def _decode(_name: str, data: bytes, stat: Stat) -> Candidate:
+    if not stat.ephemeral_owner:
+        raise UndecodableNode("it is persistent, so nobody campaigns with it")
+    return decode(data, stat.czxid)

@@ -1,0 +1,19 @@
+"""What elections need of their client."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zkdiscovery.session import Dispatcher, Session, Worker
+from zkdiscovery.znodes import OwnedNodes, Paths
+
+
+class Room(NamedTuple):
+    """What elections need of their client; another one after a fork."""
+
+    session: Session
+    nodes: OwnedNodes
+    worker: Worker
+    cache_worker: Worker
+    dispatcher: Dispatcher
+    paths: Paths
