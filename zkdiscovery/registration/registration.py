@@ -1,11 +1,12 @@
 """One registration: a wish for an instance to be in ZooKeeper, kept until it is closed.
 
-Threads: any thread calls; the owned node's worker reports back; a thread of its own waits for the port if
-    `ready="listening"`.
+Threads: any thread calls; the keeper's worker reports back; a thread of its own waits for the port if
+`ready="listening"`.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import threading
@@ -15,15 +16,17 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Self
 
 from zkdiscovery.codecs import Codec, Override
-from zkdiscovery.errors import ClientClosed, InvalidInstance, OperationTimeout, RegistrationConflict, ZkDiscoveryError
+from zkdiscovery.errors import ClientClosed, InvalidInstance, OperationTimeout, ZkDiscoveryError
 from zkdiscovery.model import Instance, Status
 from zkdiscovery.registration.readiness import wait_listening
 from zkdiscovery.session import Dispatcher, Subscription
-from zkdiscovery.znodes import OwnedNode, OwnedState
+from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedNodes, OwnedState
 
 log = logging.getLogger("zkdiscovery.registration")
 
 Ready = Literal["now", "listening", "manual"]
+
+MAX_DELAY = 86_400.0  # seconds between a goodbye and the end
 
 _CHANGEABLE = frozenset({"ports", "tls_port", "weight", "zone", "version", "tags", "metadata"})
 
@@ -51,48 +54,76 @@ _STATES = {
 class Tools(NamedTuple):
     """What a registration needs of its client."""
 
+    nodes: OwnedNodes
     codec: Codec
     dispatcher: Dispatcher
     closed: Callable[[Registration], None]
 
 
+class Wanted(NamedTuple):
+    """What shall stand in ZooKeeper."""
+
+    own: Instance  # as this process wants it
+    override: Override | None = None  # what an operator put above
+
+    def instance(self) -> Instance:
+        """The operator's word above the owner's, but for a goodbye."""
+        if self.override is None or self.own.status is Status.DRAINING:
+            return self.own
+        return self.override.above(self.own)
+
+    def encode(self, codec: Codec) -> bytes:
+        """The bytes to store; the override remembers what the owner wants meanwhile."""
+        override = self.override
+        if override is not None:
+            override = dataclasses.replace(override, base_status=self.own.status, base_weight=self.own.weight)
+        return codec.encode(self.instance(), override=override)
+
+
 class Registration:
     """An instance that stays registered until it is closed; made by `Client.register`. `with` closes it."""
 
-    def __init__(self, tools: Tools, instance: Instance, *, ready: Ready, drain_delay: float) -> None:
+    def __init__(
+        self, tools: Tools, path: str, instance: Instance, *, ready: Ready, drain_delay: float, on_conflict: OnConflict
+    ) -> None:
         self._tools = tools
         self._ready = ready
         self._drain_delay = drain_delay
         self._lock = threading.Lock()
-        self._own = instance  # as wanted by this process
-        self._override: Override | None = None
-        self._node: OwnedNode | None = None
+        self._wanted = Wanted(instance)
         self._subscriptions: tuple[Subscription[Registration], ...] = ()
         self._leaving = threading.Event()
         self._gone = threading.Event()
         self._closed = False
-        self._data = tools.codec.encode(instance)
+        self._why_closed = "was closed"
+        self._node = tools.nodes.prepare(
+            path,
+            self._wanted.encode(tools.codec),
+            on_conflict=on_conflict,
+            on_state=self._on_state,
+            on_foreign_write=self._on_foreign_write,
+        )
 
     # -- reading --
 
     @property
     def instance(self) -> Instance:
         """The instance as it is wanted to stand in ZooKeeper, an operator's override included."""
-        return _effective(self._own, self._override)
+        return self._wanted.instance()
 
     @property
     def state(self) -> RegistrationState:
         """Where it stands."""
-        if self._closed or self._node is None:
+        if self._closed:
             return RegistrationState.CLOSED
-        if self._leaving.is_set() and self._node.state is not OwnedState.RELEASED:
-            return RegistrationState.DRAINING
-        return _STATES[self._node.state]
+        state = _STATES[self._node.state]
+        leaving = self._leaving.is_set() and state is not RegistrationState.CLOSED
+        return RegistrationState.DRAINING if leaving else state
 
     @property
     def error(self) -> ZkDiscoveryError | None:
         """Why it is not in ZooKeeper as wanted; None if nothing is wrong."""
-        return self._node.error if self._node is not None else None
+        return None if self._closed else self._node.error
 
     def on_change(self, fn: Callable[[Registration], object]) -> Subscription[Registration]:
         """Call `fn(registration)` on the client's dispatcher thread when its state or error changed.
@@ -114,21 +145,17 @@ class Registration:
             AccessDenied, QuotaExceeded, …: ZooKeeper refuses it. Trying goes on all the same.
             ClientClosed: closed, before or meanwhile.
         """
-        node = self._require_node()
-        node.wait(
-            lambda n: n._settled_locked() or n._error is not None or n._state is OwnedState.RELEASED or not n._wanted,
-            timeout,
-        )
-        if node.error is not None:
-            raise node.error
-        if self._leaving.is_set() or node.state is OwnedState.RELEASED:
-            raise ClientClosed(f"the registration of {self._own.id!r} in {self._own.service!r} was closed")
-        if not node.settled:
+        self._require_open()
+        node = self._node
+        settled = node.wait(lambda node: self._leaving.is_set() or node.error is not None or node.settled, timeout)
+        self._require_open()
+        if (error := node.error) is not None:
+            raise copy.copy(error)  # a traceback of its own for each who waits
+        if not settled:
             state = self.state
             why = "another owner has the id" if state is RegistrationState.WAITING else "is ZooKeeper reachable?"
             raise OperationTimeout(
-                f"{self._own.id!r} of {self._own.service!r} is not registered within {timeout:g} s ({state}): {why}",
-                path=node.path,
+                f"{self._name} is not registered within {timeout:g} s ({state}): {why}", path=node.path
             )
         return self
 
@@ -158,66 +185,38 @@ class Registration:
         self._change(lambda own: own.with_(status=status))
 
     def reclaim(self) -> None:
-        """After a CONFLICT: take the id from its other owner. Never blocks.
+        """Take the id from its other owner, after a CONFLICT or instead of WAITING. Never blocks.
 
         Raises:
             ClientClosed: the registration was closed.
         """
-        self._require_node().reclaim()
+        self._require_open()
+        self._node.reclaim()
+        self._tell()
 
     # -- leaving --
 
     def drain(self, delay: float | None = None, timeout: float = 5.0) -> None:
         """Say goodbye: write DRAINING, wait `delay` seconds so that calls under way can end, then leave.
 
+        Where several threads drain, the first whose delay is over leaves for all.
+
         Args:
             delay: seconds; None: the `drain_delay` given at registration.
             timeout: seconds that ZooKeeper may take for each of the two writes. Where it can't be reached, the instance
                 vanishes with the session instead.
+
+        Raises:
+            InvalidInstance: a delay out of range.
         """
-        delay = self._drain_delay if delay is None else delay
-        if self._farewell(delay):
-            node = self._node
-            if node is not None:
-                node.wait(OwnedNode._settled_locked, timeout)
+        delay = self._drain_delay if delay is None else check_delay(delay, "delay")
+        if self._say_goodbye(delay):
+            self._node.wait(lambda node: node.settled, timeout)
             # Nothing but time can tell that callers have heard of it.
             self._gone.wait(delay)
         self._leave()
-        self._left(timeout)
-
-    def _farewell(self, delay: float) -> bool:
-        """Want DRAINING. True if it is worth waiting for callers to hear of it."""
-        with self._lock:
-            node = self._node
-            if node is None or self._leaving.is_set():
-                return False
-            self._leaving.set()
-            self._own, self._override = self._own.with_(status=Status.DRAINING), None
-            self._data = self._tools.codec.encode(self._own, self._data)
-            told = delay > 0 and node.state is OwnedState.HELD
-            if told:
-                node.write(self._data)
-        self._tell()
-        return told
-
-    def _leave(self) -> None:
-        """Want it gone. A goodbye not yet written goes with the deletion."""
-        if self._node is not None:
-            self._node.release(self._data)
-
-    def _left(self, timeout: float) -> None:
-        """Wait until it is gone."""
-        node = self._node
-        if node is None or self._closed:
-            return
-        if not node.wait(lambda n: n._state is OwnedState.RELEASED, timeout):
-            log.warning(
-                "%s was not taken out of ZooKeeper within %.1f s; it vanishes with the session", node.path, timeout
-            )
-        self._closed = True
-        self._gone.set()
-        self._tools.closed(self)
-        self._tell()
+        if not self._wait_gone(timeout):
+            log.warning("%s was not taken out within %.1f s; it vanishes with the session", self._node.path, timeout)
 
     def close(self, timeout: float = 5.0) -> None:
         """`drain()` with the delay given at registration; idempotent."""
@@ -229,95 +228,112 @@ class Registration:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _say_goodbye(self, delay: float) -> bool:
+        """Want DRAINING. True if it is worth waiting for callers to hear of it."""
+        if self._closed:
+            return False
+        node = self._node
+        worth_it = delay > 0 and node.state is OwnedState.HELD
+        with self._lock:
+            if not self._leaving.is_set():
+                self._leaving.set()
+                self._wanted = Wanted(self._wanted.own.with_(status=Status.DRAINING))
+            if worth_it:
+                node.write(self._wanted.encode(self._tools.codec))
+        self._tell()
+        return worth_it
+
+    def _leave(self) -> None:
+        """Want it gone. A goodbye that was not written goes with the deletion."""
+        if not self._closed:
+            self._node.release(self._wanted.encode(self._tools.codec))
+
+    def _wait_gone(self, timeout: float) -> bool:
+        """Wait until it is gone; closed in any case."""
+        if self._closed:
+            return True
+        gone = self._node.wait(lambda node: node.state is OwnedState.RELEASED, timeout)
+        self._closed = True
+        self._gone.set()
+        self._tools.closed(self)
+        self._tell()
+        return gone
+
     def __repr__(self) -> str:
-        return f"<Registration {self._own.service!r} {self._own.id!r} {self.state}>"
+        return f"<Registration {self._name} {self.state}>"
 
     def __reduce__(self) -> str:
         raise TypeError("a registration belongs to its process and can't be pickled; its .instance can")
 
     # -- the room's own --
 
-    def _begin(self, node: OwnedNode) -> None:
-        """The node is wanted from now on."""
-        self._node = node
+    def _begin(self) -> None:
+        """It is wanted from now on."""
         if self._ready == "listening":
-            threading.Thread(
-                target=self._wait_listening, name=f"zkdiscovery-ready-{self._own.service}", daemon=True
-            ).start()
+            name = f"zkdiscovery-ready-{self._wanted.own.service}"
+            threading.Thread(target=self._wait_listening, name=name, daemon=True).start()
 
     def _wait_listening(self) -> None:
-        own = self._own
+        own = self._wanted.own
         if wait_listening(own.host, own.port, self._leaving):
             try:
-                self.set_status(Status.UP)
+                # A status that was set meanwhile stands.
+                self._change(lambda own: own.with_(status=Status.UP) if own.status is Status.STARTING else own)
             except ClientClosed:  # closed in the same moment
                 return
-            log.info("%s:%d accepts connections: %r of %r is UP", own.host, own.port, own.id, own.service)
+            log.info("%s:%d accepts connections: %s is ready", own.host, own.port, self._name)
 
     def _change(self, change: Callable[[Instance], Instance]) -> None:
-        node = self._require_node()
         with self._lock:
-            if self._leaving.is_set():
-                raise ClientClosed(f"the registration of {self._own.id!r} in {self._own.service!r} was closed")
-            own = change(self._own)
-            self._data = self._tools.codec.encode(
-                _effective(own, self._override), self._data, _rebased(self._override, own)
-            )
-            self._own = own
+            self._require_open()
+            wanted = self._wanted._replace(own=change(self._wanted.own))
             # Under the lock, so that the last change is the last one written.
-            node.write(self._data)
+            self._node.write(wanted.encode(self._tools.codec))
+            self._wanted = wanted
 
     def _on_foreign_write(self, data: bytes) -> None:
-        """Somebody wrote into our node (worker): adopt an operator's override, and keep everything else as it was."""
+        """Somebody wrote into our node (worker): adopt an operator's override, and write all else as it was."""
         override = self._tools.codec.read_override(data)
         with self._lock:
-            if self._leaving.is_set() or self._node is None:
+            if self._leaving.is_set():
                 return
-            if override != self._override:
-                log.info(
-                    "override of %r of %r by an operator: %s", self._own.id, self._own.service, override or "cleared"
-                )
-            self._override = override
-            self._data = self._tools.codec.encode(
-                _effective(self._own, override), self._data, _rebased(override, self._own)
-            )
-            self._node.write(self._data)
+            wanted = self._wanted._replace(override=override)
+            if wanted.instance() != self._wanted.instance():
+                log.info("an operator has overridden %s: %s", self._name, override or "no more")
+            self._node.write(wanted.encode(self._tools.codec))
+            self._wanted = wanted
 
-    def _on_state(self, node: OwnedNode) -> None:
-        if isinstance(node.error, RegistrationConflict):
-            log.error("%r of %r: %s", self._own.id, self._own.service, node.error)
+    def _on_state(self, _node: OwnedNode) -> None:
         self._tell()
 
     def _tell(self) -> None:
         for subscription in self._subscriptions:
             self._tools.dispatcher.offer(subscription, self)
 
-    def _require_node(self) -> OwnedNode:
-        if self._node is None or self._closed:
-            raise ClientClosed(f"the registration of {self._own.id!r} in {self._own.service!r} was closed")
-        return self._node
+    @property
+    def _name(self) -> str:
+        own = self._wanted.own
+        return f"{own.id!r} of {own.service!r}"
+
+    def _require_open(self) -> None:
+        if self._leaving.is_set():
+            raise ClientClosed(f"the registration of {self._name} {self._why_closed}")
 
     def _forked(self) -> None:
-        """In a forked child: the registration is the parent's."""
+        """In a forked child: the registration is the parent's, and so are the locks."""
         self._lock = threading.Lock()
-        self._leaving = threading.Event()
+        self._leaving, self._gone = threading.Event(), threading.Event()
         self._leaving.set()
-        self._gone = threading.Event()
         self._gone.set()
         self._closed = True
-        self._node = None
+        self._why_closed = "belongs to the parent process; register anew in this one"
 
 
-def _effective(own: Instance, override: Override | None) -> Instance:
-    """What stands in ZooKeeper: the operator's word above the owner's, but for a goodbye."""
-    return own if override is None or own.status is Status.DRAINING else override.above(own)
-
-
-def _rebased(override: Override | None, own: Instance) -> Override | None:
-    """The override, remembering what the owner wants now."""
-    if override is None:
-        return None
-    return dataclasses.replace(override, base_status=own.status, base_weight=own.weight)
+def check_delay(value: object, name: str) -> float:
+    """Seconds from 0 to `MAX_DELAY`; InvalidInstance for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_DELAY:
+        raise InvalidInstance(f"{name} must be seconds, 0 to {MAX_DELAY:.0f}: got {value!r}")
+    return float(value)
 
 
 def now_to_the_millisecond() -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedNodes, OwnedState
+from zkdiscovery.znodes.keeper import OwnedNodes
+from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedState
 from zkdiscovery.znodes.parents import make_container
 from zkdiscovery.znodes.paths import Paths, name_of, parent_of
 from zkdiscovery.znodes.watched import Delta, Marks, WatchedChildren

@@ -1,0 +1,385 @@
+"""Keeps owned nodes: ephemerals that come back after every outage, or say why they can't.
+
+One worker thread looks, acts and looks again, for all nodes that are due, until ZooKeeper agrees with all wishes. It
+is called on each wish, event and connection. What came of a write is never concluded from its answer but looked at, so
+a lost answer is no special case.
+
+Guarantees
+- On a new epoch each node is created again, independently of the others: many go in one transaction, which is taken
+  apart if one of them is refused.
+- A node with our own session as owner is ours, whoever got the answer to its creation.
+- On the first creation a foreign owner is replaced, waited for or refused. On a re-creation only a node of one of our
+  own earlier sessions is replaced; any other owner means CONFLICT, final until `reclaim()`: two live processes never
+  fight over a path.
+- A node that somebody deleted is restored; the data wanted last is the data restored.
+- Release while a creation is under way ends with no node.
+- A reconnect within the session reads the nodes once and writes nothing.
+
+A deletion names the version that it saw, and a successor's node starts from version 0 again. So in the moment between
+a replacement and the news of it, leaving can delete the successor's node, which its owner then restores.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from zkdiscovery.errors import NodeMissing, OperationTimeout, RegistrationConflict, ZkDiscoveryError
+from zkdiscovery.session import (
+    EPHEMERAL,
+    NO_NODE,
+    Create,
+    Delete,
+    EventKind,
+    GetData,
+    Node,
+    Session,
+    SetData,
+    State,
+    StateChange,
+    Sync,
+    Worker,
+    Write,
+    bulk_read,
+    error_for_code,
+)
+from zkdiscovery.znodes.owned import OwnedNode, OwnedState
+from zkdiscovery.znodes.parents import make_container
+from zkdiscovery.znodes.paths import parent_of
+from zkdiscovery.znodes.transactions import BROKEN, SURPRISES, transact
+
+log = logging.getLogger("zkdiscovery.znodes")
+
+ROUNDS = 5  # looks and acts in one run: parents made, successors met
+ROUNDS_TOGETHER = 3  # of these, how many use large transactions, which a node that always surprises would fail
+BACKOFF = (0.1, 10.0)  # seconds: first and longest delay after a refusal
+
+
+class OwnedNodes:
+    """All owned nodes of one session, and when the worker is to see to them."""
+
+    def __init__(self, session: Session, worker: Worker) -> None:
+        self._session = session
+        self._worker = worker
+        self._lock = threading.Lock()
+        self._nodes: set[OwnedNode] = set()
+        self._due: dict[OwnedNode, None] = {}
+        # The worker's own:
+        self._later: dict[OwnedNode, float] = {}  # monotonic seconds
+        self._session_ids: set[int] = set()  # of our sessions so far
+        session.listen(self._on_state)
+
+    def own(self, path: str, data: bytes, **options: Any) -> OwnedNode:
+        """Want a node from now on. Never blocks. For `options` see OwnedNode."""
+        node = self.prepare(path, data, **options)
+        self.keep([node])
+        return node
+
+    def prepare(self, path: str, data: bytes, **options: Any) -> OwnedNode:
+        """A node that is wanted from `keep` on; until then nothing of it is called. For `options` see OwnedNode."""
+        return OwnedNode(self._call_for, path, data, **options)
+
+    def keep(self, nodes: Iterable[OwnedNode]) -> None:
+        """Want many nodes; they are created in as few transactions as fit. Never blocks."""
+        nodes = list(nodes)
+        for node in nodes:
+            node._watch = self._session.watches.add(node.path, partial(self._on_event, node))
+        with self._lock:
+            self._nodes.update(nodes)
+        self._call_for(*nodes)
+
+    # -- who calls --
+
+    def _call_for(self, *nodes: OwnedNode) -> None:
+        with self._lock:
+            self._due.update(dict.fromkeys(nodes))
+        self._worker.schedule(self, self._run)
+
+    def _on_state(self, change: StateChange) -> None:
+        if change.state is State.CONNECTED:
+            with self._lock:
+                nodes = list(self._nodes)
+            if nodes:
+                self._call_for(*nodes)
+
+    def _on_event(self, node: OwnedNode, _kind: EventKind, path: str) -> None:
+        if path == node.path:
+            node._dirty = True
+            self._call_for(node)
+
+    # -- the worker --
+
+    def _run(self) -> None:
+        session = self._session
+        generation, session_id, state = session.generation, session.session_id, session.state
+        with self._lock:
+            # Those that were finished still have the events of their own end.
+            due = [node for node in self._due if node in self._nodes]
+            self._due.clear()
+        if state is not State.CONNECTED or not session_id:
+            # The others are due again on the next connection.
+            for node in due:
+                if not node._wish.there and (state is State.EXPIRED or _surely_absent(node)):
+                    self._finish(node)
+            return
+        self._session_ids.add(session_id)
+        run = _Run(self, generation, session_id, due)
+        try:
+            run.reconcile()
+        except (ZkDiscoveryError, TimeoutError) as error:
+            log.debug("seeing to %d owned nodes failed: %s", len(due), error)
+            run.put_off(run.open)
+        self._again(run.refused)
+
+    def _finish(self, node: OwnedNode, reason: str | None = None) -> None:
+        """It is gone, and not wanted any more."""
+        with self._lock:
+            self._nodes.discard(node)
+        if node._watch is not None:
+            node._watch.close()
+        error = NodeMissing(f"{node.path} was {reason}", path=node.path) if reason and node._wish.there else None
+        node._note(OwnedState.RELEASED, None, error)
+
+    def _again(self, nodes: Sequence[OwnedNode]) -> None:
+        """See to them later. What failed together is tried together."""
+        now, jitter = time.monotonic(), random.uniform(0.75, 1.25)
+        first, longest = BACKOFF
+        for node in nodes:
+            self._later[node] = now + min(longest, first * 2.0 ** min(node._failures - 1, 10)) * jitter
+        self._wake()
+
+    def _wake(self) -> None:
+        now = time.monotonic()
+        ripe = [node for node, due in self._later.items() if due <= now]
+        for node in ripe:
+            del self._later[node]
+        if ripe:
+            self._call_for(*ripe)
+        if self._later:
+            self._worker.schedule((self, "later"), self._wake, min(self._later.values()) - now)
+
+
+def _surely_absent(node: OwnedNode) -> bool:
+    """Nothing of ours can be on its path."""
+    return node._state is not OwnedState.HELD and not node._uncertain
+
+
+def _goodbye(ours: Node, path: str, last_words: bytes | None) -> list[Write]:
+    version = ours.stat.version
+    if last_words is None or last_words == ours.data:
+        return [Delete(path, version)]
+    return [SetData(path, last_words, version), Delete(path, version + 1)]
+
+
+class _Run:
+    """One run of the worker, on one connection."""
+
+    def __init__(self, keeper: OwnedNodes, generation: int, session_id: int, due: Sequence[OwnedNode]) -> None:
+        self._keeper = keeper
+        self._session = keeper._session
+        self._generation = generation
+        self._session_id = session_id
+        self.open = dict.fromkeys(due)  # what this run still sees to, in order
+        self.refused: list[OwnedNode] = []  # what is to be tried again later
+
+    def reconcile(self) -> None:
+        """Make all as they are wanted.
+
+        Raises:
+            NotConnected, OperationTimeout, …: the connection is of no use; what is open is to be seen to again.
+        """
+        for node in list(self.open):
+            self._renew(node)
+        doubtful = [node for node in self.open if node._dirty or node._uncertain]
+        # What was written on an earlier connection may not have reached this server.
+        self._look(doubtful, sync=any(node._uncertain for node in doubtful))
+        for number in range(ROUNDS):
+            plan = self._plan()
+            if not plan:
+                break
+            failed = transact(self._session, plan, singly=number >= ROUNDS_TOGETHER, generation=self._generation)
+            self._conclude(plan, failed)
+            self._look([node for node in plan if node in self.open])
+        else:
+            self._give_way(failed)
+        for node in self.open:
+            node._failures = 0
+
+    def _give_way(self, failed: Mapping[OwnedNode, ZkDiscoveryError]) -> None:
+        """Enough for one run: what still fails is put off, what is wanted anew has its turn after the others."""
+        for node in self._plan():
+            if node in failed:
+                message = f"{node.path} can't be made as wanted, for others write it at the same time: {failed[node]}"
+                self._refuse(node, OperationTimeout(message, path=node.path))
+            else:
+                self._keeper._call_for(node)
+
+    def put_off(self, nodes: Iterable[OwnedNode]) -> None:
+        """See to them no more in this run."""
+        for node in list(nodes):
+            del self.open[node]
+            node._dirty = True  # look first next time
+            node._failures += 1
+            self.refused.append(node)
+
+    def _renew(self, node: OwnedNode) -> None:
+        """What is known from another session or connection is worth less now."""
+        if node._session_id != self._session_id:
+            node._session_id = self._session_id
+            node._uncertain = False
+            if node._state is OwnedState.HELD:
+                if not node.restore:
+                    self._close(node, "lost with its session")
+                    return
+                # Gone with its session, or a leftover that creation will meet.
+                node._note(OwnedState.PENDING, None)
+        if node._generation != self._generation and node._known is not None:
+            node._dirty = True
+
+    # -- looking --
+
+    def _look(self, nodes: Iterable[OwnedNode], *, sync: bool = False) -> None:
+        """Learn what stands on the paths, watched from before the read on."""
+        nodes = [node for node in nodes if node._state is not OwnedState.CONFLICT]
+        if not nodes:
+            return
+        session, generation = self._session, self._generation
+        deadline = time.monotonic() + session.settings.operation_timeout
+        unwatched = [node for node in nodes if node._generation != generation]
+        watches = [node._watch for node in unwatched if node._watch is not None]
+        # All of it is sent at once, for the server answers in order.
+        sent = session.watches.arm(watches, generation=generation, deadline=deadline)
+        if sync:
+            sent.append(session.submit(Sync(nodes[0].path), deadline=deadline, generation=generation))
+        for node in nodes:
+            node._dirty = False
+        seen = bulk_read(session, [node.path for node in nodes], generation=generation, deadline=deadline)
+        for node, (_, found) in zip(nodes, seen, strict=True):
+            if isinstance(found, Node):
+                self._learn(node, found)
+            elif found == NO_NODE:
+                self._learn(node, None)
+            else:
+                self._refuse(node, error_for_code(found, GetData(node.path), session.server))
+        for future in sent:
+            future.result(max(0.0, deadline - time.monotonic()))
+        for node in unwatched:
+            node._generation = generation
+
+    def _learn(self, node: OwnedNode, found: Node | None) -> None:
+        before = node._ours
+        node._uncertain = False
+        if before is not None and (found is None or found.stat.czxid != before.stat.czxid):
+            if not node.restore:
+                self._close(node, "deleted from outside")
+                return
+            if node._wish.there:
+                log.warning("%s was %s from outside", node.path, "deleted" if found is None else "replaced")
+        if found is None:
+            node._note(OwnedState.PENDING, None)
+        elif found.stat.ephemeral_owner == self._session_id:
+            node._first = False
+            node._note(OwnedState.HELD, found)
+            if found.data != node._sent and (before is None or found.data != before.data):
+                node._adopt(found.data)
+        else:
+            self._meet(node, found)
+
+    def _meet(self, node: OwnedNode, found: Node) -> None:
+        """Something stands on our path that is not of this session."""
+        owner = found.stat.ephemeral_owner
+        if owner in self._keeper._session_ids or (node._first and node._on_conflict == "replace"):
+            log.info("replacing the leftover of session 0x%x at %s", owner, node.path)
+            node._note(OwnedState.PENDING, found)
+        elif node._first and node._on_conflict == "wait":
+            node._note(OwnedState.WAITING, found)
+        else:
+            who = f"session 0x{owner:x}" if owner else "a persistent node"
+            conflict = RegistrationConflict(
+                f"{node.path} belongs to another owner ({who}); stop one of the two, or take it with reclaim()",
+                path=node.path,
+            )
+            node._note(OwnedState.CONFLICT, found, conflict)
+            log.error("%s", conflict)
+
+    # -- acting --
+
+    def _plan(self) -> dict[OwnedNode, list[Write]]:
+        """What is to be written for each node, goodbyes first: a successor of ours may want the path."""
+        plan = {}
+        for node in sorted(self.open, key=lambda node: node._wish.there):
+            wish, ours = node._wish, node._ours
+            if wish.data is not None:
+                if writes := self._arrival(node, wish.data):
+                    node._sent = wish.data
+                    plan[node] = writes
+            elif ours is not None:
+                plan[node] = _goodbye(ours, node.path, wish.last_words)
+            else:
+                self._close(node)
+        return plan
+
+    def _arrival(self, node: OwnedNode, data: bytes) -> list[Write]:
+        known, ours = node._known, node._ours
+        if ours is not None:
+            return [] if ours.data == data else [SetData(node.path, data, ours.stat.version)]
+        if node._state is not OwnedState.PENDING:
+            return []
+        create = Create(node.path, data, self._session.leaf_acl, EPHEMERAL)
+        return [create] if known is None else [Delete(node.path, known.stat.version), create]
+
+    def _conclude(
+        self, plan: Mapping[OwnedNode, Sequence[Write]], failed: Mapping[OwnedNode, ZkDiscoveryError]
+    ) -> None:
+        """Close what said goodbye, make parents that are missing, and set aside what ZooKeeper refuses.
+
+        Raises:
+            NotConnected, OperationTimeout, …: the connection is of no use.
+        """
+        broken: ZkDiscoveryError | None = None
+        orphans: list[OwnedNode] = []
+        for node, writes in plan.items():
+            error = failed.get(node)
+            if error is None and isinstance(writes[-1], Delete):
+                self._close(node)
+            elif error is None:
+                node._uncertain = True
+            elif isinstance(error, BROKEN):
+                node._uncertain = node._uncertain or error.outcome_unknown
+                broken = error
+            elif not isinstance(error, SURPRISES):
+                self._refuse(node, error)
+            elif isinstance(error, NodeMissing) and isinstance(writes[-1], Create):
+                orphans.append(node)
+        if broken is not None:
+            raise broken
+        self._make_parents(orphans)
+
+    def _make_parents(self, nodes: Sequence[OwnedNode]) -> None:
+        """Never made, or reaped while they were empty."""
+        deadline = time.monotonic() + self._session.settings.operation_timeout
+        for parent in {parent_of(node.path) for node in nodes}:
+            try:
+                make_container(self._session, parent, generation=self._generation, deadline=deadline)
+            except BROKEN:
+                raise
+            except ZkDiscoveryError as error:
+                for node in nodes:
+                    if parent_of(node.path) == parent:
+                        self._refuse(node, error)
+
+    def _close(self, node: OwnedNode, reason: str | None = None) -> None:
+        del self.open[node]
+        self._keeper._finish(node, reason)
+
+    def _refuse(self, node: OwnedNode, error: ZkDiscoveryError) -> None:
+        """ZooKeeper refuses this one; the others go on."""
+        if str(node._error) != str(error):
+            log.warning("%s can't be kept as wanted, trying again: %s", node.path, error)
+        self.put_off([node])
+        node._note(node._state, node._known, error)

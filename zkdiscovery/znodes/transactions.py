@@ -1,0 +1,97 @@
+"""Writes to many nodes in few transactions, in which no node suffers for another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from zkdiscovery.errors import (
+    ClientClosed,
+    NodeChanged,
+    NodeExists,
+    NodeMissing,
+    NotConnected,
+    OperationTimeout,
+    SessionExpired,
+    ZkDiscoveryError,
+)
+from zkdiscovery.session import Create, Multi, Session, SetData, Write
+
+K = TypeVar("K")
+
+BATCH = 500  # nodes in one transaction
+BATCH_BYTES = 512 * 1024  # bytes in one transaction; the server refuses requests over 1 MiB
+
+BROKEN = (NotConnected, SessionExpired, OperationTimeout, ClientClosed)  # the connection's fault, not the node's
+SURPRISES = (NodeMissing, NodeExists, NodeChanged)  # the node is not as it was believed to be
+
+
+def transact(
+    session: Session, plan: Mapping[K, Sequence[Write]], *, singly: bool, generation: int
+) -> dict[K, ZkDiscoveryError]:
+    """Write what is planned for each key, all of it or nothing; a transaction holds as many keys as fit.
+
+    A transaction that ZooKeeper refuses is taken apart, so that only the keys at fault fail. One that fails by surprise
+    fails for all of its keys: look what stands there, and plan again.
+
+    Args:
+        session: whose connection to use.
+        plan: the writes for each key.
+        singly: a transaction of its own for each key, whose surprises then can't fail the others.
+        generation: the connection.
+
+    Returns:
+        the error for each key that failed, NotConnected and OperationTimeout included. Never raises.
+    """
+    failed: dict[K, ZkDiscoveryError] = {}
+    for batch, error in _send(session, _batches(plan, 1 if singly else BATCH), generation):
+        if error is None:
+            continue
+        if len(batch) == 1 or isinstance(error, (*BROKEN, *SURPRISES)):
+            failed.update(dict.fromkeys(batch, error))
+        else:
+            failed.update(transact(session, batch, singly=True, generation=generation))
+    return failed
+
+
+def _batches(plan: Mapping[K, Sequence[Write]], most: int) -> Iterator[dict[K, Sequence[Write]]]:
+    batch: dict[K, Sequence[Write]] = {}
+    size = 0
+    for key, writes in plan.items():
+        length = sum(map(_size, writes))
+        if batch and (len(batch) >= most or size + length > BATCH_BYTES):
+            yield batch
+            batch, size = {}, 0
+        batch[key] = writes
+        size += length
+    if batch:
+        yield batch
+
+
+def _size(write: Write) -> int:
+    """Bytes of a write in a request, or somewhat more."""
+    length = 4 * len(write.path) + 64
+    if isinstance(write, (Create, SetData)):
+        length += len(write.data)
+    if isinstance(write, Create):
+        length += sum(4 * (len(entry.scheme) + len(entry.id)) + 16 for entry in write.acl)
+    return length
+
+
+def _send(
+    session: Session, batches: Iterator[dict[K, Sequence[Write]]], generation: int
+) -> Iterator[tuple[dict[K, Sequence[Write]], ZkDiscoveryError | None]]:
+    """Send all before waiting for the first answer."""
+    deadline = time.monotonic() + session.settings.operation_timeout
+    flying = []
+    for batch in batches:
+        request = Multi([write for writes in batch.values() for write in writes])
+        flying.append((batch, request, session.submit(request, deadline=deadline, generation=generation)))
+    for batch, request, future in flying:
+        try:
+            session.result(future, request, deadline)
+        except ZkDiscoveryError as error:
+            yield batch, error
+        else:
+            yield batch, None
