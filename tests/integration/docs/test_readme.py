@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.docs.samples import free_port, write_samples
+from tests.integration.docs.samples import free_port, run, write_samples
 from tests.support import LIMIT, Truth
 from zkdiscovery.testing import ZookeeperServer
 
@@ -19,14 +19,6 @@ def folder(tmp_path: Path, zkdiscovery_server: ZookeeperServer, namespace: str) 
     names = write_samples("README.md", tmp_path, hosts=zkdiscovery_server.hosts, namespace=namespace, port=free_port())
     assert names == ["serve.py", "call.py", "report.py", "test_shop.py"]
     return tmp_path
-
-
-def run(folder: Path, *command: str) -> str:
-    result = subprocess.run(
-        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=LIMIT * 2, check=False
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
 
 
 def test_register_discover_and_leave_on_a_signal(folder: Path, truth: Truth, namespace: str) -> None:

@@ -1,0 +1,75 @@
+"""The samples of the tutorial and of the testing guide, run as a reader would."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.docs.samples import ROOT, free_port, run, write_samples
+from tests.support import LIMIT, Truth
+from zkdiscovery.testing import ZookeeperServer
+
+
+@pytest.fixture
+def environment(zkdiscovery_server: ZookeeperServer, namespace: str) -> dict[str, str]:
+    return {**os.environ, "ZKDISCOVERY_HOSTS": zkdiscovery_server.hosts, "ZKDISCOVERY_NAMESPACE": namespace}
+
+
+def test_tutorial(tmp_path: Path, environment: dict[str, str], truth: Truth, namespace: str) -> None:
+    names = write_samples("docs/tutorial.md", tmp_path)
+    assert names == ["stock.py", "buy.py", "follow.py", "sweep.py", "test_stock.py"]
+    ports = [free_port(), free_port()]
+    copies = [
+        subprocess.Popen(
+            [sys.executable, "stock.py", str(port)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for port in ports
+    ]
+    try:
+        answers = run(tmp_path, "buy.py", env=environment).splitlines()
+        assert len(answers) == 4
+        assert {answer.rpartition(" ")[2] for answer in answers} <= {str(port) for port in ports}
+        assert "here: [" in run(tmp_path, "follow.py", env=environment)
+        swept = run(tmp_path, "sweep.py", env=environment).splitlines()
+        assert re.fullmatch(r"leading with fence \d+", swept[0])
+        assert swept[1:] == [f"swept shelf {number}" for number in range(3)]
+        copies[0].send_signal(signal.SIGINT)
+        copies[0].wait(LIMIT)
+        assert len(truth.children(f"{namespace}/services/stock")) == 1
+    finally:
+        for copy in copies:
+            copy.kill()
+            copy.wait(LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("page", "sample"),
+    [
+        ("docs/tutorial.md", "test_stock.py"),
+        ("docs/how-to/testing.md", "test_expiry.py"),
+        ("docs/how-to/testing.md", "test_unit.py"),
+    ],
+)
+def test_samples_of_tests(page: str, sample: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    assert sample in write_samples(page, tmp_path)
+    source = pytestconfig.getoption("--zkdiscovery-source")
+    output = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--zkdiscovery-source={source}", sample)
+    assert "1 passed" in output
+
+
+@pytest.mark.parametrize("page", ["README.md", *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", text):
+        if not target.startswith("http"):
+            assert ((ROOT / page).parent / target).exists(), f"{page} points to {target}"
