@@ -1,0 +1,166 @@
+"""The processes of the demo, seen from their parent.
+
+Threads: one for each node reads its reports. Attributes are replaced in one assignment and may be read by any thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GOODBYE_LIMIT = 5.0  # seconds that all nodes may take to end when the demo does
+
+
+class Leadership(NamedTuple):
+    """What a node reports of its term; monotonic seconds."""
+
+    fence: int
+    since: float
+    lease_end: float
+
+
+class Node:
+    """One node: a process of its own.
+
+    Attributes:
+        name: also its instance id and its candidate id.
+        port: TCP port that it serves; None before it listens.
+        listening, registered: monotonic seconds when it did; None before.
+        leadership: its term, as last reported; kept when it is killed.
+        process: what has become of it: "running", "stopping", "stopped", "killed" or "failed".
+    """
+
+    def __init__(self, name: str, arguments: list[str], notify: Callable[[str], None]) -> None:
+        self.name = name
+        self.port: int | None = None
+        self.listening: float | None = None
+        self.registered: float | None = None
+        self.leadership: Leadership | None = None
+        self.process = "running"
+        self.remarks: deque[str] = deque(maxlen=20)  # the last lines that are no reports
+        self._notify = notify
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "zkdiscovery.demo.node", *arguments, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # Ctrl-C in the terminal reaches the demo alone, which then ends in order
+        )
+        self._reader = threading.Thread(target=self._read, name=f"demo-{name}", daemon=True)
+        self._reader.start()
+
+    @property
+    def alive(self) -> bool:
+        """Neither ended nor told to end."""
+        return self.process == "running"
+
+    def stop(self) -> float:
+        """Ask it to end (SIGTERM); returns the monotonic time in seconds."""
+        self.process = "stopping"
+        at = time.monotonic()
+        self._popen.terminate()
+        return at
+
+    def kill(self) -> float:
+        """Kill it (SIGKILL); returns the monotonic time in seconds."""
+        self.process = "killed"
+        at = time.monotonic()
+        self._popen.kill()
+        return at
+
+    def close(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for its end, then kill it."""
+        try:
+            self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait(GOODBYE_LIMIT)
+        self._reader.join(GOODBYE_LIMIT)
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _read(self) -> None:
+        assert self._popen.stdout is not None  # noqa: S101 - for mypy
+        for line in self._popen.stdout:
+            try:
+                news = self._take(json.loads(line))
+            except (ValueError, TypeError, KeyError):
+                self.remarks.append(line.rstrip())
+            else:
+                self._notify(news)
+        status = self._popen.wait()
+        if self.process == "running":
+            self.process = "failed"
+            self._notify(
+                f"{self.name} ended by itself, with status {status}: {self.remarks[-1] if self.remarks else ''}"
+            )
+        elif self.process == "stopping":
+            self.process = "stopped"
+            self._notify(f"{self.name} has ended")
+
+    def _take(self, report: dict[str, Any]) -> str:
+        """Take a report; returns what is new about it, for people."""
+        before = self.leadership
+        if "port" in report:
+            self.port, self.listening = report["port"], report["listening"]
+            return f"{self.name} listens on 127.0.0.1:{self.port}"
+        if "registered" in report:
+            self.registered = report["registered"]
+            return ""
+        if report["fence"] is None:
+            self.leadership = None
+            return f"{self.name} leads no more"
+        self.leadership = Leadership(report["fence"], report["since"], report["lease_end"])
+        new = before is None or before.fence != self.leadership.fence
+        return f"{self.name} leads, fence {self.leadership.fence}" if new else ""
+
+
+class Cast:
+    """All nodes, in the order of their start.
+
+    Args:
+        arguments: what each node is told: hosts and namespace.
+        notify: called on any thread when something changed, with words for people or an empty string.
+    """
+
+    def __init__(self, arguments: list[str], notify: Callable[[str], None]) -> None:
+        self.nodes: tuple[Node, ...] = ()
+        self._arguments = arguments
+        self._notify = notify
+
+    def start(self) -> Node:
+        """Start one more node; returns at once."""
+        node = Node(f"node-{len(self.nodes) + 1}", self._arguments, self._notify)
+        self.nodes = (*self.nodes, node)
+        return node
+
+    @property
+    def leader(self) -> tuple[Node, Leadership] | None:
+        """Who leads by its own words, the dead left out."""
+        now = time.monotonic()
+        leading = ((node, node.leadership) for node in self.nodes if node.alive)
+        return next(((node, term) for node, term in leading if term is not None and term.lease_end > now), None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for node in self.nodes:
+            if node.alive:
+                with contextlib.suppress(ProcessLookupError):
+                    node.stop()
+        end = time.monotonic() + GOODBYE_LIMIT
+        for node in self.nodes:
+            node.close(max(0.0, end - time.monotonic()))

@@ -1,0 +1,113 @@
+"""The live board, drawn by rich (in the extra `cli`)."""
+
+from __future__ import annotations
+
+import io
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from zkdiscovery.demo.acts import ACTS
+from zkdiscovery.demo.board import CONDITIONS, HEADINGS, client_line, rows, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from zkdiscovery.demo.stage import Stage
+
+LINGER = 2.0  # seconds
+EVENTS = 6  # lines of what happened last
+REDRAWS = 5  # a second
+PICTURE_WIDTH = 80  # characters
+
+STYLES = {
+    "UP": "green", "STARTING": "yellow", "DRAINING": "yellow",
+    "running": "green", "stopping": "yellow", "stopped": "dim", "killed": "red", "failed": "bold red",
+}  # fmt: skip
+
+
+class LiveBoard:
+    """A table that is drawn anew five times a second."""
+
+    linger = LINGER
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+
+    def show(self, line: str) -> None:
+        """Nothing: the board shows what happened last."""
+
+    @contextmanager
+    def live(self, stage: Stage) -> Iterator[None]:
+        """Draw the stage."""
+        with Live(get_renderable=lambda: board(stage), console=self._console, refresh_per_second=REDRAWS):
+            yield
+
+    def announce(self, stage: Stage) -> None:
+        """The board shows which act runs."""
+
+    def summary(self, stage: Stage) -> None:
+        """A table of the findings; if not all is well, also what happened."""
+        if not all(finding.held for finding in stage.findings):
+            self._console.print("", *stage.events, sep="\n", markup=False)
+        self._console.print("", findings(stage))
+
+
+def board(stage: Stage) -> Group:
+    """The acts, the instances, the client, and what happened last."""
+    table = _table()
+    for heading in HEADINGS:
+        number = heading in {"calls", "failed", "median"}
+        table.add_column(heading, justify="right" if number else "left", no_wrap=heading != "leads")
+    for row in rows(stage):
+        cells = [Text(cell, STYLES.get(cell, "dim" if cell in {"–", "0"} else "")) for cell in row]
+        if row.leads != "–":
+            cells[-1].stylize("bold magenta")
+        table.add_row(*cells)
+    events = [Text(line, "dim", overflow="ellipsis", no_wrap=True) for line in list(stage.events)[-EVENTS:]]
+    padding = [""] * (EVENTS - len(events))  # one height from the start
+    client = Text(client_line(stage), "yellow" if stage.payments.snapshot.stale else "")
+    return Group(_act(stage), "", table, "", client, "", *events, *padding)
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+
+
+def _act(stage: Stage) -> Text:
+    _, title, _ = ACTS[max(0, stage.act - 1)]
+    return Text.assemble((f"{stage.elapsed:5.1f} s  act {stage.act} of {len(ACTS)}: ", "dim"), (title, "bold"))
+
+
+def findings(stage: Stage) -> Group:
+    """What was measured, what was expected, and whether it held."""
+    table = _table()
+    for heading in ("act", "measured", "", "expected", ""):
+        table.add_column(heading)
+    last = 0
+    for act, what, measured, expected, held in stage.findings:
+        name = ACTS[act - 1][0] if act != last else ""
+        mark = Text("✓", "bold green") if held else Text("✗", "bold red")
+        table.add_row(Text(name, "bold"), what, measured, Text(expected, "dim"), mark)
+        last = act
+    good = all(finding.held for finding in stage.findings)
+    return Group(table, Text(CONDITIONS, "dim"), Text(verdict(stage), "bold green" if good else "bold red"))
+
+
+def save_picture(stage: Stage, path: Path) -> None:
+    """Write board and findings as SVG. It holds process names and loopback ports, and loads nothing from elsewhere."""
+    console = Console(
+        record=True, width=PICTURE_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor",
+        highlight=False, legacy_windows=False,
+    )  # fmt: skip
+    console.print(board(stage), "", findings(stage), sep="\n")
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="make demo"), flags=re.DOTALL)
+    # Some renderers drop the spaces at the start of a text otherwise.
+    path.write_text(svg.replace("<svg ", '<svg xml:space="preserve" ', 1), encoding="utf-8")

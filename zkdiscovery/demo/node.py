@@ -1,0 +1,89 @@
+"""A process of the demo: serves `payments` over HTTP, and stands for the election `settlement`.
+
+Run as `python -m zkdiscovery.demo.node HOSTS NAMESPACE NAME`. It reports on standard output, one JSON object a line,
+with monotonic times, which all processes of one machine share:
+
+    {"port": 40123, "listening": 12.34}                    it accepts calls
+    {"registered": 12.41}                                  its instance stands in ZooKeeper
+    {"fence": 17, "since": 12.43, "lease_end": 14.83}      it leads; repeated while it does
+    {"fence": null}                                        it leads no more
+
+Guarantees: ends at once when its standard input does, that is, with its parent, however that ends. On SIGTERM it says
+goodbye and serves on for `DRAIN_DELAY`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from zkdiscovery import Client, close_on_signals
+
+if TYPE_CHECKING:
+    from zkdiscovery import Registration, Term
+
+SERVICE = "payments"
+ELECTION = "settlement"
+SESSION_TIMEOUT = 4.0  # seconds
+DRAIN_DELAY = 1.0  # seconds between the goodbye and the end
+REPORT_INTERVAL = 0.2  # seconds between two reports of a leader
+
+
+class Payments(BaseHTTPRequestHandler):
+    """Answers each GET with a line."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"paid\n")
+
+    def log_message(self, *_args: object) -> None:
+        """Standard error is for what is wrong."""
+
+
+def report(**facts: object) -> None:
+    """Tell the parent."""
+    print(json.dumps(facts) + "\n", end="", flush=True)  # noqa: T201 - one write, for two threads report
+
+
+def end_with_parent() -> None:
+    """The parent holds the other end of standard input open as long as it lives."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    hosts, namespace, name = sys.argv[1:]
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    client = Client(hosts, namespace=namespace, session_timeout=SESSION_TIMEOUT)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Payments)
+    report(port=server.server_port, listening=time.monotonic())
+
+    @client.registered(SERVICE, server.server_port, host="127.0.0.1", id=name, drain_delay=DRAIN_DELAY)
+    def serve(registration: Registration) -> None:
+        registration.wait_registered(timeout=20.0)
+        report(registered=time.monotonic())
+        server.serve_forever()
+
+    @client.while_leader(ELECTION, id=name)
+    def settle(term: Term) -> None:
+        since = time.monotonic()
+        while not term.lost:
+            report(fence=term.fence, since=since, lease_end=time.monotonic() + term.remaining)
+            term.wait_lost(REPORT_INTERVAL)
+        report(fence=None)
+
+    close_on_signals(client)
+    threading.Thread(target=settle, daemon=True).start()
+    serve()
+
+
+if __name__ == "__main__":
+    main()
