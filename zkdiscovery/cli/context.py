@@ -53,7 +53,7 @@ class Cli:
         return self.output is Output.JSON
 
     @contextmanager
-    def client(self, close_timeout: float = CLOSE_TIMEOUT) -> Iterator[Client]:
+    def client(self) -> Iterator[Client]:
         """A client for the time of the block. Not connected yet.
 
         Raises:
@@ -63,7 +63,20 @@ class Cli:
         try:
             yield client.start()
         finally:
-            client.close(close_timeout)
+            client.close(CLOSE_TIMEOUT)
+
+    @contextmanager
+    def connected(self) -> Iterator[Client]:
+        """A connected client for the time of the block.
+
+        Raises:
+            InvalidSettings: as `client`.
+            NotConnected, AuthenticationFailed, UnsupportedServer: as `Client.wait_connected`.
+        """
+        with self.client() as client:
+            with self.working("connecting to ZooKeeper"):
+                client.wait_connected(self.timeout)
+            yield client
 
     # -- stderr --
 

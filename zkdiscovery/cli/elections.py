@@ -16,7 +16,7 @@ def list_elections(ctx: typer.Context) -> None:
     from zkdiscovery.election.names import election_names  # noqa: PLC0415 - kazoo is loaded on use
 
     cli: Cli = ctx.obj
-    with cli.client() as client:
+    with cli.connected() as client:
         found: list[dict[str, Any]] = []
         with cli.working("reading the elections"):
             end = time.monotonic() + cli.timeout
@@ -26,6 +26,8 @@ def list_elections(ctx: typer.Context) -> None:
                 found.append({"election": name, "leader": queue[0] if queue else None, "waiting": queue[1:]})
         if cli.json:
             write_json(found)
+        elif not found:
+            cli.say("no election is under way")
         else:
             write_table(("ELECTION", "LEADER", "FENCE", "WAITING"), [_row(election) for election in found])
 

@@ -8,17 +8,15 @@ import typer
 
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.output import INSTANCE_COLUMNS, instance_json, instance_row, write_json, write_table
+from zkdiscovery.cli.values import InstanceId, ServiceName
 from zkdiscovery.errors import NodeMissing
 from zkdiscovery.model import Status
-
-_Name = Annotated[str, typer.Argument(help="Name of the service.", show_default=False)]
-_Id = Annotated[str, typer.Argument(help="Id of the instance.", show_default=False)]
 
 
 def override(
     ctx: typer.Context,
-    name: _Name,
-    id: _Id,
+    name: ServiceName,
+    id: InstanceId,
     status: Annotated[
         Status | None, typer.Option(help="Status above what the owner wants.", case_sensitive=False)
     ] = None,
@@ -28,8 +26,8 @@ def override(
     """Put a status or a weight above what the owner of an instance wants, until it is cleared."""
     cli: Cli = ctx.obj
     if clear == (status is not None or weight is not None):
-        raise typer.BadParameter("give --status, --weight or both; or --clear alone", param_hint="override")
-    with cli.client() as client:
+        raise typer.BadParameter("give --status, --weight or both; or --clear alone")
+    with cli.connected() as client:
         with cli.working(f"writing to {id}"):
             if clear:
                 instance = client.clear_override(name, id, timeout=cli.timeout)
@@ -41,10 +39,10 @@ def override(
             write_table(INSTANCE_COLUMNS, [instance_row(instance)])
 
 
-def remove(ctx: typer.Context, name: _Name, id: _Id) -> None:
+def remove(ctx: typer.Context, name: ServiceName, id: InstanceId) -> None:
     """Delete an instance that its owner left behind. A live owner registers it again."""
     cli: Cli = ctx.obj
-    with cli.client() as client:
+    with cli.connected() as client:
         with cli.working(f"removing {id}"):
             found = client.remove(name, id, timeout=cli.timeout)
         if not found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import queue
+import threading
 import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +13,11 @@ from rich.text import Text
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.exits import Terminated
 from zkdiscovery.cli.output import harmless, instance_json, local_time, status_text, write_json_line, write_rendered
-from zkdiscovery.cli.values import parse_pairs
+from zkdiscovery.cli.values import ServiceName, parse_pairs
 from zkdiscovery.errors import AccessDenied, NotConnected, RegistrationConflict
 
 if TYPE_CHECKING:
-    from zkdiscovery import Registration
+    from zkdiscovery import Client, Registration
 
 _GOODBYE_TIMEOUT = 5.0  # seconds that ZooKeeper may take for it
 
@@ -31,7 +31,7 @@ class ReadyWhen(StrEnum):
 
 def register(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of the service.", show_default=False)],
+    name: ServiceName,
     port: Annotated[int, typer.Option(help="TCP port that clients call.", show_default=False)],
     host: Annotated[
         str | None,
@@ -55,33 +55,44 @@ def register(
 ) -> None:
     """Register an instance until Ctrl-C or SIGTERM, then drain it and take it out.
 
-    Each change of its state is printed; with `-o json` as one JSON object a line. While ZooKeeper can't be reached it
-    goes on trying. Ends with exit code 6 if another process takes the id.
+    Each change of its state is printed; with -o json, one JSON object a line.
+
+    While ZooKeeper can't be reached, it goes on trying.
     """
     cli: Cli = ctx.obj
     with cli.client() as client:
-        with cli.working("connecting"):
-            try:
-                client.wait_connected(cli.timeout)
-            except NotConnected as error:
-                cli.warn(f"{error}; trying on")
         registration = client.register(
             name, port, host=host, id=id, weight=weight, zone=zone, version=version, tags=tag or (),
             metadata=parse_pairs(meta or (), "--meta"), ready=ready.value, drain_delay=drain_delay,
         )  # fmt: skip
-        cli.follow_connection()
-        news: queue.SimpleQueue[object] = queue.SimpleQueue()
-        registration.on_change(news.put)
         teller = _Teller(cli, registration)
+        news = threading.Event()
+        registration.on_change(lambda _: news.set())
         try:
+            _connect(cli, client)
             while True:
+                news.clear()
                 teller.tell()
-                news.get()
+                news.wait()
         except (KeyboardInterrupt, Terminated):
             cli.say(f"leaving, {drain_delay:g} s after the goodbye" if drain_delay else "leaving")
             registration.close(_GOODBYE_TIMEOUT)
             teller.tell()
             raise
+
+
+def _connect(cli: Cli, client: Client) -> None:
+    """Wait for a first connection, but not for ever: the registration does not need it now.
+
+    Raises:
+        AuthenticationFailed, UnsupportedServer: there will be none.
+    """
+    with cli.working("connecting to ZooKeeper"):
+        try:
+            client.wait_connected(cli.timeout)
+        except NotConnected as error:
+            cli.warn(f"{error}; trying on")
+    cli.follow_connection()
 
 
 class _Teller:

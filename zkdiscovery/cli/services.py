@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.output import INSTANCE_COLUMNS, instance_json, instance_row, write_json, write_table
+from zkdiscovery.cli.values import ServiceName
 from zkdiscovery.errors import AccessDenied, NodeMissing
 from zkdiscovery.model import Status
 
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 def list_services(ctx: typer.Context) -> None:
     """List the services, with how many instances each has and how many of them are UP."""
     cli: Cli = ctx.obj
-    with cli.client() as client:
+    with cli.connected() as client:
         with cli.working("reading the services"):
             end = time.monotonic() + cli.timeout
             found = [_counted(cli, client, name, end) for name in client.service_names(cli.timeout)]
         if cli.json:
             write_json(found)
+        elif not found:
+            cli.say("no service is registered")
         else:
             rows = [[str("-" if value is None else value) for value in service.values()] for service in found]
             write_table(("SERVICE", "INSTANCES", "UP"), rows)
@@ -40,12 +43,10 @@ def _counted(cli: Cli, client: Client, name: str, end: float) -> dict[str, Any]:
     return {"service": name, "instances": len(instances), "up": up}
 
 
-def list_instances(
-    ctx: typer.Context, name: Annotated[str, typer.Argument(help="Name of the service.", show_default=False)]
-) -> None:
+def list_instances(ctx: typer.Context, name: ServiceName) -> None:
     """List the instances of a service."""
     cli: Cli = ctx.obj
-    with cli.client() as client:
+    with cli.connected() as client:
         with cli.working(f"reading the instances of {name}"):
             instances = client.instances(name, cli.timeout)
         if cli.json:

@@ -1,10 +1,14 @@
-"""Checks of values on the command line. What the SDK checks itself is not checked here."""
+"""Values on the command line: checked before anything is connected."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import typer
+
+from zkdiscovery.errors import InvalidName
+from zkdiscovery.model import check_name
 
 _MAX_SECONDS = 86_400.0  # a day
 
@@ -25,3 +29,26 @@ def parse_pairs(items: Iterable[str], option: str) -> dict[str, str]:
             raise typer.BadParameter(f"must be KEY=VALUE: got {item!r}", param_hint=option)
         result[key] = value
     return result
+
+
+def _check_service(value: str) -> str:
+    return _checked(value, "the service name")
+
+
+def _check_id(value: str) -> str:
+    return _checked(value, "the instance id")
+
+
+def _checked(value: str, what: str) -> str:
+    try:
+        return check_name(value, what)
+    except InvalidName as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+ServiceName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the service.", callback=_check_service, show_default=False)
+]
+InstanceId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the instance.", callback=_check_id, show_default=False)
+]

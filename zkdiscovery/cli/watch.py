@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.text import Text
@@ -17,6 +17,7 @@ from zkdiscovery.cli.output import (
     write_json_line,
     write_rendered,
 )
+from zkdiscovery.cli.values import ServiceName
 from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Change, Instance
 
@@ -26,18 +27,15 @@ if TYPE_CHECKING:
 _SIGNS = {"added": ("+", "green"), "updated": ("~", "yellow"), "removed": ("-", "red")}
 
 
-def watch(
-    ctx: typer.Context, name: Annotated[str, typer.Argument(help="Name of the service.", show_default=False)]
-) -> None:
+def watch(ctx: typer.Context, name: ServiceName) -> None:
     """Print the changes of a service as they come, what is registered now first, until Ctrl-C.
 
-    With `-o json` one JSON object a line.
+    With -o json, one JSON object a line.
     """
     cli: Cli = ctx.obj
-    with cli.client() as client:
+    with cli.connected() as client:
         service = client.discover(name)
-        with cli.working("connecting"):
-            client.wait_connected(cli.timeout)
+        with cli.working(f"reading {name}"):
             _wait_loaded(cli, client, service)
         cli.follow_connection()
         cli.say(f"watching {name}; {len(service.instances)} registered now")
@@ -66,14 +64,13 @@ def _print(cli: Cli, change: Change) -> None:
             }
             write_json_line(entry)
         else:
-            write_rendered(Text(f"{local_time(now)}  ").append(_line(event, key, before, after)))
+            write_rendered(Text(f"{local_time(now)}  ").append_text(_line(event, key, before, after)))
 
 
 def _line(event: str, key: str, before: Instance | None, after: Instance | None) -> Text:
     """`+ id  what it is`, `~ id  what is different`, `- id`."""
     sign, style = _SIGNS[event]
     old, new = _described(before), _described(after)
-    line = Text(f"{sign} {harmless(key)}", style)
     if event == "added":
         values = [f"{name} {value}" for name, value in new.items()]
     elif event == "updated":
@@ -81,7 +78,7 @@ def _line(event: str, key: str, before: Instance | None, after: Instance | None)
         values = [f"{name} {old.get(name, '-')} → {new.get(name, '-')}" for name in changed]
     else:
         values = []
-    return line.append("".join(f"  {harmless(value)}" for value in values), "default")
+    return Text.assemble((f"{sign} {harmless(key)}", style), *(f"  {harmless(value)}" for value in values))
 
 
 def _described(instance: Instance | None) -> dict[str, str]:

@@ -27,13 +27,11 @@ def doctor(ctx: typer.Context) -> None:
     with cli.client() as client:
         core = client._use()
         with cli.working("looking at everything"):
-            findings = [
-                *examine_hosts(
-                    core.session.addresses(), timeout=core.settings.connect_timeout, context=core.session.context
-                ),
-                *examine_session(client, cli.timeout),
-                examine_address(core.settings),
-            ]
+            session = list(examine_session(client, cli.timeout))  # first, for it has begun to connect
+            hosts = examine_hosts(
+                core.session.addresses(), timeout=core.settings.connect_timeout, context=core.session.context
+            )
+            findings = [*hosts, *session, examine_address(core.settings)]
         settings = settings_in_force(core.settings, {"hosts": cli.hosts, "namespace": cli.namespace})
     code = max(finding.code for finding in findings)
     if cli.json:
@@ -47,7 +45,10 @@ def doctor(ctx: typer.Context) -> None:
         for finding in findings:
             write_rendered(_lines(finding))
         write_rendered(Text())
-        write_table(("SETTING", "VALUE", "FROM"), [(s.name, str(s.value), s.source) for s in settings])
+        write_table(
+            ("SETTING", "VALUE", "FROM"),
+            [(s.name, "-" if s.value is None else str(s.value), s.source) for s in settings],
+        )
     raise typer.Exit(code)
 
 
@@ -57,13 +58,12 @@ def _plain(finding: Finding) -> dict[str, object]:
         "level": finding.level,
         "found": finding.found,
         "advice": finding.advice or None,
-        "data": dict(finding.data),
+        "data": {key: round(value, 6) if isinstance(value, float) else value for key, value in finding.data.items()},
     }
 
 
 def _lines(finding: Finding) -> Text:
-    line = Text(f"{finding.level:8}", _STYLES[finding.level])
-    line.append(f"{harmless(finding.check)}: {harmless(finding.found)}", "default")
-    if finding.advice:
-        line.append(f"\n{'':8}→ {harmless(finding.advice)}", "default")
-    return line
+    line = Text.assemble(
+        (f"{finding.level:8}", _STYLES[finding.level]), f"{harmless(finding.check)}: {harmless(finding.found)}"
+    )
+    return line.append(f"\n{'':8}→ {harmless(finding.advice)}") if finding.advice else line

@@ -97,7 +97,7 @@ def _silent(error: OSError, timeout: float, context: ssl.SSLContext | None) -> t
         )
     if isinstance(error, ssl.SSLError):
         return (
-            f"no TLS: {error.reason or error}",
+            f"no TLS: {error}",
             "is it the plain port? does the server ask for a certificate (ZKDISCOVERY_TLS__CERT_FILE)?",
         )
     if isinstance(error, TimeoutError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.cli.doctor.report import Finding, Level, failed, milliseconds, problem
 from zkdiscovery.cli.exits import ExitCode
-from zkdiscovery.errors import AccessDenied, NodeMissing, ZkDiscoveryError
+from zkdiscovery.errors import AccessDenied, NodeMissing, NotConnected, ZkDiscoveryError
 from zkdiscovery.session import EPHEMERAL, Check, Create, Delete, GetChildren, GetData, Multi, Session
 from zkdiscovery.znodes import Paths, parent_of
 
@@ -30,8 +30,11 @@ def examine_session(client: Client, timeout: float) -> Iterator[Finding]:
     start = time.monotonic()
     try:
         client.wait_connected(timeout)
+    except NotConnected:
+        yield problem("session", f"none within {timeout:g} s", "see the hosts", ExitCode.NOT_CONNECTED)
+        return
     except ZkDiscoveryError as error:
-        yield failed("session", error, "see the hosts above")
+        yield failed("session", error)
         return
     yield _granted(session, time.monotonic() - start)
     patient = _Patient(session, timeout)
@@ -137,7 +140,7 @@ def _rights(patient: _Patient, path: str) -> Finding:
     readable = True
     try:
         count = len(patient.call(GetChildren(path)))
-        found = f"{count} children"
+        found = f"{count} there"
     except NodeMissing:
         found = f"not there yet, to be made in {place}"
     except AccessDenied:
