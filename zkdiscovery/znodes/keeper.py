@@ -202,7 +202,7 @@ class _Run:
             plan = self._plan()
             if not plan:
                 break
-            failed = transact(self._session, plan, singly=number >= ROUNDS_TOGETHER, generation=self._generation)
+            failed = self._transact(plan, singly=number >= ROUNDS_TOGETHER)
             self._conclude(plan, failed)
             self._look([node for node in plan if node in self.open])
         else:
@@ -332,6 +332,16 @@ class _Run:
             return []
         create = Create(node.path, data, self._session.leaf_acl, EPHEMERAL)
         return [create] if known is None else [Delete(node.path, known.stat.version), create]
+
+    def _transact(
+        self, plan: Mapping[OwnedNode, Sequence[Write]], *, singly: bool
+    ) -> dict[OwnedNode, ZkDiscoveryError]:
+        failed: dict[OwnedNode, ZkDiscoveryError] = {}
+        # What one transaction creates has one transaction id: those whose id matters don't share.
+        for restore in (False, True):
+            part = {node: writes for node, writes in plan.items() if node.restore is restore}
+            failed |= transact(self._session, part, singly=singly or not restore, generation=self._generation)
+        return failed
 
     def _conclude(
         self, plan: Mapping[OwnedNode, Sequence[Write]], failed: Mapping[OwnedNode, ZkDiscoveryError]

@@ -59,7 +59,8 @@ class OwnedNode:
         on_state: called after each change of `state` or `error`, on the worker thread, outside locks; must not block.
         on_foreign_write: called with what somebody else wrote into the node, on the worker; may `write`. What is
             wanted then stands.
-        restore: False: a node that was deleted from outside or with its session is RELEASED (candidates in elections).
+        restore: False: it is known by the transaction id of its creation (candidates in elections), so no other node
+            is created in that transaction, and it is RELEASED if it was deleted from outside or with its session.
     """
 
     def __init__(
