@@ -40,7 +40,7 @@ class Term:
     def remaining(self) -> float:
         """Seconds that this process may act as the leader if it hears nothing more from ZooKeeper; 0.0 once lost.
 
-        A third of the session timeout when the term begins; from 0.5 to 0.6 of it from its third tenth on.
+        0.4 of the session timeout when the term begins; 0.5 to 0.6 of it once it has lasted for 0.3 of it.
         """
         return self._lease.remaining
 

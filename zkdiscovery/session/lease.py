@@ -5,18 +5,19 @@ which may be cut off from its leader. While leases are held, one transaction `mu
 is sent every tenth of the session timeout T.
 
 ZooKeeper expires a session T after its leader heard of it last, or later. The leader hears of the clients of another
-server with each ping of that server, every half tick, which is T/4 at most, for T is two ticks or more; what such a
-client sends, committed or not, counts no sooner (`Leader.lead`, `Learner.ping`, `SessionTrackerImpl` in ZooKeeper). So
-a commit of what was sent at time t proves that the leader has heard of us at the time of anything sent before t - T/4:
+server with its pings of that server, every half tick, which is T/4 at most, for T is two ticks or more; a request of
+such a client, committed or not, counts with the next ping only (ZooKeeper's `Leader.lead`, `Learner.ping`,
+`LeaderZooKeeperServer.submitLearnerRequest`). So the commit of what was sent at time t proves that the leader has heard
+of us at or after the time of whatever we sent before t - T/4:
 
-    deadline = s + 0.9 T,  s = when the latest renewal was sent that is older by T/4 or more
+    deadline = s + 0.9 T,  s = when the latest renewal was sent that is older than t - T/4
 
-which is t + 0.6 T while renewals come regularly. When a lease begins, or after a gap, nothing is known of that time but
-that a connection pings when it was silent for a third of T, so that the leader has heard of us since t - T/4 - T/3:
+which is t + 0.6 T while renewals come regularly. When a lease begins, and after a gap, there is no such renewal. But a
+connection pings when it was silent for a third of T, so that the leader has heard of us after t - T/4 - T/3:
 
-    deadline = t + T/3
+    deadline = t + 0.4 T
 
-The rest, a tenth and a twelfth of T, is for clocks and threads that are late.
+What is left, T/10 and T/60, and more where ticks are shorter, is for clocks that differ and threads that are late.
 
 Renewals are sent by the keeper thread, answers arrive on the connection thread; `on_lost` is called on either, or on
 the thread that ends a lease, once, and must not block.
@@ -45,7 +46,7 @@ log = logging.getLogger("zkdiscovery.session")
 # All of the negotiated session timeout:
 RENEWAL = 0.1  # between two renewals
 HALF_TICK = 0.25  # after which the leader has heard of what was sent, at most
-FIRST = 1 / 3  # lasts a lease with nothing but one commit behind it
+FIRST = 0.4  # lasts a lease with nothing but one commit behind it
 PROVEN = 0.9  # lasts a lease from the time at which the leader has surely heard of us
 
 BATCH = 500  # checks in one transaction
@@ -214,7 +215,7 @@ class Leases:
             elif isinstance(error, ZkDiscoveryError) and error._index is not None:
                 self._failed(leases, error, error._index)
 
-        session.submit(request, deadline=time.monotonic() + FIRST * timeout).add_done_callback(done)
+        session.submit(request, deadline=time.monotonic() + timeout / 3).add_done_callback(done)
 
     def _failed(self, leases: list[Lease], error: ZkDiscoveryError, index: int) -> None:
         """One node's check failed and so the whole transaction did: the others are renewed without it."""
