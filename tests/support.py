@@ -1,4 +1,4 @@
-"""What the tests share: waiting for events with a limit, looking at ZooKeeper behind the SDK's back, counting requests."""
+"""What the tests share: waiting for events with a limit, ZooKeeper behind the SDK's back, counts of requests."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ START_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 _DEBIAN = Path("/usr/share/java")
 _HOMEBREW = (Path("/opt/homebrew/opt"), Path("/usr/local/opt"))
 _INSTALL = (
-    "Debian, Ubuntu: apt-get install --no-install-recommends libzookeeper-java openjdk-17-jre-headless libslf4j-java;"
+    "Debian, Ubuntu: apt-get install --no-install-recommends libzookeeper-java default-jre-headless libslf4j-java;"
     " macOS: brew install zookeeper; elsewhere set ZOOKEEPER_HOME to an unpacked ZooKeeper and JAVA_HOME to a Java"
 )
 _LOGBACK = """\
@@ -108,7 +108,7 @@ def _java_problem(java: str) -> str | None:
     """Why this Java does not run, None if it does. macOS has a `java` that only says where to get one."""
     try:
         run = subprocess.run(
-            [java, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20.0, check=False
+            [java, "-XX:-UsePerfData", "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20.0, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
@@ -172,6 +172,7 @@ class LocalProcess(Source):
         command = [
             self._installation.java,
             "-Xmx256m",
+            "-XX:-UsePerfData",  # no file in the common temporary directory
             "-XX:-UsePerfData",  # no file in /tmp
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
