@@ -1,0 +1,356 @@
+"""Requests when the connection breaks: never executed later than it was said, never waited for in vain."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.integration.session.conftest import MakeSession
+from tests.integration.session.helpers import heard
+from tests.support import LIMIT, Truth
+from zkdiscovery.errors import (
+    NodeChanged,
+    NodeExists,
+    NodeMissing,
+    NodeNotEmpty,
+    NotConnected,
+    OperationTimeout,
+    SessionExpired,
+    ZkDiscoveryError,
+)
+from zkdiscovery.session import (
+    EPHEMERAL,
+    NO_NODE,
+    Check,
+    Create,
+    Delete,
+    GetChildren,
+    GetData,
+    Multi,
+    MultiRead,
+    Node,
+    Session,
+    SetData,
+    State,
+    Sync,
+    bulk_read,
+)
+from zkdiscovery.session.bulk import BATCH
+from zkdiscovery.session.channel import MAX_OUTSTANDING
+from zkdiscovery.testing import FaultProxy, ZookeeperServer
+
+
+def soon(seconds: float = LIMIT) -> float:
+    return time.monotonic() + seconds
+
+
+@contextmanager
+def stuck(session: Session) -> Iterator[None]:
+    """The connection thread is busy inside the block, so that nothing is sent."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(_: Future[Any]) -> None:
+        entered.set()
+        leave.wait(LIMIT)
+
+    session.submit(Sync("/"), deadline=soon()).add_done_callback(hold)
+    assert entered.wait(LIMIT)
+    try:
+        yield
+    finally:
+        leave.set()
+
+
+def test_what_was_queued_at_a_cut_is_never_executed(
+    make_session: MakeSession, zkdiscovery_proxy: FaultProxy, truth: Truth, namespace: str
+) -> None:
+    """The ghost operation of kazoo: its caller gave up, and it runs after the reconnect."""
+    session = make_session(zkdiscovery_proxy.address)
+    changes = heard(session)
+    truth.create(f"{namespace}/other")
+    with stuck(session):
+        ghosts = [
+            session.submit(Create(f"{namespace}/ghost-{number}", b"", session.leaf_acl), deadline=soon())
+            for number in range(300)
+        ]
+        zkdiscovery_proxy.drop()
+    for ghost in ghosts:
+        error = ghost.exception(LIMIT)
+        assert isinstance(error, NotConnected)
+        assert not error.outcome_unknown
+        assert "it was not sent" in str(error)
+    changes.wait(lambda seen: len(seen) == 2)
+    session.call(Sync("/"), deadline=soon())
+    assert truth.children(namespace) == ["other"]
+
+
+def test_what_was_sent_before_a_cut_may_have_been_executed(
+    make_session: MakeSession, zkdiscovery_proxy: FaultProxy, truth: Truth, namespace: str
+) -> None:
+    session = make_session(zkdiscovery_proxy.address)
+    truth.create(f"{namespace}/other")
+    zkdiscovery_proxy.half_open("client_to_server")
+    sent = session.submit(Create(f"{namespace}/done", b"", session.leaf_acl), deadline=soon())
+    truth.wait(f"{namespace}/done", lambda node: node is not None)
+    zkdiscovery_proxy.drop()
+    error = sent.exception(LIMIT)
+    assert isinstance(error, NotConnected)
+    assert error.outcome_unknown
+    assert (error.path, error.server) == (f"{namespace}/done", zkdiscovery_proxy.address)
+
+
+def test_a_request_that_is_late_and_unsent_is_withdrawn(
+    make_session: MakeSession, truth: Truth, namespace: str
+) -> None:
+    session = make_session()
+    truth.create(f"{namespace}/other")
+    with stuck(session), pytest.raises(OperationTimeout, match="it was not sent") as raised:
+        session.call(Create(f"{namespace}/late", b"", session.leaf_acl), deadline=soon(0.1))
+    assert not raised.value.outcome_unknown
+    session.call(Sync("/"), deadline=soon())
+    assert truth.children(namespace) == ["other"]
+
+
+def test_a_request_whose_time_is_up_is_not_sent(make_session: MakeSession, truth: Truth, namespace: str) -> None:
+    """Also where nobody waits for it."""
+    session = make_session()
+    truth.create(f"{namespace}/other")
+    with stuck(session):
+        late = session.submit(Create(f"{namespace}/late", b"", session.leaf_acl), deadline=time.monotonic())
+    error = late.exception(LIMIT)
+    assert isinstance(error, OperationTimeout)
+    assert not error.outcome_unknown
+    assert truth.children(namespace) == ["other"]
+
+
+def test_a_request_that_is_late_and_sent_says_so(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
+    session = make_session(zkdiscovery_proxy.address, session_timeout=10.0)
+    zkdiscovery_proxy.pause()
+    with pytest.raises(OperationTimeout, match="it may have been executed") as raised:
+        session.call(Sync("/"), deadline=soon(0.2))
+    assert raised.value.outcome_unknown
+    zkdiscovery_proxy.heal()
+    session.call(Sync("/"), deadline=soon())  # the late answer before it does no harm
+
+
+def test_a_request_for_an_older_connection_is_refused(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
+    session = make_session(zkdiscovery_proxy.address)
+    old = session.generation
+    changes = heard(session)
+    zkdiscovery_proxy.drop()
+    changes.wait(lambda seen: len(seen) == 2)
+    with pytest.raises(NotConnected) as raised:
+        session.call(Sync("/"), deadline=soon(), generation=old)
+    assert not raised.value.outcome_unknown
+
+
+def test_what_waits_when_the_session_expires(
+    make_session: MakeSession, zkdiscovery_proxy: FaultProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that says so ends the session, and what is behind it fails with it."""
+    session = make_session(zkdiscovery_proxy.address)
+    changes = heard(session)
+    answers: list[bytes] = []
+
+    def expired(chunk: bytes) -> bytes:
+        answers.append(chunk)
+        return chunk[:4] + chunk[4:16] + (-112).to_bytes(4, "big", signed=True) + chunk[20:]
+
+    with stuck(session):
+        zkdiscovery_proxy.alter("server_to_client", expired)
+        futures = [session.submit(Sync("/"), deadline=soon()) for _ in range(3)]
+    errors = [future.exception(LIMIT) for future in futures]
+    zkdiscovery_proxy.heal()
+    assert [type(error) for error in errors] == [SessionExpired] * 3
+    changes.wait(lambda seen: bool(seen) and seen[-1].state is State.CONNECTED)
+    assert session.epoch == 2
+
+
+def test_a_thousand_calls_while_suspended(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
+    """kazoo's 279th would block its caller for good."""
+    session = make_session(zkdiscovery_proxy.address)
+    changes = heard(session)
+    zkdiscovery_proxy.refuse()
+    changes.wait(bool)
+    refused = [session.submit(Sync("/"), deadline=soon()) for _ in range(1000)]
+    for future in refused:
+        error = future.exception(0)
+        assert isinstance(error, NotConnected)
+        assert not error.outcome_unknown
+
+    took: list[float] = []
+
+    def call(_: int) -> type[BaseException] | None:
+        start = time.monotonic()
+        try:
+            session.read(GetChildren("/"), timeout=1.0)
+        except ZkDiscoveryError as error:
+            return type(error)
+        finally:
+            took.append(time.monotonic() - start)
+        return None
+
+    with ThreadPoolExecutor(1000) as pool:
+        assert list(pool.map(call, range(1000))) == [NotConnected] * 1000
+        assert max(took) < 3.0
+        zkdiscovery_proxy.heal()
+        session.wait_connected(LIMIT)
+        assert list(pool.map(call, range(1000))) == [None] * 1000
+
+
+def test_reads_over_a_cut_are_repeated(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
+    session = make_session(zkdiscovery_proxy.address)
+    changes = heard(session)
+    zkdiscovery_proxy.half_open("client_to_server")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(session.read, GetChildren("/"), timeout=LIMIT)
+        zkdiscovery_proxy.refuse()
+        changes.wait(bool)
+        assert not reading.done()
+        zkdiscovery_proxy.heal()
+        assert "zookeeper" in reading.result(LIMIT)
+
+
+def test_the_queue_is_bounded(make_session: MakeSession) -> None:
+    session = make_session()
+    with stuck(session):
+        futures = [session.submit(Sync("/"), deadline=soon()) for _ in range(MAX_OUTSTANDING + 1)]
+        error = futures[-1].exception(0)
+        assert isinstance(error, NotConnected)
+        assert f"{MAX_OUTSTANDING} requests are waiting already" in str(error)
+        assert not error.outcome_unknown
+    for future in futures[:-1]:
+        future.result(LIMIT)
+
+
+def test_a_request_that_can_not_be_written_fails_alone(make_session: MakeSession) -> None:
+    session = make_session()
+    with pytest.raises(UnicodeEncodeError):
+        session.submit(GetData("/\ud800"), deadline=soon())
+    session.call(Sync("/"), deadline=soon())
+    assert session.generation == 1
+
+
+# -- a link that is dead --
+
+
+@pytest.mark.parametrize("traffic", [True, False], ids=["under traffic", "idle"])
+def test_a_dead_link_is_noticed(
+    make_session: MakeSession, zkdiscovery_proxy: FaultProxy, caplog: pytest.LogCaptureFixture, traffic: bool
+) -> None:
+    """kazoo sends no ping under traffic, and took a black hole for a link for 25 s."""
+    session = make_session(zkdiscovery_proxy.address, session_timeout=3.0)
+    lost = threading.Event()
+    session.listen(lambda change: lost.set() if change.state is State.SUSPENDED else None)
+    zkdiscovery_proxy.blackhole()
+    start = time.monotonic()
+    while not lost.wait(0.05):
+        assert time.monotonic() - start < LIMIT
+        if traffic:
+            session.submit(Sync("/"), deadline=soon())
+    took = time.monotonic() - start
+    assert took < (1.5 if traffic else 3.0), "half the session timeout under traffic, less than all of it when idle"
+    assert "lost contact with" in caplog.text
+    assert not traffic or "no answer for 1.0 s" in caplog.text
+    zkdiscovery_proxy.heal()
+    session.wait_connected(LIMIT)
+
+
+def test_a_long_queue_of_answers_is_no_dead_link(
+    make_session: MakeSession, truth: Truth, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last of many large reads waits longer than a third of the timeout, while answers come all the time."""
+    truth.create(f"{namespace}/large", bytes(60_000))
+    session = make_session(session_timeout=1.0)
+    reads = [session.submit(MultiRead([f"{namespace}/large"] * 100), deadline=soon()) for _ in range(60)]
+    for read in reads:
+        assert len(read.result(LIMIT)) == 100
+    assert session.generation == 1
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+# -- answers --
+
+
+def test_transactions_raise(make_session: MakeSession, truth: Truth, namespace: str) -> None:
+    """kazoo would return the errors as values."""
+    session = make_session()
+    there = f"{namespace}/there"
+    truth.create(f"{there}/child")
+    acl = session.leaf_acl
+    failing: list[tuple[Any, type[Exception], str]] = [
+        (Check(f"{namespace}/missing"), NodeMissing, "does not exist"),
+        (Delete(f"{namespace}/missing"), NodeMissing, "does not exist"),
+        (Create(there, b"", acl), NodeExists, "exists already"),
+        (SetData(there, b"", 7), NodeChanged, "changed in between"),
+        (Check(there, 7), NodeChanged, "changed in between"),
+        (Delete(there), NodeNotEmpty, "has children"),
+    ]
+    for operation, error, text in failing:
+        transaction = Multi([Create(f"{namespace}/first", b"", acl), operation, Create(f"{namespace}/last", b"", acl)])
+        with pytest.raises(error, match=text) as raised:
+            session.call(transaction, deadline=soon())
+        assert isinstance(raised.value, ZkDiscoveryError)
+        assert raised.value.path == operation.path
+        assert raised.value._index == 1
+        assert truth.children(namespace) == ["there"], "all or nothing"
+
+
+def test_transactions_answer(make_session: MakeSession, truth: Truth, namespace: str) -> None:
+    session = make_session()
+    path = f"{namespace}/node"
+    truth.create(f"{namespace}/other")
+    created, stat, checked, deleted = session.call(
+        Multi([Create(path, b"1", session.leaf_acl), SetData(path, b"2"), Check(path, 1), Delete(path)]),
+        deadline=soon(),
+    )
+    assert (created, stat.version, checked, deleted) == (path, 1, None, None)
+
+
+def test_bulk_reads_keep_order_and_say_what_is_missing(make_session: MakeSession, truth: Truth, namespace: str) -> None:
+    session = make_session()
+    paths = []
+    for number in range(3):
+        paths += [f"{namespace}/{number}", f"{namespace}/missing-{number}"]
+        truth.create(paths[-2], str(number).encode())
+    many = paths * BATCH
+    results = list(bulk_read(session, many, generation=session.generation, deadline=soon()))
+    assert [path for path, _ in results] == many
+    values = [node.data if isinstance(node, Node) else node for _, node in results]
+    assert values == [b"0", NO_NODE, b"1", NO_NODE, b"2", NO_NODE] * BATCH
+
+
+@pytest.mark.parametrize("request_of", [GetData, GetChildren, Delete, lambda path: SetData(path, b"")])
+def test_errors_name_request_path_and_server(make_session: MakeSession, request_of: Callable[[str], Any]) -> None:
+    session = make_session()
+    with pytest.raises(NodeMissing, match=r"/nowhere: the node does not exist \(server") as raised:
+        session.call(request_of("/nowhere"), deadline=soon())
+    assert (raised.value.path, raised.value.server) == ("/nowhere", session.server)
+
+
+def test_an_ephemeral_has_no_children(make_session: MakeSession, truth: Truth, namespace: str) -> None:
+    session = make_session()
+    truth.create(f"{namespace}/mine", ephemeral=True)
+    with pytest.raises(ZkDiscoveryError, match="ephemeral"):
+        session.call(Create(f"{namespace}/mine/child", b"", session.leaf_acl, EPHEMERAL), deadline=soon())
+
+
+def test_an_answer_that_can_not_be_read_fails_its_request_alone(
+    make_session: MakeSession, zkdiscovery_proxy: FaultProxy, zkdiscovery_server: ZookeeperServer
+) -> None:
+    session = make_session(zkdiscovery_proxy.address)
+    with stuck(session):
+        zkdiscovery_proxy.alter("server_to_client", lambda chunk: (16).to_bytes(4, "big") + chunk[4:20])
+        broken = session.submit(GetData("/"), deadline=soon())
+    with pytest.raises(ZkDiscoveryError, match="can't be read"):
+        broken.result(LIMIT)
+    zkdiscovery_proxy.heal()
+    session.call(Sync("/"), deadline=soon())
+    assert session.generation == 1
