@@ -73,7 +73,7 @@ def test_without_zookeeper_the_error_says_where_it_was_looked_for_and_what_to_in
     message = str(caught.value)
     assert "/opt/none" in message
     assert str(tmp_path / "debian" / "zookeeper.jar") in message
-    assert "apt-get install --no-install-recommends libzookeeper-java openjdk-17-jre-headless libslf4j-java" in message
+    assert "apt-get install --no-install-recommends libzookeeper-java default-jre-headless libslf4j-java" in message
     assert "brew install zookeeper" in message
 
 
