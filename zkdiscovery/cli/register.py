@@ -19,6 +19,7 @@ from zkdiscovery.errors import AccessDenied, NotConnected, RegistrationConflict
 if TYPE_CHECKING:
     from zkdiscovery import Client, Registration
 
+_GLANCE = 0.2  # seconds between two looks at the status: it is memory, and its changes are no news of the state
 _GOODBYE_TIMEOUT = 5.0  # seconds that ZooKeeper may take for it
 
 
@@ -73,7 +74,7 @@ def register(
             while True:
                 news.clear()
                 teller.tell()
-                news.wait()
+                news.wait(_GLANCE)
         except (KeyboardInterrupt, Terminated):
             cli.say(f"leaving, {drain_delay:g} s after the goodbye" if drain_delay else "leaving")
             registration.close(_GOODBYE_TIMEOUT)

@@ -1,0 +1,130 @@
+"""The command on a real server: in this process, or in one of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import IO, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.support import LIMIT, Recorder
+from zkdiscovery.cli.app import app
+from zkdiscovery.testing import ZookeeperServer
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("ZKDISCOVERY_") and name not in {"ZKDISCOVERY_TEST_HOSTS", "ZKDISCOVERY_ZOOKEEPER_IMAGE"}:
+            monkeypatch.delenv(name)
+
+
+class Done:
+    """A command that has ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+        assert "Traceback" not in err
+
+    @property
+    def json(self) -> Any:
+        """The document on stdout."""
+        return json.loads(self.out)
+
+
+class Running:
+    """A command in a process of its own, whose lines can be waited for."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "zkdiscovery.cli", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.out, self.err = Recorder[str](), Recorder[str]()
+        self._readers = [
+            threading.Thread(target=_read, args=pair, daemon=True)
+            for pair in ((self.process.stdout, self.out), (self.process.stderr, self.err))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def line(self, *parts: str) -> str:
+        """Wait for a line on stdout that has all parts."""
+        return self._find(self.out, parts)
+
+    def message(self, *parts: str) -> str:
+        """Wait for a line on stderr that has all parts."""
+        return self._find(self.err, parts)
+
+    def _find(self, lines: Recorder[str], parts: tuple[str, ...]) -> str:
+        def found(items: list[str]) -> list[str]:
+            return [item for item in items if all(part in item for part in parts)]
+
+        return found(lines.wait(lambda items: bool(found(items))))[0]
+
+    def end(self, number: int | None = None) -> int:
+        """Send a signal, if any; the exit code, once all output is read."""
+        if number is not None:
+            self.process.send_signal(number)
+        code = self.process.wait(LIMIT)
+        for reader in self._readers:
+            reader.join(LIMIT)
+        assert not [line for line in self.err.items if "Traceback" in line]
+        return code
+
+    def close(self) -> None:
+        """Kill it if it still runs."""
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _read(stream: IO[str], lines: Recorder[str]) -> None:
+    for line in stream:
+        lines(line.rstrip("\n"))
+
+
+@pytest.fixture
+def options(zkdiscovery_server: ZookeeperServer, namespace: str) -> list[str]:
+    """The global options for the test's server and namespace."""
+    return ["--hosts", zkdiscovery_server.hosts, "--namespace", namespace]
+
+
+@pytest.fixture
+def run(options: list[str]) -> Callable[..., Done]:
+    """Run a command in this process."""
+
+    def call(*arguments: str) -> Done:
+        result = CliRunner().invoke(app, [*options, *arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    return call
+
+
+@pytest.fixture
+def start(options: list[str]) -> Iterator[Callable[..., Running]]:
+    """Start a command in a process of its own."""
+    with ExitStack() as stack:
+
+        def call(*arguments: str) -> Running:
+            running = Running([*options, *arguments])
+            stack.callback(running.close)
+            return running
+
+        yield call
