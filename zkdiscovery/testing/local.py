@@ -173,7 +173,6 @@ class LocalProcess(Source):
             self._installation.java,
             "-Xmx256m",
             "-XX:-UsePerfData",  # no file in the common temporary directory
-            "-XX:-UsePerfData",  # no file in /tmp
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             f"-Dlogback.configurationFile={self._directory / 'logback.xml'}",
