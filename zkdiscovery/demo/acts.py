@@ -18,8 +18,8 @@ START_LIMIT = 20.0  # seconds for processes to start on a busy machine
 SOON = 2.0  # seconds: what needs no timeout to pass; a small part of it on an idle machine
 # A server expires a session at a tick after its timeout. Ours tick twice a second; 2 s is ZooKeeper's default.
 EXPIRY_LIMIT = SESSION_TIMEOUT + 1.5 * 2.0 + 1.0  # seconds
-CUT = SESSION_TIMEOUT + 1.0  # seconds: the session expires meanwhile
-NOTICE_LIMIT = SESSION_TIMEOUT / 3 + SOON  # seconds until silence counts as a cut
+CUT = SESSION_TIMEOUT + 2.0  # seconds: the session expires meanwhile
+NOTICE_LIMIT = SESSION_TIMEOUT * 2 / 3 + SOON  # seconds: a ping each third of the timeout, unanswered for a third
 RETURN_LIMIT = 6.0  # seconds for the way back: a new connection, a new session, a reload
 
 
@@ -67,7 +67,9 @@ def kill_leader(stage: Stage) -> None:
         stage.took("SIGKILL → instance gone", gone - killed, EXPIRY_LIMIT)
         _, next_term = stage.leader(EXPIRY_LIMIT)
         stage.took("SIGKILL → next leader", next_term.since - killed, EXPIRY_LIMIT)
-        stage.found("its fence", f"{term.fence} → {next_term.fence}", "larger", held=next_term.fence > term.fence)
+        stage.found(
+            "next leader's fence", f"{term.fence} → {next_term.fence}", "larger", held=next_term.fence > term.fence
+        )
 
 
 def cut_off(stage: Stage) -> None:

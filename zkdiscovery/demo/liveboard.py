@@ -40,13 +40,17 @@ class LiveBoard:
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
+        self._drawn = False
 
     def show(self, line: str) -> None:
-        """Nothing: the board shows what happened last."""
+        """Print it, until the board is there, which shows what happened last."""
+        if not self._drawn:
+            self._console.print(line, style="dim", markup=False)
 
     @contextmanager
     def live(self, stage: Stage) -> Iterator[None]:
         """Draw the stage."""
+        self._drawn = True
         with Live(get_renderable=lambda: board(stage), console=self._console, refresh_per_second=REDRAWS):
             yield
 
@@ -61,7 +65,7 @@ class LiveBoard:
 
 
 def board(stage: Stage) -> Group:
-    """The acts, the instances, the client, and what happened last."""
+    """The act, the instances, the client, and what happened last."""
     table = _table()
     for heading in HEADINGS:
         number = heading in {"calls", "failed", "median"}
@@ -71,7 +75,7 @@ def board(stage: Stage) -> Group:
         if row.leads != "–":
             cells[-1].stylize("bold magenta")
         table.add_row(*cells)
-    events = [Text(line, "dim", overflow="ellipsis", no_wrap=True) for line in list(stage.events)[-EVENTS:]]
+    events = [Text(line, "dim", overflow="ellipsis", no_wrap=True) for line in list(stage.events.copy())[-EVENTS:]]
     padding = [""] * (EVENTS - len(events))  # one height from the start
     client = Text(client_line(stage), "yellow" if stage.payments.snapshot.stale else "")
     return Group(_act(stage), "", table, "", client, "", *events, *padding)
@@ -98,7 +102,7 @@ def findings(stage: Stage) -> Group:
         table.add_row(Text(name, "bold"), what, measured, Text(expected, "dim"), mark)
         last = act
     good = all(finding.held for finding in stage.findings)
-    return Group(table, Text(CONDITIONS, "dim"), Text(verdict(stage), "bold green" if good else "bold red"))
+    return Group(table, "", Text(CONDITIONS, "dim"), Text(verdict(stage), "bold green" if good else "bold red"))
 
 
 def save_picture(stage: Stage, path: Path) -> None:
