@@ -115,6 +115,7 @@ def test_no_process_outlives_a_killed_demo(zkdiscovery_server: ZookeeperServer) 
         demo.wait_line("leads, fence")
         assert len(demo.children) >= 3
         demo.process.kill()
+        assert demo.wait_end(LIMIT) == -signal.SIGKILL
         assert demo.left() == []
 
 
