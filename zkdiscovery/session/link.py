@@ -259,7 +259,14 @@ class _Client(KazooClient):  # type: ignore[misc]
             handler=_Handler(link),
             auth_data=options.auth_data,
             randomize_hosts=True,
-            connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_jitter": 0.3, "max_delay": 2.0},
+            connection_retry={
+                "max_tries": -1,
+                "delay": 0.05,
+                "backoff": 2,
+                "max_jitter": 0.3,
+                # A blip of 0.4 of the timeout must end no term, which has half of it left: back within a tenth.
+                "max_delay": min(2.0, options.session_timeout / 20),
+            },
             use_ssl=options.context is not None,
             logger=logger,
         )

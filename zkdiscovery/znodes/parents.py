@@ -13,10 +13,12 @@ def make_container(session: Session, path: str, *, generation: int, deadline: fl
     The deepest is tried first: the right to create in `/` is only needed where something in `/` is missing.
 
     Raises:
+        NodeMissing: an ephemeral stands in the way, or others delete what is made.
         AccessDenied: no right to create where something is missing.
         NotConnected, OperationTimeout: as `Session.call`; doing it again is safe.
     """
     missing = [path]
+    tries = 2 * path.count("/")  # an ancestor may be reaped in between, but not for ever
     while missing:
         try:
             session.call(
@@ -25,6 +27,9 @@ def make_container(session: Session, path: str, *, generation: int, deadline: fl
         except NodeExists:
             pass  # made by another client in the same moment
         except NodeMissing:
+            tries -= 1
+            if tries < 0:
+                raise
             missing.append(parent_of(missing[-1]))
             continue
         missing.pop()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, Self
 
 from tests.support import LIMIT, Recorder, Truth
 from zkdiscovery import Client, Election, Term
 from zkdiscovery.election.candidacy import Candidacy
+from zkdiscovery.session import EventKind
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.znodes import OwnedState
 
@@ -73,16 +75,17 @@ class Line:
         self.path = path
         self.campaigners: list[Campaigner] = []
 
-    def join(self, client: Client, name: str = NAME, **options: Any) -> Campaigner:
-        """One more, at the end of the queue; it has found its place when this returns."""
-        campaigner = Campaigner(client, name, **options)
+    def join(self, client: Client, *, others: int = 0, **options: Any) -> Campaigner:
+        """One more, at the end of the queue, in which `others` stand as well; it has found its place on return."""
+        campaigner = Campaigner(client, **options)
+        standing = others + sum(not each.ended.is_set() for each in self.campaigners)
         self.campaigners.append(campaigner)
         campaigner.start()
-        if len(self.campaigners) == 1:
-            campaigner.wait_term()
-        else:
-            self.wait_length(len(self.campaigners))
+        if standing:
+            self.wait_length(standing + 1)
             wait_place(campaigner)
+        else:
+            campaigner.wait_term()
         return campaigner
 
     def wait_length(self, count: int) -> None:
@@ -124,3 +127,21 @@ def settle(client: Client) -> None:
         done = threading.Event()
         worker.schedule(done, done.set)
         assert done.wait(LIMIT)
+
+
+class Events(Recorder[tuple[EventKind, str]]):
+    """What happens at a path and below it, while the block runs, as ZooKeeper tells it to a session of its own."""
+
+    def __init__(self, truth: Truth, path: str) -> None:
+        super().__init__()
+        self._session = truth.session
+        self._watch = self._session.watches.add(path, lambda kind, path: self((kind, path)))
+
+    def __enter__(self) -> Self:
+        deadline = time.monotonic() + LIMIT
+        (armed,) = self._session.watches.arm([self._watch], generation=self._session.generation, deadline=deadline)
+        armed.result(LIMIT)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._watch.close()
