@@ -25,7 +25,7 @@ help:
 	@echo 'make clean       remove the environment and all that was built'
 
 demo: server
-	@$(BIN)/zkdiscovery demo $(ARGS)
+	@$(BIN)/zkdiscovery demo --source $(SOURCE) $(ARGS)
 
 # coverage starts before pytest does, so that the lines that run when the pytest plugin loads are counted. The tests'
 # temporary files lie outside the clone, where no test meets the clone's own settings, and are removed.
