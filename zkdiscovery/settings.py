@@ -1,24 +1,49 @@
 """Typed settings: arguments first, then the environment (`ZKDISCOVERY_*`), then defaults.
 
-Nested fields are separated by two underscores: `ZKDISCOVERY_TLS__CA_FILE=/etc/zk/ca.pem`. Error messages never repeat
-    a value.
+Nested fields are separated by two underscores: `ZKDISCOVERY_TLS__CA_FILE=/etc/zk/ca.pem`. An empty variable counts as
+not set. What can't be used is refused with InvalidSettings, whose message names the fields and never repeats a value.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from zkdiscovery.errors import InvalidName, InvalidSettings
-from zkdiscovery.model import check_name
+from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings
+from zkdiscovery.model import check_host, check_name, check_text
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+_REFUSED = "settings can't be used: "
+_HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
-class Tls(BaseModel):
+class _Checked:
+    """Refuses values with an error of ours. Type checkers see pydantic's own signature."""
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                entries = error.errors(include_input=False, include_url=False, include_context=False)
+                raise InvalidSettings(_REFUSED + "; ".join(map(_problem, entries))) from None
+            except SettingsError as error:  # a variable that should hold JSON and does not; names the field alone
+                raise InvalidSettings(f"{_REFUSED}{error}") from None
+
+
+def _problem(entry: Any) -> str:
+    # pydantic names the members of a union of types, too; nobody wrote those.
+    name = ".".join(str(part) for part in entry["loc"] if "[" not in str(part))
+    text: str = entry["msg"].removeprefix("Value error, ").removeprefix(_REFUSED)
+    return f"{name}: {text}" if name else text
+
+
+class Tls(_Checked, BaseModel):
     """How to speak TLS with ZooKeeper. Host names are verified unless that is switched off.
 
     Attributes:
@@ -48,7 +73,7 @@ class Tls(BaseModel):
         return self
 
 
-class Auth(BaseModel):
+class Auth(_Checked, BaseModel):
     """Who we are for ZooKeeper.
 
     Attributes:
@@ -64,7 +89,7 @@ class Auth(BaseModel):
     password: SecretStr
 
 
-class AclEntry(BaseModel):
+class AclEntry(_Checked, BaseModel):
     """One entry of an access control list.
 
     Attributes:
@@ -83,7 +108,7 @@ class AclEntry(BaseModel):
 Acl = Literal["open", "creator"] | tuple[AclEntry, ...]
 
 
-class Guard(BaseModel):
+class Guard(_Checked, BaseModel):
     """The guard against mass loss: instances that vanish together without goodbye are kept as suspects for a while.
 
     Attributes:
@@ -103,7 +128,7 @@ class Guard(BaseModel):
     hold: Annotated[float, Field(gt=0, le=3600)] | None = None  # seconds
 
 
-class Settings(BaseSettings):
+class Settings(_Checked, BaseSettings):
     """All settings of a client.
 
     Attributes:
@@ -118,10 +143,14 @@ class Settings(BaseSettings):
         acl: access control list of leaves: `open`, `creator`, or entries.
         parent_acl: access control list of the shared parents.
         guard: the guard against mass loss.
+
+    Raises:
+        InvalidSettings: a value can't be used; names the fields, never repeats the values.
     """
 
     model_config = SettingsConfigDict(
         env_prefix="ZKDISCOVERY_",
+        env_ignore_empty=True,
         env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
@@ -152,12 +181,24 @@ class Settings(BaseSettings):
     @classmethod
     def _check_namespace(cls, value: str) -> str:
         segments = [part for part in value.split("/") if part]
-        for segment in segments:
-            try:
-                check_name(segment, "a segment of the namespace")
-            except InvalidName as error:
-                raise ValueError(str(error)) from None
+        try:
+            for segment in segments:
+                check_name(segment, "a segment")
+        except InvalidName:
+            raise ValueError(
+                "its parts must be names of up to 255 bytes, no control characters, and not '.', '..' or 'zookeeper'"
+            ) from None
         return "/" + "/".join(segments)
+
+    @field_validator("zone")
+    @classmethod
+    def _check_zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                check_text(value, "zone")
+            except InvalidInstance:
+                raise ValueError("must not be empty or contain control characters") from None
+        return value
 
     @model_validator(mode="after")
     def _check_acl(self) -> Self:
@@ -180,22 +221,18 @@ def split_host(text: str) -> tuple[str, int]:
     """
     if "/" in text:
         raise ValueError("hosts must not contain a path; use namespace for it")
-    host, port = text, "2181"
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        if rest:
-            if not rest.startswith(":"):
-                raise ValueError("an IPv6 address is written [address]:port")
-            port = rest[1:]
-    elif text.count(":") == 1:
-        host, port = text.split(":")
-    elif ":" in text:
-        raise ValueError("an IPv6 address is written [address]:port")
-    if not host or any(char.isspace() for char in host):
-        raise ValueError("hosts must be 'host:port', separated by commas")
-    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+    match = _HOST.fullmatch(text)
+    if match is None:
+        raise ValueError("hosts must be 'host:port', separated by commas; an IPv6 address is written [address]:port")
+    host, port = match["address"] or match["name"], int(match["port"] or 2181)
+    try:
+        check_host(host)
+        host.encode("idna")  # as the resolver does: refuses parts that are empty or longer than 63 characters
+    except (InvalidInstance, UnicodeError):
+        raise ValueError("a host must be a name or an address") from None
+    if not 1 <= port <= 65535:
         raise ValueError("the port of a host must be a number from 1 to 65535")
-    return host, int(port)
+    return host, port
 
 
 def load_settings(base: Settings | None = None, **given: Any) -> Settings:
@@ -208,20 +245,5 @@ def load_settings(base: Settings | None = None, **given: Any) -> Settings:
     values.update({name: value for name, value in given.items() if value is not None})
     try:
         return Settings(**values)
-    except ValidationError as error:
-        problems = "; ".join(
-            _problem(entry) for entry in error.errors(include_input=False, include_url=False, include_context=False)
-        )
-        raise InvalidSettings(
-            f"settings can't be used: {problems} (arguments, or ZKDISCOVERY_* in the environment)"
-        ) from None
-    except InvalidSettings:
-        raise
-    except ValueError as error:  # pydantic-settings: an environment variable that should hold JSON and does not
-        names = getattr(error, "args", ("",))[0]
-        raise InvalidSettings(f"settings can't be used: {names}") from None
-
-
-def _problem(entry: Any) -> str:
-    name = ".".join(str(part) for part in entry["loc"]) or "settings"
-    return f"{name}: {entry['msg'].removeprefix('Value error, ')}"
+    except InvalidSettings as error:
+        raise InvalidSettings(f"{error} (arguments, or ZKDISCOVERY_* in the environment)") from None
