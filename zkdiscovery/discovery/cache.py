@@ -29,7 +29,7 @@ class Follower(Protocol):
     """Who is told of each new snapshot, on the worker."""
 
     def follow(self, change: Change) -> None:
-        """Take `change.after`; the rest only helps one who knows `change.before`. Must not block or raise."""
+        """Take `change.after`; the rest is for one who knows `change.before`. Must not block."""
         ...
 
 
@@ -80,7 +80,7 @@ class ServiceCache:
     def _welcome(self, follower: Follower) -> None:
         snapshot = self.snapshot
         if snapshot.loaded and follower in self._followers:
-            follower.follow(Change(Snapshot(self.service), snapshot))
+            follower.follow(difference(Snapshot(self.service), snapshot))
 
     def _on_state(self, change: StateChange) -> None:
         if change.state in {State.SUSPENDED, State.EXPIRED}:
@@ -168,7 +168,7 @@ def difference(before: Snapshot, after: Snapshot) -> Change:
     delta: dict[str, tuple[Instance | None, Instance | None]] = {}
     for instance in after.instances:
         was = old.pop(instance.id, None)
-        if was is not instance and was != instance:
+        if was is None or (was is not instance and was != instance):
             delta[instance.id] = (was, instance)
     delta.update({key: (was, None) for key, was in old.items()})
     return Change(before, after, delta)

@@ -66,7 +66,7 @@ class Service:
         self._endpoints: dict[str, Endpoint] = {}
         self._reserve: dict[str, Endpoint] = {}  # suspects, picked only if nothing else is left
         self._snapshot = Snapshot(name)
-        self._available: tuple[Instance, ...] = ()
+        self._choices: tuple[Endpoint, ...] = ()
         self._pick: Pick = balancer.build(()).pick
         self._attached = attach(self)
 
@@ -85,7 +85,7 @@ class Service:
     @property
     def available(self) -> tuple[Instance, ...]:
         """What picks choose from: UP and accepted by `where`; suspects only if there is nothing else."""
-        return self._available
+        return tuple([endpoint.instance for endpoint in self._choices])
 
     def pick(self, key: str | None = None, exclude: Collection[str] = ()) -> Instance:
         """One instance, by the balancer.
@@ -165,7 +165,7 @@ class Service:
         """
         end = time.monotonic() + timeout
         with self._changed:
-            while not (self._snapshot.loaded and len(self._available) >= at_least):
+            while not (self._snapshot.loaded and len(self._choices) >= at_least):
                 if self._closed:
                     raise ClientClosed(f"the view of {self.name!r} was closed")
                 left = end - time.monotonic()
@@ -245,7 +245,7 @@ class Service:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "stale" if self._snapshot.stale else "live"
-        return f"<Service {self.name!r} {state} available={len(self._available)} of {len(self._snapshot.instances)}>"
+        return f"<Service {self.name!r} {state} available={len(self._choices)} of {len(self._snapshot.instances)}>"
 
     def __reduce__(self) -> str:
         raise TypeError(
@@ -258,14 +258,16 @@ class Service:
         """Take a new snapshot of the cache (worker)."""
         if change.after.version <= self._snapshot.version:
             return  # joined in between: known already
-        if change.before is not self._snapshot:  # just joined
-            change = difference(self._snapshot, change.after)
+        before = self._snapshot
+        if change.before is not before:  # just joined
+            nothing = not before.instances and not change.before.instances
+            change = Change(before, change.after, change.delta) if nothing else difference(before, change.after)
         touched = self._update_endpoints(change)
         picker = self._build() if touched else None
         with self._changed:
             self._snapshot = change.after
             if picker is not None:
-                self._available, self._pick = picker
+                self._choices, self._pick = picker
             for mailbox in self._mailboxes:
                 mailbox[:] = [mailbox[0].then(change) if mailbox else change]
             subscriptions = self._subscriptions
@@ -291,9 +293,9 @@ class Service:
             self._reserve = reserve
         return touched
 
-    def _build(self) -> tuple[tuple[Instance, ...], Pick]:
+    def _build(self) -> tuple[tuple[Endpoint, ...], Pick]:
         endpoints = tuple(self._endpoints.values()) or tuple(self._reserve.values())
-        return tuple(endpoint.instance for endpoint in endpoints), self._balancer.build(endpoints).pick
+        return endpoints, self._balancer.build(endpoints).pick
 
     def _accepts(self, instance: Instance) -> bool:
         if self._where is None:
@@ -326,7 +328,7 @@ class Service:
             counts = Counter(instance.status for instance in snapshot.instances)
             up = counts.pop(Status.UP, 0)
             parts = [f"{count} {status}" for status, count in sorted(counts.items())]
-            if up and not self._available:
+            if up and not self._choices:
                 parts.insert(0, f"{up} UP but not accepted by `where`")
             elif up:
                 parts.insert(0, f"{up} UP")
@@ -339,7 +341,7 @@ class Service:
             reason = ", ".join(parts) or "none is registered"
             if snapshot.stale:
                 reason += f"; not in contact with ZooKeeper for {snapshot.age:.1f} s"
-        count = "no instance" if wanted == 1 else f"{len(self._available)} of {wanted} instances"
+        count = "no instance" if wanted == 1 else f"{len(self._choices)} of {wanted} instances"
         return NoInstanceAvailable(f"{count} of {self.name!r} can be picked: {reason}")
 
     def _forked(self) -> None:

@@ -46,7 +46,7 @@ log = logging.getLogger("zkdiscovery.znodes")
 
 RETRY_DELAYS = (0.5, 10.0)  # seconds after the first read that failed on a standing connection, and at most
 RELOAD_SECONDS_FOR_EACH = 0.001  # further seconds of a load's time limit for each node
-PAUSES = (0.01, 0.1)  # seconds between the first reads of a storm, and at most
+PAUSES = (0.02, 0.2)  # seconds between the first reads of a storm, and at most
 
 
 class Marks(NamedTuple):
@@ -238,22 +238,19 @@ class WatchedChildren(Generic[T]):
                 continue
             name = path[size:]
             reading.present.add(name)
-            if isinstance(node, Node):
-                self._decode_into(reading, name, node)
-            else:
+            if not isinstance(node, Node):
                 reading.refused[name] = str(error_for_code(node, GetData(path), self._session.server))
+                continue
+            key = (node.stat.czxid, node.stat.mzxid)
+            if self._keys.get(name) == key:
+                continue
+            try:
+                reading.values[name] = key, self._decode(name, node.data, node.stat)
+            except UndecodableNode as error:
+                reading.refused[name] = str(error)
+            except Exception as error:  # noqa: BLE001 - a defect of the codec is the trouble of one node
+                reading.refused[name] = f"the codec failed: {error!r}"
         return reading
-
-    def _decode_into(self, reading: _Reading[T], name: str, node: Node) -> None:
-        key = (node.stat.czxid, node.stat.mzxid)
-        if self._keys.get(name) == key:
-            return
-        try:
-            reading.values[name] = key, self._decode(name, node.data, node.stat)
-        except UndecodableNode as error:
-            reading.refused[name] = str(error)
-        except Exception as error:  # noqa: BLE001 - a defect of the codec is the trouble of one node
-            reading.refused[name] = f"the codec failed: {error!r}"
 
     def _apply(self, reading: _Reading[T], gone: Mapping[str, Marks | None], *, reloaded: bool) -> None:
         """Put a complete reading in force and tell what is different."""
