@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 CLOSE_TIMEOUT = 5.0  # seconds
+EXIT_TIMEOUT = 30.0  # seconds that the interpreter's end waits for a client that is being closed
+ELECTIONS_SHARE = 0.8  # of the time for closing: a term's block that does not end must not cost instances their goodbye
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
@@ -94,6 +96,7 @@ class Client:
         self._lock = threading.Lock()
         self._core: _Core | None = None
         self._closed = False
+        self._ended = threading.Event()  # what was begun by close() is done
         self._dispatcher = Dispatcher("zkdiscovery-callbacks")
         self._views: weakref.WeakSet[Service] = weakref.WeakSet()
         self._elections: weakref.WeakSet[Election] = weakref.WeakSet()
@@ -123,20 +126,23 @@ class Client:
             return max(0.0, end - time.monotonic())
 
         with self._lock:
+            if self._closed:
+                return  # not waited for: it may be waiting for us
             self._closed = True
             core, self._core = self._core, None
             views, elections = list(self._views), list(self._elections)
-        if core is None:
+        try:
+            if core is not None:
+                close_elections(elections, ELECTIONS_SHARE * timeout)
+                core.registrar.close(left())
+                for view in views:
+                    view.close()
+                core.session.close(left())
+                core.owner_worker.close(left())
+                core.discovery.close(left())
             self._dispatcher.close(left())
-            return
-        close_elections(elections, left())
-        core.registrar.close(left())
-        for view in views:
-            view.close()
-        core.session.close(left())
-        core.owner_worker.close(left())
-        core.discovery.close(left())
-        self._dispatcher.close(left())
+        finally:
+            self._ended.set()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -386,6 +392,9 @@ class Client:
         """In a forked child: nothing of the parent's connection, terms and registrations is ours."""
         core, self._core = self._core, None
         self._lock = threading.Lock()
+        self._ended = threading.Event()
+        if self._closed:
+            self._ended.set()
         self._dispatcher.forked()
         for election in list(self._elections):
             election.forked()
@@ -409,9 +418,10 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _at_exit() -> None:
-    """The interpreter ends and somebody forgot to close: say goodbye all the same."""
+    """The interpreter ends and somebody forgot to close, or closes on another thread: say goodbye all the same."""
     for client in list(_clients):
         client.close()
+        client._ended.wait(EXIT_TIMEOUT)
 
 
 atexit.register(_at_exit)

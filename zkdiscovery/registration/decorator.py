@@ -19,19 +19,22 @@ def takes_argument(fn: Callable[..., object]) -> bool:
     Raises:
         TypeError: it is a coroutine function, or needs more than one.
     """
-    if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
-        raise TypeError(
-            f"{fn.__qualname__} is `async def`, which the sync client can't run; run it with asyncio.run in a `def`"
-        )
-    positional = [
+    name = getattr(fn, "__qualname__", repr(fn))
+    for code in (fn, type(fn).__call__):
+        if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
+            raise TypeError(
+                f"{name} is `async def`, which the sync client can't run; run it with asyncio.run in a `def`"
+            )
+    needed = [
         parameter
         for parameter in inspect.signature(fn).parameters.values()
-        if parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
-        and parameter.default is parameter.empty
+        if parameter.default is parameter.empty
+        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
     ]
-    if len(positional) > 1:
-        raise TypeError(f"{fn.__qualname__} must take no argument or one, not {len(positional)}")
-    return len(positional) == 1
+    if len(needed) > 1 or any(parameter.kind is parameter.KEYWORD_ONLY for parameter in needed):
+        names = ", ".join(parameter.name for parameter in needed)
+        raise TypeError(f"{name} must take no argument or one, and it needs {names}; give the others defaults")
+    return bool(needed)
 
 
 def registered(fn: Callable[..., R], register: Callable[[], Registration]) -> Callable[[], R]:

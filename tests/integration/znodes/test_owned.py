@@ -1,0 +1,260 @@
+"""Owned nodes themselves: what registrations do not show."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import MakeClient
+from tests.integration.registration.helpers import ALL, READ, SetAcl, events
+from tests.support import LIMIT, Recorder, Truth, counting, wait_epoch
+from zkdiscovery import AccessDenied, Client, NodeMissing, OperationTimeout, RegistrationConflict
+from zkdiscovery.session import Create, Delete, Multi, Write
+from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
+from zkdiscovery.znodes.transactions import transact
+
+DELETE = 8  # of ZooKeeper's permissions
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> Client:
+    return make_client().wait_connected(LIMIT)
+
+
+@pytest.fixture
+def nodes(client: Client) -> OwnedNodes:
+    return client._use().nodes
+
+
+@pytest.fixture
+def parent(namespace: str, truth: Truth) -> Iterator[str]:
+    path = f"{namespace}/nodes"
+    truth.create(path)
+    return path
+
+
+def wait_state(node: OwnedNode, state: OwnedState) -> None:
+    assert node.wait(lambda node: node.state is state, LIMIT), f"waited in vain: {node!r}"
+
+
+def wait_settled(node: OwnedNode) -> None:
+    assert node.wait(lambda node: node.settled, LIMIT), f"waited in vain: {node!r} {node.error}"
+
+
+def ignore(_: object) -> None: ...
+
+
+def test_a_node_stands_while_it_is_wanted(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
+    states: Recorder[OwnedState] = Recorder()
+    node = nodes.own(f"{parent}/a", b"1", on_state=lambda node: states(node.state))
+    wait_settled(node)
+    found = truth.get(node.path)
+    assert found is not None
+    assert (found.data, found.stat.czxid) == (b"1", node.czxid)
+    node.write(b"2")
+    wait_settled(node)
+    assert truth.get(node.path).data == b"2"
+    node.release()
+    wait_settled(node)
+    assert truth.get(node.path) is None
+    assert states.wait(lambda items: len(items) == 2) == [OwnedState.HELD, OwnedState.RELEASED]
+    assert node.czxid == 0
+
+
+def test_requests_of_one_life(client: Client, nodes: OwnedNodes, parent: str) -> None:
+    with counting(client) as requests:
+        node = nodes.own(f"{parent}/a", b"1", on_state=ignore)
+        wait_settled(node)
+        assert requests == {"Multi": 1, "SetWatches": 1, "MultiRead": 1}
+        node.write(b"2")
+        wait_settled(node)
+        assert requests == {"Multi": 2, "SetWatches": 1, "MultiRead": 2}
+        node.release()
+        wait_settled(node)
+        assert requests == {"Multi": 3, "SetWatches": 1, "MultiRead": 2, "RemoveWatches": 1}
+
+
+def test_nothing_is_wanted_after_a_release(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
+    node = nodes.own(f"{parent}/a", b"1", on_state=ignore)
+    node.release()
+    node.write(b"2")
+    node.reclaim()
+    node.release(b"3")
+    wait_state(node, OwnedState.RELEASED)
+    node.reclaim()
+    other = nodes.own(f"{parent}/b", b"1", on_state=ignore)
+    wait_settled(other)
+    assert truth.children(parent) == ["b"]
+    assert node.state is OwnedState.RELEASED
+
+
+def test_the_path_of_a_released_node_is_free_for_the_next_one(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
+    path = f"{parent}/a"
+    wait_settled(first := nodes.own(path, b"0", on_state=ignore))
+    for number in range(1, 30):  # goodbye and arrival meet in one run of the worker
+        first.release()
+        second = nodes.own(path, str(number).encode(), on_state=ignore)
+        wait_settled(second)
+        wait_state(first, OwnedState.RELEASED)
+        first = second
+    wait_settled(first)
+    assert truth.get(path).data == b"29"
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_what_is_known_by_its_creation_is_not_restored(nodes: OwnedNodes, truth: Truth, parent: str, how: str) -> None:
+    node = nodes.own(f"{parent}/a", b"1", on_state=ignore, restore=False)
+    wait_settled(node)
+    truth.delete(node.path)
+    if how == "replaced":
+        truth.create(node.path, b"foreign", ephemeral=True)
+    wait_state(node, OwnedState.RELEASED)
+    assert isinstance(node.error, NodeMissing)
+    assert "was deleted from outside" in str(node.error)
+    assert truth.children(parent) == (["a"] if how == "replaced" else [])
+
+
+def test_what_is_known_by_its_creation_ends_with_its_session(
+    client: Client, nodes: OwnedNodes, truth: Truth, parent: str, zkdiscovery_expire: Callable[[Client], None]
+) -> None:
+    node = nodes.own(f"{parent}/a", b"1", on_state=ignore, restore=False)
+    wait_settled(node)
+    zkdiscovery_expire(client)
+    wait_epoch(client, 2)
+    wait_state(node, OwnedState.RELEASED)
+    assert "was lost with its session" in str(node.error)
+    assert truth.children(parent) == []
+
+
+def test_what_is_known_by_its_creation_shares_no_transaction(nodes: OwnedNodes, parent: str) -> None:
+    many = [nodes.prepare(f"{parent}/{number}", b"", on_state=ignore, restore=False) for number in range(20)]
+    nodes.keep(many)
+    for node in many:
+        wait_settled(node)
+    assert len({node.czxid for node in many}) == 20
+    together = [nodes.prepare(f"{parent}/t{number}", b"", on_state=ignore) for number in range(20)]
+    nodes.keep(together)
+    for node in together:
+        wait_settled(node)
+    assert len({node.czxid for node in together}) == 1
+
+
+def test_foreign_writes_are_adopted_or_overwritten(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
+    def adopt(data: bytes) -> None:
+        if data == b"unbearable":
+            raise ValueError("on purpose")
+        if data.startswith(b"good"):
+            node.write(data + b", adopted")
+
+    node = nodes.own(f"{parent}/a", b"1", on_state=ignore, on_foreign_write=adopt)
+    wait_settled(node)
+    for written, stands in (
+        (b"bad", b"1"), (b"unbearable", b"1"), (b"good", b"good, adopted"), (b"bad", b"good, adopted"),
+    ):  # fmt: skip
+        truth.set(node.path, written)
+        truth.wait(node.path, lambda found, stands=stands: found.data == stands)
+        wait_settled(node)
+
+
+def test_one_that_others_write_all_the_time_hinders_nobody(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
+    fighting = threading.Event()
+    fighting.set()
+
+    def fight(data: bytes) -> None:
+        if fighting.is_set():
+            truth.set(node.path, data + b"!")
+
+    node = nodes.own(f"{parent}/a", b"ours", on_state=ignore, on_foreign_write=fight)
+    wait_settled(node)
+    truth.set(node.path, b"theirs")
+    assert node.wait(lambda node: node.error is not None, LIMIT)
+    assert isinstance(node.error, OperationTimeout)
+    assert "others write it at the same time" in str(node.error)
+    assert node.state is OwnedState.HELD
+    other = nodes.own(f"{parent}/b", b"", on_state=ignore)
+    wait_settled(other)
+    fighting.clear()
+    wait_settled(node)
+    assert node.wait(lambda node: node.error is None, LIMIT)
+    assert truth.get(node.path).data == b"ours"
+
+
+def test_a_leftover_that_may_not_be_read_is_reported(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
+    path = f"{parent}/a"
+    truth.create(path, b"secret")
+    truth.call(SetAcl(path, DELETE | 16))
+    node = nodes.own(path, b"1", on_state=ignore)
+    other = nodes.own(f"{parent}/b", b"1", on_state=ignore)
+    assert node.wait(lambda node: node.error is not None, LIMIT)
+    assert isinstance(node.error, AccessDenied)
+    assert node.state is OwnedState.PENDING
+    wait_settled(other)
+    truth.call(SetAcl(path, ALL))
+    wait_settled(node)
+    assert truth.get(path).data == b"1"
+
+
+def test_our_node_that_may_not_be_deleted_is_reported(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
+    node = nodes.own(f"{parent}/a", b"1", on_state=ignore)
+    wait_settled(node)
+    truth.call(SetAcl(parent, READ | 16))
+    node.release(b"bye")
+    assert node.wait(lambda node: node.error is not None, LIMIT)
+    assert isinstance(node.error, AccessDenied)
+    truth.call(SetAcl(parent, ALL))
+    wait_state(node, OwnedState.RELEASED)
+    assert node.error is None
+    assert truth.children(parent) == []
+
+
+def test_last_words_and_deletion_are_seen_in_order(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
+    path = f"{parent}/a"
+    with events(truth, path) as seen:
+        for last_words in (b"bye", b"1", None):
+            node = nodes.own(path, b"1", on_state=ignore)
+            wait_settled(node)
+            node.release(last_words)
+            wait_state(node, OwnedState.RELEASED)
+        assert truth.get(path) is None
+    assert seen.items == ["CREATED", "CHANGED", "DELETED", "CREATED", "DELETED", "CREATED", "DELETED"]
+
+
+def test_a_persistent_node_in_the_place_of_ours_is_a_conflict(
+    client: Client, nodes: OwnedNodes, truth: Truth, parent: str
+) -> None:
+    node = nodes.own(f"{parent}/a", b"1", on_state=ignore)
+    wait_settled(node)
+    replacement = [Delete(node.path), Create(node.path, b"foreign", client._use().session.leaf_acl)]
+    truth.call(Multi(replacement))
+    wait_state(node, OwnedState.CONFLICT)
+    assert isinstance(node.error, RegistrationConflict)
+    assert "a persistent node" in str(node.error)
+    assert truth.get(node.path).data == b"foreign"
+
+
+def test_transactions_are_split_by_size_and_taken_apart(client: Client, truth: Truth, parent: str) -> None:
+    session = client._use().session
+
+    def create(name: str, size: int) -> list[Write]:
+        return [Create(f"{parent}/{name}", b"x" * size, session.leaf_acl)]
+
+    with counting(client) as requests:
+        plan = {str(number): create(str(number), 60_000) for number in range(40)}
+        assert transact(session, plan, singly=False, generation=session.generation) == {}
+    assert 4 <= requests["Multi"] <= 6  # 2.4 MB, of which 512 KiB fit into one
+    assert len(truth.children(parent)) == 40
+
+    # A surprise fails all that share the transaction, a refusal only the one at fault.
+    plan = {name: create(name, 1) for name in ("new", "0")}
+    failed = transact(session, plan, singly=False, generation=session.generation)
+    assert sorted(failed) == ["0", "new"]
+    failed = transact(session, plan, singly=True, generation=session.generation)
+    assert list(failed) == ["0"]
+    truth.create(f"{parent}/locked")
+    truth.call(SetAcl(f"{parent}/locked", READ))
+    plan = {name: create(name, 1) for name in ("new2", "locked/a", "new3")}
+    failed = transact(session, plan, singly=False, generation=session.generation)
+    assert {key: type(error) for key, error in failed.items()} == {"locked/a": AccessDenied}
+    assert {"new", "new2", "new3"} <= set(truth.children(parent))

@@ -1,0 +1,64 @@
+"""Handlers without a server: who is installed, and on which thread."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from zkdiscovery import Client, close_on_signals
+
+
+def test_only_the_main_thread_can_install_handlers() -> None:
+    errors: list[BaseException] = []
+
+    def install() -> None:
+        try:
+            close_on_signals(Client())
+        except ValueError as error:
+            errors.append(error)
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=install)
+    thread.start()
+    thread.join()
+    assert [type(error) for error in errors] == [ValueError]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_handlers_that_others_installed_later_are_left_alone() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def later(*_: object) -> None: ...
+
+    try:
+        with close_on_signals(Client(), signals=[signal.SIGUSR1]):
+            signal.signal(signal.SIGUSR1, later)
+        assert signal.getsignal(signal.SIGUSR1) is later
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_the_handler_of_before_has_its_turn_once() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    turns: list[int] = []
+    had_its_turn = threading.Event()
+
+    def earlier(number: int, _frame: object) -> None:
+        turns.append(number)
+        had_its_turn.set()
+
+    try:
+        signal.signal(signal.SIGUSR1, earlier)
+        client = Client()
+        close_on_signals(client, signals=[signal.SIGUSR1])
+        signal.raise_signal(signal.SIGUSR1)
+        assert had_its_turn.wait(20.0)
+        assert turns == [signal.SIGUSR1]
+        assert client.state == "CLOSED"
+        assert signal.getsignal(signal.SIGUSR1) is earlier
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(RuntimeError):
+        client.start()
