@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Self
 
 from tests.support import LIMIT, Recorder, Truth
@@ -17,12 +18,17 @@ NAME = "nightly-report"
 
 
 class Campaigner:
-    """Campaigns on a thread of its own; leads until told to leave, or until its term is lost."""
+    """Campaigns on a thread of its own; leads until told to leave, or until its term is lost.
 
-    def __init__(self, client: Client, name: str = NAME, **options: Any) -> None:
+    When a term of its own begins it looks at those of its rivals: what is not lost then goes into `overlaps`.
+    """
+
+    def __init__(self, client: Client, name: str = NAME, *, rivals: Sequence[Campaigner] = (), **options: Any) -> None:
         self.client = client
         self.election: Election = client.election(name, **options)
+        self.rivals = rivals
         self.terms: Recorder[Term] = Recorder()
+        self.overlaps: list[Term] = []
         self.began: list[float] = []  # lease clock
         self.lost: Recorder[tuple[Term, float]] = Recorder()  # with the lease clock
         self.ended = threading.Event()
@@ -33,6 +39,9 @@ class Campaigner:
         try:
             for term in self.election.terms():
                 self.began.append(lease_now())
+                self.overlaps += [
+                    other for rival in self.rivals if rival is not self for other in rival.terms.items if not other.lost
+                ]
                 self.terms(term)
                 if term.wait_lost(LIMIT):
                     self.lost((term, lease_now()))
@@ -77,7 +86,7 @@ class Line:
 
     def join(self, client: Client, *, others: int = 0, **options: Any) -> Campaigner:
         """One more, at the end of the queue, in which `others` stand as well; it has found its place on return."""
-        campaigner = Campaigner(client, **options)
+        campaigner = Campaigner(client, rivals=self.campaigners, **options)
         standing = others + sum(not each.ended.is_set() for each in self.campaigners)
         self.campaigners.append(campaigner)
         campaigner.start()
@@ -87,6 +96,10 @@ class Line:
         else:
             campaigner.wait_term()
         return campaigner
+
+    def overlaps(self) -> list[Term]:
+        """Terms that were not lost when another one began."""
+        return [term for campaigner in self.campaigners for term in campaigner.overlaps]
 
     def wait_length(self, count: int) -> None:
         """Wait until so many candidates stand in ZooKeeper."""

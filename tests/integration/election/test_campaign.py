@@ -13,6 +13,7 @@ from tests.integration.election.helpers import NAME, Line, candidacy_of, path_of
 from tests.support import LIMIT, Recorder, Truth
 from zkdiscovery import ClientClosed, LeadershipLost, OperationTimeout, Term
 from zkdiscovery.election import election as election_module
+from zkdiscovery.session.requests import AccessEntry, Create
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,14 @@ def test_a_campaign_that_fails_says_why(make_client: MakeClient, truth: Truth, n
         client.election(NAME).campaign(0.5).__enter__()
     assert f"{namespace}/elections" in str(caught.value)
     assert "another candidate leads" not in str(caught.value)
+
+
+def test_a_queue_that_can_t_be_read_is_told(make_client: MakeClient, truth: Truth, namespace: str) -> None:
+    truth.create(f"{namespace}/elections")
+    not_read = [AccessEntry(31 - 1, "world", "anyone")]
+    truth.call(Create(f"{namespace}/elections/{NAME}", b"", not_read))
+    with pytest.raises(OperationTimeout, match=r"not elected.*(permission|ACL|right)"):
+        make_client().election(NAME).campaign(0.5).__enter__()
 
 
 def test_one_object_campaigns_once_at_a_time(make_client: MakeClient) -> None:
