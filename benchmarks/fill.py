@@ -1,7 +1,7 @@
 """How long does it take to fill a cache of N instances, and what does one change cost?
 
-Compared in one run, on one server: the floor (the raw bulk read of the same nodes), the SDK's cache (decoded, validated, published),
-and kazoo by hand (pipelined `get_async`, undecoded).
+Compared in one run, on one server: the floor (the raw bulk read of the same nodes), the SDK's cache (decoded, validated,
+published), and kazoo by hand (pipelined `get_async`, undecoded).
 
     python benchmarks/fill.py [--quick]
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from kazoo.client import KazooClient
 
-from zkdiscovery import Client
+from zkdiscovery import Client, Service
 from zkdiscovery.session import GetChildren, bulk_read
 from zkdiscovery.testing import zookeeper_server
 
@@ -31,6 +31,13 @@ TARGETS = {
     "kazoo / cache": "at least 15",
     "change at N / change at 100": "at most 1.3",
 }
+
+
+def wait_for_change(view: Service, version: int) -> int:
+    """Wait for a snapshot later than `version`; answers its version."""
+    with view._changed:
+        assert view._changed.wait_for(lambda: view.snapshot.version > version, LIMIT)
+        return view.snapshot.version
 
 
 def fill(hosts: str, size: int, rounds: int) -> dict[str, float]:
@@ -68,16 +75,13 @@ def fill(hosts: str, size: int, rounds: int) -> dict[str, float]:
                 note("cache", start)
                 delays = []
                 for number in range(20):
-                    before = view.snapshot.version
+                    version = view.snapshot.version
                     start = time.perf_counter()
                     extra = owner.register("payments", 1, host=f"10.0.0.{number}")
-                    with view._changed:
-                        assert view._changed.wait_for(lambda: view.snapshot.version > before, LIMIT)
+                    version = wait_for_change(view, version)
                     delays.append(time.perf_counter() - start)
-                    after = view.snapshot.version
                     extra.close()
-                    with view._changed:
-                        assert view._changed.wait_for(lambda: view.snapshot.version > after, LIMIT)
+                    wait_for_change(view, version)
                 best["change, ms"] = min(best.get("change, ms", float("inf")), statistics.median(delays) * 1e3)
 
             start = time.perf_counter()
