@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeClient
-from tests.integration.election.helpers import NAME, Campaigner, Line
+from tests.integration.election.helpers import NAME, Campaigner, Line, settle
 from tests.support import LIMIT, Truth, wait_state
 from zkdiscovery import Client, ClientClosed, State, Term
 from zkdiscovery.election.candidacy import Candidacy
@@ -69,7 +69,9 @@ def campaigning(client: Client, errors: list[BaseException]) -> Callable[[], Non
     return campaign
 
 
-def test_closing_waits_for_the_block_and_only_then_the_next_begins(make_client: MakeClient, line: Line) -> None:
+def test_closing_waits_for_the_block_and_only_then_the_next_begins(
+    make_client: MakeClient, truth: Truth, line: Line
+) -> None:
     client = make_client()
     block = Block(client)
     line.campaigners.append(second := Campaigner(make_client()).start())
@@ -78,6 +80,8 @@ def test_closing_waits_for_the_block_and_only_then_the_next_begins(make_client: 
         assert block.term is not None
         assert block.term.wait_lost(LIMIT)  # told at once
         assert block.term.reason == "the election was closed"
+        settle(client)
+        assert len(truth.children(line.path)) == 2  # nobody can follow yet
         assert not second.terms.items
         block.let_go.set()
         second.wait_term()
@@ -189,7 +193,7 @@ def test_closing_a_client_ends_all_of_its_terms_at_once(make_client: MakeClient,
     polite.wait_term()
     follower = Campaigner(other, "polite").start()
     truth.wait(f"{namespace}/elections/polite", lambda node: node is not None and node.stat.num_children == 2)
-    with background(lambda: client.close(LIMIT)):
+    with background(lambda: client.close(2 * LIMIT)):
         follower.wait_term()  # while the stubborn ones are still waited for
         for block in stubborn:
             assert block.term is not None

@@ -14,8 +14,8 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.election.helpers import NAME, Campaigner, Events, Line, path_of, wait_place
-from tests.support import LIMIT, Truth, counting, wait_epoch
-from zkdiscovery import Client, Term
+from tests.support import LIMIT, Truth, counting, wait_epoch, wait_state
+from zkdiscovery import Client, OperationTimeout, State, Term
 from zkdiscovery.session import GetChildren
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
@@ -316,6 +316,25 @@ def test_the_node_of_a_lost_term_is_deleted_before_the_next_candidacy(
     assert (first.name, path) == ("DELETED", node)
     assert (second.name, other) == ("CREATED", path_of(leader))
     assert again.fence > old.fence
+
+
+def test_no_candidacy_begins_while_the_former_node_may_stand(
+    make_client: MakeClient, truth: Truth, line: Line, zkdiscovery_proxy: FaultProxy
+) -> None:
+    client = make_client(zkdiscovery_proxy.address)
+    election = client.election(NAME)
+    with election.campaign(LIMIT) as old:
+        former = election._candidacy
+        zkdiscovery_proxy.refuse()
+        wait_state(client, State.SUSPENDED)
+    with pytest.raises(OperationTimeout):
+        election.campaign(0.1).__enter__()
+    assert election._candidacy is former
+    assert len(truth.children(line.path)) == 1
+    zkdiscovery_proxy.heal()
+    with election.campaign(LIMIT) as term:
+        assert term.fence > old.fence
+        assert len(truth.children(line.path)) == 1
 
 
 def test_release_ends_the_term_with_the_connection(
