@@ -104,7 +104,7 @@ class ServiceCache:
             if gone is None:
                 continue
             changes[name] = (gone, None)
-            if not said_goodbye(gone, marks):
+            if name not in delta.rejected and not said_goodbye(gone, marks):
                 vanished.append(gone)
         self._guard.session_timeout = self._session.timeout
         self._guard.returned(delta.changed)

@@ -5,9 +5,8 @@ Pure bookkeeping with the time given by the caller; belongs to one cache and its
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from zkdiscovery.model import Instance, Status
 from zkdiscovery.znodes import Marks
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
 
 GOODBYE_WINDOW = 2.0  # seconds between the last change of a node and its deletion that make it a goodbye
 _LEAVING = frozenset({Status.DRAINING, Status.OUT_OF_SERVICE})
-
-
-class _Loss(NamedTuple):
-    at: float  # monotonic seconds
-    instance: Instance
 
 
 def said_goodbye(instance: Instance, marks: Marks | None) -> bool:
@@ -46,8 +40,8 @@ class MassLossGuard:
     def __init__(self, settings: Guard, session_timeout: float) -> None:
         self.session_timeout = session_timeout
         self._settings = settings
-        self._recent: deque[_Loss] = deque()  # when each was lost
-        self._suspects: dict[str, _Loss] = {}  # until when each is held
+        self._recent: dict[str, tuple[float, Instance]] = {}  # lost lately, and when: no suspects so far
+        self._suspects: dict[str, tuple[float, Instance]] = {}  # and until when each is held; monotonic seconds
 
     @property
     def hold(self) -> float:
@@ -62,41 +56,38 @@ class MassLossGuard:
     @property
     def suspects(self) -> tuple[Instance, ...]:
         """Those suspected now."""
-        return tuple(loss.instance for loss in self._suspects.values())
+        return tuple([instance for _, instance in self._suspects.values()])
 
     def next_release(self) -> float | None:
         """When the next suspect is let go, in monotonic seconds."""
-        return min((loss.at for loss in self._suspects.values()), default=None)
+        return min((until for until, _ in self._suspects.values()), default=None)
 
     def returned(self, ids: Iterable[str]) -> None:
         """These are there again."""
-        if self._suspects or self._recent:
-            self._forget(set(ids))
+        if self._recent or self._suspects:
+            for instance_id in ids:
+                self._recent.pop(instance_id, None)
+                self._suspects.pop(instance_id, None)
 
     def lost(self, instances: Sequence[Instance], left: int, now: float) -> int:
-        """These vanished without goodbye; `left` are still there. How many are suspects from now on?"""
-        settings = self._settings
-        if not (settings.enabled and instances):
+        """These vanished without goodbye; `left` are still there. How many are suspects from now on?
+
+        Those too that vanished first, when it did not look like a mass yet; and whoever follows while others are held,
+        for they count as one loss.
+        """
+        if not (self._settings.enabled and instances):
             return 0
-        while self._recent and self._recent[0].at < now - self.window:
-            self._recent.popleft()
-        self._recent.extend(_Loss(now, instance) for instance in instances)
-        population = left + len(self._recent)
-        if population < settings.minimum or len(self._recent) <= settings.fraction * population:
+        self._recent = {key: loss for key, loss in self._recent.items() if loss[0] >= now - self.window}
+        self._recent.update({instance.id: (now, instance) for instance in instances})
+        gone = len(self._recent) + len(self._suspects)
+        if gone + left < self._settings.minimum or gone <= self._settings.fraction * (gone + left):
             return 0
-        before = len(self._suspects)
-        for loss in self._recent:
-            # Those too that vanished first, when it did not look like a mass yet. Who is a suspect is not held longer.
-            self._suspects.setdefault(loss.instance.id, _Loss(now + self.hold, loss.instance))
-        return len(self._suspects) - before
+        suspected = {key: (now + self.hold, instance) for key, (_, instance) in self._recent.items()}
+        self._suspects |= suspected
+        self._recent.clear()
+        return len(suspected)
 
     def release(self, now: float) -> list[Instance]:
         """Let go of the suspects whose time is up."""
-        over = [loss.instance for loss in self._suspects.values() if loss.at <= now]
-        self._forget({instance.id for instance in over})
-        return over
-
-    def _forget(self, ids: set[str]) -> None:
-        for instance_id in ids:
-            self._suspects.pop(instance_id, None)
-        self._recent = deque(loss for loss in self._recent if loss.instance.id not in ids)
+        over = [key for key, (until, _) in self._suspects.items() if until <= now]
+        return [self._suspects.pop(key)[1] for key in over]

@@ -46,7 +46,8 @@ log = logging.getLogger("zkdiscovery.znodes")
 
 RETRY_DELAYS = (0.5, 10.0)  # seconds after the first read that failed on a standing connection, and at most
 RELOAD_SECONDS_FOR_EACH = 0.001  # further seconds of a load's time limit for each node
-PAUSES = (0.02, 0.2)  # seconds between the first reads of a storm, and at most
+PAUSES = (0.02, 0.2)  # seconds between the first flushes of a storm, and at most
+CLOSE = 0.0002  # seconds between a flush and an event: less than a writer takes who waits to see each of its changes
 
 
 class Marks(NamedTuple):
@@ -124,10 +125,11 @@ class WatchedChildren(Generic[T]):
         self._told_rejected: dict[str, str] = {}
         self._generation = 0  # of the last complete load
         self._failures = 0  # in a row
-        self._pause = 0.0  # seconds between the last flush and the next
-        # Written by the worker, read anywhere:
+        # Read or written by other threads, too; any order will do:
         self._error: ZkDiscoveryError | None = None
-        self._not_before = 0.0  # monotonic seconds of the next flush
+        self._flushed_at = 0.0  # monotonic seconds
+        self._pause = 0.0  # seconds between that flush and the next
+        self._crowded = False  # an event came close after that flush
         self._watch = session.watches.add(path, self._on_event)
         session.listen(self._on_state)
         self._schedule(self._load)
@@ -165,7 +167,10 @@ class WatchedChildren(Generic[T]):
                 self._dirty[name] = known.then(Marks(changed_at=now))
             else:
                 self._dirty[name] = known.then(Marks(deleted_at=now, there=False))
-        self._schedule(self._flush, max(0.0, self._not_before - now))
+        since = now - self._flushed_at
+        if since < CLOSE:
+            self._crowded = True
+        self._schedule(self._flush, max(0.0, self._pause - since))
 
     def _load(self) -> None:
         """Everything anew, for this connection (worker)."""
@@ -212,13 +217,14 @@ class WatchedChildren(Generic[T]):
         self._pace()
 
     def _pace(self) -> None:
-        """More events came while we read: a storm. The next read waits for more of them."""
+        """Events that come during a flush or close after it are a storm: the next flush waits for more of them."""
         first, longest = PAUSES
-        if self._dirty:
+        if self._crowded or self._dirty:
             self._pause = min(longest, max(first, 2.0 * self._pause))
         else:
             self._pause = 0.5 * self._pause if self._pause > first else 0.0
-        self._not_before = time.monotonic() + self._pause
+        self._crowded = False
+        self._flushed_at = time.monotonic()
         if self._dirty:
             self._schedule(self._flush, self._pause)
 
