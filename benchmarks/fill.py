@@ -1,7 +1,7 @@
 """How long does it take to fill a cache of N instances, and what does one change cost?
 
-Compared in one run, on one server: the floor (the raw bulk read of the same nodes), the SDK's cache (decoded, validated,
-published), and kazoo by hand (pipelined `get_async`, undecoded).
+Compared in one run, on one server: the floor (the raw bulk read of the same nodes), the cache of the SDK (decoded,
+validated, published), and kazoo by hand (pipelined `get_async`, undecoded).
 
     python benchmarks/fill.py [--quick]
 
