@@ -118,7 +118,9 @@ class StaticClient(Client):
 
     def register_many(self, entries: Iterable[Options]) -> list[Registration]:
         self._require_open()
-        registrations = self._registrar.register([{"host": "127.0.0.1", **_given(entry)} for entry in entries])
+        registrations = self._registrar.register(
+            [cast("Options", {"host": "127.0.0.1", **_given(entry)}) for entry in entries]
+        )
         self.registrations += registrations
         return registrations
 
