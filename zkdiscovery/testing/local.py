@@ -108,7 +108,11 @@ def _java_problem(java: str) -> str | None:
     """Why this Java does not run, None if it does. macOS has a `java` that only says where to get one."""
     try:
         run = subprocess.run(
-            [java, "-XX:-UsePerfData", "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20.0, check=False
+            [java, "-XX:-UsePerfData", "-version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=20.0,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
