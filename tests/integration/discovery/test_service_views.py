@@ -1,0 +1,507 @@
+"""Views: waiting, why there is nothing to pick, changes, picks and calls."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.conftest import MakeClient
+from tests.integration.discovery.helpers import Written, ids
+from tests.support import LIMIT, Recorder, Truth, wait_view
+from zkdiscovery import (
+    AuthenticationFailed,
+    Change,
+    ClientClosed,
+    Instance,
+    InvalidName,
+    InvalidSettings,
+    NoInstanceAvailable,
+    Service,
+    Status,
+    UnsupportedServer,
+)
+from zkdiscovery.testing import FaultProxy
+
+
+def whys(view: Service, *, exclude: tuple[str, ...] = ()) -> str:
+    """What a pick says that has nothing to give."""
+    with pytest.raises(NoInstanceAvailable) as raised:
+        view.pick(exclude=exclude)
+    return str(raised.value)
+
+
+# -- waiting, and why there is nothing --
+
+
+def test_wait_ready(make_client: MakeClient, payments: Written) -> None:
+    view = make_client().discover("payments")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(view.wait_ready, LIMIT, at_least=2)
+        payments.add("starting", status=Status.STARTING)
+        payments.add("a", "b")
+        assert waiting.result(LIMIT) is view
+    assert ids(view.available) == {"a", "b"}
+    assert ids(view.instances) == {"a", "b", "starting"}
+
+
+def test_why_there_is_nothing(make_client: MakeClient, payments: Written, truth: Truth) -> None:
+    view = make_client().discover("payments")
+    wait_view(view, lambda snapshot: snapshot.loaded)
+    assert whys(view) == "no instance of 'payments' can be picked: none is registered"
+    payments.add("a", "b", "c", status=Status.STARTING)
+    payments.add("d", status=Status.DOWN)
+    for name in ("bad", "worse"):
+        truth.create(f"{payments.path}/{name}", b"nonsense")
+    wait_view(view, lambda snapshot: len(snapshot) == 4 and len(snapshot.rejected) == 2)
+    assert whys(view) == "no instance of 'payments' can be picked: 1 DOWN, 3 STARTING, 2 rejected"
+    with pytest.raises(NoInstanceAvailable, match="0 of 2 instances of 'payments' can be picked: 1 DOWN, 3 STARTING"):
+        view.wait_ready(0.05, at_least=2)
+    payments.add("e", "f")
+    wait_view(view, lambda snapshot: len(snapshot) == 6)
+    assert whys(view, exclude=("e", "f")).endswith(": 2 UP, 1 DOWN, 3 STARTING, 2 excluded, 2 rejected")
+    with pytest.raises(NoInstanceAvailable, match="2 of 3 instances of 'payments' can be picked: 2 UP"):
+        view.wait_ready(0.05, at_least=3)
+
+
+def test_where_nothing_is_accepted(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a", zone="west")
+    payments.add("b", zone="east")
+    view = make_client().discover("payments", where=lambda instance: instance.zone == "north")
+    wait_view(view, lambda snapshot: len(snapshot) == 2)
+    assert whys(view).endswith(": 2 UP but not accepted by `where`")
+    assert ids(view.instances) == {"a", "b"}, "where is about picks"
+
+
+def test_where_is_asked_again_when_an_instance_changes(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a", zone="west")
+    payments.add("b", zone="east")
+    view = make_client().discover("payments", where=lambda instance: instance.zone == "west").wait_ready(LIMIT)
+    assert ids(view.available) == {"a"}
+    payments.change("a", zone="east")
+    payments.change("b", zone="west")
+    wait_view(view, lambda snapshot: {i.id: i.zone for i in snapshot} == {"a": "east", "b": "west"})
+    assert ids(view.available) == {"b"}
+
+
+def test_where_that_raises_leaves_out_that_instance(
+    make_client: MakeClient, payments: Written, caplog: pytest.LogCaptureFixture
+) -> None:
+    payments.add("a", metadata={"rack": "1"})
+    payments.add("b")
+    view = make_client().discover("payments", where=lambda instance: instance.metadata["rack"] == "1")
+    assert ids(view.wait_ready(LIMIT).available) == {"a"}
+    assert "the `where` of the view of 'payments' raised; b is left out" in caplog.text
+
+
+def test_closed_before_it_was_loaded(make_client: MakeClient, zkdiscovery_proxy: FaultProxy) -> None:
+    zkdiscovery_proxy.refuse()
+    client = make_client(zkdiscovery_proxy.address)
+    view = client.discover("payments")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(view.wait_ready, LIMIT)
+        view.close()
+        with pytest.raises(ClientClosed, match="the view of 'payments' was closed"):
+            waiting.result(LIMIT)
+    assert whys(view).endswith("the view was closed before it was loaded")
+
+
+@pytest.mark.parametrize("error", [AuthenticationFailed("refused"), UnsupportedServer("too old")])
+def test_what_can_never_be_is_told_as_such(
+    make_client: MakeClient, zkdiscovery_proxy: FaultProxy, error: AuthenticationFailed
+) -> None:
+    zkdiscovery_proxy.refuse()
+    client = make_client(zkdiscovery_proxy.address)
+    client._use().session._fail(error, final=True)
+    with pytest.raises(type(error), match=str(error)):
+        client.discover("payments").wait_ready(0.05)
+
+
+def test_no_server_at_all(make_client: MakeClient, zkdiscovery_proxy: FaultProxy, payments: Written) -> None:
+    zkdiscovery_proxy.refuse()
+    view = make_client(zkdiscovery_proxy.address).discover("payments")
+    assert whys(view).endswith("not loaded yet; is ZooKeeper reachable?")
+    payments.add("a")
+    zkdiscovery_proxy.heal()
+    assert view.wait_ready(LIMIT).pick().id == "a"
+    zkdiscovery_proxy.refuse()
+    payments.remove("a")
+    wait_view(view, lambda snapshot: snapshot.stale)
+    assert "not in contact with ZooKeeper for" in whys(view, exclude=("a",))
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".", "..", "a\0", "x" * 256])
+def test_names_of_services(make_client: MakeClient, name: str) -> None:
+    with pytest.raises(InvalidName, match="the service name"):
+        make_client().discover(name)
+
+
+def test_unknown_balancers(make_client: MakeClient) -> None:
+    with pytest.raises(InvalidSettings, match="p2c_ewma"):
+        make_client().discover("payments", balancer="best")
+
+
+# -- changes --
+
+
+def test_changes_are_told_in_order_and_what_is_known_comes_first(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a", "b")
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    changes: Recorder[Change] = Recorder()
+    with view.on_change(changes):
+        (first,) = changes.wait(lambda seen: len(seen) == 1)
+        assert (ids(first.added), first.removed, first.updated) == ({"a", "b"}, (), ())
+        payments.add("c")
+        changes.wait(lambda seen: ids(seen[-1].added) == {"c"})
+        payments.change("c", weight=3.0)
+        changes.wait(lambda seen: ids(seen[-1].updated) == {"c"} and seen[-1].updated[0].weight == 3.0)
+        payments.remove("a")
+        changes.wait(lambda seen: ids(seen[-1].removed) == {"a"})
+    for earlier, later in zip(changes.items, changes.items[1:], strict=False):
+        assert earlier.after is later.before
+    payments.add("d")
+    wait_view(view, lambda snapshot: len(snapshot) == 3)
+    assert changes.items[-1].added == (), "the subscription has ended"
+
+
+def test_a_slow_subscriber_gets_one_merged_change_and_delays_nobody(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a", "b")
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    entered, leave = threading.Event(), threading.Event()
+    changes: Recorder[Change] = Recorder()
+
+    def slow(change: Change) -> None:
+        entered.set()
+        assert leave.wait(LIMIT)
+        changes(change)
+
+    view.on_change(slow)
+    assert entered.wait(LIMIT)
+    payments.add("c", "d")
+    payments.remove("a", "c")
+    payments.change("b", weight=2.0)
+    wait_view(view, lambda snapshot: ids(snapshot) == {"b", "d"} and snapshot.instances[0].weight == 2.0)
+    leave.set()
+    _, merged = changes.wait(lambda seen: len(seen) == 2)
+    assert (ids(merged.added), ids(merged.removed), ids(merged.updated)) == ({"d"}, {"a"}, {"b"})
+    assert merged.after is view.snapshot
+
+
+def test_a_callback_may_do_anything(make_client: MakeClient, payments: Written) -> None:
+    client = make_client()
+    view = client.discover("payments")
+    seen: Recorder[str] = Recorder()
+
+    def busy(change: Change) -> None:
+        for instance in change.added:
+            if instance.id == "raise":
+                raise ValueError("a defect")
+            seen(client.discover("payments").wait_ready(LIMIT).pick().id)
+            seen(client.instances("payments")[0].id)
+            if instance.id == "close":
+                client.close()
+                seen("closed")
+
+    view.on_change(busy)
+    payments.add("raise")
+    wait_view(view, lambda snapshot: len(snapshot) == 1)
+    payments.add("close")
+    seen.wait(lambda items: items[-1:] == ["closed"])
+    assert view._closed
+
+
+def test_looping_over_changes(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a")
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    loop = view.changes(timeout=LIMIT)
+    assert ids(next(loop).added) == {"a"}
+    payments.add("b")
+    wait_view(view, lambda snapshot: len(snapshot) == 2)
+    payments.remove("a")
+    wait_view(view, lambda snapshot: len(snapshot) == 1)
+    merged = next(loop)
+    assert (ids(merged.added), ids(merged.removed)) == ({"b"}, {"a"}), "nothing is lost between two turns"
+    loop.close()
+    assert view._mailboxes == []
+
+
+def test_a_loop_over_changes_ends_at_its_time_limit(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a")
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    assert [ids(change.added) for change in view.changes(timeout=0.05)] == [{"a"}]
+
+
+@pytest.mark.parametrize("what", ["view", "client"])
+def test_a_loop_over_changes_ends_with_its_view_or_client(
+    make_client: MakeClient, payments: Written, what: str
+) -> None:
+    payments.add("a")
+    client = make_client()
+    view = client.discover("payments").wait_ready(LIMIT)
+    first = threading.Event()
+
+    def loop() -> int:
+        turns = 0
+        for _ in view.changes():
+            turns += 1
+            first.set()
+        return turns
+
+    with ThreadPoolExecutor(1) as pool:
+        turns = pool.submit(loop)
+        assert first.wait(LIMIT)
+        (view if what == "view" else client).close()
+        assert turns.result(LIMIT) == 1
+
+
+def test_an_async_callback_is_refused(make_client: MakeClient) -> None:
+    async def callback(change: Change) -> None: ...
+
+    client = make_client()
+    with pytest.raises(TypeError, match="must be a plain function, not `async def`"):
+        client.discover("payments").on_change(callback)
+    with pytest.raises(TypeError, match="must be a plain function, not `async def`"):
+        client.on_change(callback)
+
+
+# -- picks, attempts, calls --
+
+
+def test_endpoints_outlive_changes_of_weight_and_metadata(make_client: MakeClient, payments: Written) -> None:
+    """What was learnt of an instance stays; a new incarnation starts from nothing."""
+    payments.add("a", registered_at=1.0)
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    before = view._endpoints["a"]
+    with view.attempt() as attempt:
+        attempt.fail()
+    payments.change("a", registered_at=1.0, weight=3.0, metadata={"new": "yes"})
+    wait_view(view, lambda snapshot: snapshot.instances[0].weight == 3.0)
+    assert view._endpoints["a"] is before
+    assert before.instance.metadata == {"new": "yes"}
+    payments.change("a", registered_at=2.0)
+    wait_view(view, lambda snapshot: snapshot.instances[0].registered_at == 2.0)
+    assert view._endpoints["a"] is not before
+    assert view._endpoints["a"].cost < before.cost
+
+
+def test_picks_follow_the_status(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a", "b")
+    view = make_client().discover("payments").wait_ready(LIMIT, at_least=2)
+    for status in (Status.DRAINING, Status.OUT_OF_SERVICE, Status.DOWN, Status.STARTING):
+        payments.change("a", status=status)
+        wait_view(view, lambda snapshot, status=status: {i.status for i in snapshot} == {status, Status.UP})
+        assert {view.pick().id for _ in range(20)} == {"b"}
+    payments.change("a")
+    wait_view(view, lambda snapshot: {i.status for i in snapshot} == {Status.UP})
+    assert {view.pick().id for _ in range(200)} == {"a", "b"}
+
+
+def test_attempts(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a")
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    endpoint = view._endpoints["a"]
+    with view.attempt() as attempt:
+        assert attempt.instance.id == "a"
+        assert endpoint.in_flight == 1
+        attempt.done()
+        attempt.done()
+        assert endpoint.in_flight == 0, "counts once"
+    assert endpoint.in_flight == 0
+    with pytest.raises(RuntimeError, match="can be entered once"), attempt:
+        pass
+    with pytest.raises(ZeroDivisionError), view.attempt():
+        raise ZeroDivisionError
+    assert endpoint.in_flight == 0
+    with pytest.raises(NoInstanceAvailable, match="1 excluded"), view.attempt(exclude=["a"]):
+        pass
+
+
+def test_attempts_in_coroutines(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a")
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    endpoint = view._endpoints["a"]
+    cost = endpoint.cost
+
+    async def cancelled() -> None:
+        async with view.attempt() as attempt:
+            assert attempt.instance.id == "a"
+            assert endpoint.in_flight == 1
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert endpoint.in_flight == 0
+    assert endpoint.cost == cost, "who gives up says nothing of the instance"
+
+
+class Fails:
+    """Fails with the errors given, one a call, and then answers with the instance's id."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self._errors = list(errors)
+        self.called: list[str] = []
+
+    def __call__(self, instance: Instance) -> str:
+        self.called.append(instance.id)
+        if self._errors:
+            raise self._errors.pop(0)
+        return instance.id
+
+
+def test_a_call_is_repeated_on_another_instance(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a", "b", "c")
+    view = make_client().discover("payments").wait_ready(LIMIT, at_least=3)
+    for _ in range(5):
+        fn = Fails(ConnectionError(), ConnectionError())
+        assert view.call(fn, retry_on=ConnectionError) == fn.called[-1]
+        assert sorted(fn.called) == ["a", "b", "c"]
+
+
+def test_a_call_with_fewer_instances_than_attempts(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a")
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    fn = Fails(ConnectionError(), ConnectionError())
+    assert view.call(fn, retry_on=ConnectionError) == "a"
+    assert fn.called == ["a", "a", "a"]
+
+
+def test_a_call_ends_with_its_attempts(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a", "b", "c")
+    view = make_client().discover("payments").wait_ready(LIMIT, at_least=3)
+    fn = Fails(*[ConnectionError(str(number)) for number in range(5)])
+    with pytest.raises(ConnectionError, match="1"):
+        view.call(fn, retry_on=(ConnectionError, TimeoutError), attempts=2)
+    assert len(set(fn.called)) == len(fn.called) == 2
+    assert [endpoint.in_flight for endpoint in view._endpoints.values()] == [0, 0, 0]
+
+
+def test_other_errors_and_late_ones_are_not_repeated(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a", "b")
+    view = make_client().discover("payments").wait_ready(LIMIT, at_least=2)
+    for fn, options in [
+        (Fails(ValueError()), {"retry_on": ConnectionError}),
+        (Fails(ValueError()), {}),
+        (Fails(ValueError()), {"retry_on": ValueError, "timeout": 0.0}),
+        (Fails(ValueError()), {"retry_on": ValueError, "attempts": 1}),
+    ]:
+        with pytest.raises(ValueError):
+            view.call(fn, **options)  # type: ignore[arg-type]
+        assert len(fn.called) == 1
+
+
+def test_retries_have_a_budget(make_client: MakeClient, payments: Written) -> None:
+    """A fifth of the calls and ten more: an overload is not multiplied."""
+    payments.add("a", "b")
+    view = make_client().discover("payments").wait_ready(LIMIT, at_least=2)
+    calls, called = 100, 0
+    for _ in range(calls):
+        fn = Fails(*[ConnectionError()] * 3)
+        with pytest.raises(ConnectionError):
+            view.call(fn, retry_on=ConnectionError)
+        called += len(fn.called)
+    assert calls * 1.2 <= called <= calls * 1.2 + 10
+
+
+def test_nothing_to_call(make_client: MakeClient, payments: Written, truth: Truth) -> None:
+    truth.create(payments.path)
+    view = make_client().discover("payments")
+    wait_view(view, lambda snapshot: snapshot.loaded)
+    fn = Fails()
+    start = time.monotonic()
+    with pytest.raises(NoInstanceAvailable, match="none is registered"):
+        view.call(fn, retry_on=Exception)
+    assert fn.called == []
+    assert time.monotonic() - start < LIMIT / 2
+    payments.add("a")
+    view.wait_ready(LIMIT)
+    assert view.call(Fails(*[ValueError()] * 2), retry_on=ValueError) == "a", "the budget was not touched"
+
+
+def test_a_service_that_ends_during_a_call(make_client: MakeClient, payments: Written) -> None:
+    """The caller sees the error of the call, not that there is nobody else."""
+    payments.add("a")
+    view = make_client().discover("payments").wait_ready(LIMIT)
+
+    def last(instance: Instance) -> None:
+        payments.remove("a")
+        wait_view(view, lambda snapshot: len(snapshot) == 0)
+        raise ConnectionError("the last one")
+
+    with pytest.raises(ConnectionError, match="the last one"):
+        view.call(last, retry_on=ConnectionError)
+
+
+def test_calls_take_turns(make_client: MakeClient, payments: Written) -> None:
+    """One pick a call: with two for each, round robin over two would always give the same one."""
+    payments.add("a", "b")
+    view = make_client().discover("payments", balancer="round_robin").wait_ready(LIMIT, at_least=2)
+    called = [view.call(Fails()) for _ in range(10)]
+    assert called.count("a") == called.count("b") == 5
+
+
+def test_calls_that_make_no_sense(make_client: MakeClient) -> None:
+    view = make_client().discover("payments")
+
+    async def fn(instance: Instance) -> None: ...
+
+    with pytest.raises(TypeError, match="async with attempt"):
+        view.call(fn)
+    with pytest.raises(ValueError, match="attempts must be 1 or more: got 0"):
+        view.call(Fails(), attempts=0)
+
+
+def test_picks_from_many_threads_while_the_service_changes(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a", "b", "c")
+    view = make_client().discover("payments").wait_ready(LIMIT, at_least=3)
+    stop = threading.Event()
+
+    def pick() -> set[str]:
+        picked: set[str] = set()
+        while not stop.is_set():
+            with view.attempt() as attempt:
+                picked.add(attempt.instance.id)
+        return picked
+
+    with ThreadPoolExecutor(2) as pool:
+        picks = [pool.submit(pick) for _ in range(2)]
+        for number in range(8):
+            payments.add(f"n{number}")
+            payments.change("a", weight=float(number + 1))
+        wait_view(view, lambda snapshot: len(snapshot) == 11)
+        stop.set()
+        assert {"a", "b", "c"} <= set().union(*(each.result(LIMIT) for each in picks))
+    assert {endpoint.in_flight for endpoint in view._endpoints.values()} == {0}
+
+
+# -- life --
+
+
+def test_a_closed_view_reads_on_and_follows_no_more(make_client: MakeClient, payments: Written) -> None:
+    payments.add("a")
+    client = make_client()
+    with client.discover("payments") as view:
+        view.wait_ready(LIMIT)
+    view.close()
+    other = client.discover("payments").wait_ready(LIMIT)
+    payments.add("b")
+    wait_view(other, lambda snapshot: len(snapshot) == 2)
+    assert ids(view.instances) == {"a"}
+    assert view.pick().id == "a"
+    assert repr(view) == "<Service 'payments' closed available=1 of 1>"
+    assert repr(other) == "<Service 'payments' live available=2 of 2>"
+
+
+def test_views_can_not_be_pickled(make_client: MakeClient) -> None:
+    with pytest.raises(TypeError, match=r"call discover\(\) in the other process"):
+        pickle.dumps(make_client().discover("payments"))
+
+
+def test_discovering_with_a_closed_client(make_client: MakeClient) -> None:
+    client = make_client()
+    client.close()
+    with pytest.raises(ClientClosed, match="make a new one"):
+        client.discover("payments")
