@@ -194,7 +194,7 @@ class WatchedChildren(Generic[T]):
             return
         self._generation = generation
         gone = [name for name in (*self._keys, *self._rejected) if name not in reading.present]
-        self._apply(reading, {name: earlier.get(name) for name in gone}, reloaded=True)
+        self._apply(reading, self._explained(gone, earlier), reloaded=True)
         self._schedule(self._flush)
 
     def _flush(self) -> None:
@@ -212,8 +212,8 @@ class WatchedChildren(Generic[T]):
         except (ZkDiscoveryError, TimeoutError) as error:
             self._failed(self._flush, error, dirty)
             return
-        gone = {name: marks for name, marks in dirty.items() if name not in reading.present}
-        self._apply(reading, gone, reloaded=False)
+        gone = [name for name in dirty if name not in reading.present]
+        self._apply(reading, self._explained(gone, dirty), reloaded=False)
         self._pace()
 
     def _pace(self) -> None:
@@ -232,6 +232,15 @@ class WatchedChildren(Generic[T]):
         with self._lock:
             dirty, self._dirty = self._dirty, {}
         return dirty
+
+    def _explained(self, gone: list[str], marks: dict[str, Marks]) -> dict[str, Marks | None]:
+        """What was seen of the end of those that are gone.
+
+        What made them go may have come while we read: an event comes before any answer that knows of it.
+        """
+        with self._lock:
+            later = {name: self._dirty[name] for name in gone if name in self._dirty}
+        return {name: marks.get(name, Marks()).then(later[name]) if name in later else marks.get(name) for name in gone}
 
     def _read(self, names: list[str], generation: int, deadline: float) -> _Reading[T]:
         """Read nodes and decode those that are new or different."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import LIMIT
+from tests.integration.discovery.helpers import Written
+from tests.support import LIMIT, Truth
 from zkdiscovery.session import Session
 from zkdiscovery.settings import load_settings
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
@@ -41,3 +42,9 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[ZookeeperServer]:
         if isinstance(server._source, SharedServers):
             pytest.skip("the shared servers can't be stopped")
         yield server
+
+
+@pytest.fixture
+def payments(truth: Truth, namespace: str) -> Written:
+    """A service that the tests write themselves."""
+    return Written(truth, namespace)

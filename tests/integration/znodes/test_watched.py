@@ -367,6 +367,25 @@ def test_a_goodbye_heard_before_a_cut_is_not_forgotten(
     assert 0.0 < marks.changed_at <= marks.deleted_at
 
 
+def test_a_goodbye_is_seen_when_the_end_comes_while_it_is_read(watched: Set, truth: Truth, path: str) -> None:
+    """The event of the change has set off a read, which finds nothing any more."""
+    fill(truth, path, a="1")
+    watched.wait({"a": "1"})
+    original = watched.session.submit
+
+    def submit(request: Any, **options: Any) -> Any:
+        if isinstance(request, MultiRead):
+            truth.delete(f"{path}/a")
+        return original(request, **options)
+
+    watched.session.submit = submit  # type: ignore[method-assign]
+    truth.set(f"{path}/a", b"goodbye")
+    watched.wait({})
+    marks = watched.last.removed["a"]
+    assert marks is not None
+    assert 0.0 < marks.changed_at <= marks.deleted_at
+
+
 def test_a_goodbye_belongs_to_the_node_that_said_it(watched: Set, truth: Truth, path: str) -> None:
     """Not to one of the same name that came and went after it."""
     fill(truth, path, a="1")
