@@ -97,6 +97,7 @@ class Client:
         self._core: _Core | None = None
         self._closed = False
         self._ended = threading.Event()  # what was begun by close() is done
+        self._patience = EXIT_TIMEOUT
         self._dispatcher = Dispatcher("zkdiscovery-callbacks")
         self._views: weakref.WeakSet[Service] = weakref.WeakSet()
         self._elections: weakref.WeakSet[Election] = weakref.WeakSet()
@@ -421,7 +422,7 @@ def _at_exit() -> None:
     """The interpreter ends and somebody forgot to close, or closes on another thread: say goodbye all the same."""
     for client in list(_clients):
         client.close()
-        client._ended.wait(EXIT_TIMEOUT)
+        client._ended.wait(client._patience)
 
 
 atexit.register(_at_exit)

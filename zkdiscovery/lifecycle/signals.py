@@ -67,6 +67,8 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
             threading.Thread(target=self._close, args=(number,), name="zkdiscovery-goodbye", daemon=True).start()
         else:
             # Closed, and sent again by us; or sent again by somebody who does not want to wait.
+            for client in self._clients:
+                client._patience = 0.0
             self.restore()
             signal.raise_signal(number)
 

@@ -67,10 +67,8 @@ class Wanted(NamedTuple):
     override: Override | None = None  # what an operator put above
 
     def instance(self) -> Instance:
-        """The operator's word above the owner's, but for a goodbye."""
-        if self.override is None or self.own.status is Status.DRAINING:
-            return self.own
-        return self.override.above(self.own)
+        """The operator's word above the owner's."""
+        return self.own if self.override is None else self.override.above(self.own)
 
     def encode(self, codec: Codec) -> bytes:
         """The bytes to store; the override remembers what the owner wants meanwhile."""
@@ -237,6 +235,7 @@ class Registration:
         with self._lock:
             if not self._leaving.is_set():
                 self._leaving.set()
+                # A goodbye is nobody else's business: no override any more.
                 self._wanted = Wanted(self._wanted.own.with_(status=Status.DRAINING))
             if worth_it:
                 node.write(self._wanted.encode(self._tools.codec))

@@ -67,7 +67,7 @@ class OwnedNodes:
         self._session = session
         self._worker = worker
         self._lock = threading.Lock()
-        self._nodes: set[OwnedNode] = set()
+        self._nodes: dict[OwnedNode, None] = {}  # in order: of one path, the one that leaves comes before its successor
         self._due: dict[OwnedNode, None] = {}
         # The worker's own:
         self._later: dict[OwnedNode, float] = {}  # monotonic seconds
@@ -90,7 +90,7 @@ class OwnedNodes:
         for node in nodes:
             node._watch = self._session.watches.add(node.path, partial(self._on_event, node))
         with self._lock:
-            self._nodes.update(nodes)
+            self._nodes.update(dict.fromkeys(nodes))
         self._call_for(*nodes)
 
     # -- who calls --
@@ -139,7 +139,7 @@ class OwnedNodes:
     def _finish(self, node: OwnedNode, reason: str | None = None) -> None:
         """It is gone, and not wanted any more."""
         with self._lock:
-            self._nodes.discard(node)
+            self._nodes.pop(node, None)
         if node._watch is not None:
             node._watch.close()
         error = NodeMissing(f"{node.path} was {reason}", path=node.path) if reason and node._wish.there else None
@@ -294,7 +294,7 @@ class _Run:
         """Something stands on our path that is not of this session."""
         owner = found.stat.ephemeral_owner
         if owner in self._keeper._session_ids or (node._first and node._on_conflict == "replace"):
-            log.info("replacing the leftover of session 0x%x at %s", owner, node.path)
+            log.info("replacing what stands at %s, of session 0x%x", node.path, owner)
             node._note(OwnedState.PENDING, found)
         elif node._first and node._on_conflict == "wait":
             node._note(OwnedState.WAITING, found)
@@ -310,9 +310,9 @@ class _Run:
     # -- acting --
 
     def _plan(self) -> dict[OwnedNode, list[Write]]:
-        """What is to be written for each node, goodbyes first: a successor of ours may want the path."""
+        """What is to be written for each node."""
         plan = {}
-        for node in sorted(self.open, key=lambda node: node._wish.there):
+        for node in list(self.open):
             wish, ours = node._wish, node._ours
             if wish.data is not None:
                 if writes := self._arrival(node, wish.data):

@@ -144,7 +144,7 @@ class OwnedNode:
             if not self._wish.there or self._state not in {OwnedState.CONFLICT, OwnedState.WAITING}:
                 return
             self._first, self._on_conflict = True, "replace"
-            self._dirty = True  # much may have happened meanwhile
+            self._dirty = True  # what the worker may conclude in this moment is out of date
             self._state, self._error = OwnedState.PENDING, None
             self._changed.notify_all()
         self._due(self)

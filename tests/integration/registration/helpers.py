@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from tests.support import LIMIT, Recorder, Truth
 from zkdiscovery import Client, Instance, Registration
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.session import Create, EventKind, Node
-from zkdiscovery.session.requests import AccessEntry
+from zkdiscovery.session.requests import AccessEntry, Request
 
 T = TypeVar("T")
 
@@ -95,6 +96,25 @@ def events(truth: Truth, path: str) -> Iterator[Recorder[str]]:
         yield seen
     finally:
         watch.close()
+
+
+@contextmanager
+def on_submit(client: Client, react: Callable[[object], object]) -> Iterator[None]:
+    """Call `react(request)` just before each request of the present link is queued, on the thread that sends it."""
+    link = client._use().session._link
+    assert link is not None
+    channel = link.channel
+    submit = channel.submit
+
+    def reacting(request: Request, *, deadline: float, generation: int | None = None) -> Future[Any]:
+        react(request)
+        return submit(request, deadline=deadline, generation=generation)
+
+    channel.submit = reacting  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del channel.submit  # type: ignore[method-assign]
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:

@@ -309,6 +309,9 @@ def test_a_refused_registration_says_why_and_goes_on_trying(
     assert caught.value.path == f"{parent}/a"
     assert registration.state is RegistrationState.PENDING
     assert isinstance(registration.error, AccessDenied)
+    with pytest.raises(AccessDenied) as again:
+        registration.wait_registered(LIMIT)
+    assert again.value is not caught.value  # each has a traceback of its own
     truth.delete(parent)
     wait_registration(registration, RegistrationState.REGISTERED)
     assert registration.error is None

@@ -9,10 +9,12 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.child import Child
-from tests.integration.registration.helpers import HOST, events, path_of, seen_to, stored, within
+from tests.integration.registration.helpers import HOST, events, on_submit, path_of, seen_to, stored, within
 from tests.integration.registration.test_registration_conflicts import REGISTRANT
 from tests.support import LIMIT, Truth, counting, wait_epoch, wait_registration, wait_state, wait_view
-from zkdiscovery import Client, OperationTimeout, RegistrationState, State, Status
+from zkdiscovery import Client, OperationTimeout, RegistrationState, Settings, State, Status
+from zkdiscovery.session import MultiRead
+from zkdiscovery.session.requests import SetWatches
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 from zkdiscovery.testing.local import free_port
 
@@ -254,6 +256,64 @@ def test_a_lost_answer_to_a_creation_is_settled_by_a_look(
     zkdiscovery_proxy.heal()
     registration.wait_registered(LIMIT)
     assert truth.get(path_of(registration)).stat.czxid == created.stat.czxid
+
+
+def test_closed_between_its_creation_and_the_look_at_it(
+    zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth
+) -> None:
+    client = make_client(zkdiscovery_proxy.address)
+    client.register("payments", 8080, id="other").wait_registered(LIMIT)
+
+    def cut(request: object) -> None:
+        if isinstance(request, SetWatches):  # the creation has been answered
+            zkdiscovery_proxy.refuse()
+
+    with on_submit(client, cut):
+        registration = client.register("payments", 8081, id="a")
+        wait_state(client, State.SUSPENDED)
+    assert stored(truth, registration) is not None
+    registration.close(timeout=0.05)
+    zkdiscovery_proxy.heal()
+    truth.wait(path_of(registration), lambda node: node is None)
+
+
+def test_what_could_not_be_looked_at_is_looked_at_again(
+    zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth
+) -> None:
+    client = make_client(zkdiscovery_proxy.address, settings=Settings(operation_timeout=0.2))
+    registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
+    ours = truth.get(path_of(registration)).data
+    looks: list[object] = []
+
+    def stall_once(request: object) -> None:
+        if isinstance(request, MultiRead):
+            looks.append(request)
+            if len(looks) == 1:
+                zkdiscovery_proxy.pause()
+            else:
+                zkdiscovery_proxy.heal()
+
+    with on_submit(client, stall_once):
+        truth.set(path_of(registration), b"garbage")
+        truth.wait(path_of(registration), lambda node: node is not None and node.data == ours)
+    assert client._use().session.generation == 1
+
+
+def test_a_leftover_of_an_own_earlier_session_is_replaced_on_a_re_creation(
+    zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth, zkdiscovery_expire: Expire
+) -> None:
+    client = make_client(zkdiscovery_proxy.address)
+    registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
+    zkdiscovery_proxy.refuse()
+    zkdiscovery_expire(client)
+    truth.create(path_of(registration), b"left behind", ephemeral=True)
+    client._use().nodes._session_ids.add(truth.session.session_id)  # as if it had been ours
+    zkdiscovery_proxy.heal()
+    wait_epoch(client, 2)
+    registration.wait_registered(LIMIT)
+    seen_to(client, registration)
+    assert registration.state is RegistrationState.REGISTERED
+    assert stored(truth, registration) == registration.instance
 
 
 def test_a_lost_answer_to_an_update_is_no_foreign_write(

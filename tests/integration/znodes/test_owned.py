@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.conftest import MakeClient
-from tests.integration.registration.helpers import ALL, READ, SetAcl, events
+from tests.integration.registration.helpers import ALL, READ, SetAcl, events, on_submit
 from tests.support import LIMIT, Recorder, Truth, counting, wait_epoch
 from zkdiscovery import AccessDenied, Client, NodeMissing, OperationTimeout, RegistrationConflict
-from zkdiscovery.session import Create, Delete, Multi, Write
+from zkdiscovery.session import Create, Delete, Multi, MultiRead, Write
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 from zkdiscovery.znodes.transactions import transact
 
@@ -179,6 +179,41 @@ def test_one_that_others_write_all_the_time_hinders_nobody(nodes: OwnedNodes, tr
     wait_settled(node)
     assert node.wait(lambda node: node.error is None, LIMIT)
     assert truth.get(node.path).data == b"ours"
+
+
+def test_wishes_that_come_faster_than_they_can_be_met_are_no_failure(
+    client: Client, nodes: OwnedNodes, truth: Truth, parent: str
+) -> None:
+    node = nodes.own(f"{parent}/a", b"0", on_state=ignore)
+    wait_settled(node)
+    wishes = iter(range(1, 20))
+
+    def wish_again(request: object) -> None:
+        if isinstance(request, MultiRead) and (number := next(wishes, None)) is not None:
+            node.write(str(number).encode())
+
+    errors: list[object] = []
+    node._on_state = lambda node: errors.append(node.error)
+    with on_submit(client, wish_again):
+        node.write(b"start")
+        assert node.wait(lambda node: node.settled and node._wish.data == b"19", LIMIT)
+    assert errors == []
+    assert truth.get(node.path).data == b"19"
+
+
+def test_a_refusal_is_told_once_however_often_it_is_tried(
+    client: Client, nodes: OwnedNodes, truth: Truth, parent: str
+) -> None:
+    truth.call(SetAcl(parent, READ | 16))
+    tries: Recorder[object] = Recorder()
+    told: Recorder[object] = Recorder()
+    with on_submit(client, lambda request: tries(request) if isinstance(request, Multi) else None):
+        node = nodes.own(f"{parent}/a", b"1", on_state=lambda node: told((node.state, type(node.error))))
+        tries.wait(lambda items: len(items) == 4)
+    assert told.items == [(OwnedState.PENDING, AccessDenied)]
+    truth.call(SetAcl(parent, ALL))
+    wait_settled(node)
+    assert told.wait(lambda items: len(items) == 2)[1] == (OwnedState.HELD, type(None))
 
 
 def test_a_leftover_that_may_not_be_read_is_reported(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
