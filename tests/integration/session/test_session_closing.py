@@ -51,7 +51,7 @@ def test_closing_while_cut_off(make_session: MakeSession, zkdiscovery_proxy: Fau
 
 
 def test_closing_while_a_server_does_not_answer(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
-    session = make_session(zkdiscovery_proxy.address)
+    session = make_session(zkdiscovery_proxy.address, session_timeout=10.0)
     zkdiscovery_proxy.pause()
     start = time.monotonic()
     assert session.close(1.0), "the thread that waits for an answer is woken"

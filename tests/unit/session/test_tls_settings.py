@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from tests.support import LIMIT
 from zkdiscovery.errors import InvalidSettings
 from zkdiscovery.session import Session
+from zkdiscovery.session.link import _Handler
 from zkdiscovery.session.tls import tls_context
 from zkdiscovery.settings import Settings, Tls
 
@@ -66,6 +70,24 @@ def test_a_locked_key_asks_nobody(files: Path, password: str | None) -> None:
     )
     with pytest.raises(InvalidSettings, match=r"tls\.cert_file, key_file or key_password can't be used"):
         tls_context(tls)
+
+
+def test_bytes_that_are_decrypted_already_are_not_waited_for(files: Path) -> None:
+    """Two messages in one record of TLS: after the first one the socket has nothing more to read."""
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(files / "cert.pem", files / "key.pem")
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ThreadPoolExecutor(1) as pool:
+        accepting = pool.submit(server_context.wrap_socket, theirs, server_side=True)
+        context = tls_context(Tls(ca_file=files / "cert.pem", verify_hostname=False))
+        with context.wrap_socket(ours) as client, accepting.result(LIMIT) as server:
+            server.sendall(b"onetwo")
+            assert client.recv(3) == b"one"
+            start = time.monotonic()
+            assert _Handler.select(client, [client], [], [], LIMIT) == ([client], [], [])  # type: ignore[arg-type]
+            assert time.monotonic() - start < LIMIT / 2
+            assert client.recv(3) == b"two"
+            assert _Handler.select(client, [client], [], [], 0.0) == ([], [], [])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("field", ["ca_file", "cert_file", "key_file"])
