@@ -11,15 +11,33 @@ from typing import Self
 from tests.support import LIMIT, Recorder
 
 _PRELUDE = """
-import os, sys
+import os, select, signal, sys
 
 def print(*words):  # one line is one write, whichever threads print
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+# A signal that comes just before a system call, or to another thread, would not wake the main thread.
+_woken, _wake = os.pipe()
+os.set_blocking(_woken, False)
+os.set_blocking(_wake, False)
+signal.set_wakeup_fd(_wake)
+
+def obey():
+    rest = b""
+    while True:
+        ready, _, _ = select.select([0, _woken], [], [])
+        if _woken in ready:
+            os.read(_woken, 1000)
+        if 0 in ready:
+            read = os.read(0, 100_000)
+            if not read:
+                return
+            *lines, rest = (rest + read).split(b"\\n")
+            for line in lines:
+                exec(line, globals())
 """
 _LED = """
-
-for line in sys.stdin:
-    exec(line)
+obey()
 """
 
 

@@ -76,7 +76,7 @@ def test_sigint_is_a_keyboard_interrupt_as_before(start: Start, view: Service, p
         + REGISTERED
         + """
 try:
-    threading.Event().wait(20.0)
+    obey()
 except KeyboardInterrupt:
     print("interrupted", client.state, registration.state)
 """
@@ -216,7 +216,7 @@ def test_a_decorated_function_and_a_signal(start: Start, view: Service, path: st
 def serve(registration):
     registration.wait_registered(20.0)
     print("ready")
-    threading.Event().wait(20.0)
+    obey()
 
 serve()
 """
