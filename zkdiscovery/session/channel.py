@@ -68,13 +68,15 @@ class Channel:
         with self._lock:
             refused = self._generation == 0 or (generation is not None and generation != self._generation)
             full = len(self._outbox) >= MAX_OUTSTANDING
+            # Where something waits already, the connection thread has been woken and has not taken it yet.
+            asleep = not self._outbox
             if not refused and not full:
                 self._outbox.append(entry)
         if refused:
             entry.future.set_exception(_not_sent(request, "there is no connection to ZooKeeper"))
         elif full:
             entry.future.set_exception(_not_sent(request, f"{MAX_OUTSTANDING} requests are waiting already"))
-        else:
+        elif asleep:
             self._wake()
         return entry.future
 

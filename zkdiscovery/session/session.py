@@ -2,8 +2,8 @@
 
 Threads
 - the connection thread (kazoo's loop, see link.py) changes the state and calls the listeners, outside the lock;
-- the keeper thread watches over the link, renews leases and builds a new link after a death; it never waits for an
-  answer;
+- the keeper thread watches over the link, renews leases and builds a new link after a death; it waits for no answer
+  while there is a connection;
 - any thread may submit requests and wait for answers.
 
 Guarantees
@@ -385,6 +385,8 @@ class Session:
             return
         behind = False
         for host, port in self.addresses():
+            if self._state is State.CONNECTED:  # meanwhile; leases wait for this thread
+                return
             try:
                 info = probe_server(host, port, timeout=self.settings.connect_timeout, context=self.context)
             except OSError:
