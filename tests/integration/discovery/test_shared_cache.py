@@ -149,6 +149,14 @@ def test_a_corrupt_sibling(
     assert view.snapshot.rejected == {}
 
 
+def test_a_node_that_is_too_large(make_client: MakeClient, payments: Written, truth: Truth) -> None:
+    payments.add("good")
+    truth.create(f"{payments.path}/large", b"{" + b" " * 65_536 + b"}")
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    assert ids(view.instances) == {"good"}
+    assert view.snapshot.rejected == {"large": "the znode holds 65538 bytes, the limit is 65536"}
+
+
 def test_corruption_is_no_mass_loss(make_client: MakeClient, payments: Written, truth: Truth) -> None:
     """The nodes are there; their owners are alive."""
     payments.add("a", "b", "c", "d")

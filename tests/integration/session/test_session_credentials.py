@@ -19,6 +19,7 @@ from zkdiscovery.errors import AccessDenied, AuthenticationFailed, NoServerForTe
 from zkdiscovery.session import Create, GetChildren, GetData, Session, State
 from zkdiscovery.settings import AclEntry, Auth
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, zookeeper_server
+from zkdiscovery.znodes import make_container
 
 SECRET = "secret-of-alice"
 
@@ -60,6 +61,19 @@ def test_given_entries(make_session: MakeSession, truth: Truth, namespace: str) 
     assert stranger.call(GetData(f"{namespace}/mine"), deadline=soon()).data == b"data"
     with pytest.raises(AccessDenied, match="create"):
         stranger.call(Create(f"{namespace}/mine/child", b"", stranger.leaf_acl), deadline=soon())
+
+
+def test_parents_have_an_acl_of_their_own(make_session: MakeSession, truth: Truth, namespace: str) -> None:
+    truth.create(f"{namespace}/other")
+    owner = make_session(auth=alice("digest"), acl="open", parent_acl="creator")
+    parent = f"{namespace}/parent/child"
+    make_container(owner, parent, generation=owner.generation, deadline=soon())
+    owner.call(Create(f"{parent}/leaf", b"data", owner.leaf_acl), deadline=soon())
+    stranger = make_session()
+    assert stranger.call(GetData(f"{parent}/leaf"), deadline=soon()).data == b"data"
+    for path in (f"{namespace}/parent", parent):
+        with pytest.raises(AccessDenied):
+            stranger.call(GetChildren(path), deadline=soon())
 
 
 def test_an_acl_that_the_server_refuses(make_session: MakeSession, truth: Truth, namespace: str) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -51,21 +50,28 @@ def soon(seconds: float = LIMIT) -> float:
     return time.monotonic() + seconds
 
 
-@contextmanager
-def stuck(session: Session) -> Iterator[None]:
-    """The connection thread is busy inside the block, so that nothing is sent."""
-    entered, leave = threading.Event(), threading.Event()
+class Stuck:
+    """A `sync` whose answer takes as long to read as the `with` block runs: so long nothing is sent."""
 
-    def hold(_: Future[Any]) -> None:
-        entered.set()
-        leave.wait(LIMIT)
+    type = Sync.type
 
-    session.submit(Sync("/"), deadline=soon()).add_done_callback(hold)
-    assert entered.wait(LIMIT)
-    try:
-        yield
-    finally:
-        leave.set()
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._reading, self._go_on = threading.Event(), threading.Event()
+
+    def serialize(self) -> bytes:
+        return Sync("/").serialize()
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        self._reading.set()
+        assert self._go_on.wait(LIMIT)
+
+    def __enter__(self) -> None:
+        self._session.submit(self, deadline=soon())
+        assert self._reading.wait(LIMIT)
+
+    def __exit__(self, *exc: object) -> None:
+        self._go_on.set()
 
 
 def test_what_was_queued_at_a_cut_is_never_executed(
@@ -75,7 +81,7 @@ def test_what_was_queued_at_a_cut_is_never_executed(
     session = make_session(zkdiscovery_proxy.address)
     changes = heard(session)
     truth.create(f"{namespace}/other")
-    with stuck(session):
+    with Stuck(session):
         ghosts = [
             session.submit(Create(f"{namespace}/ghost-{number}", b"", session.leaf_acl), deadline=soon())
             for number in range(300)
@@ -111,7 +117,7 @@ def test_a_request_that_is_late_and_unsent_is_withdrawn(
 ) -> None:
     session = make_session()
     truth.create(f"{namespace}/other")
-    with stuck(session), pytest.raises(OperationTimeout, match="it was not sent") as raised:
+    with Stuck(session), pytest.raises(OperationTimeout, match="it was not sent") as raised:
         session.call(Create(f"{namespace}/late", b"", session.leaf_acl), deadline=soon(0.1))
     assert not raised.value.outcome_unknown
     session.call(Sync("/"), deadline=soon())
@@ -122,7 +128,7 @@ def test_a_request_whose_time_is_up_is_not_sent(make_session: MakeSession, truth
     """Also where nobody waits for it."""
     session = make_session()
     truth.create(f"{namespace}/other")
-    with stuck(session):
+    with Stuck(session):
         late = session.submit(Create(f"{namespace}/late", b"", session.leaf_acl), deadline=time.monotonic())
     error = late.exception(LIMIT)
     assert isinstance(error, OperationTimeout)
@@ -163,7 +169,7 @@ def test_what_waits_when_the_session_expires(
         answers.append(chunk)
         return chunk[:4] + chunk[4:16] + (-112).to_bytes(4, "big", signed=True) + chunk[20:]
 
-    with stuck(session):
+    with Stuck(session):
         zkdiscovery_proxy.alter("server_to_client", expired)
         futures = [session.submit(Sync("/"), deadline=soon()) for _ in range(3)]
     errors = [future.exception(LIMIT) for future in futures]
@@ -199,7 +205,7 @@ def test_a_thousand_calls_while_suspended(make_session: MakeSession, zkdiscovery
 
     with ThreadPoolExecutor(1000) as pool:
         assert list(pool.map(call, range(1000))) == [NotConnected] * 1000
-        assert max(took) < 3.0
+        assert max(took) < 4.0
         zkdiscovery_proxy.heal()
         session.wait_connected(LIMIT)
         assert list(pool.map(call, range(1000))) == [None] * 1000
@@ -220,7 +226,7 @@ def test_reads_over_a_cut_are_repeated(make_session: MakeSession, zkdiscovery_pr
 
 def test_the_queue_is_bounded(make_session: MakeSession) -> None:
     session = make_session()
-    with stuck(session):
+    with Stuck(session):
         futures = [session.submit(Sync("/"), deadline=soon()) for _ in range(MAX_OUTSTANDING + 1)]
         error = futures[-1].exception(0)
         assert isinstance(error, NotConnected)
@@ -246,7 +252,7 @@ def test_a_dead_link_is_noticed(
     make_session: MakeSession, zkdiscovery_proxy: FaultProxy, caplog: pytest.LogCaptureFixture, traffic: bool
 ) -> None:
     """kazoo sends no ping under traffic, and took a black hole for a link for 25 s."""
-    session = make_session(zkdiscovery_proxy.address, session_timeout=3.0)
+    session = make_session(zkdiscovery_proxy.address, session_timeout=4.0)
     lost = threading.Event()
     session.listen(lambda change: lost.set() if change.state is State.SUSPENDED else None)
     zkdiscovery_proxy.blackhole()
@@ -256,9 +262,9 @@ def test_a_dead_link_is_noticed(
         if traffic:
             session.submit(Sync("/"), deadline=soon())
     took = time.monotonic() - start
-    assert took < (1.5 if traffic else 3.0), "half the session timeout under traffic, less than all of it when idle"
+    assert took < (2.0 if traffic else 4.0), "half the session timeout under traffic, less than all of it when idle"
     assert "lost contact with" in caplog.text
-    assert not traffic or "no answer for 1.0 s" in caplog.text
+    assert not traffic or "no answer for 1.3 s" in caplog.text
     zkdiscovery_proxy.heal()
     session.wait_connected(LIMIT)
 
@@ -348,7 +354,7 @@ def test_an_answer_that_can_not_be_read_fails_its_request_alone(
     make_session: MakeSession, zkdiscovery_proxy: FaultProxy, zkdiscovery_server: ZookeeperServer
 ) -> None:
     session = make_session(zkdiscovery_proxy.address)
-    with stuck(session):
+    with Stuck(session):
         zkdiscovery_proxy.alter("server_to_client", lambda chunk: (16).to_bytes(4, "big") + chunk[4:20])
         broken = session.submit(GetData("/"), deadline=soon())
     with pytest.raises(ZkDiscoveryError, match="can't be read"):
