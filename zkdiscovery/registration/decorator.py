@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from zkdiscovery.registration.registration import Registration
+from zkdiscovery.registration.registration import Registration, RegistrationState
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,6 +25,8 @@ def takes_argument(fn: Callable[..., object]) -> bool:
             raise TypeError(
                 f"{name} is `async def`, which the sync client can't run; run it with asyncio.run in a `def`"
             )
+    if inspect.isgeneratorfunction(fn):
+        raise TypeError(f"{name} is a generator function: calling it would run nothing")
     needed = [
         parameter
         for parameter in inspect.signature(fn).parameters.values()
@@ -48,6 +50,8 @@ def registered(fn: Callable[..., R], register: Callable[[], Registration]) -> Ca
         try:
             return fn(*arguments)
         finally:
-            registration.drain()
+            # A client that is being closed says goodbye for it: whoever interrupts us has waited for that already.
+            if registration.state not in {RegistrationState.DRAINING, RegistrationState.CLOSED}:
+                registration.drain()
 
     return wrapper

@@ -20,7 +20,7 @@ from zkdiscovery.errors import (
     ZkDiscoveryError,
 )
 from zkdiscovery.model import Instance, Status
-from zkdiscovery.session import Delete, GetData, Node, Session, SetData
+from zkdiscovery.session import Delete, GetData, Node, Session, SetData, Sync
 from zkdiscovery.znodes import Paths
 
 log = logging.getLogger("zkdiscovery.registration")
@@ -98,6 +98,8 @@ class Overrides:
         def once() -> Instance:
             while True:
                 self._session.wait_connected(max(0.0, deadline - time.monotonic()))
+                # An instance that is registered may not be known to our server yet.
+                self._session.call(Sync(path), deadline=deadline)
                 node: Node = self._session.call(GetData(path), deadline=deadline)
                 instance = self._codec.decode(service, instance_id, node.data)
                 known = self._codec.read_override(node.data)

@@ -151,7 +151,8 @@ class Registration:
             raise copy.copy(error)  # a traceback of its own for each who waits
         if not settled:
             state = self.state
-            why = "another owner has the id" if state is RegistrationState.WAITING else "is ZooKeeper reachable?"
+            trouble = self._tools.nodes.trouble or "ZooKeeper has not answered yet"
+            why = "another owner has the id" if state is RegistrationState.WAITING else trouble
             raise OperationTimeout(
                 f"{self._name} is not registered within {timeout:g} s ({state}): {why}", path=node.path
             )

@@ -293,10 +293,14 @@ def test_a_closed_registration_takes_no_changes(make_client: MakeClient) -> None
 def test_a_closed_client_takes_no_registrations(make_client: MakeClient) -> None:
     client = make_client()
     registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
+    registrar = client._use().registrar
     client.close()
     assert registration.state is RegistrationState.CLOSED
     with pytest.raises(ClientClosed):
         client.register("payments", 8080, id="b")
+    with pytest.raises(ClientClosed):  # by a thread that was on its way
+        registrar.register([{"service": "payments", "port": 8080, "id": "b"}])
+    assert registrar.open() == []
 
 
 def test_a_refused_registration_says_why_and_goes_on_trying(

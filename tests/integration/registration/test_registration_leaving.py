@@ -96,6 +96,7 @@ def test_an_overridden_instance_says_goodbye_too(make_client: MakeClient, truth:
     operator = make_client()
     registration = make_client().register("payments", 8080, id="a").wait_registered(LIMIT)
     operator.override("payments", "a", status=Status.UP, weight=5.0)
+    assert registration._node.wait(lambda _: registration.instance.weight == 5.0, LIMIT)
     in_background(lambda: registration.drain(delay=FOREVER))
     wait_stored(truth, path_of(registration), lambda instance: instance.status is Status.DRAINING)
     registration.drain(delay=0.0)

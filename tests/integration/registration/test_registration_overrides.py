@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.registration.helpers import events, path_of, seen_to, stored, wait_stored
-from tests.support import LIMIT, Truth, wait_epoch, wait_registration, wait_view
+from tests.support import LIMIT, Truth, counting, wait_epoch, wait_registration, wait_view
 from zkdiscovery import (
     Client,
     InvalidInstance,
@@ -49,7 +49,9 @@ def test_an_override_is_in_force_and_adopted(
 ) -> None:
     view = make_client().discover("payments").wait_ready(LIMIT)
     before = registration.instance
-    answer = operator.override("payments", "a", status=Status.OUT_OF_SERVICE, weight=0.5)
+    with counting(operator.wait_connected(LIMIT)) as requests:
+        answer = operator.override("payments", "a", status=Status.OUT_OF_SERVICE, weight=0.5)
+    assert requests == {"Sync": 1, "GetData": 1, "SetData": 1}
     assert answer == before.with_(status=Status.OUT_OF_SERVICE, weight=0.5)
     wait_view(view, lambda _: not view.available)
     wait_adopted(registration, Status.OUT_OF_SERVICE)
