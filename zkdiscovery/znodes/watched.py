@@ -88,7 +88,8 @@ class _Reading(Generic[T]):
     """What was found at one reading, not in force yet."""
 
     present: set[str] = field(default_factory=set)
-    values: dict[str, tuple[_Key, T]] = field(default_factory=dict)  # of nodes that are new or different
+    keys: dict[str, _Key] = field(default_factory=dict)  # of nodes that are new or different,
+    values: dict[str, T] = field(default_factory=dict)  # and what they hold
     refused: dict[str, str] = field(default_factory=dict)  # reason by name
 
 
@@ -245,35 +246,34 @@ class WatchedChildren(Generic[T]):
     def _read(self, names: list[str], generation: int, deadline: float) -> _Reading[T]:
         """Read nodes and decode those that are new or different."""
         reading: _Reading[T] = _Reading()
-        prefix = self.path + "/"
-        size = len(prefix)
-        paths = [prefix + name for name in names]
+        known, size = self._keys, len(self.path) + 1
+        paths = [f"{self.path}/{name}" for name in names]
         for path, node in bulk_read(self._session, paths, generation=generation, deadline=deadline):
-            if node == NO_NODE:
-                continue
             name = path[size:]
-            reading.present.add(name)
-            if not isinstance(node, Node):
+            if isinstance(node, Node):
+                reading.present.add(name)
+                key = (node.stat.czxid, node.stat.mzxid)
+                if known.get(name) == key:
+                    continue
+                try:
+                    reading.values[name] = self._decode(name, node.data, node.stat)
+                    reading.keys[name] = key
+                except UndecodableNode as error:
+                    reading.refused[name] = str(error)
+                except Exception as error:  # noqa: BLE001 - a defect of the codec is the trouble of one node
+                    reading.refused[name] = f"the codec failed: {error!r}"
+            elif node != NO_NODE:
+                reading.present.add(name)
                 reading.refused[name] = str(error_for_code(node, GetData(path), self._session.server))
-                continue
-            key = (node.stat.czxid, node.stat.mzxid)
-            if self._keys.get(name) == key:
-                continue
-            try:
-                reading.values[name] = key, self._decode(name, node.data, node.stat)
-            except UndecodableNode as error:
-                reading.refused[name] = str(error)
-            except Exception as error:  # noqa: BLE001 - a defect of the codec is the trouble of one node
-                reading.refused[name] = f"the codec failed: {error!r}"
         return reading
 
     def _apply(self, reading: _Reading[T], gone: Mapping[str, Marks | None], *, reloaded: bool) -> None:
         """Put a complete reading in force and tell what is different."""
-        delta: Delta[T] = Delta(reloaded=reloaded)
-        for name, (key, value) in reading.values.items():
-            self._keys[name] = key
-            self._rejected.pop(name, None)
-            delta.changed[name] = value
+        delta = Delta(reading.values, reloaded=reloaded)
+        self._keys.update(reading.keys)
+        if self._rejected:
+            for name in reading.values:
+                self._rejected.pop(name, None)
         for name, reason in reading.refused.items():
             if self._rejected.get(name) != reason:
                 log.warning("left out %s/%s: %s", self.path, name, reason)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,7 +129,6 @@ def test_sasl(make_session: MakeSession, sasl: SaslServer) -> None:
 @pytest.mark.parametrize("name", ["alice", "nobody"])
 def test_wrong_sasl_credentials_at_start(make_session: MakeSession, sasl: SaslServer, name: str) -> None:
     """Final: nothing tries again, and all who wait are told at once."""
-    threads = threading.active_count()
     auth = Auth.model_validate({"scheme": "sasl", "username": name, "password": "wrong"})
     session = make_session(sasl.server.hosts, connect=False, auth=auth)
     session.start()
@@ -140,7 +138,8 @@ def test_wrong_sasl_credentials_at_start(make_session: MakeSession, sasl: SaslSe
     assert time.monotonic() - start < LIMIT / 2
     thread = session._link._kazoo._connection._connection_routine  # type: ignore[union-attr]
     thread.join(LIMIT)
-    assert threading.active_count() <= threads, "nobody is left to try again"
+    assert not thread.is_alive()
+    assert session._rebuild not in session.keeper._due, "nobody tries again"
     with pytest.raises(AuthenticationFailed):
         session.read(GetChildren("/"), timeout=LIMIT)
 
