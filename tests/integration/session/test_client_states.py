@@ -124,7 +124,7 @@ def test_errors_raised_many_times_do_not_grow(make_client: MakeClient, zkdiscove
 def test_not_connected_in_time(make_client: MakeClient, zkdiscovery_proxy: FaultProxy, truth: Truth) -> None:
     zkdiscovery_proxy.refuse()
     client = make_client(zkdiscovery_proxy.address)
-    with pytest.raises(NotConnected, match=f"{zkdiscovery_proxy.address} within 0.2 s .*zkdiscovery doctor") as raised:
+    with pytest.raises(NotConnected, match=r" within 0\.2 s.*zkdiscovery doctor") as raised:
         client.wait_connected(0.2)
     assert isinstance(raised.value, ConnectionError)
     assert not raised.value.outcome_unknown
