@@ -13,18 +13,18 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from zkdiscovery.balancing import Balancer
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.discovery import Discovery, Service, make_view
-from zkdiscovery.election import Election, OnSuspend, Room, Term, close_elections, while_leader
+from zkdiscovery.election import Election, OnSuspend, Room, Term, close_elections, election_names, while_leader
 from zkdiscovery.errors import ClientClosed
 from zkdiscovery.model import Instance, Status
 from zkdiscovery.registration import Overrides, Registrar, Registration, registered
 from zkdiscovery.registration.decorator import takes_argument
 from zkdiscovery.registration.registration import Ready
-from zkdiscovery.registration.room import Options
+from zkdiscovery.registration.room import Options, RegisterOptions
 from zkdiscovery.session import Dispatcher, Session, State, StateChange, Subscription, Worker
 from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
@@ -244,7 +244,7 @@ class Client:
         """
         return self._use().registrar.register(entries)
 
-    def registered(self, service: str, port: int, **options: Any) -> _RegisteredDecorator:
+    def registered(self, service: str, port: int, **options: Unpack[RegisterOptions]) -> _RegisteredDecorator:
         """Decorate a function that serves: registered while it runs, UP once its port listens, drained when it ends.
 
         The function takes the registration, or nothing. For `options` see `register`; `ready` is "listening" unless
@@ -253,6 +253,7 @@ class Client:
         Raises:
             TypeError: at decoration, for `async def` or more than one argument.
         """
+        _require_name(service, "registered")
         options.setdefault("ready", "listening")
         return _RegisteredDecorator(lambda: self.register(service, port, **options))
 
@@ -341,6 +342,10 @@ class Client:
             self._elections.add(election)
         return election
 
+    def election_names(self, timeout: float = 5.0) -> list[str]:
+        """Names of all elections, sorted; one read. Raises as `service_names`."""
+        return election_names(self._use().elections, timeout)
+
     def while_leader(self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold") -> _LeaderDecorator:
         """Decorate a function that only the leader may run. Calling it campaigns and blocks; it runs again after a
         loss.
@@ -351,6 +356,7 @@ class Client:
         Raises:
             TypeError: at decoration, for `async def` or more than one argument.
         """
+        _require_name(name, "while_leader")
         return _LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend))
 
     def __repr__(self) -> str:
@@ -426,6 +432,11 @@ def _at_exit() -> None:
 
 
 atexit.register(_at_exit)
+
+
+def _require_name(name: object, decorator: str) -> None:
+    if callable(name):
+        raise TypeError(f"the decorator needs a name: @client.{decorator}('name', …)")
 
 
 class _RegisteredDecorator:

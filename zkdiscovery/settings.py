@@ -6,6 +6,7 @@ not set. What can't be used is refused with InvalidSettings, whose message names
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -169,6 +170,12 @@ class Settings(_Checked, BaseSettings):
     parent_acl: Acl = "open"
     guard: Guard = Guard()
 
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _join_hosts(cls, value: Any) -> Any:
+        parts = isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value)
+        return ",".join(value) if parts else value
+
     @field_validator("hosts")
     @classmethod
     def _check_hosts(cls, value: str) -> str:
@@ -220,10 +227,10 @@ def split_host(text: str) -> tuple[str, int]:
         ValueError: no host, a path (use `namespace`), or a port that is none.
     """
     if "/" in text:
-        raise ValueError("hosts must not contain a path; use namespace for it")
+        raise ValueError("must not contain a scheme or a path; give the path as namespace")
     match = _HOST.fullmatch(text)
     if match is None:
-        raise ValueError("hosts must be 'host:port', separated by commas; an IPv6 address is written [address]:port")
+        raise ValueError("must be 'host:port', separated by commas; an IPv6 address is written [address]:port")
     host, port = match["address"] or match["name"], int(match["port"] or 2181)
     try:
         check_host(host)
@@ -241,9 +248,18 @@ def load_settings(base: Settings | None = None, **given: Any) -> Settings:
     Raises:
         InvalidSettings: a value can't be used; names the fields, never repeats the values.
     """
+    if base is not None and not isinstance(base, Settings):
+        raise InvalidSettings(
+            f"settings must be a Settings object, not {type(base).__name__}: Settings(hosts=…, tls=…)"
+        )
     values = {} if base is None else {name: getattr(base, name) for name in type(base).model_fields}
     values.update({name: value for name, value in given.items() if value is not None})
     try:
         return Settings(**values)
     except InvalidSettings as error:
-        raise InvalidSettings(f"{error} (arguments, or ZKDISCOVERY_* in the environment)") from None
+        names = [f"ZKDISCOVERY_{name.upper()}" for name in Settings.model_fields if name not in values]
+        found = sorted(key for key in os.environ if any(key == n or key.startswith(f"{n}__") for n in names))
+        source = (
+            f"of the environment, {', '.join(found)} took part" if found else "nothing of the environment took part"
+        )
+        raise InvalidSettings(f"{error} ({source})") from None

@@ -38,6 +38,7 @@ class ServiceCache:
 
     def __init__(self, session: Session, worker: Worker, service: str, path: str, codec: Codec, guard: Guard) -> None:
         self.service = service
+        self.path = path
         self.snapshot = Snapshot(service)
         self._session = session
         self._worker = worker
@@ -54,6 +55,12 @@ class ServiceCache:
     def error(self) -> ZkDiscoveryError | None:
         """Why it can't be read; None if nothing is known to be wrong."""
         return self._children.error or self._session.failure
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not loaded, in words."""
+        error = self._children.error
+        return str(error) if error else self._session.trouble or "ZooKeeper has not answered yet"
 
     def join(self, follower: Follower) -> None:
         """Tell a follower of everything from now on; what is known already comes first."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from zkdiscovery.balancing import Balancer, Endpoint
 from zkdiscovery.discovery.attempt import Attempt, RetryBudget
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 log = logging.getLogger("zkdiscovery.discovery")
+
+_NO_AWAIT = "call() can't await; use `async with attempt()` for `async def`"
 
 
 class Attachment(NamedTuple):
@@ -134,7 +137,10 @@ class Service:
             whatever `fn` raised last.
         """
         if inspect.iscoroutinefunction(fn):
-            raise TypeError("call() can't await; use `async with attempt()` for `async def`")
+            raise TypeError(_NO_AWAIT)
+        kinds: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+            raise TypeError(f"retry_on must be an exception class, or a tuple of them: got {retry_on!r}")
         if attempts < 1:
             raise ValueError(f"attempts must be 1 or more: got {attempts}")
         end = None if timeout is None else time.monotonic() + timeout
@@ -145,8 +151,13 @@ class Service:
             tried.append(endpoint.instance.id)
             try:
                 with Attempt(lambda chosen=endpoint: chosen) as attempt:  # type: ignore[misc]
-                    return fn(attempt.instance)
-            except retry_on:
+                    result = fn(attempt.instance)
+                    if inspect.iscoroutine(result):
+                        result.close()
+                        raise TypeError(_NO_AWAIT)
+                    return result
+            except retry_on as error:
+                error.add_note(f"attempt {len(tried)} of {self.name!r}: {endpoint.instance.id}")
                 # With fewer instances than attempts the same one is tried again.
                 another = self._pick(key, tried) or self._pick(key, ())
                 late = end is not None and time.monotonic() >= end
@@ -167,12 +178,14 @@ class Service:
         with self._changed:
             while not (self._snapshot.loaded and len(self._choices) >= at_least):
                 if self._closed:
-                    raise ClientClosed(f"the view of {self.name!r} was closed")
+                    break
                 left = end - time.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            else:
+            if self._closed:
+                raise self._was_closed()
+            if self._snapshot.loaded and len(self._choices) >= at_least:
                 return self
         error = self._attached.cache.error
         if not self._snapshot.loaded and isinstance(error, (AuthenticationFailed, UnsupportedServer)):
@@ -227,11 +240,21 @@ class Service:
     # -- life --
 
     def close(self) -> None:
-        """Stop following; the last snapshot stays readable. Never blocks; idempotent."""
+        """Stop following. Picks raise ClientClosed; the last snapshot stays readable, as stale.
+
+        Never blocks; idempotent.
+        """
+
+        def closed(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:  # noqa: ARG001 - a Pick
+            raise self._was_closed()
+
         with self._changed:
             if self._closed:
                 return
             self._closed = True
+            self._pick = closed
+            if self._snapshot.stale_since is None:
+                self._snapshot = dataclasses.replace(self._snapshot, stale_since=time.monotonic())
             self._changed.notify_all()
         for subscription in self._subscriptions:
             subscription.close()
@@ -265,6 +288,8 @@ class Service:
         touched = self._update_endpoints(change)
         picker = self._build() if touched else None
         with self._changed:
+            if self._closed:
+                return
             self._snapshot = change.after
             if picker is not None:
                 self._choices, self._pick = picker
@@ -308,6 +333,9 @@ class Service:
 
     # -- helpers --
 
+    def _was_closed(self) -> ClientClosed:
+        return ClientClosed(f"the view of {self.name!r} was closed, or its client was; discover() it again")
+
     def _all(self, snapshot: Snapshot) -> Change:
         return difference(Snapshot(self.name), snapshot)
 
@@ -320,10 +348,7 @@ class Service:
     def _nothing(self, exclude: Collection[str] = (), wanted: int = 1) -> NoInstanceAvailable:
         snapshot, cache = self._snapshot, self._attached.cache
         if not snapshot.loaded:
-            if self._closed:
-                reason = "the view was closed before it was loaded"
-            else:
-                reason = f"not loaded yet: {cache.error}" if cache.error else "not loaded yet; is ZooKeeper reachable?"
+            reason = f"not loaded yet: {cache.trouble}"
         else:
             counts = Counter(instance.status for instance in snapshot.instances)
             up = counts.pop(Status.UP, 0)
@@ -338,7 +363,7 @@ class Service:
                 parts.append(f"{len(snapshot.rejected)} rejected")
             if snapshot.suspects:
                 parts.append(f"{len(snapshot.suspects)} suspects")
-            reason = ", ".join(parts) or "none is registered"
+            reason = ", ".join(parts) or f"none is registered below {cache.path}"
             if snapshot.stale:
                 reason += f"; not in contact with ZooKeeper for {snapshot.age:.1f} s"
         count = "no instance" if wanted == 1 else f"{len(self._choices)} of {wanted} instances"

@@ -265,7 +265,7 @@ class Election:
                     self._block = term, threading.current_thread()
                     return term
             if end is not None and time.monotonic() >= end:
-                error = candidacy.error or "another candidate leads, or ZooKeeper can't be reached"
+                error = candidacy.error or self._room().session.trouble or "another candidate leads"
                 raise OperationTimeout(f"not elected in {self.name!r} within {timeout:g} s: {error}")
             candidacy.withdraw()
 

@@ -21,11 +21,9 @@ log = logging.getLogger("zkdiscovery.registration")
 LEAVING = 0.2  # of the time for closing, kept for leaving ZooKeeper after the drain delays
 
 
-class Options(TypedDict, total=False):
-    """What `Client.register` takes; one entry of `Client.register_many`."""
+class RegisterOptions(TypedDict, total=False):
+    """What `Client.register` takes beside the service and its port."""
 
-    service: str
-    port: int
     host: str | None
     id: str | None
     ports: Mapping[str, int]
@@ -38,6 +36,13 @@ class Options(TypedDict, total=False):
     ready: Ready
     drain_delay: float
     on_conflict: OnConflict
+
+
+class Options(RegisterOptions, total=False):
+    """One entry of `Client.register_many`."""
+
+    service: str
+    port: int
 
 
 class Registrar:
@@ -119,10 +124,10 @@ class Registrar:
         late = [r for r in delays if not r._wait_gone(max(0.0, end - time.monotonic()))]
         if late:
             log.warning(
-                "%d registrations were not taken out within %.1f s, %r among them; they vanish with the session",
-                len(late),
+                "not taken out within %.1f s, and left to vanish with the session: %r%s",
                 timeout,
                 late[0],
+                f" and {len(late) - 1} more" if len(late) > 1 else "",
             )
 
     def forked(self) -> None:

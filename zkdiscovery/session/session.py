@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("zkdiscovery.session")
 
 _PERMISSIONS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
+ABSENCE_FIRST = 5.0  # seconds without a connection before that is logged
+ABSENCE_AGAIN = 60.0  # seconds before it is logged again
 _REBUILD_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 
 
@@ -146,6 +148,7 @@ class Session:
             if self._link is None and not self._closing.is_set():
                 self._link = Link(self, self._options)
                 self._link.start()
+                self.keeper.schedule(self._report_absence, self._report_absence, ABSENCE_FIRST)
 
     def close(self, timeout: float) -> bool:
         """End the session at the server if it can be reached, and all threads, within `timeout` seconds.
@@ -196,15 +199,25 @@ class Session:
                     raise self._not_connected(timeout)
                 self._changed.wait(left)
 
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection, with the servers and the last attempt; "" while there is one."""
+        if self._state is State.CONNECTED:
+            return ""
+        return str(self._failure) if self._failure is not None else self._absence()
+
+    def _absence(self, within: str = "") -> str:
+        problem = self._link.problem if self._link else ""
+        tried = f" (last attempt: {problem})" if problem else ""
+        return f"no connection to ZooKeeper at {self.settings.hosts}{within}{tried}"
+
     def _not_connected(self, timeout: float) -> ZkDiscoveryError:
         if self._failure is not None:
             return copy.copy(self._failure)  # each raising of one and the same would lengthen its traceback
-        servers, problem = self.settings.hosts, self._link.problem if self._link else ""
         return NotConnected(
-            f"no connection to ZooKeeper at {servers} within {timeout:g} s"
-            f"{f' (last attempt: {problem})' if problem else ''}; is it running, and is the address right?"
-            f" (`zkdiscovery doctor` tells more)",
-            server=servers,
+            f"{self._absence(f' within {timeout:.3g} s')}; is it running, and is the address right?"
+            " (`zkdiscovery doctor` tells more)",
+            server=self.settings.hosts,
         )
 
     # -- operations --
@@ -312,6 +325,7 @@ class Session:
                 log.warning("lost contact with %s: %s; reconnecting", link.server, reason)
             self._fail_outstanding(link)
             self._move(State.SUSPENDED)
+            self.keeper.schedule(self._report_absence, self._report_absence, ABSENCE_FIRST)
 
     def link_expired(self, link: Link) -> None:
         """The server ended the session; kazoo asks for a new one."""
@@ -355,6 +369,12 @@ class Session:
         self.watches.dispatch(kind, path)
 
     # -- the keeper's work (keeper thread) --
+
+    def _report_absence(self) -> None:
+        """Say what is wrong while there is no connection: soon, then rarely."""
+        if self._state is not State.CONNECTED and not self._failure_final and not self._closing.is_set():
+            log.warning("%s; still trying", self.trouble)
+            self.keeper.schedule(self._report_absence, self._report_absence, ABSENCE_AGAIN)
 
     def _check_link(self) -> None:
         """Drop a link whose oldest request or ping waits too long.

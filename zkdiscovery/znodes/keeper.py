@@ -74,6 +74,11 @@ class OwnedNodes:
         self._session_ids: set[int] = set()  # of our sessions so far
         session.listen(self._on_state)
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing gets on, with the servers tried; "" while there is a connection."""
+        return self._session.trouble
+
     def own(self, path: str, data: bytes, **options: Any) -> OwnedNode:
         """Want a node from now on. Never blocks. For `options` see OwnedNode."""
         node = self.prepare(path, data, **options)
