@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Self
 
 from zkdiscovery.balancing import Endpoint, Outcome
 from zkdiscovery.model import Instance
 
+_SUCCESS = Outcome.SUCCESS  # looked up once: a member of an enum costs as much as a pick
 _OVERLOADED = frozenset({429, 503})  # HTTP status codes
 
 
@@ -41,15 +42,21 @@ class Attempt:
         instance: whom to call; only inside the block.
     """
 
-    __slots__ = ("_done", "_endpoint", "_pick", "_started", "instance")
+    __slots__ = ("_choose", "_exclude", "_key", "_open", "_started", "instance")
 
     instance: Instance
 
-    def __init__(self, pick: Callable[[], Endpoint]) -> None:
-        self._pick = pick
-        self._endpoint: Endpoint | None = None
+    def __init__(
+        self,
+        choose: Callable[[str | None, Collection[str]], Endpoint],
+        key: str | None = None,
+        exclude: Collection[str] = (),
+    ) -> None:
+        self._choose = choose
+        self._key = key
+        self._exclude = exclude
+        self._open: list[Endpoint] | None = None  # the endpoint, until its call was reported; popping is atomic
         self._started = 0.0
-        self._done = threading.Lock()
 
     def fail(self, reason: str = "") -> None:  # noqa: ARG002 - for the reader of the caller's code
         """The call failed although nothing was raised. Counts once; later reports are ignored."""
@@ -60,20 +67,24 @@ class Attempt:
         self._report(outcome_of(error))
 
     def _report(self, outcome: Outcome) -> None:
-        endpoint = self._endpoint
-        if endpoint is not None and self._done.acquire(blocking=False):
+        try:
+            endpoint = self._open.pop() if self._open else None
+        except IndexError:  # reported by another thread in this moment
+            return
+        if endpoint is not None:
             endpoint.finished(self._started, outcome)
 
     def __enter__(self) -> Self:
-        if self._endpoint is not None:
+        if self._open is not None:
             raise RuntimeError("an attempt can be entered once; ask for another one")
-        endpoint = self._endpoint = self._pick()
+        endpoint = self._choose(self._key, self._exclude)
+        self._open = [endpoint]
         self.instance = endpoint.instance
         self._started = endpoint.started()
         return self
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        self._report(Outcome.SUCCESS if error is None else outcome_of(error))
+        self._report(_SUCCESS if error is None else outcome_of(error))
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

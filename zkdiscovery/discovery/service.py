@@ -112,7 +112,7 @@ class Service:
         Raises:
             NoInstanceAvailable: on entering; says why.
         """
-        return Attempt(lambda: self._choose(key, exclude))
+        return Attempt(self._choose, key, exclude)
 
     def call(
         self,
@@ -150,7 +150,7 @@ class Service:
         while True:
             tried.append(endpoint.instance.id)
             try:
-                with Attempt(lambda chosen=endpoint: chosen) as attempt:  # type: ignore[misc]
+                with Attempt(lambda *_, chosen=endpoint: chosen) as attempt:
                     result = fn(attempt.instance)
                     if inspect.iscoroutine(result):
                         result.close()

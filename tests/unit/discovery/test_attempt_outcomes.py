@@ -73,7 +73,7 @@ def test_the_first_report_counts() -> None:
         (lambda attempt: None, Outcome.SUCCESS),
     ]:
         endpoint = Reports()
-        with Attempt(lambda endpoint=endpoint: endpoint) as attempt:
+        with Attempt(lambda *_, endpoint=endpoint: endpoint) as attempt:
             report(attempt)
             if outcome is not Outcome.SUCCESS:
                 attempt.done()
@@ -84,22 +84,23 @@ def test_the_first_report_counts() -> None:
 
 def test_leaving_with_an_error_reports_it() -> None:
     endpoint = Reports()
-    with pytest.raises(HttpError), Attempt(lambda: endpoint):
+    with pytest.raises(HttpError), Attempt(lambda *_: endpoint):
         raise httpx_error(429)
     assert endpoint.outcomes == [Outcome.OVERLOADED]
 
 
 def test_reports_outside_the_block() -> None:
-    attempt = Attempt(Reports)
+    endpoint = Reports()
+    attempt = Attempt(lambda *_: endpoint)
     attempt.done()
     attempt.fail()
     with attempt:
         pass
-    assert attempt._endpoint.outcomes == [Outcome.SUCCESS]  # type: ignore[union-attr]
+    assert endpoint.outcomes == [Outcome.SUCCESS]
 
 
 def test_a_pick_that_fails_enters_nothing() -> None:
-    def nothing() -> Endpoint:
+    def nothing(*_: object) -> Endpoint:
         raise LookupError
 
     attempt = Attempt(nothing)
