@@ -22,7 +22,7 @@ _REFUSED = "settings can't be used: "
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
-class _Checked:
+class _Checked(BaseModel):
     """Refuses values with an error of ours. Type checkers see pydantic's own signature."""
 
     if not TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _problem(entry: Any) -> str:
     return f"{name}: {text}" if name else text
 
 
-class Tls(_Checked, BaseModel):
+class Tls(_Checked):
     """How to speak TLS with ZooKeeper. Host names are verified unless that is switched off.
 
     Attributes:
@@ -74,7 +74,7 @@ class Tls(_Checked, BaseModel):
         return self
 
 
-class Auth(_Checked, BaseModel):
+class Auth(_Checked):
     """Who we are for ZooKeeper.
 
     Attributes:
@@ -90,7 +90,7 @@ class Auth(_Checked, BaseModel):
     password: SecretStr
 
 
-class AclEntry(_Checked, BaseModel):
+class AclEntry(_Checked):
     """One entry of an access control list.
 
     Attributes:
@@ -109,7 +109,7 @@ class AclEntry(_Checked, BaseModel):
 Acl = Literal["open", "creator"] | tuple[AclEntry, ...]
 
 
-class Guard(_Checked, BaseModel):
+class Guard(_Checked):
     """The guard against mass loss: instances that vanish together without goodbye are kept as suspects for a while.
 
     Attributes:
