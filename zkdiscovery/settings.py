@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings
 from zkdiscovery.model import check_host, check_name, check_text
@@ -255,7 +255,7 @@ def load_settings(base: Settings | None = None, **given: Any) -> Settings:
     values = {} if base is None else {name: getattr(base, name) for name in type(base).model_fields}
     values.update({name: value for name, value in given.items() if value is not None})
     try:
-        return Settings(**values)
+        return (Settings if base is None else type(base))(**values)
     except InvalidSettings as error:
         names = [f"ZKDISCOVERY_{name.upper()}" for name in Settings.model_fields if name not in values]
         found = sorted(key for key in os.environ if any(key == n or key.startswith(f"{n}__") for n in names))
@@ -263,3 +263,25 @@ def load_settings(base: Settings | None = None, **given: Any) -> Settings:
             f"of the environment, {', '.join(found)} took part" if found else "nothing of the environment took part"
         )
         raise InvalidSettings(f"{error} ({source})") from None
+
+
+class _Given(Settings):
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def settings_without_environment(**given: Any) -> Settings:
+    """Settings from arguments and defaults alone, for tests: the environment may hold those of production.
+
+    Raises:
+        InvalidSettings: a value can't be used.
+    """
+    return _Given(**given)

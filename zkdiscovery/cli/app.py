@@ -20,7 +20,7 @@ from zkdiscovery.cli.values import check_seconds
 _EPILOG = """
 What is not given comes from ZKDISCOVERY_HOSTS, ZKDISCOVERY_NAMESPACE and the other ZKDISCOVERY_* variables.
 
-Exit codes: 0 fine; 1 failed; 2 bad usage, name or setting; 3 not connected; 4 not found; 5 refused by credentials or
+Exit codes: 0 fine; 1 failed; 2 bad usage, name or setting; 3 not connected; 4 not found; 5 refused by credentials or \
 ACL; 6 conflict; 130 Ctrl-C, 143 SIGTERM, 141 broken pipe (128 + the number of the signal).
 """
 

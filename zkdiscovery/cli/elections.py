@@ -13,14 +13,12 @@ from zkdiscovery.cli.output import write_json, write_table
 
 def list_elections(ctx: typer.Context) -> None:
     """List the elections with their leaders and the candidates that wait."""
-    from zkdiscovery.election.names import election_names  # noqa: PLC0415 - kazoo is loaded on use
-
     cli: Cli = ctx.obj
     with cli.connected() as client:
         found: list[dict[str, Any]] = []
         with cli.working("reading the elections"):
             end = time.monotonic() + cli.timeout
-            for name in election_names(client._use().elections, cli.timeout):
+            for name in client.election_names(cli.timeout):
                 candidates = client.election(name).candidates(max(0.0, end - time.monotonic()))
                 queue = [{"id": candidate.id, "fence": candidate.fence} for candidate in candidates]
                 found.append({"election": name, "leader": queue[0] if queue else None, "waiting": queue[1:]})

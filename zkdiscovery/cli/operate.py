@@ -29,10 +29,13 @@ def override(
         raise typer.BadParameter("give --status, --weight or both; or --clear alone")
     with cli.connected() as client:
         with cli.working(f"writing to {id}"):
-            if clear:
-                instance = client.clear_override(name, id, timeout=cli.timeout)
-            else:
-                instance = client.override(name, id, status=status, weight=weight, timeout=cli.timeout)
+            try:
+                if clear:
+                    instance = client.clear_override(name, id, timeout=cli.timeout)
+                else:
+                    instance = client.override(name, id, status=status, weight=weight, timeout=cli.timeout)
+            except NodeMissing:
+                raise _missing(name, id) from None
         if cli.json:
             write_json(instance_json(instance))
         else:
@@ -46,8 +49,12 @@ def remove(ctx: typer.Context, name: ServiceName, id: InstanceId) -> None:
         with cli.working(f"removing {id}"):
             found = client.remove(name, id, timeout=cli.timeout)
         if not found:
-            raise NodeMissing(f"there is no instance {id!r} of {name!r}; `zkdiscovery instances {name}` lists them")
+            raise _missing(name, id)
         if cli.json:
             write_json({"service": name, "id": id, "removed": True})
         else:
             cli.say(f"removed {id} of {name}")
+
+
+def _missing(name: str, id: str) -> NodeMissing:
+    return NodeMissing(f"there is no instance {id!r} of {name!r}; `zkdiscovery instances {name}` lists them")

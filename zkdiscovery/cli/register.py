@@ -30,9 +30,18 @@ class ReadyWhen(StrEnum):
     LISTENING = "listening"
 
 
+class OnConflict(StrEnum):
+    """What to do if another process has the id."""
+
+    REPLACE = "replace"
+    WAIT = "wait"
+    REFUSE = "refuse"
+
+
 def register(
     ctx: typer.Context,
     name: ServiceName,
+    *,
     port: Annotated[int, typer.Option(help="TCP port that clients call.", show_default=False)],
     host: Annotated[
         str | None,
@@ -53,6 +62,10 @@ def register(
         float,
         typer.Option(help="Seconds between the goodbye and the end, for calls under way.", min=0.0, max=86_400.0),
     ] = 0.0,
+    on_conflict: Annotated[
+        OnConflict,
+        typer.Option(help="If another process has the id: take it over, wait until it is free, or end with 6."),
+    ] = OnConflict.REPLACE,
 ) -> None:
     """Register an instance until Ctrl-C or SIGTERM, then drain it and take it out.
 
@@ -65,6 +78,7 @@ def register(
         registration = client.register(
             name, port, host=host, id=id, weight=weight, zone=zone, version=version, tags=tag or (),
             metadata=parse_pairs(meta or (), "--meta"), ready=ready.value, drain_delay=drain_delay,
+            on_conflict=on_conflict.value,
         )  # fmt: skip
         teller = _Teller(cli, registration)
         news = threading.Event()
@@ -108,7 +122,7 @@ class _Teller:
         """Print the state if it is another one than before.
 
         Raises:
-            RegistrationConflict, AccessDenied: another process has the id, or an ACL forbids it.
+            RegistrationConflict, AccessDenied: another process has the id, or an ACL forbids it; with what to do here.
         """
         registration = self._registration
         state, error, instance = registration.state, registration.error, registration.instance
@@ -128,5 +142,12 @@ class _Teller:
             line = Text(f"{local_time(now)}  {state}  {harmless(instance.service)} {harmless(instance.id)}")
             line.append(f" at {harmless(instance.netloc)}  ").append_text(status_text(instance.status))
             write_rendered(line.append(f"  weight {instance.weight:g}"))
-        if isinstance(error, (RegistrationConflict, AccessDenied)):
+        if isinstance(error, RegistrationConflict):
+            raise RegistrationConflict(
+                f"another process has the id {instance.id!r} of {instance.service!r}: stop it, give this one another"
+                " --id, or see --on-conflict",
+                path=error.path,
+                server=error.server,
+            )
+        if isinstance(error, AccessDenied):
             raise error

@@ -14,6 +14,7 @@ from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.output import write
 from zkdiscovery.errors import NoServerForTests
 
+_USUAL_PORT = 2181  # where clients look that are told nothing
 _ROUND = 1.0  # seconds between two looks at the server
 
 
@@ -47,17 +48,40 @@ def demo(
     raise typer.Exit(main(source.value, svg))
 
 
-def dev(ctx: typer.Context, source: _Source = Source.AUTO) -> None:
+def dev(
+    ctx: typer.Context,
+    source: _Source = Source.AUTO,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="TCP port to listen on; if not given, 2181 where it is free, or else any other.", min=1, max=65535
+        ),
+    ] = None,
+) -> None:
     """Run a ZooKeeper in the foreground until Ctrl-C or SIGTERM; its data go with it.
 
-    What to set in other terminals is printed to stdout.
+    What to set in other terminals is printed to stdout; the namespace is a suggestion.
     """
     cli: Cli = ctx.obj
     with ExitStack() as stack:
         with cli.working("starting ZooKeeper"):
-            server = stack.enter_context(zkdiscovery.testing.zookeeper_server(source=source.value, notify=cli.say))
-        cli.say(f"ZooKeeper at {server.hosts}: {server.source}; Ctrl-C ends it")
-        write(f"export ZKDISCOVERY_HOSTS={server.hosts}\n")
+            server = stack.enter_context(
+                zkdiscovery.testing.zookeeper_server(source=source.value, port=port or usual_port(cli), notify=cli.say)
+            )
+        cli.say(f"ZooKeeper at {server.hosts}: {server.source}; Ctrl-C ends it. In other terminals:")
+        write(f"export ZKDISCOVERY_HOSTS={server.hosts}\nexport ZKDISCOVERY_NAMESPACE=/shop\n")
         while not server.wait_ended(_ROUND):
             pass
         raise NoServerForTests(f"the server at {server.hosts} has ended by itself", server=server.hosts)
+
+
+def usual_port(cli: Cli) -> int | None:
+    """The port that clients expect, unless somebody else has it."""
+    from zkdiscovery.testing.local import check_port  # noqa: PLC0415
+
+    try:
+        check_port(_USUAL_PORT)
+    except NoServerForTests:
+        cli.say(f"the port {_USUAL_PORT} is taken; --port chooses another")
+        return None
+    return _USUAL_PORT

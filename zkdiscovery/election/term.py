@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from zkdiscovery.errors import LeadershipLost
@@ -65,7 +66,9 @@ class Term:
 
     def __repr__(self) -> str:
         reason = self.reason
-        state = f"{self.remaining:.1f}s left" if reason is None else f"lost: {reason}"
+        remaining = self.remaining
+        left = f"{remaining:.1f}s left" if remaining < math.inf else "no end"  # granted by a static client
+        state = left if reason is None else f"lost: {reason}"
         return f"<Term {self.election!r} fence={self.fence} {state}>"
 
     def __reduce__(self) -> str:

@@ -41,26 +41,38 @@ _PULL_LIMIT = 300.0  # seconds
 _STOP_GRACE = 10  # seconds
 
 
-class NoEngine(NoServerForTests):
+class NoContainer(NoServerForTests):
+    """No container can be had.
+
+    Attributes:
+        brief: why, in a few words; the message tells more.
+    """
+
+    def __init__(self, brief: str, detail: object) -> None:
+        super().__init__(f"{brief}: {detail}")
+        self.brief = brief
+
+
+class NoEngine(NoContainer):
     """No Docker engine is there at all: nothing that people need to be told of."""
 
 
 class Container(Source):
-    """A standalone ZooKeeper in a container that is published on one port of its host.
+    """A standalone ZooKeeper in a container that is published on one port of its host: `port`; None: a free one.
 
     Raises:
         NoEngine: no Docker engine is there.
-        NoServerForTests: an engine is there but can't be used, or the image can't be had; says why.
+        NoContainer: an engine is there but can't be used, or the image can't be had; says why.
     """
 
-    def __init__(self, config: Mapping[str, str], notify: Callable[[str], None]) -> None:
+    def __init__(self, config: Mapping[str, str], notify: Callable[[str], None], port: int | None = None) -> None:
         self._endpoint = engine.find_endpoint()
         _expect_engine(self._endpoint)
         try:
             from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - slow, and optional
         except ImportError as error:
-            raise NoServerForTests(
-                f"the package testcontainers can't be imported ({error}): pip install 'zkdiscovery[testing]'"
+            raise NoContainer(
+                "the package testcontainers can't be imported", f"{error}: pip install 'zkdiscovery[testing]'"
             ) from error
         extra = " ".join(f"{key}={value}" for key, value in config.items() if key not in _VARIABLES)
         name = f"zkdiscovery-test-{secrets.token_hex(6)}"
@@ -72,7 +84,7 @@ class Container(Source):
                 env={variable: config[key] for key, variable in _VARIABLES.items()} | {"ZOO_CFG_EXTRA": extra},
             )
         except Exception as error:
-            raise NoServerForTests(f"the Docker engine at {self._endpoint} can't be used: {error}") from error
+            raise NoContainer(f"the Docker engine at {self._endpoint} can't be used", error) from error
         self._docker = self._wrapper.get_docker_client()
         self._image = self._wrapper.image
         try:
@@ -84,6 +96,7 @@ class Container(Source):
         self._supervisor.at_end([sys.executable, "-I", "-S", engine.PROGRAM, self._endpoint, name])
         self._name = name
         self._created = False
+        self._wanted_port = port
         self.move()
 
     def describe(self, version: str) -> str:
@@ -93,14 +106,14 @@ class Container(Source):
     def move(self) -> None:
         """Take another port, before a start."""
         self._remove()
-        self._port = free_port()
+        self._port = self._wanted_port or free_port()
         self.hosts = f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Create the container if there is none, and start it.
 
         Raises:
-            NoServerForTests: the engine refuses.
+            NoContainer: the engine refuses.
         """
         try:
             if self._created:
@@ -111,7 +124,7 @@ class Container(Source):
                 self._wrapper.start()
             self.hosts = self._locate()
         except Exception as error:
-            raise NoServerForTests(f"the container of {self._image} can't be started: {error}") from error
+            raise NoContainer(f"the container of {self._image} can't be started", error) from error
 
     def wait_ended(self, timeout: float) -> bool:
         """After `timeout` seconds: whether the container has ended."""
@@ -185,30 +198,31 @@ def _expect_engine(endpoint: str) -> None:
     try:
         engine.ping(endpoint)
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise NoEngine(f"no Docker engine at {endpoint} ({error})") from error
+        raise NoEngine(f"no Docker engine at {endpoint}", error) from error
     except (OSError, ValueError) as error:
-        raise NoServerForTests(f"the Docker engine at {endpoint} can't be used: {error}") from error
+        raise NoContainer(f"the Docker engine at {endpoint} can't be used", error) from error
 
 
 def _pull(docker: Any, image: str, notify: Callable[[str], None]) -> None:
     """Get the image if the engine does not have it, within 300 s."""
     from docker.errors import ImageNotFound  # noqa: PLC0415 - comes with testcontainers
 
+    problem = f"the image {image} can't be pulled"
     try:
         with contextlib.suppress(ImageNotFound):
             docker.images.get(image)
             return
-        notify(f"zkdiscovery: pulling the image {image} for tests")
+        notify(f"pulling the image {image} for tests")
         deadline = time.monotonic() + _PULL_LIMIT
         for progress in docker.api.pull(*_repository_and_tag(image), stream=True, decode=True):
             if "error" in progress:
-                raise NoServerForTests(f"the image {image} can't be pulled: {progress['error']}")
+                raise NoContainer(problem, progress["error"])
             if time.monotonic() > deadline:
-                raise NoServerForTests(f"the image {image} is not here after {_PULL_LIMIT:g} s of pulling")
-    except NoServerForTests:
+                raise NoContainer(problem, f"it is not here after {_PULL_LIMIT:g} s")
+    except NoContainer:
         raise
     except Exception as error:
-        raise NoServerForTests(f"the image {image} can't be pulled: {error}") from error
+        raise NoContainer(problem, error) from error
 
 
 def _repository_and_tag(image: str) -> tuple[str, str | None]:

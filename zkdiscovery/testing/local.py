@@ -136,12 +136,33 @@ def free_port() -> int:
     raise NoServerForTests("no free TCP port on 127.0.0.1 from 15000 to 31999")
 
 
-class LocalProcess(Source):
-    """A standalone ZooKeeper in a process of its own, on a loopback port, with its data in a temporary directory."""
+def check_port(port: int) -> None:
+    """Refuse a TCP port that can't be had on 127.0.0.1; one whose last connections linger (TIME_WAIT) can.
 
-    def __init__(self, installation: Installation, config: Mapping[str, str]) -> None:
+    Raises:
+        NoServerForTests: it is taken, or reserved.
+        ValueError: it is no port.
+    """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"port must be a number from 1 to 65535: got {port}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise NoServerForTests(f"the port {port} of 127.0.0.1 can't be had ({error}); choose another") from error
+
+
+class LocalProcess(Source):
+    """A standalone ZooKeeper in a process of its own, on a loopback port, with its data in a temporary directory.
+
+    The port is `port`; None: a free one.
+    """
+
+    def __init__(self, installation: Installation, config: Mapping[str, str], port: int | None = None) -> None:
         self._installation = installation
         self._config = config
+        self._wanted_port = port
         self._supervisor = Supervisor()
         self._directory = self._supervisor.make_directory()
         self._data = self._directory / "data"
@@ -155,7 +176,7 @@ class LocalProcess(Source):
 
     def move(self) -> None:
         """Take another port, before a start."""
-        self._port = free_port()
+        self._port = self._wanted_port or free_port()
         self.hosts = f"127.0.0.1:{self._port}"
 
     def start(self) -> None:

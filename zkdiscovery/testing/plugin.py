@@ -46,12 +46,16 @@ def zkdiscovery_server(request: pytest.FixtureRequest) -> Iterator[ZookeeperServ
 
 @pytest.fixture
 def zkdiscovery_client(zkdiscovery_server: ZookeeperServer) -> Iterator[Client]:
-    """A started client on a namespace of its own, which is removed afterwards."""
+    """A started client on a namespace of its own, which is removed afterwards.
+
+    Its settings are the defaults, whatever `ZKDISCOVERY_*` says.
+    """
     from zkdiscovery.client import Client  # noqa: PLC0415
     from zkdiscovery.errors import ZkDiscoveryError  # noqa: PLC0415
+    from zkdiscovery.settings import settings_without_environment  # noqa: PLC0415
 
     namespace = f"{zkdiscovery_server.namespace}/{secrets.token_hex(4)}"
-    client = Client(zkdiscovery_server.hosts, namespace=namespace, session_timeout=10.0)
+    client = Client(settings=settings_without_environment(hosts=zkdiscovery_server.hosts, namespace=namespace))
     client.start()
     try:
         yield client

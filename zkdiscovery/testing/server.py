@@ -23,8 +23,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
-from zkdiscovery.testing.container import Container, NoEngine
-from zkdiscovery.testing.local import LocalProcess, find_installation
+from zkdiscovery.testing.container import Container, NoContainer, NoEngine
+from zkdiscovery.testing.local import LocalProcess, check_port, find_installation
 from zkdiscovery.testing.shared import VARIABLE, SharedServers
 from zkdiscovery.testing.wire import RawSession, four_letter_word
 
@@ -197,12 +197,15 @@ class ZookeeperServer:
     def _start_anywhere(self) -> None:
         """The first start. A port may be taken by somebody else between its choice and its use: then another one."""
         for tries_left in reversed(range(_PORT_TRIES)):
+            hosts = self.hosts
             try:
                 self._start()
             except NoServerForTests as error:
                 if tries_left == 0 or not _PORT_TAKEN.search(str(error)):
                     raise
                 self._source.move()
+                if self.hosts == hosts:  # the port was asked for
+                    raise
             else:
                 return
 
@@ -241,13 +244,14 @@ def _version(srvr: str) -> str:
 
 def to_stderr(line: str) -> None:
     """Say a line to the people at the terminal."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    print(f"zkdiscovery: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
 def zookeeper_server(
     *,
     source: SourceName = "auto",
+    port: int | None = None,
     tick_time_ms: int = 500,
     config: Mapping[str, str] | None = None,
     notify: Callable[[str], None] = to_stderr,
@@ -257,13 +261,15 @@ def zookeeper_server(
     Args:
         source: "auto" tries the others in this order: "hosts" (the servers named by `ZKDISCOVERY_TEST_HOSTS`),
             "container" (a Docker engine), "local" (a ZooKeeper installed here).
+        port: TCP port to listen on; None: a free one. Shared servers keep theirs.
         tick_time_ms: ZooKeeper's tick in milliseconds; it grants session timeouts from 2 to 20 ticks.
         config: further settings of zoo.cfg, by name; not for shared servers.
-        notify: takes each line that people should read, such as why a source was passed over.
+        notify: takes each line that people should read, such as why there is no container; the logger
+            `zkdiscovery.testing` has the details at DEBUG.
 
     Raises:
-        NoServerForTests: no source has a server; says what was tried and what to install.
-        ValueError: a value in `config` is empty or has a space.
+        NoServerForTests: no source has a server, or the port is taken; says what was tried and what to install.
+        ValueError: `port` is no port, or a value in `config` is empty or has a space.
     """
     settings = {
         "tickTime": str(tick_time_ms),
@@ -276,19 +282,23 @@ def zookeeper_server(
     for key, value in settings.items():
         if not re.fullmatch(r"\S+", value):
             raise ValueError(f"the setting {key} must be text without spaces: got {value!r}")
-    server = _started(source, settings, notify)
+    server = _started(source, settings, notify, port)
     try:
         yield server
     finally:
         server.close()
 
 
-def _started(source: SourceName, config: Mapping[str, str], notify: Callable[[str], None]) -> ZookeeperServer:
+def _started(
+    source: SourceName, config: Mapping[str, str], notify: Callable[[str], None], port: int | None
+) -> ZookeeperServer:
     hosts = os.environ.get(VARIABLE, "")
+    if port is not None and source != "hosts" and not (source == "auto" and hosts):
+        check_port(port)
     makers: dict[str, Callable[[], Source]] = {
         "hosts": lambda: SharedServers(hosts),
-        "container": lambda: Container(config, notify),
-        "local": lambda: LocalProcess(find_installation(), config),
+        "container": lambda: Container(config, notify, port),
+        "local": lambda: LocalProcess(find_installation(), config, port),
     }
     if source != "auto":
         return _start_source(makers[source])
@@ -305,9 +315,9 @@ def _started(source: SourceName, config: Mapping[str, str], notify: Callable[[st
             f"no ZooKeeper for tests. {VARIABLE} is not set. No container: {no_container}. Nothing local: {no_local}"
         ) from no_local
     if not isinstance(no_container, NoEngine):
-        line = f"zkdiscovery: no container, for {no_container}. Instead: {server.source}"
-        _log.warning(line)
-        notify(line)
+        _log.debug("no container: %s", no_container)
+        brief = no_container.brief if isinstance(no_container, NoContainer) else "what was started does not serve"
+        notify(f"no container: {brief}; using the {server.source}")
     return server
 
 

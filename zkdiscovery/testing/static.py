@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, Self, cast
@@ -25,10 +26,12 @@ from zkdiscovery.model import Instance, Snapshot, Status, check_name
 from zkdiscovery.registration import Registrar, Registration
 from zkdiscovery.registration.room import Options
 from zkdiscovery.session import Lease, Node, Stat, State, Subscription
-from zkdiscovery.settings import load_settings, split_host
+from zkdiscovery.settings import settings_without_environment
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState, Paths
 
 Instances = Iterable[str | Instance]
+
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
 
 
 def static_client(services: Mapping[str, Instances] | None = None, **more: Instances) -> StaticClient:
@@ -61,7 +64,7 @@ class StaticClient(Client):
         self._bases: dict[tuple[str, str], Instance] = {}
         self._fences = itertools.count(1)
         self._versions = itertools.count(1)
-        settings = load_settings(hosts="127.0.0.1:2181", namespace="/")
+        settings = settings_without_environment()
         session = cast("Any", SimpleNamespace(settings=settings, state=State.CONNECTED))
         self._settings_in_force = settings
         self._registrar = Registrar(
@@ -203,7 +206,7 @@ class StaticClient(Client):
         return f"<StaticClient {self.state} services={sorted(self._table)}>"
 
 
-_NO_ERROR: Any = SimpleNamespace(error=None)
+_NO_ERROR: Any = SimpleNamespace(error=None, path="static_client()")
 
 
 def _given(entry: Options) -> dict[str, Any]:
@@ -212,12 +215,17 @@ def _given(entry: Options) -> dict[str, Any]:
 
 def _instance(service: str, entry: str | Instance) -> Instance:
     if isinstance(entry, Instance):
+        if entry.service != service:
+            raise InvalidInstance(f"an instance of {entry.service!r} was given for {service!r}: {entry.id!r}")
         return entry
-    try:
-        host, port = split_host(entry)
-    except ValueError as error:
-        raise InvalidInstance(f"{entry!r} is no 'host:port': {error}") from None
-    return Instance(service, host, port)
+    text: object = entry  # whatever people give
+    match = _HOST_AND_PORT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise InvalidInstance(
+            f"an instance of {service!r} must be an Instance or 'host:port', with an IPv6 address in brackets:"
+            f" got {entry!r}"
+        )
+    return Instance(service, match["address"] or match["name"], int(match["port"]))
 
 
 class _AtOnce:

@@ -16,8 +16,11 @@ from tests.conftest import MakeClient
 from tests.integration.cli.conftest import Running
 from tests.support import LIMIT, Truth, wait_view
 from zkdiscovery import Status
+from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.exits import ExitCode
+from zkdiscovery.cli.start import usual_port
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
+from zkdiscovery.testing.local import free_port
 
 Start = Callable[..., Running]
 
@@ -70,8 +73,19 @@ def test_register_gives_way_to_another_owner(start: Start, make_client: MakeClie
     make_client().register("payments", 9090, id="a").wait_registered(LIMIT)
     assert running.end() == ExitCode.CONFLICT
     assert "CONFLICT" in running.out.items[-1]
+    assert "--on-conflict" in running.err.items[-1]
     assert [line for line in running.err.items if line.startswith("error: ")] == [running.err.items[-1]]
     assert [i.port for i in make_client().instances("payments", LIMIT)] == [9090]
+
+
+def test_register_does_what_is_wanted_on_a_conflict(start: Start, make_client: MakeClient) -> None:
+    owner = make_client().register("payments", 9090, id="a").wait_registered(LIMIT)
+    arguments = ("register", "payments", "--port", "8080", "--id", "a", "--on-conflict")
+    assert start(*arguments, "refuse").end() == ExitCode.CONFLICT
+    waiting = start(*arguments, "wait")
+    waiting.line("WAITING")
+    owner.close()
+    waiting.line("REGISTERED")
 
 
 def test_register_before_zookeeper_is_there(start: Start, zkdiscovery_proxy: FaultProxy) -> None:
@@ -137,18 +151,32 @@ def test_dev(
     source = request.config.getoption("--zkdiscovery-source")
     if zkdiscovery_server.source.startswith("ZKDISCOVERY_TEST_HOSTS"):
         pytest.skip("a shared server is not started, nor stopped")
-    running = start("dev", "--source", source)
+    port = free_port()
+    running = start("dev", "--source", source, "--port", str(port))
     variable, _, hosts = running.line("export ").removeprefix("export ").partition("=")
     assert variable == "ZKDISCOVERY_HOSTS"
+    assert hosts.endswith(f":{port}")
+    running.line("export ZKDISCOVERY_NAMESPACE=/shop")
     running.message(f"ZooKeeper at {hosts}", "Ctrl-C")
     environment = {**os.environ, variable: hosts}
-    command = [sys.executable, "-m", "zkdiscovery.cli", "services", "-o", "json"]
+    command = [sys.executable, "-m", "zkdiscovery", "services", "-o", "json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=True)
     assert json.loads(done.stdout) == []
     assert running.end(number) == 128 + number
     host, port = hosts.rsplit(":", 1)
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((host, int(port)), timeout=LIMIT)
+
+
+def test_dev_takes_another_port_where_the_usual_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr("zkdiscovery.cli.start._USUAL_PORT", taken_port := taken.getsockname()[1])
+        assert usual_port(Cli()) is None
+    assert f"the port {taken_port} is taken" in capsys.readouterr().err
+    monkeypatch.setattr("zkdiscovery.cli.start._USUAL_PORT", port := free_port())
+    assert usual_port(Cli()) == port
 
 
 @pytest.mark.parametrize("command", ["dev", "demo"])

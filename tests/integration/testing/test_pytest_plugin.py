@@ -67,6 +67,28 @@ def test_the_fixtures(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     assert run.returncode == 0
 
 
+def test_the_client_ignores_the_settings_of_the_environment(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    (tmp_path / "test_users.py").write_text(
+        "def test_it(zkdiscovery_client):\n"
+        "    zkdiscovery_client.register('payments', 80, host='10.0.0.1').wait_registered(timeout=10)\n"
+        "    (instance,) = zkdiscovery_client.instances('payments')\n"
+        "    assert instance.zone is None\n"
+        "    assert zkdiscovery_client.settings.auth is None\n"
+    )
+    run = run_pytest(
+        tmp_path,
+        "-q",
+        f"--zkdiscovery-source={pytestconfig.getoption('--zkdiscovery-source')}",
+        ZKDISCOVERY_HOSTS="production:2181",
+        ZKDISCOVERY_ZONE="prod",
+        ZKDISCOVERY_TLS__CA_FILE="/nowhere/ca.pem",
+        ZKDISCOVERY_AUTH__USERNAME="me",
+        ZKDISCOVERY_ACL="creator",
+        ZKDISCOVERY_SESSION_TIMEOUT="soon",
+    )
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
 def test_without_a_server_a_test_fails_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "test_users.py").write_text("def test_it(zkdiscovery_server): pass")
     run = run_pytest(tmp_path, "--zkdiscovery-source=hosts", ZKDISCOVERY_TEST_HOSTS="nowhere:port")

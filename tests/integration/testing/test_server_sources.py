@@ -266,13 +266,15 @@ def test_an_engine_that_cant_be_used_is_passed_over_with_a_line(
 
     monkeypatch.delenv("ZKDISCOVERY_TEST_HOSTS", raising=False)
     monkeypatch.setattr(engine, "ping", forbid)
+    caplog.set_level(logging.DEBUG, "zkdiscovery.testing")
     lines: list[str] = []
     with zookeeper_server(notify=lines.append) as started:
         assert started.source.startswith("local process")
-    assert len(lines) == 1
-    assert "Permission denied" in lines[0]
-    assert "Instead: local process" in lines[0]
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == lines
+    endpoint = engine.find_endpoint()
+    assert lines == [f"no container: the Docker engine at {endpoint} can't be used; using the {started.source}"]
+    (record,) = (record for record in caplog.records if "no container" in record.getMessage())
+    assert record.levelno == logging.DEBUG
+    assert "Permission denied" in record.getMessage()
 
 
 @only(["container"])
@@ -288,7 +290,30 @@ def test_an_image_that_cant_be_had_is_passed_over_with_a_line(
     monkeypatch.setenv("ZKDISCOVERY_ZOOKEEPER_IMAGE", "127.0.0.1:1/no-such-image:1")
     with zookeeper_server() as started:
         assert started.source.startswith("local process")
-    assert "the image 127.0.0.1:1/no-such-image:1 can't be pulled" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "no container" in line] == [
+        f"zkdiscovery: no container: the image 127.0.0.1:1/no-such-image:1 can't be pulled; using the {started.source}"
+    ]
+
+
+def test_a_port_that_is_asked_for_is_had_again_at_once(source: SourceName) -> None:
+    port = local.free_port()
+    for _ in range(2):
+        with zookeeper_server(source=source, port=port) as started:
+            assert started.hosts.endswith(f":{port}")
+            four_letter_word(started.hosts, "srvr")
+
+
+@pytest.mark.parametrize("chosen", ["auto", "container", "local"])
+def test_a_port_that_is_taken_is_refused(chosen: SourceName, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ZKDISCOVERY_TEST_HOSTS", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(NoServerForTests, match=f"the port {port} of 127.0.0.1 can't be had"),
+            zookeeper_server(source=chosen, port=port),
+        ):
+            pass
 
 
 KILLED = """

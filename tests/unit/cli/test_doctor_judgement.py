@@ -9,7 +9,7 @@ import pytest
 
 from zkdiscovery import Settings
 from zkdiscovery.cli.doctor.hosts import _ensemble, _judge, _silent, _unreachable, examine_hosts
-from zkdiscovery.cli.doctor.local import examine_address, settings_in_force
+from zkdiscovery.cli.doctor.local import examine_address, examine_environment, settings_in_force
 from zkdiscovery.cli.doctor.report import Finding, Level
 from zkdiscovery.session import ServerInfo
 
@@ -151,3 +151,11 @@ def test_the_advertised_address_and_why() -> None:
     wrong = examine_address(settings, {"ZKDISCOVERY_ADVERTISE_HOST": "0.0.0.0"})
     assert wrong.level is Level.WARNING
     assert "--host" in wrong.advice
+
+
+def test_a_misspelt_setting_is_told() -> None:
+    known = ("HOSTS", "TLS__CA_FILE", "ACL", "ADVERTISE_HOST", "TEST_HOSTS", "ZOOKEEPER_IMAGE", "GUARD")
+    environ = {f"ZKDISCOVERY_{name}": "x" for name in (*known, "NAMESPCE", "TLS__CAFILE")}
+    findings = list(examine_environment({**environ, "zkdiscovery_zone": "a", "HOME": "/"}))
+    assert [finding.data["meant"] for finding in findings] == ["ZKDISCOVERY_NAMESPACE", "ZKDISCOVERY_TLS__CA_FILE"]
+    assert {finding.level for finding in findings} == {Level.WARNING}

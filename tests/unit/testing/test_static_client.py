@@ -55,6 +55,30 @@ def test_bad_instances_change_nothing() -> None:
     assert [instance.port for instance in client.instances("payments")] == [1]
 
 
+@pytest.mark.parametrize(
+    "entry", ["127.0.0.1", "8001", ":8001", "::1:8001", "[::1]", "a:b", "a/b:80", 8001, None, Instance("bills", "a", 1)]
+)
+def test_what_is_no_instance_of_the_service(entry: str | Instance) -> None:
+    with pytest.raises(InvalidInstance):
+        static_client(payments=[entry])
+
+
+def test_an_ipv6_address() -> None:
+    (instance,) = static_client(payments=["[::1]:8001"]).instances("payments")
+    assert (instance.host, instance.port) == ("::1", 8001)
+
+
+def test_a_granted_term_has_no_end() -> None:
+    with static_client().election("report").campaign() as term:
+        assert repr(term) == "<Term 'report' fence=1 no end>"
+
+
+def test_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZKDISCOVERY_GUARD", "no JSON")
+    monkeypatch.setenv("ZKDISCOVERY_ZONE", "prod")
+    assert static_client().register("payments", 1).instance.zone is None
+
+
 def test_registrations_are_recorded() -> None:
     client = static_client()
     registration = client.register("payments", 8080, metadata={"a": "b"}).wait_registered()

@@ -20,7 +20,7 @@ def doctor(ctx: typer.Context) -> None:
     """
     # kazoo and settings are loaded on use
     from zkdiscovery.cli.doctor.hosts import examine_hosts  # noqa: PLC0415
-    from zkdiscovery.cli.doctor.local import examine_address, settings_in_force  # noqa: PLC0415
+    from zkdiscovery.cli.doctor.local import examine_address, examine_environment, settings_in_force  # noqa: PLC0415
     from zkdiscovery.cli.doctor.session import examine_session  # noqa: PLC0415
 
     cli: Cli = ctx.obj
@@ -31,7 +31,7 @@ def doctor(ctx: typer.Context) -> None:
             hosts = examine_hosts(
                 core.session.addresses(), timeout=core.settings.connect_timeout, context=core.session.context
             )
-            findings = [*hosts, *session, examine_address(core.settings)]
+            findings = [*hosts, *session, examine_address(core.settings), *examine_environment()]
         settings = settings_in_force(core.settings, {"hosts": cli.hosts, "namespace": cli.namespace})
     code = max(finding.code for finding in findings)
     if cli.json:

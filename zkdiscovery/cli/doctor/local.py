@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,9 +12,12 @@ from zkdiscovery.errors import InvalidInstance
 from zkdiscovery.registration.address import VARIABLES, advertised_host
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from zkdiscovery import Settings
 
 _PREFIX = "ZKDISCOVERY_"
+_FOR_TESTS = ("ZKDISCOVERY_TEST_HOSTS", "ZKDISCOVERY_ZOOKEEPER_IMAGE")  # of zkdiscovery.testing
 
 
 class Setting(NamedTuple):
@@ -77,3 +81,25 @@ def examine_address(settings: Settings, environ: Mapping[str, str] = os.environ)
         (variable for variable in VARIABLES if environ.get(variable, "").strip()), "the interface towards ZooKeeper"
     )
     return Finding("advertised address", f"{host}: {reason}", data={"host": host, "reason": reason})
+
+
+def examine_environment(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """Variables that look like settings and are none: misspelt, most likely."""
+    from zkdiscovery import settings  # noqa: PLC0415 - loaded on use
+
+    known = {*VARIABLES, *_FOR_TESTS}
+    nested: dict[str, type[BaseModel]] = {"tls": settings.Tls, "auth": settings.Auth, "guard": settings.Guard}
+    for name in settings.Settings.model_fields:
+        known.add(f"{_PREFIX}{name}".upper())
+        if name in nested:
+            known.update(f"{_PREFIX}{name}__{inner}".upper() for inner in nested[name].model_fields)
+    for variable in sorted(environ):
+        if variable.upper().startswith(_PREFIX) and variable.upper() not in known:
+            meant = difflib.get_close_matches(variable.upper(), known, n=1)
+            yield Finding(
+                "environment",
+                f"{variable} is no setting; it has no effect",
+                Level.WARNING,
+                f"is {meant[0]} meant?" if meant else "see the settings below",
+                {"variable": variable, "meant": meant[0] if meant else None},
+            )
