@@ -29,7 +29,6 @@ import tenacity
 from zkdiscovery.errors import (
     AuthenticationFailed,
     ClientClosed,
-    InvalidSettings,
     NotConnected,
     OperationTimeout,
     SessionExpired,
@@ -37,22 +36,20 @@ from zkdiscovery.errors import (
     ZkDiscoveryError,
 )
 from zkdiscovery.session.lease import Leases
-from zkdiscovery.session.link import Credentials, Link, LinkOptions
-from zkdiscovery.session.probe import probe_server
-from zkdiscovery.session.requests import AccessEntry, Request
+from zkdiscovery.session.link import Credentials, Link
+from zkdiscovery.session.options import acl_entries, link_options
+from zkdiscovery.session.requests import Request
 from zkdiscovery.session.states import TRANSITIONS, State, StateChange
 from zkdiscovery.session.translate import describe, path_of
+from zkdiscovery.session.watchdog import Watchdog
 from zkdiscovery.session.watches import TreeWatches
 from zkdiscovery.session.worker import Worker
 
 if TYPE_CHECKING:
-    from zkdiscovery.settings import Acl, Settings
+    from zkdiscovery.settings import Settings
 
 log = logging.getLogger("zkdiscovery.session")
 
-_PERMISSIONS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
-ABSENCE_FIRST = 5.0  # seconds without a connection before that is logged
-ABSENCE_AGAIN = 60.0  # seconds before it is logged again
 _REBUILD_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 
 
@@ -65,13 +62,13 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.leaf_acl = _acl(settings.acl)
-        self.parent_acl = _acl(settings.parent_acl)
+        self.leaf_acl = acl_entries(settings.acl)
+        self.parent_acl = acl_entries(settings.parent_acl)
         self.keeper = Worker("zkdiscovery-keeper")
         self.watches = TreeWatches(self)
         self.highest_zxid = 0
         self.authenticated = False
-        self._options = _options(settings)
+        self._options = link_options(settings)
         self._changed = threading.Condition()
         self._state = State.NEW
         self._epoch = 0
@@ -84,11 +81,20 @@ class Session:
         self._link: Link | None = None
         self._closing = threading.Event()
         self._rebuilds = 0
-        self._refused_since: float | None = None
-        self._checked_link = 0.0
         self.leases = Leases(self)
+        self._watchdog = Watchdog(self)
 
     # -- what it is --
+
+    @property
+    def gone_for_good(self) -> bool:
+        """True if no connection will come any more: closed, or refused for good."""
+        return self._failure_final or self._closing.is_set()
+
+    @property
+    def link(self) -> Link | None:
+        """The present link."""
+        return self._link
 
     @property
     def state(self) -> State:
@@ -148,7 +154,7 @@ class Session:
             if self._link is None and not self._closing.is_set():
                 self._link = Link(self, self._options)
                 self._link.start()
-                self.keeper.schedule(self._report_absence, self._report_absence, ABSENCE_FIRST)
+                self._watchdog.disconnected()
 
     def close(self, timeout: float) -> bool:
         """End the session at the server if it can be reached, and all threads, within `timeout` seconds.
@@ -167,6 +173,12 @@ class Session:
             self._fail_outstanding(link)
         self._move(State.CLOSED)
         return self.keeper.close(max(0.1, end - time.monotonic())) and stopped
+
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each server in the settings."""
+        from zkdiscovery.settings import split_host  # noqa: PLC0415 - settings are loaded on use
+
+        return [split_host(part) for part in self.settings.hosts.split(",")]
 
     def listen(self, listener: Callable[[StateChange], None]) -> None:
         """Call `listener` at each transition, in order, on the connection thread. It must not block or raise."""
@@ -309,13 +321,11 @@ class Session:
             self._timeout = timeout
             self._failure, self._failure_final = None, False
             self._rebuilds = 0
-            self._refused_since = None
             generation = self._generation
         link.channel.open(generation)
         log.info("connected to %s, session 0x%x, timeout %.1f s", server, credentials.session_id, timeout)
         self._move(State.CONNECTED)
-        self._checked_link = time.monotonic()
-        self.keeper.schedule(self._check_link, self._check_link, timeout / 12)
+        self._watchdog.connected()
 
     def link_lost(self, link: Link) -> None:
         """The connection broke; kazoo tries to come back."""
@@ -325,7 +335,7 @@ class Session:
                 log.warning("lost contact with %s: %s; reconnecting", link.server, reason)
             self._fail_outstanding(link)
             self._move(State.SUSPENDED)
-            self.keeper.schedule(self._report_absence, self._report_absence, ABSENCE_FIRST)
+            self._watchdog.disconnected()
 
     def link_expired(self, link: Link) -> None:
         """The server ended the session; kazoo asks for a new one."""
@@ -336,9 +346,8 @@ class Session:
 
     def link_refused(self, link: Link) -> None:
         """A server accepted the connection and hung up on the handshake."""
-        if link is self._link and self.highest_zxid and self._refused_since is None:
-            self._refused_since = time.monotonic()
-            self.keeper.schedule(self._check_wiped, self._check_wiped, 2 * self._timeout)
+        if link is self._link and self.highest_zxid:
+            self._watchdog.refused()
 
     def link_unsupported(self, link: Link, error: UnsupportedServer) -> None:
         """The server is too old. Another one of the ensemble may not be, so connecting goes on."""
@@ -368,70 +377,11 @@ class Session:
         """A watch fired."""
         self.watches.dispatch(kind, path)
 
-    # -- the keeper's work (keeper thread) --
-
-    def _report_absence(self) -> None:
-        """Say what is wrong while there is no connection: soon, then rarely."""
-        if self._state is not State.CONNECTED and not self._failure_final and not self._closing.is_set():
-            log.warning("%s; still trying", self.trouble)
-            self.keeper.schedule(self._report_absence, self._report_absence, ABSENCE_AGAIN)
-
-    def _check_link(self) -> None:
-        """Drop a link whose oldest request or ping waits too long.
-
-        kazoo sends no pings under traffic, so it would not notice.
-        """
-        link, timeout = self._link, self._timeout
-        if link is None or self._state is not State.CONNECTED:
-            return
-        now = time.monotonic()
-        paused = now - self._checked_link > timeout / 3  # we did not run: the answers may lie in the socket's buffer
-        self._checked_link = now
-        stamps = [stamp for stamp in (link.channel.oldest_sent(), link.ping_sent) if stamp is not None]
-        # Answers prove the link for the requests behind them, too: a long pipeline is not a dead link.
-        if stamps and not paused and now - max(min(stamps), link.channel.last_answer) > timeout / 3:
-            link.drop(f"no answer for {timeout / 3:.1f} s")
-        self.keeper.schedule(self._check_link, self._check_link, timeout / 12)
-
     def _rebuild(self) -> None:
         with self._changed:
             if not self._closing.is_set():
                 self._link = Link(self, self._options, self._credentials)
                 self._link.start()
-
-    def _check_wiped(self) -> None:
-        """Every server hangs up on us: without quorum, or with less data than we have seen?"""
-        if self._refused_since is None or self._closing.is_set():
-            return
-        behind = False
-        for host, port in self.addresses():
-            if self._state is State.CONNECTED:  # meanwhile; leases wait for this thread
-                return
-            try:
-                info = probe_server(host, port, timeout=self.settings.connect_timeout, context=self.context)
-            except OSError:
-                continue
-            serving = bool(info.mode) or "whitelist" in info.text
-            if serving and info.zxid is not None and info.zxid >= self.highest_zxid:
-                behind = False
-                break
-            behind = behind or serving
-        if behind:
-            log.error(
-                "ZooKeeper at %s has less data than this client has seen (zxid 0x%x): data is lost, starting from zero",
-                self.settings.hosts,
-                self.highest_zxid,
-            )
-            self.highest_zxid = 0
-            self._refused_since = None
-        else:
-            self.keeper.schedule(self._check_wiped, self._check_wiped, self._timeout)
-
-    def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of each server in the settings."""
-        from zkdiscovery.settings import split_host  # noqa: PLC0415 - settings are loaded on use
-
-        return [split_host(part) for part in self.settings.hosts.split(",")]
 
     # -- helpers --
 
@@ -480,35 +430,3 @@ def _passing(error: BaseException) -> bool:
     if isinstance(error, (AuthenticationFailed, UnsupportedServer, ClientClosed)):
         return False
     return isinstance(error, (NotConnected, SessionExpired)) or (isinstance(error, ZkDiscoveryError) and error._retry)
-
-
-def _options(settings: Settings) -> LinkOptions:
-    from zkdiscovery.session.tls import tls_context  # noqa: PLC0415 - most clients need no TLS
-
-    auth = settings.auth
-    sasl: dict[str, str] | None = None
-    auth_data: list[tuple[str, str]] = []
-    if auth is not None and auth.scheme == "sasl":
-        try:
-            import puresasl  # noqa: F401, PLC0415 - an extra
-        except ImportError:
-            raise InvalidSettings("auth.scheme 'sasl' needs the extra: pip install 'zkdiscovery[sasl]'") from None
-        sasl = {"mechanism": "DIGEST-MD5", "username": auth.username, "password": auth.password.get_secret_value()}
-    elif auth is not None:
-        auth_data.append(("digest", f"{auth.username}:{auth.password.get_secret_value()}"))
-    return LinkOptions(
-        hosts=settings.hosts,
-        session_timeout=settings.session_timeout,
-        connect_timeout=settings.connect_timeout,
-        context=tls_context(settings.tls) if settings.tls is not None else None,
-        auth_data=auth_data,
-        sasl=sasl,
-    )
-
-
-def _acl(acl: Acl) -> tuple[AccessEntry, ...]:
-    if acl == "open":
-        return (AccessEntry(31, "world", "anyone"),)
-    if acl == "creator":
-        return (AccessEntry(31, "auth", ""),)
-    return tuple(AccessEntry(sum(_PERMISSIONS[letter] for letter in set(e.permissions)), e.scheme, e.id) for e in acl)

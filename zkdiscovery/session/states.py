@@ -9,11 +9,16 @@ from typing import NamedTuple
 class State(StrEnum):
     """Where the session with ZooKeeper stands."""
 
-    NEW = "NEW"  # never connected yet
+    NEW = "NEW"
+    """Never connected yet."""
     CONNECTED = "CONNECTED"
-    SUSPENDED = "SUSPENDED"  # no connection; the session may live on at the server
-    EXPIRED = "EXPIRED"  # the server ended the session; a new one follows by itself
-    CLOSED = "CLOSED"  # by close(); final
+    """ZooKeeper answers."""
+    SUSPENDED = "SUSPENDED"
+    """No connection; the session may live on at the server."""
+    EXPIRED = "EXPIRED"
+    """The server ended the session; a new one follows by itself."""
+    CLOSED = "CLOSED"
+    """By close(); final."""
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {

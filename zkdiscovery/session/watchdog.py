@@ -1,0 +1,98 @@
+"""Watches over the link on the keeper thread: dead links, absent servers, lost data."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from zkdiscovery.session.probe import probe_server
+from zkdiscovery.session.states import State
+
+if TYPE_CHECKING:
+    from zkdiscovery.session.session import Session
+
+log = logging.getLogger("zkdiscovery.session")
+
+ABSENCE_FIRST = 5.0  # seconds without a connection before that is logged
+ABSENCE_AGAIN = 60.0  # seconds before it is logged again
+
+
+class Watchdog:
+    """What the connection thread can't do, for it may wait on a dead socket. Told of each change by the session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._checked = 0.0  # monotonic seconds; when the link was looked at last
+        self._refused = False  # servers hang up on our handshakes, and have not let us in since
+
+    def connected(self) -> None:
+        """A connection stands (connection thread)."""
+        self._refused = False
+        self._checked = time.monotonic()
+        self._later(self._check_link, self._session.timeout / 12)
+
+    def disconnected(self) -> None:
+        """There is no connection, or none yet (any thread)."""
+        self._later(self._report_absence, ABSENCE_FIRST)
+
+    def refused(self) -> None:
+        """A server hung up on our handshake (connection thread)."""
+        if not self._refused:
+            self._refused = True
+            self._later(self._check_data, 2 * self._session.timeout)
+
+    def _later(self, task: Callable[[], None], delay: float) -> None:
+        self._session.keeper.schedule(task, task, delay)
+
+    def _report_absence(self) -> None:
+        """Say what is wrong while there is no connection: soon, then rarely."""
+        session = self._session
+        if session.state is not State.CONNECTED and not session.gone_for_good:
+            log.warning("%s; still trying", session.trouble)
+            self._later(self._report_absence, ABSENCE_AGAIN)
+
+    def _check_link(self) -> None:
+        """Drop a link whose oldest request or ping waits too long.
+
+        kazoo sends no pings under traffic, so it would not notice.
+        """
+        link, timeout = self._session.link, self._session.timeout
+        if link is None or self._session.state is not State.CONNECTED:
+            return
+        now = time.monotonic()
+        paused = now - self._checked > timeout / 3  # we did not run: the answers may lie in the socket's buffer
+        self._checked = now
+        stamps = [stamp for stamp in (link.channel.oldest_sent(), link.ping_sent) if stamp is not None]
+        # Answers prove the link for the requests behind them, too: a long pipeline is not a dead link.
+        if stamps and not paused and now - max(min(stamps), link.channel.last_answer) > timeout / 3:
+            link.drop(f"no answer for {timeout / 3:.1f} s")
+        self._later(self._check_link, timeout / 12)
+
+    def _check_data(self) -> None:
+        """Every server hangs up on us: without quorum, or with less data than we have seen?"""
+        session = self._session
+        if not self._refused or session.gone_for_good:
+            return
+        zxids: list[int] = []
+        for host, port in session.addresses():
+            if session.state is State.CONNECTED:  # meanwhile; leases wait for this thread
+                return
+            try:
+                info = probe_server(host, port, timeout=session.settings.connect_timeout, context=session.context)
+            except OSError:
+                continue
+            if info.mode and info.zxid is not None:
+                zxids.append(info.zxid)
+        # A server that does not say how far it is, or does not serve, proves nothing.
+        if zxids and max(zxids) < session.highest_zxid:
+            log.error(
+                "ZooKeeper at %s has less data than this client has seen (zxid 0x%x): data is lost, starting from zero",
+                session.settings.hosts,
+                session.highest_zxid,
+            )
+            session.highest_zxid = 0
+            self._refused = False
+        else:
+            self._later(self._check_data, session.timeout)
