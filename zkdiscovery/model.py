@@ -30,11 +30,16 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Status(StrEnum):
     """Where an instance stands. Only `UP` is picked."""
 
-    STARTING = "STARTING"  # registered, not ready yet
-    UP = "UP"  # takes calls
-    DOWN = "DOWN"  # failed its own check
-    DRAINING = "DRAINING"  # says goodbye
-    OUT_OF_SERVICE = "OUT_OF_SERVICE"  # set aside by an operator
+    STARTING = "STARTING"
+    """Registered, not ready yet."""
+    UP = "UP"
+    """Takes calls."""
+    DOWN = "DOWN"
+    """Failed its own check."""
+    DRAINING = "DRAINING"
+    """Says goodbye."""
+    OUT_OF_SERVICE = "OUT_OF_SERVICE"
+    """Set aside by an operator."""
 
 
 class FrozenDict(dict[str, _V]):

@@ -34,12 +34,18 @@ _CHANGEABLE = frozenset({"ports", "tls_port", "weight", "zone", "version", "tags
 class RegistrationState(StrEnum):
     """Where a registration stands."""
 
-    PENDING = "PENDING"  # on its way into ZooKeeper, or waiting for a connection
+    PENDING = "PENDING"
+    """On its way into ZooKeeper, or waiting for a connection."""
     REGISTERED = "REGISTERED"
-    WAITING = "WAITING"  # another owner has the id; ours follows when it is gone
-    CONFLICT = "CONFLICT"  # another owner has the id; final until reclaim()
-    DRAINING = "DRAINING"  # saying goodbye
+    """It stands in ZooKeeper."""
+    WAITING = "WAITING"
+    """Another owner has the id; ours follows when it is gone."""
+    CONFLICT = "CONFLICT"
+    """Another owner has the id; final until reclaim()."""
+    DRAINING = "DRAINING"
+    """Saying goodbye."""
     CLOSED = "CLOSED"
+    """Taken out, or given up; final."""
 
 
 _STATES = {

@@ -36,15 +36,29 @@ def test_tutorial(tmp_path: Path, environment: dict[str, str], truth: Truth, nam
         for port in ports
     ]
     try:
-        answers = run(tmp_path, "buy.py", env=environment).splitlines()
+        answers = run(tmp_path, "buy.py", "--calls", "4", "--pause", "0", env=environment).splitlines()
         assert len(answers) == 4
-        assert {answer.rpartition(" ")[2] for answer in answers} <= {str(port) for port in ports}
-        assert "here: [" in run(tmp_path, "follow.py", env=environment)
-        swept = run(tmp_path, "sweep.py", env=environment).splitlines()
+        assert {answer.split()[-1] for answer in answers} <= {str(port) for port in ports}
+        with subprocess.Popen(
+            [sys.executable, "follow.py"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as follow:
+            try:
+                assert follow.stdout is not None
+                assert follow.stdout.readline().startswith("here: [")
+                follow.send_signal(signal.SIGINT)
+                assert (follow.communicate(timeout=LIMIT)[1], follow.returncode) == ("", 0)
+            finally:
+                follow.kill()
+        swept = run(tmp_path, "sweep.py", "0", env=environment).splitlines()
         assert re.fullmatch(r"leading with fence \d+", swept[0])
-        assert swept[1:] == [f"swept shelf {number}" for number in range(3)]
+        assert swept[1:] == [f"swept shelf {number}" for number in range(10)]
         copies[0].send_signal(signal.SIGINT)
-        copies[0].wait(LIMIT)
+        assert copies[0].wait(LIMIT) == 0
         assert len(truth.children(f"{namespace}/services/stock")) == 1
     finally:
         for copy in copies:
