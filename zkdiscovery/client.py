@@ -20,7 +20,7 @@ from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.discovery import Discovery, Service, make_view
 from zkdiscovery.election import Election, OnSuspend, Room, Term, close_elections, election_names, while_leader
 from zkdiscovery.errors import ClientClosed
-from zkdiscovery.model import Instance, Status
+from zkdiscovery.model import Instance, Status, deadline_after
 from zkdiscovery.registration import Overrides, Registrar, Registration, registered
 from zkdiscovery.registration.decorator import takes_argument
 from zkdiscovery.registration.registration import Ready
@@ -121,7 +121,7 @@ class Client:
 
         Where ZooKeeper can't be reached in that time, ephemerals vanish when the session times out at the server.
         """
-        end = time.monotonic() + timeout
+        end = deadline_after(timeout)
 
         def left() -> float:
             return max(0.0, end - time.monotonic())
@@ -134,15 +134,16 @@ class Client:
             views, elections = list(self._views), list(self._elections)
         try:
             if core is not None:
-                close_elections(elections, ELECTIONS_SHARE * timeout)
+                close_elections(elections, ELECTIONS_SHARE * left())
                 core.registrar.close(left())
-                for view in views:
-                    view.close()
+        finally:  # also if the user loses patience: nothing may live on in ZooKeeper without a client
+            for view in views:
+                view.close()
+            if core is not None:
                 core.session.close(left())
                 core.owner_worker.close(left())
                 core.discovery.close(left())
             self._dispatcher.close(left())
-        finally:
             self._ended.set()
 
     def __enter__(self) -> Self:
@@ -320,6 +321,10 @@ class Client:
         view = make_view(service, balancer, where, lambda: self._use().discovery)
         with self._lock:
             self._views.add(view)
+            closed = self._closed
+        if closed:  # by another thread, which did not see the view
+            view.close()
+            raise ClientClosed("the client was closed; make a new one")
         return view
 
     # -- election --
@@ -426,8 +431,9 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def _at_exit() -> None:
     """The interpreter ends and somebody forgot to close, or closes on another thread: say goodbye all the same."""
+    end = time.monotonic() + CLOSE_TIMEOUT  # for all of them
     for client in list(_clients):
-        client.close()
+        client.close(max(0.0, end - time.monotonic()))
         client._ended.wait(client._patience)
 
 

@@ -15,6 +15,7 @@ from zkdiscovery.errors import InvalidInstance, InvalidName
 
 _V = TypeVar("_V")
 
+LONGEST_TIMEOUT = 1e8  # seconds, three years; locks and sockets refuse what their C types can't hold
 MAX_NAME_BYTES = 255  # bytes of UTF-8 in one path segment
 MAX_TIME = 1e11  # seconds since the epoch, the year 5138: milliseconds stay exact in a float up to there and beyond
 
@@ -78,6 +79,18 @@ def check_name(value: object, what: str) -> str:
     if len(value.encode()) > MAX_NAME_BYTES:
         raise InvalidName(f"{what} is longer than {MAX_NAME_BYTES} bytes: {value[:40]!r}…")
     return value
+
+
+def deadline_after(timeout: float) -> float:
+    """The moment, in monotonic seconds, at which `timeout` seconds from now are over. Negative counts as 0.
+
+    Raises:
+        ValueError: no number.
+    """
+    given: object = timeout
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or math.isnan(given):
+        raise ValueError(f"a timeout must be a number of seconds: got {given!r}")
+    return time.monotonic() + min(max(0.0, timeout), LONGEST_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,10 +92,12 @@ class ServiceCache:
     def _on_state(self, change: StateChange) -> None:
         if change.state in {State.SUSPENDED, State.EXPIRED}:
             since = time.monotonic()
-            self._worker.schedule((self, "stale"), lambda: self._mark_stale(since))
+            generation = change.generation
+            self._worker.schedule((self, "stale"), lambda: self._mark_stale(since, generation))
 
-    def _mark_stale(self, since: float) -> None:
-        if self.snapshot.stale_since is None:
+    def _mark_stale(self, since: float, generation: int) -> None:
+        # Not if a load for a later connection was faster than this thread got round to it.
+        if self.snapshot.stale_since is None and self._children.generation <= generation:
             self._publish({}, stale_since=since)
 
     def _apply(self, delta: Delta[Instance]) -> None:

@@ -12,7 +12,7 @@ from zkdiscovery.codecs import Codec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.service import Attachment, Service
 from zkdiscovery.errors import AccessDenied, NodeMissing, UndecodableNode
-from zkdiscovery.model import Instance
+from zkdiscovery.model import Instance, deadline_after
 from zkdiscovery.session import (
     NO_NODE,
     Dispatcher,
@@ -73,7 +73,7 @@ class Discovery:
     def instances(self, service: str, timeout: float) -> list[Instance]:
         """All instances of a service, sorted by id; what can't be decoded or read is logged and left out."""
         path = self._paths.service(service)
-        deadline = time.monotonic() + timeout
+        deadline = deadline_after(timeout)
 
         def once() -> list[Instance]:
             self.session.wait_connected(max(0.0, deadline - time.monotonic()))

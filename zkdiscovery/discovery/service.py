@@ -21,7 +21,7 @@ from zkdiscovery.errors import (
     NoInstanceAvailable,
     UnsupportedServer,
 )
-from zkdiscovery.model import Change, Instance, Snapshot, Status
+from zkdiscovery.model import Change, Instance, Snapshot, Status, deadline_after
 from zkdiscovery.session import Dispatcher, Subscription
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Service:
             raise TypeError(f"retry_on must be an exception class, or a tuple of them: got {retry_on!r}")
         if attempts < 1:
             raise ValueError(f"attempts must be 1 or more: got {attempts}")
-        end = None if timeout is None else time.monotonic() + timeout
+        end = None if timeout is None else deadline_after(timeout)
         self._budget.call()
         tried: list[str] = []
         endpoint = self._choose(key, ())
@@ -174,7 +174,7 @@ class Service:
             NoInstanceAvailable: not within `timeout` seconds; says why.
             AuthenticationFailed, UnsupportedServer, ClientClosed: it can't be.
         """
-        end = time.monotonic() + timeout
+        end = deadline_after(timeout)
         with self._changed:
             while not (self._snapshot.loaded and len(self._choices) >= at_least):
                 if self._closed:
@@ -223,7 +223,7 @@ class Service:
         try:
             while True:
                 with self._changed:
-                    end = None if timeout is None else time.monotonic() + timeout
+                    end = None if timeout is None else deadline_after(timeout)
                     while not waiting and not self._closed:
                         left = None if end is None else end - time.monotonic()
                         if left is not None and left <= 0:
@@ -374,6 +374,7 @@ class Service:
         self._changed = threading.Condition()
         self._budget = RetryBudget()
         self._mailboxes = []
+        self._attached = self._attached._replace(detach=lambda: None)  # the cache, and its locks, are the parent's
         self._endpoints = {key: Endpoint(old.instance) for key, old in self._endpoints.items()}
         self._reserve = {}
         if self._closed:

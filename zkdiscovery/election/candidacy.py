@@ -21,6 +21,7 @@ from typing import NamedTuple, Self
 
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import NodeMissing, ZkDiscoveryError
+from zkdiscovery.model import deadline_after
 from zkdiscovery.session import (
     EventKind,
     GetChildren,
@@ -112,7 +113,7 @@ class Candidacy:
 
     def wait_gone(self, timeout: float) -> None:
         """In contact with ZooKeeper, wait until the node is out of it; without, there is nothing to wait for."""
-        self.wait(lambda it: it._over or it._session.state is not State.CONNECTED, time.monotonic() + timeout)
+        self.wait(lambda it: it._over or it._session.state is not State.CONNECTED, deadline_after(timeout))
 
     def wake(self) -> None:
         """Let `wait` ask again."""

@@ -22,6 +22,7 @@ from zkdiscovery.election.candidate import MAX_ID, Candidate, Observer, decode, 
 from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
+from zkdiscovery.model import deadline_after
 from zkdiscovery.session import Subscription
 from zkdiscovery.znodes import Paths
 
@@ -153,7 +154,7 @@ class Election:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
         room = self._room()
-        deadline = time.monotonic() + timeout
+        deadline = deadline_after(timeout)
         path = room.paths.election(self.name)
 
         def once() -> list[Queued]:
@@ -254,7 +255,7 @@ class Election:
 
     def _elect(self, timeout: float | None) -> Term:
         """Stand until elected: a candidacy that was lost is followed by another."""
-        end = None if timeout is None else time.monotonic() + timeout
+        end = None if timeout is None else deadline_after(timeout)
         while True:
             candidacy = self._stand(end)
             candidacy.wait(lambda it: it.term or it.over or self._closed.is_set(), end)
@@ -338,7 +339,7 @@ class Election:
 
 def close_elections(elections: Iterable[Election], timeout: float) -> None:
     """End the terms of all at once, wait for their blocks up to `timeout` seconds in all, leave the queues."""
-    end = time.monotonic() + timeout
+    end = deadline_after(timeout)
     elections = list(elections)
     for election in elections:
         election._end()

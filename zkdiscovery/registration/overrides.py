@@ -19,7 +19,7 @@ from zkdiscovery.errors import (
     OperationTimeout,
     ZkDiscoveryError,
 )
-from zkdiscovery.model import Instance, Status
+from zkdiscovery.model import Instance, Status, deadline_after
 from zkdiscovery.session import Delete, GetData, Node, Session, SetData, Sync
 from zkdiscovery.znodes import Paths
 
@@ -68,7 +68,7 @@ class Overrides:
     def remove(self, service: str, instance_id: str, timeout: float) -> bool:
         """Delete the node, whoever owns it. True if it was there. A live owner comes back."""
         path = self._paths.instance(service, instance_id)
-        deadline = time.monotonic() + timeout
+        deadline = deadline_after(timeout)
         tried = False
 
         def once() -> bool:
@@ -93,7 +93,7 @@ class Overrides:
         timeout: float,
     ) -> Instance:
         path = self._paths.instance(service, instance_id)
-        deadline = time.monotonic() + timeout
+        deadline = deadline_after(timeout)
 
         def once() -> Instance:
             while True:

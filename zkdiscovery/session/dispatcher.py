@@ -82,8 +82,9 @@ class Dispatcher:
             subscription._waiting.append(value)
             self._queue.append(subscription)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()  # raises if the system has no thread to give: the next call tries again
+                self._thread = thread
             self._ready.notify()
 
     def close(self, timeout: float) -> bool:

@@ -34,6 +34,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.errors import NodeMissing, NotConnected, ZkDiscoveryError
+from zkdiscovery.model import deadline_after
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.requests import Check, Multi
 from zkdiscovery.session.states import State, StateChange
@@ -83,7 +84,7 @@ class Lease:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until it is lost, at most `timeout` seconds; True if it is."""
-        end = None if timeout is None else time.monotonic() + timeout
+        end = None if timeout is None else deadline_after(timeout)
         while self.reason is None:
             left = self.remaining  # no longer: it may pass while the threads that would tell us can't run
             if end is not None:

@@ -31,7 +31,7 @@ from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.states import KeeperState
 
 from zkdiscovery.errors import UnsupportedServer, ZkDiscoveryError
-from zkdiscovery.model import join_host_port
+from zkdiscovery.model import deadline_after, join_host_port
 from zkdiscovery.session.channel import Channel
 from zkdiscovery.session.requests import MultiRead, Request, encode
 from zkdiscovery.session.translate import error_for_code
@@ -120,7 +120,7 @@ class Link:
         thread: threading.Thread | None = kazoo._connection._connection_routine
         if thread is None:
             return True
-        end = time.monotonic() + timeout
+        end = deadline_after(timeout)
         # In this order: a thread that is about to be connected sees the mark, or we see its channel.
         kazoo._stopped.set()
         self._say_goodbye()
@@ -179,6 +179,8 @@ class _Quiet(logging.LoggerAdapter[logging.Logger]):
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         if level >= logging.INFO:
+            # Requests are named tuples; that of the handshake holds the session's password.
+            args = tuple(type(arg).__name__ if isinstance(arg, tuple) else arg for arg in args)
             super().log(level if level >= logging.ERROR else logging.DEBUG, msg, *args, **kwargs)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:

@@ -35,6 +35,7 @@ from zkdiscovery.errors import (
     UnsupportedServer,
     ZkDiscoveryError,
 )
+from zkdiscovery.model import deadline_after
 from zkdiscovery.session.lease import Leases
 from zkdiscovery.session.link import Credentials, Link
 from zkdiscovery.session.options import acl_entries, link_options
@@ -67,6 +68,7 @@ class Session:
         self.keeper = Worker("zkdiscovery-keeper")
         self.watches = TreeWatches(self)
         self.highest_zxid = 0
+        self.data_losses = 0  # transaction ids from before one say nothing about nodes from after it
         self.authenticated = False
         self._options = link_options(settings)
         self._changed = threading.Condition()
@@ -162,7 +164,7 @@ class Session:
         Returns:
             True if every thread has ended.
         """
-        end = time.monotonic() + timeout
+        end = deadline_after(timeout)
         with self._changed:
             self._closing.set()
             link = self._link
@@ -199,7 +201,7 @@ class Session:
             AuthenticationFailed, UnsupportedServer: there will be none.
             ClientClosed: closed, before or meanwhile.
         """
-        end = time.monotonic() + timeout
+        end = deadline_after(timeout)
         with self._changed:
             while self._state is not State.CONNECTED:
                 if self._state is State.CLOSED or self._closing.is_set():
@@ -275,7 +277,7 @@ class Session:
 
     def retrying(self, timeout: float) -> tenacity.Retrying:
         """The policy for work that may be repeated: again after passing failures, for `timeout` seconds from now."""
-        deadline = time.monotonic() + timeout
+        deadline = deadline_after(timeout)
         pause = tenacity.wait_random_exponential(multiplier=0.02, max=0.5)
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passing),
@@ -294,7 +296,7 @@ class Session:
         Raises:
             as `wait_connected` and `call`.
         """
-        deadline = time.monotonic() + timeout
+        deadline = deadline_after(timeout)
 
         def once() -> Any:
             self.wait_connected(max(0.0, deadline - time.monotonic()))
@@ -378,10 +380,14 @@ class Session:
         self.watches.dispatch(kind, path)
 
     def _rebuild(self) -> None:
-        with self._changed:
-            if not self._closing.is_set():
-                self._link = Link(self, self._options, self._credentials)
-                self._link.start()
+        try:
+            with self._changed:
+                if not self._closing.is_set():
+                    self._link = Link(self, self._options, self._credentials)
+                    self._link.start()
+        except (OSError, RuntimeError):  # no file descriptor, or no thread, to be had
+            log.exception("can't connect anew, trying again")
+            self.keeper.schedule(self._rebuild, self._rebuild, _REBUILD_DELAYS[-1])
 
     # -- helpers --
 

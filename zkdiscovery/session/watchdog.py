@@ -93,6 +93,7 @@ class Watchdog:
                 session.highest_zxid,
             )
             session.highest_zxid = 0
+            session.data_losses += 1
             self._refused = False
         else:
             self._later(self._check_data, session.timeout)

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from zkdiscovery.errors import NotConnected
 from zkdiscovery.session.requests import AddWatch, RemoveWatches, SetWatches
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class TreeWatch:
 
     def arm(self, *, generation: int, deadline: float) -> Future[Any]:
         """Set the watch at the server of this connection; what is read after its answer misses no event."""
-        return self._watches.session.submit(AddWatch(self.path), deadline=deadline, generation=generation)
+        return self._watches._add_at_server(self, generation=generation, deadline=deadline)
 
     def close(self) -> None:
         """Stop listening; the server's watch goes with its last user. Never blocks."""
@@ -77,6 +78,15 @@ class TreeWatches:
             self.session.submit(SetWatches(paths[start : start + BATCH]), deadline=deadline, generation=generation)
             for start in range(0, len(paths), BATCH)
         ]
+
+    def _add_at_server(self, watch: TreeWatch, *, generation: int, deadline: float) -> Future[Any]:
+        with self._lock:
+            # Under the lock, as its removal: a watch that was closed meanwhile must not be set behind it.
+            if watch in self._by_path.get(watch.path, ()):
+                return self.session.submit(AddWatch(watch.path), deadline=deadline, generation=generation)
+        future: Future[Any] = Future()
+        future.set_exception(NotConnected(f"the watch on {watch.path} was closed"))
+        return future
 
     def _remove(self, watch: TreeWatch) -> None:
         with self._lock:

@@ -34,14 +34,14 @@ class Worker:
             if self._closed:
                 return
             known = self._due.get(key)
-            if known is not None and known[0] <= due:
-                return
-            self._due[key] = (due, task)
-            self._order += 1
-            heapq.heappush(self._heap, (due, self._order, key))
+            if known is None or known[0] > due:
+                self._due[key] = (due, task)
+                self._order += 1
+                heapq.heappush(self._heap, (due, self._order, key))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()  # raises if the system has no thread to give: the next call tries again
+                self._thread = thread
             elif self._heap[0][2] == key:
                 self._ready.notify()
 
@@ -90,6 +90,6 @@ class Worker:
         while (task := self._next()) is not None:
             try:
                 task()
-            except Exception:
+            except BaseException:
                 log.exception("a task of %s failed", self._name)
             del task  # keep nothing alive while idle

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from zkdiscovery.errors import ZkDiscoveryError
+from zkdiscovery.model import deadline_after
 from zkdiscovery.session import Node, TreeWatch
 
 log = logging.getLogger("zkdiscovery.znodes")
@@ -151,7 +152,7 @@ class OwnedNode:
 
     def wait(self, condition: Callable[[OwnedNode], bool], timeout: float) -> bool:
         """Wait until `condition(node)` holds after a change; False if `timeout` seconds are over. It must be quick."""
-        end = time.monotonic() + timeout
+        end = deadline_after(timeout)
         with self._changed:
             while not condition(self):
                 left = end - time.monotonic()

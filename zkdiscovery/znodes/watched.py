@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from zkdiscovery.errors import NodeMissing, OperationTimeout, UndecodableNode, ZkDiscoveryError
+from zkdiscovery.errors import ClientClosed, NodeMissing, OperationTimeout, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.session import (
     NO_NODE,
     EventKind,
@@ -122,6 +122,7 @@ class WatchedChildren(Generic[T]):
         self._closed = False
         # The worker's own:
         self._keys: dict[str, _Key] = {}
+        self._data_losses = session.data_losses
         self._rejected: dict[str, str] = {}
         self._told_rejected: dict[str, str] = {}
         self._generation = 0  # of the last complete load
@@ -139,6 +140,11 @@ class WatchedChildren(Generic[T]):
     def error(self) -> ZkDiscoveryError | None:
         """Why the last read failed on a standing connection; None if it did not."""
         return self._error
+
+    @property
+    def generation(self) -> int:
+        """Number of the connection for which it was loaded last; 0: never."""
+        return self._generation
 
     def close(self) -> None:
         """Stop; no call of `on_change` begins after the one that may run now."""
@@ -246,7 +252,9 @@ class WatchedChildren(Generic[T]):
     def _read(self, names: list[str], generation: int, deadline: float) -> _Reading[T]:
         """Read nodes and decode those that are new or different."""
         reading: _Reading[T] = _Reading()
-        known, size = self._keys, len(self.path) + 1
+        # After a loss of data the same transaction ids stand for other transactions.
+        known = self._keys if self._data_losses == self._session.data_losses else {}
+        size = len(self.path) + 1
         paths = [f"{self.path}/{name}" for name in names]
         for path, node in bulk_read(self._session, paths, generation=generation, deadline=deadline):
             name = path[size:]
@@ -285,6 +293,8 @@ class WatchedChildren(Generic[T]):
             if self._keys.pop(name, None) is not None:
                 delta.removed[name] = marks
         self._failures, self._error = 0, None
+        if reloaded:
+            self._data_losses = self._session.data_losses
         if reloaded or delta.changed or delta.removed or self._rejected != self._told_rejected:
             self._told_rejected = delta.rejected = dict(self._rejected)
             if not self._closed:
@@ -296,7 +306,7 @@ class WatchedChildren(Generic[T]):
                 marks[name] = marks.get(name, Marks()).then(later)
             self._dirty = marks
         # A lost connection brings a new load by itself; the rest is for refusals and time-outs on a standing one.
-        if self._closed or self._session.state is not State.CONNECTED:
+        if self._closed or self._session.state is not State.CONNECTED or isinstance(error, ClientClosed):
             return
         if not isinstance(error, ZkDiscoveryError):
             error = OperationTimeout(f"watch {self.path}: no answer from {self._session.server}", path=self.path)
