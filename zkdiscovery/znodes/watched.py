@@ -182,7 +182,7 @@ class WatchedChildren(Generic[T]):
     def _load(self) -> None:
         """Everything anew, for this connection (worker)."""
         session = self._session
-        generation = session.generation
+        generation, data_losses = session.generation, session.data_losses
         if self._closed or session.state is not State.CONNECTED or generation == self._generation:
             return
         # What older connections told says nothing of what stands there now; it only explains what is gone.
@@ -199,7 +199,7 @@ class WatchedChildren(Generic[T]):
         except (ZkDiscoveryError, TimeoutError) as error:
             self._failed(self._load, error, earlier)
             return
-        self._generation = generation
+        self._generation, self._data_losses = generation, data_losses
         gone = [name for name in (*self._keys, *self._rejected) if name not in reading.present]
         self._apply(reading, self._explained(gone, earlier), reloaded=True)
         self._schedule(self._flush)
@@ -293,8 +293,6 @@ class WatchedChildren(Generic[T]):
             if self._keys.pop(name, None) is not None:
                 delta.removed[name] = marks
         self._failures, self._error = 0, None
-        if reloaded:
-            self._data_losses = self._session.data_losses
         if reloaded or delta.changed or delta.removed or self._rejected != self._told_rejected:
             self._told_rejected = delta.rejected = dict(self._rejected)
             if not self._closed:
