@@ -48,6 +48,7 @@ RETRY_DELAYS = (0.5, 10.0)  # seconds after the first read that failed on a stan
 RELOAD_SECONDS_FOR_EACH = 0.001  # further seconds of a load's time limit for each node
 PAUSES = (0.02, 0.2)  # seconds between the first flushes of a storm, and at most
 CLOSE = 0.0002  # seconds between a flush and an event: less than a writer takes who waits to see each of its changes
+CLOSE_UNREAD = 0.002  # the same where the flush had nothing to read, and so was over before the next event could come
 
 
 class Marks(NamedTuple):
@@ -130,6 +131,7 @@ class WatchedChildren(Generic[T]):
         # Read or written by other threads, too; any order will do:
         self._error: ZkDiscoveryError | None = None
         self._flushed_at = 0.0  # monotonic seconds
+        self._close = CLOSE
         self._pause = 0.0  # seconds between that flush and the next
         self._crowded = False  # an event came close after that flush
         self._watch = session.watches.add(path, self._on_event)
@@ -175,7 +177,7 @@ class WatchedChildren(Generic[T]):
             else:
                 self._dirty[name] = known.then(Marks(deleted_at=now, there=False))
         since = now - self._flushed_at
-        if since < CLOSE:
+        if since < self._close:
             self._crowded = True
         self._schedule(self._flush, max(0.0, self._pause - since))
 
@@ -221,6 +223,7 @@ class WatchedChildren(Generic[T]):
             return
         gone = [name for name in dirty if name not in reading.present]
         self._apply(reading, self._explained(gone, dirty), reloaded=False)
+        self._close = CLOSE if reading.present else CLOSE_UNREAD
         self._pace()
 
     def _pace(self) -> None:
