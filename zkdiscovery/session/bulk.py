@@ -1,36 +1,64 @@
-"""Read many nodes in few requests."""
+"""Read many nodes in few requests.
+
+An answer that is long in coming holds up all that come after it, lease renewals and pings among them. So a request asks
+for as many nodes as make an answer of `ANSWER` bytes, by the size of those read last.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from zkdiscovery.errors import OperationTimeout
 from zkdiscovery.session.requests import MultiRead, Node
 
 if TYPE_CHECKING:
     from zkdiscovery.session.session import Session
 
-BATCH = 500  # nodes in one request
+BATCH = 500  # nodes in one request, at most
+ANSWER = 512 * 1024  # bytes of data in one answer, about
 WINDOW = 4  # requests in flight
 
 
 def bulk_read(
-    session: Session, paths: Sequence[str], *, generation: int, deadline: float
+    session: Session, paths: Sequence[str], *, generation: int, deadline: float, patience: float = 0.0
 ) -> Iterator[tuple[str, Node | int]]:
     """Yield each path with its node or the server's error code (e.g. `translate.NO_NODE`), in order.
 
-    Not an atomic snapshot: nodes may change between two requests. `deadline` in monotonic seconds.
+    Not an atomic snapshot: nodes may change between two requests.
+
+    Args:
+        session: where to read.
+        paths: the nodes.
+        generation: the connection to read on.
+        deadline: monotonic seconds.
+        patience: seconds; each answer moves the deadline to this time after it, or leaves it if it is later.
 
     Raises:
         NotConnected, OperationTimeout: this connection ended, or an answer did not come in time.
     """
-    batches = deque(MultiRead(paths[start : start + BATCH]) for start in range(0, len(paths), BATCH))
+    asked = 0
     flying: deque[tuple[MultiRead, Future[Any]]] = deque()
-    while batches or flying:
-        while batches and len(flying) < WINDOW:
-            request = batches.popleft()
+    while asked < len(paths) or flying:
+        while asked < len(paths) and len(flying) < WINDOW:
+            request = MultiRead(paths[asked : asked + session.bulk_size])
+            asked += len(request.paths)
             flying.append((request, session.submit(request, deadline=deadline, generation=generation)))
         request, future = flying.popleft()
-        yield from zip(request.paths, session.result(future, request, deadline), strict=True)
+        try:
+            found = session.result(future, request, deadline)
+        except OperationTimeout:
+            session.bulk_size = max(1, len(request.paths) // 2)
+            raise
+        session.bulk_size = _fitting(found)
+        deadline = max(deadline, time.monotonic() + patience)
+        yield from zip(request.paths, found, strict=True)
+
+
+def _fitting(found: Sequence[Node | int]) -> int:
+    """How many nodes such as these make a good answer."""
+    size = sum(len(node.data) for node in found if isinstance(node, Node))
+    return max(1, min(BATCH, ANSWER * len(found) // max(1, size)))

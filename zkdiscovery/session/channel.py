@@ -57,6 +57,11 @@ class Channel:
             self._generation = generation
             self.last_answer = time.monotonic()
 
+    @property
+    def is_open(self) -> bool:
+        """Is there a connection that serves?"""
+        return self._generation != 0
+
     def submit(self, request: Request, *, deadline: float, generation: int | None = None) -> Future[Any]:
         """Queue a request. `deadline` is in monotonic seconds; `generation`: refuse unless this connection still
         stands.

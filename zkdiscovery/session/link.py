@@ -39,10 +39,12 @@ from zkdiscovery.session.translate import error_for_code
 log = logging.getLogger("zkdiscovery.session")
 
 BATCH = 200  # requests written with one system call
+MAX_FRAME = 512 * 1024 * 1024  # bytes of one message; a longer one makes no sense
 SASL_ROUNDS = 5  # answers to challenges; DIGEST-MD5 needs two
 _SESSION_EXPIRED = -112
 _UNIMPLEMENTED = -6
 _AUTH_CODES = frozenset({-115, -124})  # the server refuses the credentials, or asks for some
+_CHUNK = 1024 * 1024  # bytes read at once
 _INTERRUPT = b"\0"
 
 
@@ -392,6 +394,34 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         self._write(frames, connect_timeout)
         if channel.waiting():  # answers first, then the rest
             self._link._wake()
+
+    def _read(self, length: int, timeout: float) -> bytes:
+        """As kazoo's, but a message that comes slowly is contact: it keeps the link, and pings keep the session."""
+        if not 0 <= length <= MAX_FRAME:
+            raise ConnectionDropped(f"{self._link.server} sends a message of {length} bytes")
+        channel = self._link.channel
+        # Outside the handshake, `timeout` is two thirds of the session timeout.
+        ping_due = time.monotonic() + timeout / 2
+        parts: list[bytes] = []
+        with self._socket_error_handling():
+            while length:
+                if not self.handler.select([self._socket], [], [], timeout)[0]:
+                    raise KazooTimeoutError("no answer in time")
+                try:
+                    part = self._socket.recv(min(length, _CHUNK))
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    continue
+                if not part:
+                    raise ConnectionDropped("the server closed the connection")
+                parts.append(part)
+                length -= len(part)
+                now = time.monotonic()
+                if length and channel.is_open:
+                    channel.last_answer = now
+                    if now >= ping_due:
+                        self._send_ping(timeout)
+                        ping_due = now + timeout / 2
+        return b"".join(parts)
 
     def _read_header(self, timeout: float) -> Any:
         header, buffer, offset = super()._read_header(timeout)

@@ -36,6 +36,7 @@ from zkdiscovery.errors import (
     ZkDiscoveryError,
 )
 from zkdiscovery.model import deadline_after
+from zkdiscovery.session.bulk import BATCH
 from zkdiscovery.session.lease import Leases
 from zkdiscovery.session.link import Credentials, Link
 from zkdiscovery.session.options import acl_entries, link_options
@@ -69,6 +70,7 @@ class Session:
         self.watches = TreeWatches(self)
         self.highest_zxid = 0
         self.data_losses = 0  # transaction ids from before one say nothing about nodes from after it
+        self.bulk_size = BATCH  # nodes in the next bulk read; see bulk.py
         self.authenticated = False
         self._options = link_options(settings)
         self._changed = threading.Condition()

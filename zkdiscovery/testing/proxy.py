@@ -22,7 +22,7 @@ class FaultProxy:
     """A TCP proxy on a free port of 127.0.0.1 before `target`, used as a context manager.
 
     All methods are thread-safe and return when the new mode is in force. `pause`, `blackhole` and `half_open` replace
-    each other; `refuse`, `delay` and `alter` come on top; `heal` ends all of them.
+    each other; `refuse`, `delay`, `slow` and `alter` come on top; `heal` ends all of them.
 
     Args:
         target: `host:port` of the server; it need not be there yet.
@@ -109,6 +109,14 @@ class FaultProxy:
 
         self._relay.call(delay)
 
+    def slow(self, bytes_per_second: float) -> None:
+        """Pass on no more than that in each direction of each connection, in pieces of up to 64 KiB."""
+
+        def slow() -> None:
+            self._relay.rate = bytes_per_second
+
+        self._relay.call(slow)
+
     def alter(self, direction: Direction, transform: Callable[[bytes], bytes]) -> None:
         """Put what is read in this direction through `transform`, chunk by chunk, on the proxy's thread.
 
@@ -123,6 +131,7 @@ class FaultProxy:
         def heal() -> None:
             self._relay.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
             self._relay.delay = 0.0
+            self._relay.rate = None
             self._relay.transforms.clear()
             self._relay.release_waiting()
             self._relay.close_links(lossy_only=True)

@@ -45,6 +45,7 @@ class Relay:
     Attributes, to be changed by steps alone:
         modes: what happens to the bytes, by direction.
         delay: seconds between the reading of a chunk and its passing on.
+        rate: bytes a second that a direction of a connection passes on; None: as many as it can.
         transforms: what alters the chunks read, by direction.
 
     Raises:
@@ -54,6 +55,7 @@ class Relay:
     def __init__(self, port: int, target: tuple[str, int]) -> None:
         self.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
         self.delay = 0.0
+        self.rate: float | None = None
         self.transforms: dict[Direction, Callable[[bytes], bytes]] = {}
         self.passed = dict.fromkeys(DIRECTIONS, 0)
         self.accepted = 0
@@ -205,6 +207,7 @@ class _Pipe:
         self.direction = direction
         self.chunks: deque[tuple[float, bytes]] = deque()  # when each is due (monotonic seconds), and what it is
         self.waiting = 0  # bytes
+        self.busy_until = 0.0  # monotonic seconds; when a limited rate has let the last chunk through
         self.blocked = False  # a chunk is due, but the receiver does not take it yet
         self.read_all = False  # the sender has closed its side
         self.passed_all = False  # the receiver has been told so
@@ -312,7 +315,10 @@ class _Link:
                 return
             if not chunk:
                 return
-        pipe.chunks.append((time.monotonic() + self._relay.delay, chunk))
+        due = time.monotonic() + self._relay.delay
+        if self._relay.rate is not None:
+            pipe.busy_until = due = max(due, pipe.busy_until) + len(chunk) / self._relay.rate
+        pipe.chunks.append((due, chunk))
         pipe.waiting += len(chunk)
 
     def _pass_on(self, pipe: _Pipe) -> None:

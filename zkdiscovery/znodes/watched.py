@@ -10,7 +10,8 @@ Guarantees
 - A lone change is read at once; in a storm of changes, reads follow each other in growing distance, many names each.
 - A node is known by (czxid, mzxid): one that was deleted and recreated is another one even if its version is the same.
 - A missing, deleted or recreated parent is an empty set that comes back.
-- A node that can't be decoded or read is reported in `rejected` and never harms its siblings.
+- A node that can't be decoded or read is reported in `rejected` and never harms its siblings. One that the server does
+  not let us read is tried again every 10 s.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _Key = tuple[int, int]  # czxid and mzxid
 log = logging.getLogger("zkdiscovery.znodes")
 
 RETRY_DELAYS = (0.5, 10.0)  # seconds after the first read that failed on a standing connection, and at most
-RELOAD_SECONDS_FOR_EACH = 0.001  # further seconds of a load's time limit for each node
+LOOK_AGAIN = 10.0  # seconds until nodes that ZooKeeper did not let us read are tried again
 PAUSES = (0.02, 0.2)  # seconds between the first flushes of a storm, and at most
 CLOSE = 0.0002  # seconds between a flush and an event: less than a writer takes who waits to see each of its changes
 CLOSE_UNREAD = 0.002  # the same where the flush had nothing to read, and so was over before the next event could come
@@ -92,6 +93,7 @@ class _Reading(Generic[T]):
     keys: dict[str, _Key] = field(default_factory=dict)  # of nodes that are new or different,
     values: dict[str, T] = field(default_factory=dict)  # and what they hold
     refused: dict[str, str] = field(default_factory=dict)  # reason by name
+    unread: set[str] = field(default_factory=set)  # names among them that the server did not let us read
 
 
 class WatchedChildren(Generic[T]):
@@ -126,6 +128,7 @@ class WatchedChildren(Generic[T]):
         self._data_losses = session.data_losses
         self._rejected: dict[str, str] = {}
         self._told_rejected: dict[str, str] = {}
+        self._unread: set[str] = set()  # of the rejected, those that the server did not let us read
         self._generation = 0  # of the last complete load
         self._failures = 0  # in a row
         # Read or written by other threads, too; any order will do:
@@ -155,6 +158,7 @@ class WatchedChildren(Generic[T]):
         self._session.unlisten(self._on_state)
         self._worker.cancel((self, self._load.__name__))
         self._worker.cancel((self, self._flush.__name__))
+        self._worker.cancel((self, self._look_again.__name__))
         self._watch.close()
 
     def _schedule(self, task: Callable[[], None], delay: float = 0.0) -> None:
@@ -197,7 +201,7 @@ class WatchedChildren(Generic[T]):
                 names = session.call(GetChildren(self.path), deadline=deadline, generation=generation)
             except NodeMissing:
                 names = []
-            reading = self._read(names, generation, deadline + RELOAD_SECONDS_FOR_EACH * len(names))
+            reading = self._read(names, generation, deadline)
         except (ZkDiscoveryError, TimeoutError) as error:
             self._failed(self._load, error, earlier)
             return
@@ -215,7 +219,7 @@ class WatchedChildren(Generic[T]):
         dirty = self._take_dirty()
         if not dirty:
             return
-        deadline = time.monotonic() + session.settings.operation_timeout + RELOAD_SECONDS_FOR_EACH * len(dirty)
+        deadline = time.monotonic() + session.settings.operation_timeout
         try:
             reading = self._read([name for name, marks in dirty.items() if marks.there], generation, deadline)
         except (ZkDiscoveryError, TimeoutError) as error:
@@ -225,6 +229,18 @@ class WatchedChildren(Generic[T]):
         self._apply(reading, self._explained(gone, dirty), reloaded=False)
         self._close = CLOSE if reading.present else CLOSE_UNREAD
         self._pace()
+
+    def _note_unread(self, reading: _Reading[T]) -> None:
+        self._unread = reading.unread | {name for name in self._unread - reading.present if name in self._rejected}
+        if self._unread:
+            self._schedule(self._look_again, LOOK_AGAIN)
+
+    def _look_again(self) -> None:
+        """What could not be read (worker): no event tells of a right that was given back."""
+        with self._lock:
+            for name in self._unread:
+                self._dirty.setdefault(name, Marks())
+        self._flush()
 
     def _pace(self) -> None:
         """Events that come during a flush or close after it are a storm: the next flush waits for more of them."""
@@ -259,7 +275,8 @@ class WatchedChildren(Generic[T]):
         known = self._keys if self._data_losses == self._session.data_losses else {}
         size = len(self.path) + 1
         paths = [f"{self.path}/{name}" for name in names]
-        for path, node in bulk_read(self._session, paths, generation=generation, deadline=deadline):
+        patience = self._session.settings.operation_timeout
+        for path, node in bulk_read(self._session, paths, generation=generation, deadline=deadline, patience=patience):
             name = path[size:]
             if isinstance(node, Node):
                 reading.present.add(name)
@@ -275,6 +292,7 @@ class WatchedChildren(Generic[T]):
                     reading.refused[name] = f"the codec failed: {error!r}"
             elif node != NO_NODE:
                 reading.present.add(name)
+                reading.unread.add(name)
                 reading.refused[name] = str(error_for_code(node, GetData(path), self._session.server))
         return reading
 
@@ -296,6 +314,7 @@ class WatchedChildren(Generic[T]):
             if self._keys.pop(name, None) is not None:
                 delta.removed[name] = marks
         self._failures, self._error = 0, None
+        self._note_unread(reading)
         if reloaded or delta.changed or delta.removed or self._rejected != self._told_rejected:
             self._told_rejected = delta.rejected = dict(self._rejected)
             if not self._closed:
