@@ -11,6 +11,7 @@ import logging
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, MutableMapping
@@ -354,6 +355,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             if xid is None:  # accepted, then hung up on: the server does not serve, or we have seen newer transactions
                 self._link.owner.link_refused(self._link)
             raise
+        except RuntimeError as error:  # another answer than the one asked for, or an unknown error code
+            raise ConnectionDropped(f"{self._link.server} gives an answer that makes no sense: {error}") from error
 
     def _authenticate_with_sasl(self, host: str, timeout: float) -> None:
         self._sasl_rounds = 0
@@ -398,7 +401,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
     def _read(self, length: int, timeout: float) -> bytes:
         """As kazoo's, but a message that comes slowly is contact: it keeps the link, and pings keep the session."""
         if not 0 <= length <= MAX_FRAME:
-            raise ConnectionDropped(f"{self._link.server} sends a message of {length} bytes")
+            raise ConnectionDropped(f"{self._link.server} sends a message of {length} bytes; is it a ZooKeeper?")
         channel = self._link.channel
         # Outside the handshake, `timeout` is two thirds of the session timeout.
         ping_due = time.monotonic() + timeout / 2
@@ -424,8 +427,11 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         return b"".join(parts)
 
     def _read_header(self, timeout: float) -> Any:
-        header, buffer, offset = super()._read_header(timeout)
         link = self._link
+        try:
+            header, buffer, offset = super()._read_header(timeout)
+        except struct.error as error:
+            raise ConnectionDropped(f"{link.server} sends a message that is too short") from error
         if header.xid != kazoo_connection.WATCH_XID:  # an event proves one direction only
             link.channel.last_answer = time.monotonic()
         if header.xid == kazoo_connection.PING_XID:
@@ -455,8 +461,11 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         return kazoo_connection.CLOSE_RESPONSE if request is _CLOSE else None
 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
-        event, _ = wire.Watch.deserialize(buffer, offset)
-        self._link.owner.link_event(event.type, event.path)
+        try:
+            event, _ = wire.Watch.deserialize(buffer, offset)
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ConnectionDropped(f"{self._link.server} sends an event that can't be read") from error
+        self._link.owner.link_event(event.type, event.path or "/")
 
 
 class _CloseSession:
