@@ -9,14 +9,18 @@ Guarantees
   apart if one of them is refused.
 - A node with our own session as owner is ours, whoever got the answer to its creation.
 - On the first creation a foreign owner is replaced, waited for or refused. On a re-creation only a node of one of our
-  own earlier sessions is replaced; any other owner means CONFLICT, final until `reclaim()`: two live processes never
-  fight over a path.
+  own earlier sessions is replaced; any other owner is waited for again or means CONFLICT, which is final until
+  `reclaim()`: two live processes never fight over a path.
 - A node that somebody deleted is restored; the data wanted last is the data restored.
 - Release while a creation is under way ends with no node.
 - A reconnect within the session reads the nodes once and writes nothing.
 
-A deletion names the version that it saw, and a successor's node starts from version 0 again. So in the moment between
-a replacement and the news of it, leaving can delete the successor's node, which its owner then restores.
+Writes and deletions name the version that they saw, for ZooKeeper knows no other condition, and a new node starts from
+version 0. Between a replacement and the news of it, they could hit the successor's node. So a successor raises the
+version of its node above that of the one replaced, in the transaction that creates it. What is left:
+- a node with `MOST_RAISED` writes or more is followed by one with version 0: it must be written as often in that moment;
+- a node that an operator deletes, or other software replaces, and that somebody else creates at once, has version 0: who
+  leaves in that moment and never wrote into their own can delete it, and its owner restores it if it is one of ours.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -57,6 +62,7 @@ log = logging.getLogger("zkdiscovery.znodes")
 
 ROUNDS = 5  # looks and acts in one run: parents made, successors met
 ROUNDS_TOGETHER = 3  # of these, how many use large transactions, which a node that always surprises would fail
+MOST_RAISED = 16  # writes that raise the version of a successor's node
 BACKOFF = (0.1, 10.0)  # seconds: first and longest delay after a refusal
 
 
@@ -288,7 +294,7 @@ class _Run:
         if found is None:
             node._note(OwnedState.PENDING, None)
         elif found.stat.ephemeral_owner == self._session_id:
-            node._first = False
+            node._may_replace = False
             node._note(OwnedState.HELD, found)
             if found.data != node._sent and (before is None or found.data != before.data):
                 node._adopt(found.data)
@@ -298,10 +304,12 @@ class _Run:
     def _meet(self, node: OwnedNode, found: Node) -> None:
         """Something stands on our path that is not of this session."""
         owner = found.stat.ephemeral_owner
-        if owner in self._keeper._session_ids or (node._first and node._on_conflict == "replace"):
+        if not node._wish.there:
+            node._note(OwnedState.PENDING, found)  # it leaves, and ours is gone already
+        elif owner in self._keeper._session_ids or node._may_replace:
             log.info("replacing what stands at %s, of session 0x%x", node.path, owner)
             node._note(OwnedState.PENDING, found)
-        elif node._first and node._on_conflict == "wait":
+        elif node._on_conflict == "wait":
             node._note(OwnedState.WAITING, found)
         else:
             who = f"session 0x{owner:x}" if owner else "a persistent node"
@@ -336,7 +344,16 @@ class _Run:
         if node._state is not OwnedState.PENDING:
             return []
         create = Create(node.path, data, self._session.leaf_acl, EPHEMERAL)
-        return [create] if known is None else [Delete(node.path, known.stat.version), create]
+        if known is None:
+            return [create]
+        version, owner = known.stat.version, known.stat.ephemeral_owner
+        writes: list[Write] = [Delete(node.path, version), create]
+        if owner and owner not in self._keeper._session_ids and version < MOST_RAISED:
+            # Somebody may be leaving it just now. Nobody sees the empty data that the transaction begins with.
+            writes[1] = replace(create, data=b"")
+            writes += [SetData(node.path, b"", number) for number in range(version)]
+            writes.append(SetData(node.path, data, version))
+        return writes
 
     def _transact(
         self, plan: Mapping[OwnedNode, Sequence[Write]], *, singly: bool

@@ -56,7 +56,8 @@ class OwnedNode:
         due: tells the keeper that something is to be done.
         path: where.
         data: what it shall hold.
-        on_conflict: what to do about a foreign owner at the first creation.
+        on_conflict: what to do about a foreign owner: "replace" it at the first creation, and only then; "wait" until
+            it is gone, whenever that is; "refuse": CONFLICT.
         on_state: called after each change of `state` or `error`, on the worker thread, outside locks; must not block.
         on_foreign_write: called with what somebody else wrote into the node, on the worker; may `write`. What is
             wanted then stands.
@@ -86,7 +87,7 @@ class OwnedNode:
         self._error: ZkDiscoveryError | None = None
         self._known: Node | None = None  # what stands on the path, as far as known
         self._on_conflict: OnConflict = on_conflict
-        self._first = True  # it was never held
+        self._may_replace = on_conflict == "replace"  # any owner: until it was held once, and again from reclaim() on
         self._dirty = False  # something happened to it since it was looked at
         # The worker's own:
         self._watch: TreeWatch | None = None
@@ -144,7 +145,7 @@ class OwnedNode:
         with self._changed:
             if not self._wish.there or self._state not in {OwnedState.CONFLICT, OwnedState.WAITING}:
                 return
-            self._first, self._on_conflict = True, "replace"
+            self._may_replace = True
             self._dirty = True  # what the worker may conclude in this moment is out of date
             self._state, self._error = OwnedState.PENDING, None
             self._changed.notify_all()

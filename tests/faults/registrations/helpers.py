@@ -1,0 +1,71 @@
+"""What the fault tests of registrations share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tests.integration.registration.helpers import HOST, on_submit, path_of, read
+from tests.support import LIMIT, Truth
+from zkdiscovery import Client, Registration
+from zkdiscovery.registration.room import Options
+from zkdiscovery.session import Node
+from zkdiscovery.session.requests import Request
+
+Expire = Callable[[Client], None]
+
+
+def entries(count: int, service: str = "payments") -> list[Options]:
+    """What `register_many` takes."""
+    return [{"service": service, "port": port, "host": HOST} for port in range(1, count + 1)]
+
+
+def wait_all(registrations: list[Registration]) -> None:
+    """Wait until each stands as wanted."""
+    for registration in registrations:
+        registration.wait_registered(LIMIT)
+
+
+def assert_stands(truth: Truth, client: Client, registration: Registration) -> Node:
+    """It is in ZooKeeper as it is wanted, owned by the client's session; the node."""
+    node = truth.get(path_of(registration))
+    assert node is not None
+    assert read(path_of(registration), node) == registration.instance
+    assert node.stat.ephemeral_owner == client._use().session.session_id
+    assert registration.error is None
+    return node
+
+
+def in_background(call: Callable[[], object]) -> threading.Thread:
+    """Run it on a thread of its own."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    return thread
+
+
+def assert_ends(*threads: threading.Thread) -> None:
+    """They end within the limit."""
+    for thread in threads:
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+
+
+@contextmanager
+def once_before(client: Client, kinds: type | tuple[type, ...], strike: Callable[[], object]) -> Iterator[None]:
+    """Strike once, just before the client's next request of such a kind is queued; it has come by the end."""
+    struck = threading.Event()
+
+    def react(request: object) -> None:
+        if isinstance(request, kinds) and not struck.is_set():
+            struck.set()
+            strike()
+
+    with on_submit(client, react):
+        yield
+        assert struck.wait(LIMIT)
+
+
+__all__ = [
+    "Expire", "Request", "assert_ends", "assert_stands", "entries", "in_background", "once_before", "wait_all",
+]  # fmt: skip
