@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -86,9 +85,8 @@ def live(view: Service) -> bool:
 def quiesce(client: Client) -> None:
     """All that was committed before has been heard, read and told."""
     core = client._use()
-    deadline = time.monotonic() + LIMIT
-    for request in (Sync("/"), GetData("/")):
-        core.session.call(request, deadline=deadline)
+    core.session.read(Sync("/"), timeout=LIMIT)
+    core.session.read(GetData("/"), timeout=LIMIT)
     done = threading.Event()
     core.discovery.worker.schedule(done, done.set, 0.25)  # behind the flush of a storm and its pause
     assert done.wait(LIMIT)
