@@ -18,9 +18,10 @@ Guarantees
 Writes and deletions name the version that they saw, for ZooKeeper knows no other condition, and a new node starts from
 version 0. Between a replacement and the news of it, they could hit the successor's node. So a successor raises the
 version of its node above that of the one replaced, in the transaction that creates it. What is left:
-- a node with `MOST_RAISED` writes or more is followed by one with version 0: it must be written as often in that moment;
-- a node that an operator deletes, or other software replaces, and that somebody else creates at once, has version 0: who
-  leaves in that moment and never wrote into their own can delete it, and its owner restores it if it is one of ours.
+- A node with `MOST_RAISED` writes or more is followed by one with version 0, which would have to be written as often in
+  that moment.
+- A node that an operator deletes, or other software replaces, may be followed by one with version 0. Who leaves in that
+  moment, and never wrote into their own, can delete it; its owner restores it, if it is one of ours.
 """
 
 from __future__ import annotations

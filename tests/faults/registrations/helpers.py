@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,6 @@ from tests.support import LIMIT, Truth
 from zkdiscovery import Client, Registration
 from zkdiscovery.registration.room import Options
 from zkdiscovery.session import Node
-from zkdiscovery.session.requests import Request
 
 Expire = Callable[[Client], None]
 
@@ -52,20 +52,20 @@ def assert_ends(*threads: threading.Thread) -> None:
 
 
 @contextmanager
-def once_before(client: Client, kinds: type | tuple[type, ...], strike: Callable[[], object]) -> Iterator[None]:
-    """Strike once, just before the client's next request of such a kind is queued; it has come by the end."""
+def once_before(client: Client, kind: type, strike: Callable[[], object]) -> Iterator[Counter[str]]:
+    """Strike once, just before the client's next request of such a kind is queued; it has come by the end.
+
+    Counts the requests by name.
+    """
     struck = threading.Event()
+    counts: Counter[str] = Counter()
 
     def react(request: object) -> None:
-        if isinstance(request, kinds) and not struck.is_set():
+        counts[type(request).__name__] += 1
+        if isinstance(request, kind) and not struck.is_set():
             struck.set()
             strike()
 
     with on_submit(client, react):
-        yield
+        yield counts
         assert struck.wait(LIMIT)
-
-
-__all__ = [
-    "Expire", "Request", "assert_ends", "assert_stands", "entries", "in_background", "once_before", "wait_all",
-]  # fmt: skip
