@@ -1,0 +1,126 @@
+"""Five hundred clients that lose their server at one moment: what their return costs it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from contextlib import ExitStack
+from typing import Any
+
+from tests.faults.discovery.helpers import packets
+from tests.integration.child import Child
+from tests.integration.discovery.helpers import Written
+from tests.support import Truth
+from zkdiscovery.testing import ZookeeperServer
+
+CLIENTS = 500
+PROCESSES = 4  # of 125 clients each: a process has one interpreter lock, and two cores have no use for more
+INSTANCES = 50
+
+HERD = """
+import json, sys, threading, time
+from collections import Counter
+from zkdiscovery import Client
+from zkdiscovery.session.channel import Channel
+
+hosts, namespace, clients, instances = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+counts = Counter()
+submit = Channel.submit
+
+def counting(self, request, **options):
+    counts[type(request).__name__] += 1
+    return submit(self, request, **options)
+
+Channel.submit = counting
+
+class Member:
+    def __init__(self):
+        self.client = Client(hosts, namespace=namespace, session_timeout=10.0)
+        self.connected = self.loaded = 0.0
+        self.view = self.client.discover("payments", balancer="round_robin")
+        self.client._use().session.listen(self.note)
+        self.view._attached.cache.join(self)
+
+    def note(self, change):
+        if change.state == "CONNECTED":
+            self.connected = time.monotonic()
+
+    def follow(self, change):
+        if change.before.stale and not change.after.stale:
+            self.loaded = time.monotonic()
+
+    def sees(self, names):
+        with self.view._changed:
+            return self.view._changed.wait_for(
+                lambda: not self.view.snapshot.stale and {i.id for i in self.view.snapshot} == names, 40.0
+            )
+
+members = [Member() for _ in range(clients)]
+for member in members:
+    member.view.wait_ready(40.0, at_least=instances)
+
+def mark():
+    counts.clear()
+    print("marked")
+
+def report(*names):
+    right = sum([member.sees(set(names)) for member in members])
+    print("report", json.dumps({
+        "right": right,
+        "epochs": sum([member.client._use().session.epoch for member in members]),
+        "connected": [member.connected for member in members],
+        "loaded": [member.loaded for member in members],
+        "requests": counts,
+    }))
+
+print("ready")
+"""
+
+
+def test_five_hundred_clients_come_back(own_server: ZookeeperServer) -> None:
+    """Each costs one watch, one list and one bulk read, however many instances there are, and no session is lost."""
+    namespace = f"{own_server.namespace}/herd"
+    with ExitStack() as stack:
+        truth = stack.enter_context(Truth(own_server.hosts))
+        payments = Written(truth, namespace)
+        names = [f"i{number:02}" for number in range(INSTANCES)]
+        payments.add(*names)
+        arguments = (own_server.hosts, namespace, str(CLIENTS // PROCESSES), str(INSTANCES))
+        herds = [stack.enter_context(Child(HERD, *arguments)) for _ in range(PROCESSES)]
+        for herd in herds:
+            herd.wait_line("ready")
+        for herd in herds:
+            herd.say("mark()")
+            herd.wait_line("marked")
+        own_server.kill()
+        own_server.restart()
+        up = time.monotonic()
+        truth.session.wait_connected(20.0)
+        payments.remove(names.pop())
+        payments.add("new")
+        for herd in herds:
+            herd.say(f"report(*{[*names, 'new']!r})")
+        reports: list[dict[str, Any]] = [json.loads(herd.wait_line("report")) for herd in herds]
+        received, took = packets(own_server), time.monotonic() - up
+        for herd in herds:  # closed in order they would cost more time than all the rest
+            herd.kill()
+    requests: Counter[str] = Counter()
+    for report in reports:
+        requests.update(report["requests"])
+    assert sum(report["right"] for report in reports) == CLIENTS
+    assert sum(report["epochs"] for report in reports) == CLIENTS, "no session was lost"
+    # A machine that stalls may break a few connections, which then cost as much again.
+    assert CLIENTS <= requests.pop("AddWatch") <= 1.1 * CLIENTS
+    assert CLIENTS <= requests.pop("GetChildren") <= 1.1 * CLIENTS
+    reads = requests.pop("MultiRead")
+    assert CLIENTS <= reads <= 3.3 * CLIENTS, "the load, and the two changes, read with it or one by one"
+    assert not requests
+    # The handshake and the probe of the server's age are two more each; then pings, one in a third of the timeout, and
+    # attempts that met a server which was not ready.
+    assert received <= reads + (4.4 + 1 + took / (10.0 / 3)) * CLIENTS
+    moments = sorted(stamp - up for report in reports for stamp in report["loaded"])
+    print(
+        f"{CLIENTS} clients: {received} packets; connected and loaded again {moments[0]:.2f} s, half of them"
+        f" {moments[CLIENTS // 2]:.2f} s, all {moments[-1]:.2f} s after the server"
+    )

@@ -1,0 +1,122 @@
+"""Caches over crashes of their only server: killed, frozen, emptied, full of nodes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.discovery.helpers import Observer, weights
+from tests.integration.discovery.helpers import Written, ids
+from tests.support import LIMIT, Truth, wait_view
+from zkdiscovery import Client
+from zkdiscovery.session import Create, Multi
+from zkdiscovery.testing import ZookeeperServer
+
+BEYOND = 65_536 + 500  # nodes
+TIMEOUT = 1.0  # seconds, the shortest session that the server grants
+
+
+@pytest.fixture
+def own_truth(own_server: ZookeeperServer) -> Iterator[Truth]:
+    with Truth(own_server.hosts) as truth:
+        yield truth
+
+
+@pytest.fixture
+def client(own_server: ZookeeperServer) -> Iterator[Client]:
+    client = Client(own_server.hosts, namespace=f"{own_server.namespace}/servers", session_timeout=TIMEOUT)
+    yield client
+    client.close(3.0)
+
+
+@pytest.fixture
+def own_payments(own_truth: Truth, own_server: ZookeeperServer) -> Iterator[Written]:
+    payments = Written(own_truth, f"{own_server.namespace}/servers")
+    yield payments
+    own_truth.session.wait_connected(LIMIT)
+    payments.remove(*own_truth.children(payments.path))
+    own_truth.delete(payments.path)
+
+
+def test_a_server_that_crashes_and_comes_back(
+    own_server: ZookeeperServer, own_truth: Truth, own_payments: Written, client: Client
+) -> None:
+    """Curator: server crash and restart with several registrations."""
+    own_payments.add("a", "b", "c", weight=1.0)
+    view = client.discover("payments").wait_ready(LIMIT, at_least=3)
+    observer = Observer(view)
+    own_server.kill()
+    wait_view(view, lambda snapshot: snapshot.stale)
+    assert {view.pick().id for _ in range(50)} == {"a", "b", "c"}, "what is known serves on"
+    own_server.restart()
+    own_truth.session.wait_connected(LIMIT)
+    own_payments.change("a", weight=2.0)
+    own_payments.remove("b")
+    own_payments.add("b", "d", weight=2.0)
+    wait_view(view, lambda snapshot: weights(snapshot) == {"a": 2.0, "b": 2.0, "c": 1.0, "d": 2.0})
+    assert not view.snapshot.stale
+    assert observer.backwards == []
+
+
+def test_a_server_that_stands_still_for_longer_than_the_session(
+    own_server: ZookeeperServer, own_truth: Truth, own_payments: Written, client: Client
+) -> None:
+    """It accepts connections all the while, and answers none; afterwards the session may be gone, the view is right."""
+    own_payments.add("a", "b", weight=1.0)
+    view = client.discover("payments").wait_ready(LIMIT, at_least=2)
+    start = time.monotonic()
+    own_server.pause()
+    try:
+        stale = wait_view(view, lambda snapshot: snapshot.stale)
+        assert stale.stale_since is not None
+        assert stale.stale_since - start < TIMEOUT + 1.0, "noticed within the session timeout"
+        threading.Event().wait(1.5 * TIMEOUT)  # the length of the fault
+        assert {view.pick().id for _ in range(50)} == {"a", "b"}
+    finally:
+        own_server.resume()
+    own_truth.session.wait_connected(LIMIT)
+    own_payments.change("a", weight=2.0)
+    wait_view(view, lambda snapshot: not snapshot.stale and weights(snapshot) == {"a": 2.0, "b": 1.0})
+
+
+def test_more_nodes_than_two_bytes_count_and_then_none(
+    own_server: ZookeeperServer, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Curator: more than 64,000 nodes. And a wiped ensemble, which kazoo is refused by for good: it has seen more."""
+    names = [f"{number:05}" for number in range(BEYOND)]
+    with Truth(own_server.hosts) as truth:
+        fill(truth, f"{own_server.namespace}/servers/services/payments", names)
+    view = client.discover("payments").wait_ready(2 * LIMIT, at_least=BEYOND)
+    assert ids(view.instances) == set(names)
+    session = client._use().session
+    before = session.highest_zxid
+    own_server.restart(wipe=True)
+    up = time.monotonic()
+    wait_view(view, lambda snapshot: not snapshot.stale and not snapshot.instances)
+    took = time.monotonic() - up
+    # Refused for two timeouts; then the look at the server, and the next attempt to connect.
+    assert took < 2 * TIMEOUT + 1.0 + 2.0
+    assert session.highest_zxid < before
+    assert [record.levelname for record in caplog.records if "data is lost" in record.message] == ["ERROR"]
+    assert len(view.snapshot.suspects) == BEYOND, "nobody said goodbye"
+    assert view.pick().id in set(names)
+    with Truth(own_server.hosts) as truth:
+        Written(truth, f"{own_server.namespace}/servers").add("anew")
+        wait_view(view, lambda snapshot: ids(snapshot) == {"anew"})
+
+
+def fill(truth: Truth, path: str, names: list[str]) -> None:
+    """Many small nodes, in transactions that are sent one behind the other."""
+    truth.create(path)
+    data = b'{"name":"payments","id":"%s","address":"127.0.0.1","port":1}'
+    deadline, acl = time.monotonic() + 2 * LIMIT, truth.session.leaf_acl
+    created = []
+    for start in range(0, len(names), 2000):
+        some = names[start : start + 2000]
+        creates = [Create(f"{path}/{name}", data % name.encode(), acl) for name in some]
+        created.append(truth.session.submit(Multi(creates), deadline=deadline))
+    for future in created:
+        future.result(2 * LIMIT)
