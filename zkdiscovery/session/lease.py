@@ -19,6 +19,11 @@ connection pings when it was silent for a third of T, so that the leader has hea
 
 What is left, T/10 and T/60, and more where ticks are shorter, is for clocks that differ and threads that are late.
 
+A leader that stands still, say to collect garbage, sends no pings meanwhile, and may commit what has waited before the
+next one. An answer that took longer than a renewal's interval is the sign of it: what was sent before proves nothing
+any more. That covers pauses of up to T/3, after which the connection is given up. It does not cover one of more than
+T/60 at the very beginning of a term, if the leader is cut off from us, or stands still again, at the first commit.
+
 Renewals are sent by the keeper thread, answers arrive on the connection thread; `on_lost` is called on either, or on
 the thread that ends a lease, once, and must not block.
 """
@@ -164,6 +169,8 @@ class Leases:
         sure = sent - HALF_TICK * timeout
         with self._lock:
             committed = self._committed
+            if lease_now() - sent > RENEWAL * timeout:
+                committed.clear()
             committed.append(sent)
             while len(committed) > 1 and committed[1] <= sure:
                 committed.popleft()

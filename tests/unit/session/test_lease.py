@@ -96,6 +96,13 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
+def proven(sent: float, answered: float, leases: Leases) -> float:
+    """The deadline that a commit stands for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lease_module, "lease_now", lambda: answered)
+        return leases._proven(sent, T)
+
+
 def refusal(cls: type[ZkDiscoveryError], index: int) -> ZkDiscoveryError:
     error = cls("refused")
     error._index = index
@@ -147,7 +154,43 @@ def test_no_lease_outlasts_its_session_on_an_ensemble(
     heard = [0.0, *(ping for last, ping in itertools.pairwise(pings) if any(last < at <= ping for at in sent))]
     leases = Bench().leases
     for commit in sent[3 + len(silences) :]:
-        assert leases._proven(commit, T) <= max(ping for ping in heard if ping <= commit) + T
+        assert proven(commit, commit, leases) <= max(ping for ping in heard if ping <= commit) + T
+
+
+@given(
+    pauses=st.lists(st.tuples(st.floats(0.0, T), st.floats(0.0, T / 3)), min_size=1, max_size=4),
+    half_tick=st.floats(T / 100, T / 4),
+)
+# A pause begins just before a ping, and all that has waited is committed just before the next one.
+@example(pauses=[(T / 4 - 0.001, 0.2 * T)], half_tick=T / 4)
+@example(pauses=[(T / 4 - 0.001, T / 3), (0.001, T / 3), (0.001, T / 3)], half_tick=T / 4)
+def test_no_lease_outlasts_its_session_if_the_leader_stands_still(
+    pauses: list[tuple[float, float]], half_tick: float
+) -> None:
+    """The leader of the ensemble is paused again and again, and cut off from us right after it has committed.
+
+    Peers have no such margin at all: ZooKeeper counts a session's time while its leader stands still.
+    """
+    leases = Bench().leases
+    still: list[tuple[float, float]] = []
+    at = 2 * T
+    for gap, length in pauses:
+        still.append((at + gap, at + gap + length))
+        at += gap + length
+
+    def running(moment: float) -> float:
+        """When the leader does what is due at a moment."""
+        return next((end for begin, end in still if begin < moment < end), moment)
+
+    sent = [T / 10 * number for number in range(100)]
+    pings = [0.0]
+    while pings[-1] < sent[-1]:
+        pings.append(running(pings[-1] + half_tick))
+    heard = [0.0, *(ping for last, ping in itertools.pairwise(pings) if any(last < each <= ping for each in sent))]
+    for each in sent:
+        answered = running(each)
+        before = [ping for ping in heard if ping < answered or ping == answered == each]
+        assert proven(each, answered, leases) <= before[-1] + T + 1e-9
 
 
 def test_after_a_gap_a_commit_proves_no_more_than_at_the_beginning(bench: Bench) -> None:
