@@ -364,7 +364,9 @@ class Service:
             if snapshot.suspects:
                 parts.append(f"{len(snapshot.suspects)} suspects")
             reason = ", ".join(parts) or f"none is registered below {cache.path}"
-            if snapshot.stale:
+            if snapshot.stale and cache.error:
+                reason += f"; not read for {snapshot.age:.1f} s: {cache.error}"
+            elif snapshot.stale:
                 reason += f"; not in contact with ZooKeeper for {snapshot.age:.1f} s"
         count = "no instance" if wanted == 1 else f"{len(self._choices)} of {wanted} instances"
         return NoInstanceAvailable(f"{count} of {self.name!r} can be picked: {reason}")
