@@ -2,6 +2,10 @@
 
 A request has a `type` (ZooKeeper's opcode), `serialize()`, and `deserialize(buffer, offset)`, which runs on the
 connection thread before the next frame is read. Layouts: ZooKeeper's `zookeeper.jute` and `MultiOperationRecord`.
+
+What `deserialize` reads is untrusted. Whatever the bytes are, it gives a complete answer of the type it promises, or
+raises ValueError or struct.error with a short message (a Multi also the error that the server reports). Lengths and
+counts are held against the bytes that are there before anything is allocated for them.
 """
 
 from __future__ import annotations
@@ -10,8 +14,6 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
-
-from kazoo.protocol import serialization as wire
 
 from zkdiscovery.session.translate import error_for_code
 
@@ -84,10 +86,22 @@ def _read_stat(buffer: bytes, offset: int) -> tuple[Stat, int]:
     return Stat._make(_STAT.unpack_from(buffer, offset)), offset + _STAT.size
 
 
+def _read_string(buffer: bytes, offset: int) -> tuple[str, int]:
+    (length,) = _INT.unpack_from(buffer, offset)
+    start = offset + 4
+    end = start + length
+    if not start <= end <= len(buffer):
+        raise ValueError(f"a text of {length} bytes where {len(buffer) - start} are left")
+    try:
+        return str(buffer[start:end], "utf-8"), end
+    except UnicodeDecodeError:  # which holds all of the bytes
+        raise ValueError("a text is not UTF-8") from None
+
+
 def _read_node(buffer: bytes, offset: int) -> tuple[Node, int]:
     (length,) = _INT.unpack_from(buffer, offset)
     start = offset + 4
-    end = start + max(length, 0)
+    end = start + max(length, 0)  # -1: no data
     stat, offset = _read_stat(buffer, end)
     return Node(bytes(buffer[start:end]), stat), offset
 
@@ -110,7 +124,7 @@ class Create:
         return _string(self.path) + _data(self.data) + _INT.pack(len(self.acl)) + entries + _INT.pack(self.mode)
 
     def deserialize(self, buffer: bytes, offset: int) -> Stat:
-        _, offset = wire.read_string(buffer, offset)
+        _, offset = _read_string(buffer, offset)
         return _read_stat(buffer, offset)[0]
 
 
@@ -185,7 +199,16 @@ class GetChildren:
         return _string(self.path) + b"\0"
 
     def deserialize(self, buffer: bytes, offset: int) -> list[str]:
-        children: list[str] = wire.GetChildren.deserialize(buffer, offset)
+        (count,) = _INT.unpack_from(buffer, offset)
+        offset += 4
+        if count == -1:
+            return []
+        if not 0 <= count <= (len(buffer) - offset) // 4:
+            raise ValueError(f"{count} names in {len(buffer) - offset} bytes")
+        children: list[str] = []
+        for _ in range(count):
+            name, offset = _read_string(buffer, offset)
+            children.append(name)
         return children
 
 
@@ -250,6 +273,7 @@ class RemoveWatches:
 
 
 Write = Create | Delete | SetData | Check
+_ANSWERED_BY = {19: 19, 15: 1, 2: 2, 5: 5, 13: 13}  # in a transaction the server makes plain creates of create2
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +296,7 @@ class Multi:
         for index, operation in enumerate(self.operations):
             kind, done, _ = _HEADER.unpack_from(buffer, offset)
             offset += _HEADER.size
-            if done:
-                break
-            if kind == -1:
+            if kind == -1 and not done:
                 (code,) = _INT.unpack_from(buffer, offset)
                 offset += 4
                 # 0 and -2: this one would have passed, another one failed.
@@ -283,11 +305,13 @@ class Multi:
                     error._index = index
                     raise error
                 continue
-            if kind == 1:  # the server makes plain creates of all but containers: no stat
-                path, offset = wire.read_string(buffer, offset)
+            if done or kind != _ANSWERED_BY[operation.type]:
+                raise ValueError(f"result {index} of a transaction is of type {kind}, not of {operation.type}")
+            if kind == 1:  # no stat
+                path, offset = _read_string(buffer, offset)
                 results.append(path)
             elif kind == 19:
-                _, offset = wire.read_string(buffer, offset)
+                _, offset = _read_string(buffer, offset)
                 stat, offset = _read_stat(buffer, offset)
                 results.append(stat)
             elif kind == 5:
@@ -295,6 +319,8 @@ class Multi:
                 results.append(stat)
             else:
                 results.append(None)
+        if len(results) != len(self.operations):
+            raise ValueError("a transaction that failed, and no operation to blame")
         return results
 
 
@@ -318,12 +344,14 @@ class MultiRead:
         size = _HEADER.size
         unpack = _HEADER.unpack_from
         for _ in self.paths:
-            kind, _, _ = unpack(buffer, offset)
+            kind, done, _ = unpack(buffer, offset)
             offset += size
-            if kind == -1:
+            if kind == 4 and not done:
+                node, offset = _read_node(buffer, offset)
+                append(node)
+            elif kind == -1 and not done:
                 append(_INT.unpack_from(buffer, offset)[0])
                 offset += 4
             else:
-                node, offset = _read_node(buffer, offset)
-                append(node)
+                raise ValueError(f"a result of type {kind} in a bulk read")
         return results
