@@ -6,7 +6,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 
-from tests.integration.election.helpers import Campaigner, Line, path_of
+from tests.integration.election.helpers import Campaigner, Line, candidacy_of, path_of
 from tests.support import LIMIT, wait_state
 from zkdiscovery import State
 from zkdiscovery.testing import FaultProxy
@@ -52,13 +52,57 @@ def cut_off(campaigner: Campaigner, proxy: FaultProxy) -> None:
     wait_state(campaigner.client, State.SUSPENDED)
 
 
-def one_leader(line: Line) -> Campaigner:
+def one_leader(line: Line, timeout: float = LIMIT) -> Campaigner:
     """Wait for a quiet end: a node for each campaigner, a term for the first of them, and none for the others."""
-    line.wait_length(len(line.campaigners))
-    first, *others = line.campaigners[0].election.candidates(LIMIT)
-    fences = {campaigner: line.truth.get(path_of(campaigner)) for campaigner in line.campaigners}
-    (leader,) = [each for each, node in fences.items() if node is not None and node.stat.czxid == first.fence]
-    leader.terms.wait(lambda terms: terms[-1].fence == first.fence if terms else False)
-    assert len(others) == len(line.campaigners) - 1
+    truth = line.truth
+    by_path: dict[str, Campaigner] = {}
+
+    def stand(_parent: object) -> bool:
+        by_path.clear()
+        by_path.update({path_of(campaigner): campaigner for campaigner in line.campaigners})
+        if any(term is not None and term.lost for term in (candidacy_of(each).term for each in line.campaigners)):
+            return False  # its node is about to go
+        return set(by_path) == {f"{line.path}/{name}" for name in truth.children(line.path)}
+
+    truth.wait(line.path, stand, timeout)
+    nodes = {path: truth.get(path) for path in by_path}
+    fence, first = min((node.stat.czxid, path) for path, node in nodes.items() if node is not None)
+    leader = by_path[first]
+    leader.terms.wait(lambda terms: bool(terms) and terms[-1].fence == fence, timeout)
     assert [each for each in line.campaigners if each.election.term is not None] == [leader]
     return leader
+
+
+class Lost:
+    """A request that is lost on its way, or whose answer is, with everything that follows on that connection.
+
+    Guarantees: a lost request is never executed; one whose answer is lost is passed on whole.
+    """
+
+    def __init__(self, proxy: FaultProxy, operation: int, *, answer: bool) -> None:
+        self._proxy = proxy
+        self._operation = operation
+        self._answer = answer
+        self.sent = threading.Event()
+        proxy.alter("client_to_server", self._look)
+
+    def _look(self, chunk: bytes) -> bytes:
+        if self.sent.is_set():
+            return b""
+        passed = b""
+        for opcode, operation, frame in requests(chunk):
+            if (opcode, operation) == (MULTI, self._operation):
+                self._proxy.alter("server_to_client", lambda _: b"")
+                self.sent.set()
+                return passed + frame if self._answer else passed
+            passed += frame
+        return chunk
+
+    def wait(self) -> None:
+        """Wait until it is lost."""
+        assert self.sent.wait(LIMIT)
+
+    def break_link(self) -> None:
+        """Let the client notice, and come back."""
+        self._proxy.drop()
+        self._proxy.heal()
