@@ -89,6 +89,14 @@ class Auth(_Checked):
     username: Annotated[str, Field(min_length=1, pattern="^[^:]+$")]
     password: SecretStr
 
+    @field_validator("password")
+    @classmethod
+    def _check_password(cls, value: SecretStr) -> SecretStr:
+        # Bytes of the environment that are not UTF-8 are such text; it would fail in the handshake, for ever.
+        if any("\ud800" <= char <= "\udfff" for char in value.get_secret_value()):
+            raise ValueError("must be text that UTF-8 can hold")
+        return value
+
 
 class AclEntry(_Checked):
     """One entry of an access control list.

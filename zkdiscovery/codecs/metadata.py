@@ -106,14 +106,16 @@ def over_metadata(stored: object, instance: Instance) -> dict[str, Any]:
     texts = to_metadata(instance)
     if not isinstance(stored, dict):
         return texts
-    hidden = {key: value for key, value in stored.items() if not key or not isinstance(value, str)}
+    hidden = {
+        key: value for key, value in stored.items() if (not key or not isinstance(value, str)) and key not in texts
+    }
     try:
         fields = dict(zip(_FIELDS, take_fields(strings(stored)), strict=True))
     except InvalidInstance:
-        return hidden | texts
+        return texts | hidden
     del fields["status"]
     same = {key: stored[key] for key, value in fields.items() if key in stored and value == getattr(instance, key)}
-    return hidden | texts | same
+    return texts | same | hidden
 
 
 def _status(ours: str, spring: str) -> Status:

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 _PERMISSIONS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
 
 
+class _Secret(str):
+    """Text that does not show in a `repr`: tools that report errors show the variables of kazoo's functions, too."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'**********'"
+
+
 def link_options(settings: Settings) -> LinkOptions:
     """How to connect.
 
@@ -30,9 +39,10 @@ def link_options(settings: Settings) -> LinkOptions:
             import puresasl  # noqa: F401, PLC0415 - an extra
         except ImportError:
             raise InvalidSettings("auth.scheme 'sasl' needs the extra: pip install 'zkdiscovery[sasl]'") from None
-        sasl = {"mechanism": "DIGEST-MD5", "username": auth.username, "password": auth.password.get_secret_value()}
+        password = _Secret(auth.password.get_secret_value())
+        sasl = {"mechanism": "DIGEST-MD5", "username": auth.username, "password": password}
     elif auth is not None:
-        auth_data.append(("digest", f"{auth.username}:{auth.password.get_secret_value()}"))
+        auth_data.append(("digest", _Secret(f"{auth.username}:{auth.password.get_secret_value()}")))
     return LinkOptions(
         hosts=settings.hosts,
         session_timeout=settings.session_timeout,

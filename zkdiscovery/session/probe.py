@@ -18,7 +18,7 @@ class ServerInfo(NamedTuple):
         mode: `leader`, `follower`, `observer`, `standalone`, or "".
         zxid: last transaction seen; None if it does not say.
         latency: seconds that the question took.
-        text: the whole answer.
+        text: the whole answer, printable and line by line, 200 characters of each line: it may come from anybody.
     """
 
     version: str
@@ -39,26 +39,35 @@ def probe_server(host: str, port: int, *, timeout: float = 1.0, context: ssl.SSL
     with contextlib.ExitStack() as stack:
         sock = stack.enter_context(socket.create_connection((host, port), timeout=timeout))
         if context:
+            sock.settimeout(_left(end))
             sock = stack.enter_context(context.wrap_socket(sock, server_hostname=host))
+        sock.settimeout(_left(end))
         sock.sendall(b"srvr")
         chunks = bytearray()
         while len(chunks) < 64 * 1024:
-            sock.settimeout(max(0.001, end - time.monotonic()))
+            sock.settimeout(_left(end))
             chunk = sock.recv(4096)
             if not chunk:
                 break
             chunks += chunk
-    text = chunks.decode("utf-8", "replace")
+    text = "\n".join(repr(line[:200])[1:-1] for line in chunks.decode("utf-8", "replace").splitlines())
 
     def find(pattern: str) -> str:
         match = re.search(pattern, text)
         return match.group(1) if match else ""
 
-    zxid = find(r"Zxid: 0x([0-9a-fA-F]+)")
+    zxid = find(r"Zxid: 0x([0-9a-fA-F]{1,16})\b")
     return ServerInfo(
-        version=find(r"Zookeeper version: ([0-9][0-9.]*)"),
+        version=find(r"Zookeeper version: ([0-9]{1,6}(?:\.[0-9]{1,6})*)"),
         mode=find(r"Mode: (\w+)"),
         zxid=int(zxid, 16) if zxid else None,
         latency=time.monotonic() - start,
         text=text,
     )
+
+
+def _left(end: float) -> float:
+    left = end - time.monotonic()
+    if left <= 0:  # a server that sends a byte now and then would keep us for ever
+        raise TimeoutError("timed out")
+    return left

@@ -27,10 +27,16 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise InvalidSettings(f"tls.ca_file holds no usable certificates: {error}") from None
     if tls.cert_file is not None:
-        password = tls.key_password.get_secret_value() if tls.key_password else None
+        secret, key = tls.key_password, str(tls.key_file) if tls.key_file else None
+
+        def password() -> str:  # no variable holds it: those that tell of errors often show variables, too
+            # An empty password instead of none: OpenSSL would ask for one on the terminal and block.
+            return secret.get_secret_value() if secret else ""
+
         try:
-            # An empty password instead of None: OpenSSL would ask for one on the terminal and block.
-            context.load_cert_chain(str(tls.cert_file), str(tls.key_file) if tls.key_file else None, password or "")
+            context.load_cert_chain(str(tls.cert_file), key, password)
         except (OSError, ssl.SSLError) as error:
             raise InvalidSettings(f"tls.cert_file, key_file or key_password can't be used: {error}") from None
+        except ValueError:  # which may repeat some of it
+            raise InvalidSettings("tls.key_password is longer than OpenSSL takes, or is not UTF-8") from None
     return context

@@ -47,6 +47,8 @@ _BY_CODE: dict[int, tuple[type[ZkDiscoveryError], str]] = {
 # Answers that say for certain that the request was not executed and may be sent again.
 RETRY_CODES = frozenset({-118, -119, -127})
 
+_LONGEST_PATH = 600  # characters in a message; our own paths are shorter, unless the namespace is deep
+
 
 def error_for_code(code: int, request: object = None, server: str | None = None) -> ZkDiscoveryError:
     """The error for an answer's code, naming the request, its path and the server."""
@@ -69,7 +71,7 @@ def path_of(request: object) -> str | None:
 
 
 def describe(request: object) -> str:
-    """What a request does and where, for messages; never its data."""
+    """What a request does and where, for messages: printable, and never its data."""
     name = type(request).__name__
     words = {
         "Create": "create", "Delete": "delete", "SetData": "write", "Check": "check", "GetData": "read",
@@ -77,7 +79,15 @@ def describe(request: object) -> str:
         "RemoveWatches": "unwatch",
     }  # fmt: skip
     if name == "Multi":
-        return f"transaction of {len(request.operations)} on {path_of(request)}"  # type: ignore[attr-defined]
+        return f"transaction of {len(request.operations)} on {_shown(path_of(request))}"  # type: ignore[attr-defined]
     if name == "MultiRead":
-        return f"bulk read of {len(request.paths)} from {path_of(request)}"  # type: ignore[attr-defined]
-    return f"{words.get(name, name)} {path_of(request) or ''}".strip()
+        return f"bulk read of {len(request.paths)} from {_shown(path_of(request))}"  # type: ignore[attr-defined]
+    return f"{words.get(name, name)} {_shown(path_of(request) or '')}".strip()
+
+
+def _shown(path: str | None) -> str:
+    """A path for messages. Names in ZooKeeper are chosen by anybody, and may turn the direction of writing."""
+    text = str(path)
+    if len(text) > _LONGEST_PATH:
+        text = f"{text[:_LONGEST_PATH]}…"
+    return text if text.isprintable() else repr(text)[1:-1]

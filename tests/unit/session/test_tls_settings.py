@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,6 +71,33 @@ def test_a_locked_key_asks_nobody(files: Path, password: str | None) -> None:
     )
     with pytest.raises(InvalidSettings, match=r"tls\.cert_file, key_file or key_password can't be used"):
         tls_context(tls)
+
+
+@pytest.mark.parametrize("password", [f"{PASSWORD}-" * 200, f"{PASSWORD}\udcff"], ids=["too long", "no UTF-8"])
+def test_a_password_that_openssl_can_not_take(files: Path, password: str) -> None:
+    tls = Tls.model_validate(
+        {"cert_file": files / "cert.pem", "key_file": files / "key-locked.pem", "key_password": password}
+    )
+    with pytest.raises(InvalidSettings, match="key_password is longer than OpenSSL takes, or is not UTF-8") as raised:
+        tls_context(tls)
+    assert PASSWORD not in f"{raised.value} {raised.value!r} {raised.value.__cause__!r}"
+
+
+def test_no_variable_holds_the_password(files: Path) -> None:
+    """Those that report errors often show the variables of each function, too."""
+    tls = Tls.model_validate(
+        {"cert_file": files / "cert.pem", "key_file": files / "cert.pem", "key_password": PASSWORD}
+    )
+    with pytest.raises(InvalidSettings) as raised:
+        tls_context(tls)
+    text = shown(raised.value)
+    assert "secret = SecretStr('**********')" in text
+    assert PASSWORD not in text
+
+
+def shown(error: BaseException) -> str:
+    """An error as a tool shows it that tells all it knows."""
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
 
 
 def test_bytes_that_are_decrypted_already_are_not_waited_for(files: Path) -> None:

@@ -93,3 +93,20 @@ def test_messages_name_request_and_path_never_data(request_: Request, words: str
     assert str(error).startswith(f"{words}: ")
     assert error.path == path
     assert SECRET.decode() not in str(error)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GetData("/s/\u202egnp.exe\x1b[31m"),
+        MultiRead(["/s/\u202e\n"]),
+        Multi([Delete("/s/\u2028")]),
+        Delete("/" + "x" * 9999),
+    ],
+    ids=["escapes", "bulk", "transaction", "long"],
+)
+def test_names_chosen_by_others_can_be_shown(request_: Request) -> None:
+    """In logs, in `rejected` and on terminals."""
+    text = str(error_for_code(-102, request_, "zk1:2181"))
+    assert text.isprintable()
+    assert len(text) < 1000
