@@ -13,7 +13,7 @@ from zkdiscovery.testing import FaultProxy
 
 @pytest.mark.xfail(
     strict=True,
-    reason="watched.py: the deadline of a load is not moved while the list arrives; it fails, is asked for again, fails",
+    reason="watched.py: a load's deadline is not moved while the list arrives: it fails, is asked for again, fails",
 )
 def test_a_list_that_comes_slowly_is_waited_for(
     make_client: MakeClient, zkdiscovery_proxy: FaultProxy, truth: Truth, namespace: str
