@@ -111,6 +111,11 @@ class ServiceUnderFaults(RuleBasedStateMachine):
     def refuse(self) -> None:
         self.proxy.refuse()
 
+    @rule()
+    def be_seen_as_stale(self) -> None:
+        self.proxy.refuse()
+        wait_view(self.view, lambda snapshot: snapshot.stale, QUIET)
+
     @rule(direction=sampled_from(["client_to_server", "server_to_client"]))
     def silence(self, direction: str) -> None:
         self.proxy.half_open(direction)  # type: ignore[arg-type]
