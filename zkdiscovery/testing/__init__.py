@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zkdiscovery.testing.ensemble import ZookeeperEnsemble, ZookeeperMember, zookeeper_ensemble
     from zkdiscovery.testing.expiry import expire_session
     from zkdiscovery.testing.proxy import FaultProxy
     from zkdiscovery.testing.server import ZookeeperServer, zookeeper_server
@@ -17,18 +18,24 @@ if TYPE_CHECKING:
 __all__ = [
     "FaultProxy",
     "StaticClient",
+    "ZookeeperEnsemble",
+    "ZookeeperMember",
     "ZookeeperServer",
     "expire_session",
     "static_client",
+    "zookeeper_ensemble",
     "zookeeper_server",
 ]
 
 _HOME = {
     "FaultProxy": "proxy",
     "StaticClient": "static",
+    "ZookeeperEnsemble": "ensemble",
+    "ZookeeperMember": "ensemble",
     "ZookeeperServer": "server",
     "expire_session": "expiry",
     "static_client": "static",
+    "zookeeper_ensemble": "ensemble",
     "zookeeper_server": "server",
 }
 

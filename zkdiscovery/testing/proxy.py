@@ -26,6 +26,7 @@ class FaultProxy:
 
     Args:
         target: `host:port` of the server; it need not be there yet.
+        patient: keep a client's connection while the target refuses it, and try again; else close it.
 
     Raises:
         ValueError: the target is not `host:port`.
@@ -36,11 +37,11 @@ class FaultProxy:
         address: `127.0.0.1:port` for clients, the same as long as the proxy lives.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, patient: bool = False) -> None:
         self.target = target
         port = free_port()
         self.address = f"127.0.0.1:{port}"
-        self._relay = Relay(port, split_host_port(target))
+        self._relay = Relay(port, split_host_port(target), patient=patient)
         self._relay.call(self._relay.listen)
         self._closed = False
 

@@ -27,6 +27,7 @@ DIRECTIONS: tuple[Direction, Direction] = ("client_to_server", "server_to_client
 _log = logging.getLogger("zkdiscovery.testing")
 _STEP_LIMIT = 10.0  # seconds for the thread to do a step
 _CHUNK = 65536  # bytes read at once
+_RETRY = 0.05  # seconds between two attempts of a patient relay to reach the server
 _BUFFER_LIMIT = 1024 * 1024  # bytes that wait in one direction of a connection; beyond it the sender has to wait
 _END = b""  # in a queue of chunks: the sender has closed its side
 
@@ -42,6 +43,8 @@ class Mode(Enum):
 class Relay:
     """Listens on a port of 127.0.0.1 and relays to `target`, a host and a port.
 
+    A patient one tries again while the target refuses a client's connection; else it closes it.
+
     Attributes, to be changed by steps alone:
         modes: what happens to the bytes, by direction.
         delay: seconds between the reading of a chunk and its passing on.
@@ -52,7 +55,8 @@ class Relay:
         OSError: the target's name can't be resolved, or the port is taken.
     """
 
-    def __init__(self, port: int, target: tuple[str, int]) -> None:
+    def __init__(self, port: int, target: tuple[str, int], *, patient: bool) -> None:
+        self.patient = patient
         self.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
         self.delay = 0.0
         self.rate: float | None = None
@@ -182,6 +186,8 @@ class Relay:
             for pipe in link.pipes
             if pipe.chunks and not pipe.blocked and self.modes[pipe.direction] is Mode.FLOW
         ]
+        if self.modes["client_to_server"] is Mode.FLOW:
+            dues += [link.connect_at for link in self._links if link.connect_at]
         due = min(dues, default=None)
         return None if due is None else max(0.0, due - time.monotonic())
 
@@ -221,6 +227,7 @@ class _Link:
         self._client = _prepared(client)
         self._server: socket.socket | None = None
         self._connected = False
+        self.connect_at = 0.0  # monotonic seconds; when the server is tried again
         self._to_server = _Pipe("client_to_server")
         self._to_client = _Pipe("server_to_client")
         self.pipes = (self._to_server, self._to_client)
@@ -235,7 +242,12 @@ class _Link:
 
     def settle(self) -> None:
         """Connect, pass on what may pass, and wait for the events that can change something."""
-        if not self._closed and self._server is None and self._mode(self._to_server) is Mode.FLOW:
+        if (
+            not self._closed
+            and self._server is None
+            and self._mode(self._to_server) is Mode.FLOW
+            and time.monotonic() >= self.connect_at
+        ):
             self._connect()
         for pipe in self.pipes:
             if not self._closed and self._mode(pipe) is Mode.FLOW:
@@ -270,18 +282,30 @@ class _Link:
         return self._relay.modes[pipe.direction]
 
     def _connect(self) -> None:
+        self.connect_at = 0.0
         self._server = _prepared(socket.socket(self._relay.target_family))
         status = self._server.connect_ex(self._relay.target)
         if status in (0, errno.EINPROGRESS):
             self._watch(self._server, selectors.EVENT_WRITE, self._on_connected)
         else:
+            self._refused()
+
+    def _refused(self) -> None:
+        """The server is not there."""
+        if not self._relay.patient or self._server is None:
             self.close()
+            return
+        self._watch(self._server, 0, self._on_connected)
+        self._interests.pop(self._server)
+        _shut(self._server)
+        self._server = None
+        self.connect_at = time.monotonic() + _RETRY
 
     def _on_connected(self) -> None:
         if self._closed or self._server is None:
             return
         if self._server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self.close()
+            self._refused()
         else:
             self._connected = True
 

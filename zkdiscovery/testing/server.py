@@ -210,8 +210,14 @@ class ZookeeperServer:
                 return
 
     def _start(self) -> None:
+        self._launch()
+        self._wait_serving()
+
+    def _launch(self) -> None:
         self._source.start()
         self._state = _State.RUNNING
+
+    def _wait_serving(self) -> None:
         deadline = time.monotonic() + _READY_LIMIT
         problem = "it does not answer"
         patience = 0.25  # seconds; a starting server now and then forgets a connection, a slow one needs more
@@ -271,22 +277,32 @@ def zookeeper_server(
         NoServerForTests: no source has a server, or the port is taken; says what was tried and what to install.
         ValueError: `port` is no port, or a value in `config` is empty or has a space.
     """
+    settings = server_settings(tick_time_ms, config or {})
+    server = _started(source, settings, notify, port)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def server_settings(tick_time_ms: int, config: Mapping[str, str]) -> dict[str, str]:
+    """What a server for tests is configured with, as in zoo.cfg.
+
+    Raises:
+        ValueError: a value in `config` is empty or has a space.
+    """
     settings = {
         "tickTime": str(tick_time_ms),
         "4lw.commands.whitelist": "*",
         "maxClientCnxns": "0",
         "admin.enableServer": "false",
         "forceSync": "no",  # a crash of the machine may cost the data, a crash of the server does not
-        **(config or {}),
+        **config,
     }
     for key, value in settings.items():
         if not re.fullmatch(r"\S+", value):
             raise ValueError(f"the setting {key} must be text without spaces: got {value!r}")
-    server = _started(source, settings, notify, port)
-    try:
-        yield server
-    finally:
-        server.close()
+    return settings
 
 
 def _started(

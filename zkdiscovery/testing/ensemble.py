@@ -1,0 +1,278 @@
+"""`zookeeper_ensemble`: several real ZooKeeper servers that elect a leader, and the faults between them.
+
+Each member is a server of its own that may be stopped, killed, paused and restarted. All that members say to each other
+passes through fault proxies, one for each direction and port, so that any two of them can be cut from each other while
+their clients stay connected.
+
+Guarantees: as `zookeeper_server`; when the block is entered, a leader is elected and every member serves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Literal, Self
+
+from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.testing.local import Installation, LocalProcess, find_installation, free_port
+from zkdiscovery.testing.proxy import FaultProxy
+from zkdiscovery.testing.server import SourceName, ZookeeperServer, _State, server_settings
+from zkdiscovery.testing.wire import four_letter_word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_POLL = 0.05  # seconds between two questions
+_ANSWER = 1.0  # seconds for one answer
+_ELECTION = 30.0  # seconds for an election and all that follows it
+
+
+class _LocalMember(LocalProcess):
+    """One server of an ensemble, in a process."""
+
+    def __init__(self, installation: Installation, config: Mapping[str, str], number: int) -> None:
+        super().__init__(installation, config)
+        self._number = number
+
+    def start(self) -> None:
+        self._data.mkdir(exist_ok=True)
+        (self._data / "myid").write_text(str(self._number))
+        super().start()
+
+
+class ZookeeperMember(ZookeeperServer):
+    """One server of an ensemble."""
+
+    def mode(self) -> Literal["leader", "follower"] | None:
+        """What it is now; None if it does not serve, or does not answer within a second."""
+        try:
+            answer = four_letter_word(self.hosts, "srvr", timeout=_ANSWER)
+        except OSError:
+            return None
+        for mode in ("leader", "follower"):
+            if f"Mode: {mode}" in answer:
+                return mode
+        return None
+
+    def restart(self, *, wipe: bool = False, wait: bool = True) -> None:
+        """Stop the server if it runs, and start it again.
+
+        Args:
+            wipe: delete its data in between; it gets them again from the leader.
+            wait: return when it serves, which it does as one of a majority only.
+
+        Raises:
+            NoServerForTests: it does not serve within 30 s.
+        """
+        if wait:
+            return super().restart(wipe=wipe)
+        with self._lock:
+            self.stop()
+            if wipe:
+                self._source.wipe()
+            self._launch()
+            return None
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and neither stopped nor killed; a paused one runs."""
+        return self._state in (_State.RUNNING, _State.PAUSED)
+
+
+class ZookeeperEnsemble:
+    """Running ZooKeeper servers that form one ensemble. Made by `zookeeper_ensemble`.
+
+    Attributes:
+        members: the servers.
+        namespace: a path that nobody else uses; not created here.
+    """
+
+    def __init__(
+        self, members: Sequence[ZookeeperMember], links: Mapping[tuple[int, int], Sequence[FaultProxy]]
+    ) -> None:
+        self.members = tuple(members)
+        self.namespace = f"/zkdiscovery-test-{secrets.token_hex(6)}"
+        self._links = links  # by the places of who connects and to whom
+
+    @property
+    def hosts(self) -> str:
+        """Where clients connect to: `host:port` of each member, with commas."""
+        return ",".join(member.hosts for member in self.members)
+
+    def leader(self, timeout: float = 20.0) -> ZookeeperMember:
+        """The one member that says that it leads; waited for.
+
+        Raises:
+            NoServerForTests: none, or more than one, for `timeout` seconds.
+        """
+        return self._by_mode("leader", 1, timeout)[0]
+
+    def followers(self, timeout: float = 20.0) -> tuple[ZookeeperMember, ...]:
+        """The members that follow a leader; at least one is waited for.
+
+        Raises:
+            NoServerForTests: none for `timeout` seconds.
+        """
+        self.leader(timeout)
+        return self._by_mode("follower", None, timeout)
+
+    def wait_serving(self, timeout: float = _ELECTION) -> None:
+        """Wait until each member that runs serves.
+
+        Raises:
+            NoServerForTests: not within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        for member in self.members:
+            while member.running and member.mode() is None:
+                if time.monotonic() > deadline:
+                    raise NoServerForTests(
+                        f"{member!r} does not serve after {timeout:g} s."
+                        f" The end of its log:\n{member._source.log_tail()}",
+                        server=member.hosts,
+                    )
+                time.sleep(_POLL)
+
+    def cut(self, one: ZookeeperMember, other: ZookeeperMember) -> None:
+        """Lose all that these two say to each other from now on; the clients of both stay connected."""
+        for proxy in self._between(one, other):
+            proxy.blackhole()
+
+    def isolate(self, member: ZookeeperMember) -> None:
+        """Cut a member from all others; its own clients stay connected."""
+        for other in self.members:
+            if other is not member:
+                self.cut(member, other)
+
+    def heal(self) -> None:
+        """Let the members hear each other again, and the paused ones go on."""
+        for proxies in self._links.values():
+            for proxy in proxies:
+                proxy.heal()
+        for member in self.members:
+            if member.running:
+                member.resume()
+
+    def repair(self) -> None:
+        """Heal, start the members that do not run, and wait until all serve.
+
+        Raises:
+            NoServerForTests: they don't within 30 s.
+        """
+        self.heal()
+        for member in self.members:
+            if not member.running:
+                member.restart(wait=False)
+        self.wait_serving()
+
+    def stop(self) -> None:
+        """End all members in order; data and ports are kept."""
+        for member in self.members:
+            member.stop()
+
+    def kill(self) -> None:
+        """End all members with SIGKILL; data and ports are kept."""
+        for member in self.members:
+            member.kill()
+
+    def restart(self, *, wipe: bool = False) -> None:
+        """All members down, then up again; returns when all serve.
+
+        Args:
+            wipe: delete all data in between, as an ensemble that lost its disks.
+        """
+        self.stop()
+        for member in self.members:
+            member.restart(wipe=wipe, wait=False)
+        self.wait_serving()
+
+    def rolling_restart(self) -> None:
+        """Restart the members one by one, the leader last; each serves before the next one goes."""
+        leader = self.leader()
+        for member in sorted(self.members, key=lambda member: member is leader):
+            member.restart()
+            self.wait_serving()
+
+    def close(self) -> None:
+        """End all members for good and remove what they left. Safe to call again."""
+        for member in self.members:
+            member.close()
+        for proxies in self._links.values():
+            for proxy in proxies:
+                proxy.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<ZookeeperEnsemble {self.hosts}>"
+
+    def _between(self, one: ZookeeperMember, other: ZookeeperMember) -> Iterator[FaultProxy]:
+        here, there = self.members.index(one), self.members.index(other)
+        return itertools.chain(self._links[here, there], self._links[there, here])
+
+    def _by_mode(self, mode: str, count: int | None, timeout: float) -> tuple[ZookeeperMember, ...]:
+        deadline = time.monotonic() + timeout
+        while True:
+            found = tuple(member for member in self.members if member.running and member.mode() == mode)
+            if found and (count is None or len(found) == count):
+                return found
+            if time.monotonic() > deadline:
+                modes = ", ".join(f"{member.hosts}: {member.mode()}" for member in self.members)
+                raise NoServerForTests(f"no {mode} after {timeout:g} s ({modes})", server=self.hosts)
+            time.sleep(_POLL)
+
+
+@contextmanager
+def zookeeper_ensemble(
+    size: int = 3,
+    *,
+    source: SourceName = "auto",
+    tick_time_ms: int = 500,
+    config: Mapping[str, str] | None = None,
+) -> Iterator[ZookeeperEnsemble]:
+    """Real ZooKeeper servers that form an ensemble, for the time of the `with` block.
+
+    Args:
+        size: number of servers; three survive the loss of one.
+        source: as of `zookeeper_server`, but an ensemble that somebody else runs can't be used.
+        tick_time_ms: ZooKeeper's tick in milliseconds; it grants session timeouts from 2 to 20 ticks.
+        config: further settings of zoo.cfg, by name.
+
+    Raises:
+        NoServerForTests: no source has servers; says what was tried and what to install.
+    """
+    if source == "hosts":
+        raise NoServerForTests("servers that somebody else runs are no ensemble for tests; use source='local'")
+    settings = {"initLimit": "20", "syncLimit": "4", **server_settings(tick_time_ms, config or {})}
+    with ExitStack() as stack:
+        ensemble = stack.enter_context(_local(size, settings))
+        for member in ensemble.members:
+            member._launch()
+        ensemble.wait_serving()
+        yield ensemble
+
+
+def _local(size: int, settings: Mapping[str, str]) -> ZookeeperEnsemble:
+    installation = find_installation()
+    places = range(size)
+    ports = [(free_port(), free_port()) for _ in places]  # for followers, and for elections
+    links = {
+        # Patient: one that is elected takes a moment to listen; a connection that is taken and closed, where a real
+        # network would refuse it, sends its followers back into the election.
+        (here, there): tuple(FaultProxy(f"127.0.0.1:{port}", patient=True) for port in ports[there])
+        for here, there in itertools.permutations(places, 2)
+    }
+    members = []
+    for here in places:
+        config = dict(settings)
+        for there in places:
+            seen = ports[there] if here == there else [proxy.address.rpartition(":")[2] for proxy in links[here, there]]
+            config[f"server.{there + 1}"] = f"127.0.0.1:{seen[0]}:{seen[1]}"
+        members.append(ZookeeperMember(_LocalMember(installation, config, here + 1)))
+    return ZookeeperEnsemble(members, links)
