@@ -1,0 +1,82 @@
+"""Planted bugs: what the checker must find. Each replaces a part of the SDK in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from zkdiscovery.session import Check, Lease, Multi, MultiRead, Node, Session
+from zkdiscovery.session import lease as lease_module
+from zkdiscovery.znodes import keeper, watched
+
+
+def _ignore_deadline() -> None:
+    """A leader that goes on until it is told that it lost: no clock ends its term."""
+
+    class Deaf(Lease):
+        @property
+        def reason(self) -> str | None:
+            return self._reason
+
+        @property
+        def remaining(self) -> float:
+            return 0.0 if self._reason is not None else 1.0
+
+        def _extend(self, deadline: float) -> None:
+            with self._lock:
+                self._deadline = max(self._deadline, deadline)
+
+    lease_module.Lease = Deaf  # type: ignore[misc]
+
+
+def _renew_by_pings() -> None:
+    """A lease renewed by what any server acknowledges by itself, as it does a ping, in place of a committed write."""
+    submit = Session.submit
+
+    def careless(self: Session, request: Any, **options: Any) -> Any:
+        renewal = isinstance(request, Multi) and threading.current_thread().name == "zkdiscovery-keeper"
+        if renewal and all(isinstance(write, Check) for write in request.operations):
+            request = MultiRead([write.path for write in request.operations])
+        return submit(self, request, **options)
+
+    Session.submit = careless  # type: ignore[method-assign]
+
+
+def _forget_owner() -> None:
+    """An owned node that takes whatever stands on its path for its own."""
+    learn = keeper._Run._learn
+
+    def careless(self: Any, node: Any, found: Node | None) -> None:
+        if found is not None:
+            found = found._replace(stat=found.stat._replace(ephemeral_owner=self._session_id))
+        learn(self, node, found)
+
+    keeper._Run._learn = careless  # type: ignore[method-assign]
+
+
+def _compare_version_only() -> None:
+    """A cache that knows a node by its version instead of (czxid, mzxid)."""
+    bulk_read = watched.bulk_read
+
+    def blurred(session: Any, paths: Any, **options: Any) -> Any:
+        for path, node in bulk_read(session, paths, **options):
+            if isinstance(node, Node) and "/services/" in path:
+                yield path, node._replace(stat=node.stat._replace(czxid=0, mzxid=node.stat.version))
+            else:
+                yield path, node
+
+    watched.bulk_read = blurred  # type: ignore[assignment]
+
+
+PLANTS: dict[str, Callable[[], None]] = {
+    "ignores-deadline": _ignore_deadline,
+    "ping-lease": _renew_by_pings,
+    "no-owner-guard": _forget_owner,
+    "version-only": _compare_version_only,
+}
+
+
+def plant(name: str) -> None:
+    """Switch one on, for this process."""
+    PLANTS[name]()

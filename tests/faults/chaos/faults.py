@@ -1,0 +1,207 @@
+"""How each kind of fault is done. One method a kind; it returns when the fault is over.
+
+What a fault exempts from the invariants is written into the history before it is done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from tests.faults.chaos.history import History, now
+from tests.faults.chaos.process import WorkerProcess
+from tests.faults.chaos.schedule import Fault
+from tests.faults.chaos.truth import Observatory
+from tests.support import Truth
+from zkdiscovery import Client, Status
+from zkdiscovery.session import Delete, SetData
+from zkdiscovery.testing import ZookeeperEnsemble, ZookeeperMember
+
+GARBAGE = b'{"name": 7, "payload": [[[\xff\x00'
+
+
+class Faults:
+    """Does the faults of a schedule to an ensemble and its clients. Each fault runs on a thread of its own."""
+
+    def __init__(
+        self,
+        ensemble: ZookeeperEnsemble,
+        workers: Sequence[WorkerProcess],
+        truth: Truth,
+        observatory: Observatory,
+        operator: Client,
+        services: Sequence[str],
+        elections: Sequence[str],
+        history: History,
+    ) -> None:
+        self._ensemble, self._workers, self._history = ensemble, workers, history
+        self._truth, self._observatory, self._operator = truth, observatory, operator
+        self._services, self._elections = services, elections
+        self.round = 0
+        self.healing = threading.Event()  # the round is over: no fault lasts longer
+
+    def perform(self, fault: Fault) -> None:
+        """Do it. Whatever it meets is written into the history: an ensemble without quorum may refuse it."""
+        outcome = "done"
+        begin = now()
+        try:
+            getattr(self, f"_{fault.kind}")(fault)
+        except Exception as error:  # noqa: BLE001 - the schedule goes on
+            outcome = repr(error)[:300]
+        self._history.write(
+            "fault", kind=fault.kind, target=str(fault.target), begin=begin, end=now(), outcome=outcome,
+            options=str(fault.options),
+        )  # fmt: skip
+
+    def _last(self, fault: Fault) -> None:
+        self.healing.wait(fault.duration)
+
+    # -- links of one client --
+
+    def _links(self, fault: Fault, method: str, *arguments: Any) -> None:
+        proxies = self._workers[fault.target].proxies
+        for proxy in proxies:
+            getattr(proxy, method)(*arguments)
+        self._last(fault)
+        if fault.duration:
+            for proxy in proxies:
+                proxy.heal()
+
+    def _pause(self, fault: Fault) -> None:
+        self._links(fault, "pause")
+
+    def _blackhole(self, fault: Fault) -> None:
+        self._links(fault, "blackhole")
+
+    def _half_open(self, fault: Fault) -> None:
+        self._links(fault, "half_open", fault.options["direction"])
+
+    def _refuse(self, fault: Fault) -> None:
+        self._links(fault, "refuse")
+
+    def _drop(self, fault: Fault) -> None:
+        self._links(fault, "drop")
+
+    def _delay(self, fault: Fault) -> None:
+        self._links(fault, "delay", fault.options["seconds"])
+
+    def _lose_reply(self, fault: Fault) -> None:
+        self._links(fault, "lose_reply", *fault.options["requests"])
+
+    def _lose_request(self, fault: Fault) -> None:
+        self._links(fault, "lose_request", *fault.options["requests"])
+
+    def _reset_mid_frame(self, fault: Fault) -> None:
+        self._links(fault, "reset_mid_frame", fault.options["direction"])
+
+    # -- one client process --
+
+    def _stop(self, fault: Fault) -> None:
+        worker = self._workers[fault.target]
+        worker.stop()
+        self._last(fault)
+        worker.resume()
+
+    _stop_long = _stop
+
+    def _kill(self, fault: Fault) -> None:
+        worker = self._workers[fault.target]
+        worker.kill()
+        self._last(fault)
+        worker.start(round=self.round, quiet=self.healing.is_set())
+
+    def _restart(self, fault: Fault) -> None:
+        worker = self._workers[fault.target]
+        if not worker.leave():
+            self._history.write("defect", error=f"{worker.who} did not end in time")
+        worker.start(round=self.round, quiet=self.healing.is_set())
+
+    def _expire(self, fault: Fault) -> None:
+        self._workers[fault.target].tell("expire")
+
+    # -- operators --
+
+    def _delete_candidate(self, fault: Fault) -> None:
+        candidates = self._observatory.candidates(self._elections[fault.target])
+        if candidates:  # mostly the leader
+            place = 0 if fault.options["pick"] < 0.7 else int(fault.options["pick"] * len(candidates))
+            self._history.write("exempt", fence=candidates[place]["fence"], el=self._elections[fault.target])
+            self._truth.call(Delete(candidates[place]["path"]))
+
+    def _pick_instance(self, fault: Fault) -> str | None:
+        nodes = self._observatory.nodes(self._observatory.paths.service(self._services[fault.target]))
+        return sorted(nodes)[int(fault.options["pick"] * len(nodes))][0] if nodes else None
+
+    def _delete_instance(self, fault: Fault) -> None:
+        if path := self._pick_instance(fault):
+            self._truth.call(Delete(path))
+
+    def _delete_service(self, fault: Fault) -> None:
+        path = self._observatory.paths.service(self._services[fault.target])
+        self._ensemble.leader().remove_tree(path, 3.0)
+
+    def _override(self, fault: Fault) -> None:
+        if path := self._pick_instance(fault):
+            service, id = path.split("/")[-2:]
+            if fault.options["pick"] < 0.5:
+                self._operator.override(service, id, status=Status.OUT_OF_SERVICE, timeout=3.0)
+            else:
+                self._operator.override(service, id, weight=77.0, timeout=3.0)
+            self._last(fault)
+            self._operator.clear_override(service, id, timeout=3.0)
+
+    def _garbage(self, fault: Fault) -> None:
+        if path := self._pick_instance(fault):
+            self._truth.call(SetData(path, GARBAGE))
+
+    # -- the ensemble --
+
+    def _member(self, fault: Fault) -> ZookeeperMember:
+        ensemble = self._ensemble
+        return ensemble.leader(5.0) if fault.target == "leader" else ensemble.followers(5.0)[0]
+
+    def _kill_member(self, fault: Fault) -> None:
+        member = self._member(fault)
+        member.kill()
+        self._last(fault)
+        member.restart(wait=False)
+
+    def _pause_member(self, fault: Fault) -> None:
+        member = self._member(fault)
+        member.pause()
+        self._last(fault)
+        member.resume()
+
+    def _isolate(self, fault: Fault) -> None:
+        self._ensemble.isolate(self._member(fault))
+        self._last(fault)
+        self._ensemble.heal()
+
+    def _cut(self, fault: Fault) -> None:
+        leader, followers = self._ensemble.leader(5.0), self._ensemble.followers(5.0)
+        self._ensemble.cut(leader, followers[0])
+        self._last(fault)
+        self._ensemble.heal()
+
+    def _rolling_restart(self, fault: Fault) -> None:
+        self._ensemble.rolling_restart()
+
+    def _restart_all(self, fault: Fault) -> None:
+        self._ensemble.restart()
+
+    def _trap(self, fault: Fault) -> None:
+        """The leader of an election hears from a server that is cut off from the ensemble's leader, and no other."""
+        candidates = self._observatory.candidates(self._elections[fault.target])
+        worker = next(w for w in self._workers if candidates and f'"{w.who}"' in candidates[0]["data"])
+        leader, follower = self._ensemble.leader(5.0), self._ensemble.followers(5.0)[0]
+        place = self._ensemble.members.index(follower)
+        for number, proxy in enumerate(worker.proxies):
+            if number != place:
+                proxy.refuse()
+        worker.proxies[place].wait_connections(1, 3.0)
+        self._ensemble.cut(leader, follower)
+        self._last(fault)
+        self._ensemble.heal()
+        for proxy in worker.proxies:
+            proxy.heal()

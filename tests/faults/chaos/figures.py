@@ -1,0 +1,157 @@
+"""The figures of a run, gathered round by round, and printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from typing import Any
+
+from tests.faults.chaos.checker import Span, TermSeen, Violation
+from tests.faults.chaos.history import Event
+
+OUTAGES = frozenset({"kill_member", "pause_member", "isolate", "cut", "trap", "rolling_restart", "restart_all"})
+AFTERMATH = 6.0  # seconds after a fault of the ensemble, in which it elects and sessions expire
+
+
+class Figures:
+    """What happened so far."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rounds = 0
+        self.begin: float | None = None
+        self.end = 0.0
+        self.steps = 0
+        self.faults: Counter[str] = Counter()
+        self.failed_faults: Counter[str] = Counter()
+        self.terms = 0
+        self.writes: Counter[str] = Counter()
+        self.calls = 0
+        self.longest_call_over = 0.0  # seconds beyond its limit
+        self.seen = 0
+        self.longest_stale = 0.0
+        self.settle: dict[str, float] = {}
+        self.settle_times: list[float] = []
+        self.gap = (0.0, 0.0)  # overall, and outside faults of the ensemble
+        self.size = 0
+        self.violations: list[Violation] = []
+        self._stale: dict[tuple[str, str], float] = {}
+        self._ends: dict[str, tuple[int, float]] = {}  # fence and last stamp of the latest term of each election
+
+    def add(self, events: list[Event], terms: dict[int, TermSeen]) -> None:
+        """A round was checked."""
+        self.rounds += 1
+        for event in events:
+            if self.begin is None:
+                self.begin = event["t"]
+            self.end = max(self.end, event["t"])
+            if (note := getattr(self, f"_note_{event['ev']}", None)) is not None:
+                note(event)
+        outages = [
+            Span("", event["begin"] - 1.0, event["end"] + AFTERMATH)
+            for event in events
+            if event["ev"] == "fault" and event["kind"] in OUTAGES
+        ]
+        self._note_gaps(terms, outages)
+
+    def _note_act(self, _event: Event) -> None:
+        self.steps += 1
+
+    def _note_fault(self, event: Event) -> None:
+        self.faults[event["kind"]] += 1
+        if event["outcome"] != "done":
+            self.failed_faults[event["kind"]] += 1
+
+    def _note_term(self, _event: Event) -> None:
+        self.terms += 1
+
+    def _note_write(self, event: Event) -> None:
+        self.writes["accepted" if event["accepted"] else "refused"] += 1
+
+    def _note_call(self, event: Event) -> None:
+        self.calls += 1
+        self.longest_call_over = max(self.longest_call_over, event["end"] - event["begin"] - event["limit"])
+
+    def _note_seen(self, event: Event) -> None:
+        self.seen += 1
+        key = event["who"], event["service"]
+        since = self._stale.pop(key, None)
+        if since is not None:
+            self.longest_stale = max(self.longest_stale, event["t"] - since)
+        if event["stale"]:
+            self._stale[key] = since if since is not None else event["t"]
+
+    def _note_settle(self, event: Event) -> None:
+        took = [value for value in event["took"].values() if value is not None]
+        self.settle_times.append(max(took, default=0.0))
+        for category, value in event["took"].items():
+            self.settle[category] = max(self.settle.get(category, 0.0), value if value is not None else 999.0)
+
+    def _note_gaps(self, terms: dict[int, TermSeen], outages: list[Span]) -> None:
+        for term in sorted(terms.values(), key=lambda term: term.fence):
+            fence, last = self._ends.get(term.election, (0, 0.0))
+            if term.fence > fence:
+                if fence:
+                    gap = max(0.0, term.begin - last)
+                    calm = all(span.overlap(last, term.begin) == 0 for span in outages)
+                    self.gap = max(self.gap[0], gap), max(self.gap[1], gap if calm else 0.0)
+                self._ends[term.election] = term.fence, term.last
+            elif term.fence == fence:
+                self._ends[term.election] = fence, max(last, term.last)
+
+    def table(self) -> dict[str, Any]:
+        """All figures by name."""
+        times = sorted(self.settle_times)
+        return {
+            "seed": self.seed,
+            "minutes": round((self.end - (self.begin or self.end)) / 60, 2),
+            "rounds": self.rounds,
+            "steps": self.steps,
+            "faults": sum(self.faults.values()),
+            "faults by kind": dict(sorted(self.faults.items())),
+            "faults that could not be done": dict(sorted(self.failed_faults.items())),
+            "terms won": self.terms,
+            "longest gap without a leader, s": round(self.gap[0], 2),
+            "the same, outside faults of the ensemble, s": round(self.gap[1], 2),
+            "fenced writes": dict(self.writes),
+            "calls": self.calls,
+            "longest time of a call beyond its limit, s": round(self.longest_call_over, 2),
+            "snapshots seen": self.seen,
+            "longest staleness, s": round(self.longest_stale, 2),
+            "time to settle, median and longest, s": [
+                round(times[len(times) // 2], 2) if times else 0.0,
+                round(times[-1], 2) if times else 0.0,
+            ],
+            "longest time to settle by category, s": {key: round(value, 2) for key, value in self.settle.items()},
+            "history, MB": round(self.size / 1e6, 1),
+            "violations": len(self.violations),
+        }
+
+
+def show(table: dict[str, Any], output: str) -> None:
+    """Print the figures: as JSON, as a rich table on a terminal, or as plain lines."""
+    if output == "json":
+        print(json.dumps(table, indent=2))
+        return
+    rows = [(name, _text(value)) for name, value in table.items()]
+    if sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415 - only people need it
+        from rich.table import Table  # noqa: PLC0415
+
+        drawn = Table("figure", "value", title="chaos")
+        for row in rows:
+            drawn.add_row(*row)
+        Console().print(drawn)
+        return
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {entry}" for key, entry in value.items()) or "none"
+    if isinstance(value, list):
+        return " / ".join(map(str, value))
+    return str(value)

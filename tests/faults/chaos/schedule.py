@@ -1,0 +1,131 @@
+"""The schedule of faults: a pure function of the seed.
+
+A round is a handful of faults that begin within a few seconds, and may overlap, followed by healing. Targets that only
+the run knows are named by their part: the ensemble's leader, the leader of an election.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, NamedTuple
+
+MEMBERS = 3
+BEGIN = 5.0  # seconds after the beginning of a round, within which its faults begin
+CALM = 0.3  # share of the rounds in which the clients change nothing of their own accord
+
+LINK = ("pause", "blackhole", "half_open", "refuse", "drop", "delay", "lose_reply", "lose_request", "reset_mid_frame")
+LOST = ("create", "delete", "set_data", "multi")
+
+# Kinds by room, with their weights. What exposes much is frequent.
+CLIENT_FAULTS = {
+    "pause": 2, "blackhole": 4, "half_open": 2, "refuse": 2, "drop": 2, "delay": 2, "lose_reply": 4, "lose_request": 2,
+    "reset_mid_frame": 2, "stop": 4, "stop_long": 3, "kill": 2, "restart": 2, "expire": 3,
+}  # fmt: skip
+OPERATOR_FAULTS = {
+    "delete_candidate": 2, "delete_instance": 3, "delete_service": 2, "override": 3, "garbage": 2,
+}  # fmt: skip
+ENSEMBLE_FAULTS = {
+    "trap": 6, "kill_member": 3, "pause_member": 3, "isolate": 3, "cut": 2, "rolling_restart": 1, "restart_all": 1,
+}  # fmt: skip
+
+
+class Fault(NamedTuple):
+    """One fault.
+
+    Attributes:
+        kind: its name.
+        begin: seconds after the beginning of the round.
+        duration: seconds; 0.0 for what happens at one moment.
+        target: what it strikes: the number of a client, "leader" or "follower" of the ensemble, the number of an
+            election or a service.
+        options: what else the kind needs.
+    """
+
+    kind: str
+    begin: float
+    duration: float
+    target: Any
+    options: dict[str, Any]
+
+
+class Round(NamedTuple):
+    """The faults of one round.
+
+    Attributes:
+        number: from 1 on.
+        calm: the clients only look and lead.
+        faults: in the order of their beginning.
+    """
+
+    number: int
+    calm: bool
+    faults: tuple[Fault, ...]
+
+
+def plan_round(seed: int, number: int, *, clients: int, services: int, elections: int, timeout: float) -> Round:
+    """The round of that number.
+
+    Args:
+        seed: of the run.
+        number: of the round.
+        clients, services, elections: how many there are.
+        timeout: session timeout of the clients in seconds.
+    """
+    rng = random.Random(f"{seed}/{number}")
+    calm = rng.random() < CALM
+    faults = []
+    free = rng.sample(range(clients), clients)  # one fault a client, so that none undoes another
+    if calm or rng.random() < 0.6:
+        faults.append(_ensemble_fault(rng, calm, elections, timeout))
+    for kind in _draw(rng, CLIENT_FAULTS, rng.randint(1, 2) if calm else rng.randint(3, 6)):
+        faults.append(_client_fault(rng, kind, free.pop(), timeout))
+    if not calm:
+        for kind in _draw(rng, OPERATOR_FAULTS, rng.randint(0, 3)):
+            target = rng.randrange(elections if kind == "delete_candidate" else services)
+            lasts = rng.uniform(1.0, 5.0) if kind == "override" else 0.0
+            faults.append(Fault(kind, rng.uniform(0.0, BEGIN), lasts, target, {"pick": rng.random()}))
+    return Round(number, calm, tuple(sorted(faults, key=lambda fault: fault.begin)))
+
+
+def _draw(rng: random.Random, weights: dict[str, int], count: int) -> list[str]:
+    return rng.choices(list(weights), list(weights.values()), k=count)
+
+
+def _client_fault(rng: random.Random, kind: str, client: int, timeout: float) -> Fault:
+    begin = rng.uniform(0.0, BEGIN)
+    options: dict[str, Any] = {}
+    lasts = 0.0
+    if kind in {"pause", "blackhole", "half_open", "refuse", "delay"}:
+        # Blips, close to the lease, and longer than the session.
+        lasts = rng.choice([0.1, 0.3, 0.6, 1.0, 1.6, 1.8]) * timeout * rng.uniform(0.8, 1.1)
+        if kind == "half_open":
+            options["direction"] = rng.choice(["client_to_server", "server_to_client"])
+        if kind == "delay":
+            options["seconds"] = rng.choice([0.02, 0.1, 0.4])
+    elif kind in {"lose_reply", "lose_request"}:
+        options["requests"] = [rng.choice(LOST)]
+    elif kind == "reset_mid_frame":
+        options["direction"] = rng.choice(["client_to_server", "server_to_client"])
+    elif kind == "stop":
+        lasts = rng.uniform(0.1, 0.9) * timeout
+    elif kind == "stop_long":
+        lasts = rng.uniform(1.3, 1.8) * timeout
+    elif kind == "kill":
+        lasts = rng.choice([0.0, 0.5, 1.5]) * timeout
+    return Fault(kind, begin, lasts, client, options)
+
+
+def _ensemble_fault(rng: random.Random, calm: bool, elections: int, timeout: float) -> Fault:
+    begin = rng.uniform(0.0, BEGIN / 2)
+    # Calm rounds are for the trap: whoever writes notices by the silence that its server is cut off.
+    kind = "trap" if calm and rng.random() < 0.8 else _draw(rng, ENSEMBLE_FAULTS, 1)[0]
+    if kind == "trap":  # a leader's server is cut from the ensemble's leader, and the other servers refuse the client
+        return Fault(kind, begin, rng.uniform(1.6, 2.0) * timeout, rng.randrange(elections), {})
+    lasts = {"kill_member": (0.0, 4.0), "pause_member": (1.0, 6.0), "isolate": (1.0, 7.0), "cut": (1.0, 7.0)}
+    return Fault(
+        kind,
+        begin,
+        rng.uniform(*lasts[kind]) if kind in lasts else 0.0,
+        rng.choice(["leader", "follower"]),
+        {},
+    )

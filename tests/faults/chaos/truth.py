@@ -1,0 +1,70 @@
+"""ZooKeeper as it is, for the checker: read past all proxies."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.faults.chaos.watching import brief
+from tests.support import Truth
+from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.errors import NodeMissing, UndecodableNode
+from zkdiscovery.session import GetChildren, Node, Sync, bulk_read
+from zkdiscovery.znodes import Paths
+
+LIMIT = 5.0  # seconds for one look
+
+
+class Observatory:
+    """Reads all services and elections, over a session of its own.
+
+    Raises:
+        ZkDiscoveryError: from each method, where ZooKeeper does not answer in time.
+    """
+
+    def __init__(self, truth: Truth, namespace: str, services: list[str], elections: list[str]) -> None:
+        self._truth = truth
+        self.paths = Paths(namespace)
+        self._services, self._elections = services, elections
+        self._codec = CuratorCodec()
+
+    def look(self) -> dict[str, Any]:
+        """All that the checker compares: instances with their owners, candidates in their order."""
+        return {
+            "services": {name: self._service(name) for name in self._services},
+            "elections": {name: self.candidates(name) for name in self._elections},
+        }
+
+    def candidates(self, election: str) -> list[dict[str, Any]]:
+        """The candidates of an election, the first one leads."""
+        found = [
+            {"fence": node.stat.czxid, "owner": node.stat.ephemeral_owner, "data": node.data.decode(), "path": path}
+            for path, node in self.nodes(self.paths.election(election))
+        ]
+        return sorted(found, key=lambda candidate: candidate["fence"])
+
+    def nodes(self, parent: str) -> list[tuple[str, Node]]:
+        """The children of a node with their data; none if it is missing."""
+        session = self._truth.session
+        deadline = time.monotonic() + LIMIT
+        session.wait_connected(LIMIT)
+        generation = session.generation
+        session.call(Sync(parent), deadline=deadline)
+        try:
+            names = session.call(GetChildren(parent), deadline=deadline, generation=generation)
+        except NodeMissing:
+            return []
+        paths = [f"{parent}/{name}" for name in names]
+        found = bulk_read(session, paths, generation=generation, deadline=deadline)
+        return [(path, node) for path, node in found if isinstance(node, Node)]
+
+    def _service(self, name: str) -> dict[str, Any]:
+        instances = {}
+        for path, node in self.nodes(self.paths.service(name)):
+            id = path.rpartition("/")[2]
+            try:
+                seen = brief(self._codec.decode(name, id, node.data))
+            except UndecodableNode:
+                seen = None
+            instances[id] = {"owner": node.stat.ephemeral_owner, "instance": seen}
+        return instances
