@@ -77,12 +77,19 @@ class Lost:
     """A request that is lost on its way, or whose answer is, with everything that follows on that connection.
 
     Guarantees: a lost request is never executed; one whose answer is lost is passed on whole.
+
+    Args:
+        proxy: between the client and its server.
+        operation: that of the transaction; None: any request, the handshake included.
+        answer: the answer is lost, the request is executed.
+        skip: so many such requests pass before.
     """
 
-    def __init__(self, proxy: FaultProxy, operation: int, *, answer: bool) -> None:
+    def __init__(self, proxy: FaultProxy, operation: int | None, *, answer: bool, skip: int = 0) -> None:
         self._proxy = proxy
         self._operation = operation
         self._answer = answer
+        self._skip = skip
         self.sent = threading.Event()
         proxy.alter("client_to_server", self._look)
 
@@ -91,7 +98,9 @@ class Lost:
             return b""
         passed = b""
         for opcode, operation, frame in requests(chunk):
-            if (opcode, operation) == (MULTI, self._operation):
+            if self._operation is None or (opcode, operation) == (MULTI, self._operation):
+                self._skip -= 1
+            if self._skip < 0:
                 self._proxy.alter("server_to_client", lambda _: b"")
                 self.sent.set()
                 return passed + frame if self._answer else passed
