@@ -52,8 +52,10 @@ def assert_ends(*threads: threading.Thread) -> None:
 
 
 @contextmanager
-def once_before(client: Client, kind: type, strike: Callable[[], object]) -> Iterator[Counter[str]]:
-    """Strike once, just before the client's next request of such a kind is queued; it has come by the end.
+def once_before(client: Client, kind: type, strike: Callable[[], object], *, number: int = 1) -> Iterator[Counter[str]]:
+    """Strike once, just before the client's next request of such a kind is queued, or the one of that number from now.
+
+    By the end it has come.
 
     Counts the requests by name.
     """
@@ -62,7 +64,7 @@ def once_before(client: Client, kind: type, strike: Callable[[], object]) -> Ite
 
     def react(request: object) -> None:
         counts[type(request).__name__] += 1
-        if isinstance(request, kind) and not struck.is_set():
+        if isinstance(request, kind) and counts[kind.__name__] == number:
             struck.set()
             strike()
 
