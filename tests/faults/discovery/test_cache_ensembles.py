@@ -1,0 +1,242 @@
+"""Caches on an ensemble of three: members and leaders lost, no quorum, all down, all restarted one by one."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+import pytest
+
+from tests.faults.discovery.helpers import Observer, weights
+from tests.integration.discovery.helpers import CODEC, Written, ids, make
+from tests.support import LIMIT, Truth, wait_view
+from zkdiscovery import Client, Guard, Service, Settings
+from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble
+from zkdiscovery.testing.wire import RawSession
+
+MakeEnsembleClient = Callable[..., tuple[Client, tuple[FaultProxy, ...]]]
+NAMES = ("a", "b", "c", "d", "e")
+
+
+@contextmanager
+def service(hosts: str, namespace: str) -> Iterator[Written]:
+    """The service, written over these members."""
+    with Truth(hosts) as truth:
+        yield Written(truth, namespace)
+
+
+def picked(view: Service) -> set[str]:
+    return {view.pick().id for _ in range(100)}
+
+
+@pytest.fixture
+def filled(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -> dict[str, float]:
+    """Instances that stand in ZooKeeper, with their weights."""
+    with service(ensemble.hosts, ensemble_namespace) as payments:
+        payments.add(*NAMES, weight=1.0)
+    return dict.fromkeys(NAMES, 1.0)
+
+
+@pytest.mark.parametrize("fault", ["killed", "paused", "isolated"])
+def test_the_leader_is_lost(
+    ensemble: ZookeeperEnsemble,
+    ensemble_namespace: str,
+    make_ensemble_client: MakeEnsembleClient,
+    filled: dict[str, float],
+    fault: str,
+) -> None:
+    """The client is connected to it. Stale or not, picks go on; then the cache is what the new leader says."""
+    leader, followers = ensemble.leader(), ensemble.followers()
+    client, _ = make_ensemble_client(session_timeout=4.0)
+    view = client.discover("payments").wait_ready(LIMIT, at_least=5)
+    observer = Observer(view)
+    {"killed": leader.kill, "paused": leader.pause, "isolated": lambda: ensemble.isolate(leader)}[fault]()
+    with service(",".join(member.hosts for member in followers), ensemble_namespace) as payments:
+        payments.change("a", weight=2.0)
+        payments.remove("b", "c")
+        payments.add("c", "f", weight=2.0)
+        assert picked(view) <= {*NAMES, "f"}
+        truth = {"a": 2.0, "c": 2.0, "d": 1.0, "e": 1.0, "f": 2.0}
+        wait_view(view, lambda snapshot: not snapshot.stale and weights(snapshot) == truth)
+        payments.change("f", weight=3.0)
+        wait_view(view, lambda snapshot: weights(snapshot) == {**truth, "f": 3.0})
+    assert observer.backwards == []
+
+
+def test_the_member_that_serves_the_client_is_killed(
+    ensemble: ZookeeperEnsemble,
+    ensemble_namespace: str,
+    make_ensemble_client: MakeEnsembleClient,
+    filled: dict[str, float],
+) -> None:
+    """Curator: ensemble member lost, session survives. What changed in between is not missed."""
+    follower, other = ensemble.followers()
+    client, (first, *_) = make_ensemble_client(members=(follower, ensemble.leader(), other), session_timeout=4.0)
+    view = client.discover("payments").wait_ready(LIMIT, at_least=5)
+    observer = Observer(view)
+    with service(f"{ensemble.leader().hosts},{other.hosts}", ensemble_namespace) as payments:
+        for number in (2.0, 3.0):  # the second time it is moved by its proxy alone
+            serving = client._use().session.server
+            if number == 2.0:
+                follower.kill()
+            else:
+                first.drop()
+            payments.change("a", weight=number)
+            payments.remove("b")
+            payments.add("b", weight=number)
+            wait_view(view, lambda snapshot, n=number: weights(snapshot) == {**filled, "a": n, "b": n})
+            assert serving
+    assert client._use().session.epoch == 1
+    assert observer.backwards == []
+
+
+def test_a_follower_that_is_cut_off_serves_old_data_for_a_while(
+    ensemble: ZookeeperEnsemble,
+    ensemble_namespace: str,
+    make_ensemble_client: MakeEnsembleClient,
+    filled: dict[str, float],
+) -> None:
+    """Nobody can tell until the follower gives up, `syncLimit` ticks later. Then the client finds another member."""
+    follower, other = ensemble.followers()
+    client, proxies = make_ensemble_client(members=(follower, ensemble.leader(), other), session_timeout=4.0)
+    for proxy in proxies[1:]:
+        proxy.refuse()
+    view = client.discover("payments").wait_ready(LIMIT, at_least=5)
+    observer = Observer(view)
+    for proxy in proxies[1:]:
+        proxy.heal()
+    ensemble.isolate(follower)
+    start = time.monotonic()
+    with service(f"{ensemble.leader().hosts},{other.hosts}", ensemble_namespace) as payments:
+        payments.change("a", weight=2.0)
+        payments.remove("b")
+        wait_view(view, lambda snapshot: weights(snapshot) == {"a": 2.0, "c": 1.0, "d": 1.0, "e": 1.0})
+    assert observer.backwards == []
+    assert client._use().session.server != proxies[0].address
+    print(f"an isolated follower let go of its client {time.monotonic() - start:.1f} s later")
+
+
+def test_without_quorum(
+    ensemble: ZookeeperEnsemble,
+    ensemble_namespace: str,
+    make_ensemble_client: MakeEnsembleClient,
+    filled: dict[str, float],
+) -> None:
+    """Two of three are down: the third hangs up. What is known serves on, and is right again with the second one."""
+    client, _ = make_ensemble_client(session_timeout=4.0)
+    view = client.discover("payments").wait_ready(LIMIT, at_least=5)
+    gone = ensemble.followers()
+    for member in gone:
+        member.kill()
+    wait_view(view, lambda snapshot: snapshot.stale)
+    assert picked(view) == set(NAMES)
+    assert weights(view.snapshot) == filled
+    gone[0].restart()
+    wait_view(view, lambda snapshot: not snapshot.stale)
+    with service(f"{gone[0].hosts}", ensemble_namespace) as payments:
+        payments.remove("e")
+    wait_view(view, lambda snapshot: ids(snapshot) == {"a", "b", "c", "d"} and not snapshot.suspects)
+
+
+def test_all_members_go_down_and_four_of_five_owners_with_them(
+    ensemble: ZookeeperEnsemble, ensemble_namespace: str, make_ensemble_client: MakeEnsembleClient
+) -> None:
+    """After the outage the sessions of the dead expire, one after the other: suspects, as designed."""
+    path = f"{ensemble_namespace}/services/payments"
+    with Truth(ensemble.hosts) as truth:
+        truth.create(path)
+    owner, _ = make_ensemble_client(session_timeout=10.0)
+    owner.register("payments", 8080, id="alive", host="127.0.0.1").wait_registered(LIMIT)
+    dead = []
+    for name in NAMES[:4]:
+        session = RawSession(ensemble.leader().hosts, session_timeout=2.0)
+        session.create(f"{path}/{name}", CODEC.encode(make("payments", name)), ephemeral=True)
+        dead.append(session)
+    client, _ = make_ensemble_client(session_timeout=10.0, settings=Settings(guard=Guard(hold=30.0)))
+    view = client.discover("payments").wait_ready(LIMIT, at_least=5)
+    for session in dead:
+        session.disconnect()
+    ensemble.restart()
+    wait_view(view, lambda snapshot: len(snapshot.suspects) == 4)
+    assert (ids(view.instances), ids(view.snapshot.suspects)) == ({"alive"}, set(NAMES[:4]))
+    assert picked(view) == {"alive"}
+    assert (client._use().session.epoch, owner._use().session.epoch) == (1, 1), "the living kept their sessions"
+    assert not view.snapshot.stale
+
+
+class Changes:
+    """Changes a service all the time, over whatever member serves."""
+
+    def __init__(self, truth: Truth, payments: Written) -> None:
+        self._truth = truth
+        self._payments = payments
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.made = 0
+        self.state: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._thread.join(2 * LIMIT)
+
+    def _run(self) -> None:
+        for number in itertools.count(2):
+            if self._over.wait(0.02):
+                return
+            name = NAMES[number % len(NAMES)]
+            self._surely(f"{self._payments.path}/{name}", float(number), again=number % 3 == 0)
+            self.made += 1
+
+    def _surely(self, path: str, weight: float, *, again: bool) -> None:
+        """Over broken connections, too: whether it was done is looked at, not guessed."""
+        name = path.rpartition("/")[2]
+        data = CODEC.encode(make("payments", name, weight=weight))
+
+        def done() -> bool:
+            node = self._truth.get(path)
+            return node is not None and node.data == data
+
+        def once() -> None:
+            self._truth.session.wait_connected(LIMIT)
+            node = self._truth.get(path)
+            if node is not None and node.data == data:
+                return
+            if again and node is not None:
+                self._truth.delete(path)
+                node = None
+            if node is None:
+                self._truth.create(path, data)
+            else:
+                self._truth.set(path, data)
+
+        self._truth.session.retrying(2 * LIMIT)(once)
+        assert done
+        self.state[name] = weight
+
+
+def test_a_rolling_restart_under_continuous_changes(
+    ensemble: ZookeeperEnsemble,
+    ensemble_namespace: str,
+    make_ensemble_client: MakeEnsembleClient,
+    filled: dict[str, float],
+) -> None:
+    """No change is missed, no session lost."""
+    client, _ = make_ensemble_client(session_timeout=10.0)
+    view = client.discover("payments").wait_ready(LIMIT, at_least=5)
+    observer = Observer(view)
+    with service(ensemble.hosts, ensemble_namespace) as payments:
+        with Changes(payments.truth, payments) as changes:
+            ensemble.rolling_restart()
+        assert changes.made > 20
+        wait_view(view, lambda snapshot: not snapshot.stale and weights(snapshot) == {**filled, **changes.state})
+    assert observer.backwards == []
+    assert client._use().session.epoch == 1
+    print(f"{changes.made} changes, {client._use().session.generation} connections")
