@@ -6,9 +6,11 @@ reordered, and never altered unless `alter` asks for it.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Self
 
 from zkdiscovery.errors import OperationTimeout
+from zkdiscovery.testing.frames import CutFrame, FrameFault, LostReply, LostRequest
 from zkdiscovery.testing.local import free_port
 from zkdiscovery.testing.relay import DIRECTIONS, Direction, Mode, Relay
 from zkdiscovery.testing.wire import split_host_port
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+_PORT_TRIES = 5
+
 
 class FaultProxy:
     """A TCP proxy on a free port of 127.0.0.1 before `target`, used as a context manager.
 
     All methods are thread-safe and return when the new mode is in force. `pause`, `blackhole` and `half_open` replace
-    each other; `refuse`, `delay`, `slow` and `alter` come on top; `heal` ends all of them.
+    each other; `refuse`, `delay`, `slow`, `alter` and the faults of frames come on top; `heal` ends all of them.
 
     Args:
         target: `host:port` of the server; it need not be there yet.
@@ -39,9 +43,8 @@ class FaultProxy:
 
     def __init__(self, target: str, *, patient: bool = False) -> None:
         self.target = target
-        port = free_port()
-        self.address = f"127.0.0.1:{port}"
-        self._relay = Relay(port, split_host_port(target), patient=patient)
+        self._relay = _relay(split_host_port(target), patient=patient)
+        self.address = f"127.0.0.1:{self._relay.port}"
         self._relay.call(self._relay.listen)
         self._closed = False
 
@@ -126,6 +129,39 @@ class FaultProxy:
         """
         self._relay.call(lambda: self._relay.transforms.update({direction: transform}))
 
+    def lose_request(self, *kinds: str) -> FrameFault:
+        """Lose the next request of such a kind before it arrives, and end its connection; happens once.
+
+        Args:
+            kinds: names of `frames.KINDS`, such as "create", "delete", "set_data", "multi", "ping" or "connect"; a
+                transaction is of the kind "multi" and of that of its first operation; none given: any request.
+
+        Raises:
+            ValueError: there is no such kind.
+        """
+        return self._arm(LostRequest(kinds))
+
+    def lose_reply(self, *kinds: str) -> FrameFault:
+        """Let the next request of such a kind be executed, lose its answer, and end its connection; happens once.
+
+        Args:
+            kinds: as of `lose_request`.
+
+        Raises:
+            ValueError: there is no such kind.
+        """
+        return self._arm(LostReply(kinds))
+
+    def reset_mid_frame(self, direction: Direction) -> FrameFault:
+        """Pass on one half of the next frame in this direction and end its connection; happens once."""
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}: got {direction!r}")
+        return self._arm(CutFrame(direction))
+
+    def _arm(self, fault: FrameFault) -> FrameFault:
+        self._relay.call(lambda: self._relay.faults.append(fault))
+        return fault
+
     def heal(self) -> None:
         """Back to normal: accept, and pass everything on at once and unaltered; what was held back flows on."""
 
@@ -134,6 +170,7 @@ class FaultProxy:
             self._relay.delay = 0.0
             self._relay.rate = None
             self._relay.transforms.clear()
+            self._relay.faults.clear()
             self._relay.release_waiting()
             self._relay.close_links(lossy_only=True)
             self._relay.listen()
@@ -165,3 +202,14 @@ class FaultProxy:
             self._relay.swallow_waiting()
 
         self._relay.call(set_modes)
+
+
+def _relay(target: tuple[str, int], *, patient: bool) -> Relay:
+    """A relay on a free port. Somebody else may take a port between its choice and its use: then another one."""
+    for _ in range(_PORT_TRIES):
+        try:
+            return Relay(free_port(), target, patient=patient)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    return Relay(free_port(), target, patient=patient)

@@ -18,8 +18,12 @@ from concurrent.futures import Future
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from zkdiscovery.testing.frames import Framing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from zkdiscovery.testing.frames import FrameFault
 
 Direction = Literal["client_to_server", "server_to_client"]
 DIRECTIONS: tuple[Direction, Direction] = ("client_to_server", "server_to_client")
@@ -30,6 +34,7 @@ _CHUNK = 65536  # bytes read at once
 _RETRY = 0.05  # seconds between two attempts of a patient relay to reach the server
 _BUFFER_LIMIT = 1024 * 1024  # bytes that wait in one direction of a connection; beyond it the sender has to wait
 _END = b""  # in a queue of chunks: the sender has closed its side
+_CUT = None  # in a queue of chunks: the connection ends here
 
 
 class Mode(Enum):
@@ -50,6 +55,7 @@ class Relay:
         delay: seconds between the reading of a chunk and its passing on.
         rate: bytes a second that a direction of a connection passes on; None: as many as it can.
         transforms: what alters the chunks read, by direction.
+        faults: what is to happen to frames, each once.
 
     Raises:
         OSError: the target's name can't be resolved, or the port is taken.
@@ -61,6 +67,7 @@ class Relay:
         self.delay = 0.0
         self.rate: float | None = None
         self.transforms: dict[Direction, Callable[[bytes], bytes]] = {}
+        self.faults: list[FrameFault] = []
         self.passed = dict.fromkeys(DIRECTIONS, 0)
         self.accepted = 0
         self.open_clients = 0
@@ -68,7 +75,7 @@ class Relay:
 
         resolved = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)[0]
         self.target_family, self.target = resolved[0], resolved[4]
-        self._port = port
+        self.port = port
         # Bound but never listening: it keeps the port while nothing else listens there, and clients are refused.
         self._placeholder = _bound_socket(port)
         self._listener: socket.socket | None = None
@@ -116,7 +123,7 @@ class Relay:
     def listen(self) -> None:
         """Accept connections."""
         if self._listener is None:
-            self._listener = _bound_socket(self._port)
+            self._listener = _bound_socket(self.port)
             self._listener.listen(128)
             self._listener.setblocking(False)
             self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
@@ -211,7 +218,8 @@ class _Pipe:
 
     def __init__(self, direction: Direction) -> None:
         self.direction = direction
-        self.chunks: deque[tuple[float, bytes]] = deque()  # when each is due (monotonic seconds), and what it is
+        self.framing = Framing()
+        self.chunks: deque[tuple[float, bytes | None]] = deque()  # when each is due (monotonic seconds), and what it is
         self.waiting = 0  # bytes
         self.busy_until = 0.0  # monotonic seconds; when a limited rate has let the last chunk through
         self.blocked = False  # a chunk is due, but the receiver does not take it yet
@@ -339,11 +347,38 @@ class _Link:
                 return
             if not chunk:
                 return
+        self._queue(pipe, chunk)
+
+    def _queue(self, pipe: _Pipe, chunk: bytes) -> None:
         due = time.monotonic() + self._relay.delay
         if self._relay.rate is not None:
             pipe.busy_until = due = max(due, pipe.busy_until) + len(chunk) / self._relay.rate
-        pipe.chunks.append((due, chunk))
-        pipe.waiting += len(chunk)
+        if chunk == _END:
+            pipe.chunks.append((due, chunk))
+            return
+        passed, cut = self._after_faults(pipe, chunk)
+        if passed:
+            pipe.chunks.append((due, passed))
+            pipe.waiting += len(passed)
+        if cut:
+            pipe.chunks.append((due, _CUT))
+            pipe.read_all = True
+
+    def _after_faults(self, pipe: _Pipe, chunk: bytes) -> tuple[bytes, bool]:
+        """What is left of a chunk, and whether the connection ends after it."""
+        faults = self._relay.faults
+        passed = b""
+        for piece, frame in pipe.framing.split(chunk, hold=bool(faults)):
+            if frame is not None:
+                for fault in list(faults):
+                    if pipe is self._to_server:
+                        fault.request(self, frame)
+                    if fault.direction == pipe.direction and (size := fault.take(self, frame, len(piece))) is not None:
+                        faults.remove(fault)
+                        fault.note()
+                        return passed + piece[:size], True
+            passed += piece
+        return passed, False
 
     def _pass_on(self, pipe: _Pipe) -> None:
         sink = self._client if pipe is self._to_client else self._server
@@ -353,6 +388,9 @@ class _Link:
                 pipe.blocked = True
                 return
             due, chunk = pipe.chunks.popleft()
+            if chunk is _CUT:
+                self.close()
+                return
             if chunk == _END:
                 pipe.passed_all = True
                 with contextlib.suppress(OSError):
