@@ -98,7 +98,7 @@ class Framing:
         return length
 
     def _frame(self) -> Frame:
-        number, kind, first = struct.unpack(">iii", self._head[4:_HEAD].ljust(12, b"\0"))
+        number, kind, first = struct.unpack(">iii", self._head[4 : 4 + self._length()].ljust(12, b"\0"))
         kinds = {kind, first} if kind == _MULTI else {kind}
         return Frame(number, frozenset(() if self._first else kinds), self._first)
 
