@@ -103,7 +103,7 @@ class Campaigner:
                 self._campaign(election)
 
     def _campaign(self, election: Any) -> None:
-        limit = self._rng.choice([None, 3.0, 15.0])
+        limit = self._rng.choice([None, None, None, None, 3.0, 15.0])
         began = now()
         try:
             with election.campaign(limit) as term:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 MEMBERS = 3
 BEGIN = 5.0  # seconds after the beginning of a round, within which its faults begin
 CALM = 0.3  # share of the rounds in which the clients change nothing of their own accord
+SHORT = 0.5  # share of the other rounds in which all faults end at one time
 
 LINK = ("pause", "blackhole", "half_open", "refuse", "drop", "delay", "lose_reply", "lose_request", "reset_mid_frame")
 LOST = ("create", "delete", "set_data", "multi")
@@ -54,11 +55,13 @@ class Round(NamedTuple):
     Attributes:
         number: from 1 on.
         calm: the clients only look and lead.
+        short: all faults end at one time, whether or not they have lasted for as long as they were meant to.
         faults: in the order of their beginning.
     """
 
     number: int
     calm: bool
+    short: bool
     faults: tuple[Fault, ...]
 
 
@@ -73,6 +76,7 @@ def plan_round(seed: int, number: int, *, clients: int, services: int, elections
     """
     rng = random.Random(f"{seed}/{number}")
     calm = rng.random() < CALM
+    short = not calm and rng.random() < SHORT
     faults = []
     free = rng.sample(range(clients), clients)  # one fault a client, so that none undoes another
     if calm or rng.random() < 0.6:
@@ -84,7 +88,7 @@ def plan_round(seed: int, number: int, *, clients: int, services: int, elections
             target = rng.randrange(elections if kind == "delete_candidate" else services)
             lasts = rng.uniform(1.0, 5.0) if kind == "override" else 0.0
             faults.append(Fault(kind, rng.uniform(0.0, BEGIN), lasts, target, {"pick": rng.random()}))
-    return Round(number, calm, tuple(sorted(faults, key=lambda fault: fault.begin)))
+    return Round(number, calm, short, tuple(sorted(faults, key=lambda fault: fault.begin)))
 
 
 def _draw(rng: random.Random, weights: dict[str, int], count: int) -> list[str]:
