@@ -13,15 +13,10 @@ from tests.support import LIMIT, Recorder
 from zkdiscovery import Change, Client, Service, Snapshot
 from zkdiscovery.session import GetData, Sync
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
+from zkdiscovery.testing.frames import KINDS
 from zkdiscovery.testing.wire import four_letter_word
 
-OPERATIONS = {
-    -11: "close", 1: "create", 2: "delete", 4: "get_data", 5: "set_data", 8: "get_children", 9: "sync", 11: "ping",
-    14: "multi", 15: "create", 18: "remove_watches", 19: "create", 22: "multi_read", 105: "set_watches",
-    106: "add_watch",
-}  # fmt: skip
-WRITES = {"create", "delete", "set_data", "multi"}
-READS = {"get_data", "get_children", "multi_read"}
+NAMES = {number: name for name, numbers in KINDS.items() for number in numbers}
 
 
 class Tap:
@@ -37,7 +32,7 @@ class Tap:
         while at + 12 <= len(chunk):
             length, number, kind = struct.unpack_from(">iii", chunk, at)
             if number:
-                self.requests[OPERATIONS.get(kind, str(kind))] += 1
+                self.requests[NAMES.get(kind, str(kind))] += 1
             else:
                 self.requests["connect"] += 1
             at += 4 + length

@@ -120,6 +120,14 @@ class ServiceUnderFaults(RuleBasedStateMachine):
     def silence(self, direction: str) -> None:
         self.proxy.half_open(direction)  # type: ignore[arg-type]
 
+    @rule(fault=sampled_from(["lose_request", "lose_reply"]))
+    def lose(self, fault: str) -> None:
+        getattr(self.proxy, fault)()
+
+    @rule(direction=sampled_from(["client_to_server", "server_to_client"]))
+    def cut_a_message(self, direction: str) -> None:
+        self.proxy.reset_mid_frame(direction)  # type: ignore[arg-type]
+
     @rule()
     def heal(self) -> None:
         self.proxy.heal()
