@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing.local import Installation, LocalProcess, find_installation, free_port
 from zkdiscovery.testing.proxy import FaultProxy
+from zkdiscovery.testing.relay import DIRECTIONS, Mode
 from zkdiscovery.testing.server import SourceName, ZookeeperServer, _State, server_settings
 from zkdiscovery.testing.wire import four_letter_word
 
@@ -40,6 +41,34 @@ class _LocalMember(LocalProcess):
         self._data.mkdir(exist_ok=True)
         (self._data / "myid").write_text(str(self._number))
         super().start()
+
+
+class _MemberLink(FaultProxy):
+    """What one member says to another one's port.
+
+    A member tells in its first words where it takes connections of elections, and one with a larger number connects
+    back to that address. It is replaced by that of the link back, or else they would talk past the links.
+    """
+
+    def __init__(self, port: int) -> None:
+        # Patient: one that is elected takes a moment to listen; a connection that is taken and closed, where a real
+        # network would refuse it, sends its followers back into the election.
+        super().__init__(f"127.0.0.1:{port}", patient=True)
+        self.port = int(self.address.rpartition(":")[2])
+
+    def tell(self, told: int, instead: int) -> None:
+        """Replace a port in what is said, by one with as many digits."""
+        before, after = f"127.0.0.1:{told}".encode(), f"127.0.0.1:{instead}".encode()
+        self.alter("client_to_server", lambda chunk: chunk.replace(before, after))
+
+    def heal(self) -> None:
+        """Pass on what is said, altered as before."""
+
+        def heal() -> None:
+            self._relay.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
+            self._relay.close_links(lossy_only=True)
+
+        self._relay.call(heal)
 
 
 class ZookeeperMember(ZookeeperServer):
@@ -90,7 +119,7 @@ class ZookeeperEnsemble:
     """
 
     def __init__(
-        self, members: Sequence[ZookeeperMember], links: Mapping[tuple[int, int], Sequence[FaultProxy]]
+        self, members: Sequence[ZookeeperMember], links: Mapping[tuple[int, int], Sequence[_MemberLink]]
     ) -> None:
         self.members = tuple(members)
         self.namespace = f"/zkdiscovery-test-{secrets.token_hex(6)}"
@@ -212,7 +241,7 @@ class ZookeeperEnsemble:
     def __repr__(self) -> str:
         return f"<ZookeeperEnsemble {self.hosts}>"
 
-    def _between(self, one: ZookeeperMember, other: ZookeeperMember) -> Iterator[FaultProxy]:
+    def _between(self, one: ZookeeperMember, other: ZookeeperMember) -> Iterator[_MemberLink]:
         here, there = self.members.index(one), self.members.index(other)
         return itertools.chain(self._links[here, there], self._links[there, here])
 
@@ -263,16 +292,16 @@ def _local(size: int, settings: Mapping[str, str]) -> ZookeeperEnsemble:
     places = range(size)
     ports = [(free_port(), free_port()) for _ in places]  # for followers, and for elections
     links = {
-        # Patient: one that is elected takes a moment to listen; a connection that is taken and closed, where a real
-        # network would refuse it, sends its followers back into the election.
-        (here, there): tuple(FaultProxy(f"127.0.0.1:{port}", patient=True) for port in ports[there])
+        (here, there): (_MemberLink(ports[there][0]), _MemberLink(ports[there][1]))
         for here, there in itertools.permutations(places, 2)
     }
+    for (here, there), (_, elections) in links.items():
+        elections.tell(ports[here][1], links[there, here][1].port)
     members = []
     for here in places:
         config = dict(settings)
         for there in places:
-            seen = ports[there] if here == there else [proxy.address.rpartition(":")[2] for proxy in links[here, there]]
+            seen = ports[there] if here == there else [link.port for link in links[here, there]]
             config[f"server.{there + 1}"] = f"127.0.0.1:{seen[0]}:{seen[1]}"
         members.append(ZookeeperMember(_LocalMember(installation, config, here + 1)))
     return ZookeeperEnsemble(members, links)
