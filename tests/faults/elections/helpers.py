@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Self
 
 from tests.integration.election.helpers import Campaigner, Line, candidacy_of, path_of
-from tests.support import LIMIT, wait_state
-from zkdiscovery import State
+from tests.support import LIMIT, Recorder, Truth, wait_state
+from zkdiscovery import State, Term
+from zkdiscovery.session import EventKind
+from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy
 
 # ZooKeeper's numbers: of requests, and of the operations in a transaction.
@@ -115,3 +120,55 @@ class Lost:
         """Let the client notice, and come back."""
         self._proxy.drop()
         self._proxy.heal()
+
+
+def measured(what: str, seconds: float, timeout: float) -> None:
+    """Say a figure that the documentation may quote, in seconds and in units of the session timeout T."""
+    print(f"measured: {what}: {seconds:.2f} s = {seconds / timeout:.2f} T (T = {timeout:g} s)")
+
+
+@contextmanager
+def asking(terms: Iterable[Term], answer: Callable[[Term, float], object]) -> Iterator[None]:
+    """Ask all terms again and again, on another thread: `answer(term, when it was asked)` for each that is held."""
+    over = threading.Event()
+    terms = list(terms)
+
+    def ask() -> None:
+        while not over.wait(0.002):
+            for term in terms:
+                now = lease_now()
+                if not term.lost:
+                    answer(term, now)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(LIMIT)
+
+
+class Gone(Recorder[tuple[str, float]]):
+    """When another client hears of deletions below a path, on the lease clock, while the block runs."""
+
+    def __init__(self, truth: Truth, path: str) -> None:
+        super().__init__()
+        self._session = truth.session
+        self._watch = self._session.watches.add(path, self._note)
+
+    def _note(self, kind: EventKind, path: str) -> None:
+        if kind is EventKind.DELETED:
+            self((path, lease_now()))
+
+    def wait_for(self, path: str, timeout: float = LIMIT) -> float:
+        """When this node was gone."""
+        seen = self.wait(lambda items: any(path == gone for gone, _ in items), timeout)
+        return next(at for gone, at in seen if gone == path)
+
+    def __enter__(self) -> Self:
+        self._watch.arm(generation=self._session.generation, deadline=time.monotonic() + LIMIT).result(LIMIT)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._watch.close()
