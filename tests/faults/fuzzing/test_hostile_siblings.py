@@ -37,7 +37,7 @@ def hostile_nodes(seed: int) -> dict[str, bytes]:
         b"", b"\0", b"null", b"[]", b"{", rng.randbytes(300), healthy[:-1], b"\xef\xbb\xbf" + healthy, b"x" * 900_000,
         healthy.decode().encode("utf-16"), nested(100_000, "[", "]").encode(), b'{"address":' * 20_000,
         *(dump(plain(address=text)) for text in HOSTILE_TEXTS),
-        *(dump(plain(payload={"@class": SPRING, "metadata": {"status": text, "zone": text}})) for text in HOSTILE_TEXTS),
+        *(dump(plain(payload={"@class": SPRING, "metadata": {"status": text}})) for text in HOSTILE_TEXTS),
         *(dump(plain(port=value)) for value in HOSTILE_VALUES),
         *(dump(dict.fromkeys(HOSTILE_TEXTS, number)) for number in range(2)),
     ]  # fmt: skip
