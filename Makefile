@@ -3,16 +3,19 @@
 #
 #     PYTHON=/path/to/python3    the Python to use, 3.11 or later; found by itself if not given
 #     SOURCE=container           the ZooKeeper to use: auto (the default), hosts, container or local
-#     ARGS='...'                 further arguments for the demo, or for pytest
+#     ARGS='...'                 further arguments for the demo, for pytest, or for what else runs
+#     MINUTES=60 SEED=7          how long `make chaos` goes on, and its schedule
 
 PYTHON ?=
 SOURCE ?= auto
 ARGS ?=
+MINUTES ?= 1
+SEED ?=
 export PYTHON
 
 BIN := .venv/bin
 
-.PHONY: help demo test lint typecheck docs bench clean setup server
+.PHONY: help demo test lint typecheck docs bench chaos plants clean setup server
 
 help:
 	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
@@ -21,6 +24,8 @@ help:
 	@echo 'make typecheck   mypy alone'
 	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks'
+	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
+	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
 	@echo 'make setup       the Python environment in .venv alone'
 	@echo 'make clean       remove the environment and all that was built'
 
@@ -50,6 +55,12 @@ docs: setup
 
 bench: server
 	@for file in benchmarks/[!_]*.py; do echo "==> $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+
+chaos: server
+	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)
+
+plants: server
+	@$(BIN)/python -m tests.faults.chaos.plants $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)
 
 setup:
 	@sh scripts/setup_python.sh

@@ -28,7 +28,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--source", default="auto", choices=["auto", "container", "local"], help="of the ZooKeeper")
     parser.add_argument("--keep-going", action="store_true", help="do not end at the first violation")
     parser.add_argument("-o", "--output", default="text", choices=["text", "json"], help="form of the figures (text)")
-    parser.add_argument("--directory", type=Path, help="where histories go; kept (default: temporary, kept on violation)")
+    parser.add_argument(
+        "--directory", type=Path, help="where histories go; kept (default: temporary, kept on violation)"
+    )
     return parser.parse_args()
 
 
@@ -46,9 +48,10 @@ def main() -> int:
     directory = arguments.directory or Path(tempfile.mkdtemp(prefix="zkdiscovery-chaos-"))
     directory.mkdir(parents=True, exist_ok=True)
     broken = False
-    with zookeeper_ensemble(
-        source=arguments.source, tick_time_ms=int(TICK * 1000), config=ENSEMBLE_CONFIG
-    ) as ensemble, Run(ensemble, options, directory, say) as run:
+    with (
+        zookeeper_ensemble(source=arguments.source, tick_time_ms=int(TICK * 1000), config=ENSEMBLE_CONFIG) as ensemble,
+        Run(ensemble, options, directory, say) as run,
+    ):
         try:
             run.rounds()
         except KeyboardInterrupt:

@@ -97,6 +97,7 @@ class Carry:
     accepted: dict[str, int] = field(default_factory=dict)  # largest fence in the store, by election
     seen: dict[tuple[str, str, str, str], tuple[int, int, int]] = field(default_factory=dict)
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
+    told: set[tuple[int, int]] = field(default_factory=set)  # pairs of terms that were found to be wrong
 
 
 def check_round(events: list[Event], carry: Carry) -> tuple[list[Violation], Carry]:
@@ -109,6 +110,7 @@ def check_round(events: list[Event], carry: Carry) -> tuple[list[Violation], Car
         accepted=dict(carry.accepted),
         seen=dict(carry.seen),
         versions=dict(carry.versions),
+        told=set(carry.told),
     )
     violations = list(_note_terms(events, after))
     _note_faults(events, after)
@@ -117,7 +119,9 @@ def check_round(events: list[Event], carry: Carry) -> tuple[list[Violation], Car
     violations += check_calls(_of(events, "call"), after.stops)
     violations += check_observers(_of(events, "seen"), after)
     violations += check_settling(_of(events, "settle"))
-    violations += [Violation("no thread of a worker fails", event["error"], (event,)) for event in _of(events, "defect")]
+    violations += [
+        Violation("no thread of a worker fails", event["error"], (event,)) for event in _of(events, "defect")
+    ]
     if events:
         _forget(after, events[0]["t"])
     return violations, after
@@ -166,7 +170,10 @@ def _exempt(carry: Carry, fence: int) -> bool:
 
 
 def check_terms(carry: Carry) -> Iterator[Violation]:
-    """Never two valid leases on one election at one instant; fences grow with the begin of terms."""
+    """Never two valid leases on one election at one instant; fences grow with the begin of terms.
+
+    A pair of terms that is found to be wrong is noted in `carry`, and not told again.
+    """
     elections: dict[str, list[TermSeen]] = {}
     for term in carry.terms.values():
         elections.setdefault(term.election, []).append(term)
@@ -176,7 +183,9 @@ def check_terms(carry: Carry) -> Iterator[Violation]:
             for earlier in terms[:place]:
                 if earlier.last < later.begin or _exempt(carry, earlier.fence):
                     continue
-                # Also the later one, if it began before the earlier one did.
+                if (earlier.fence, later.fence) in carry.told:
+                    continue
+                carry.told.add((earlier.fence, later.fence))
                 until = min(earlier.last, later.last)
                 if until >= max(earlier.begin, later.begin):
                     overlap = until - max(earlier.begin, later.begin)
@@ -257,7 +266,9 @@ def _forget(carry: Carry, begin: float) -> None:
     for term in carry.terms.values():
         latest[term.election] = max(term.fence, latest.get(term.election, 0))
     carry.terms = {
-        fence: term for fence, term in carry.terms.items() if fence == latest[term.election] or term.last >= begin - 60.0
+        fence: term
+        for fence, term in carry.terms.items()
+        if fence == latest[term.election] or term.last >= begin - 60.0
     }
     carry.exempt &= carry.terms.keys()
     carry.forced = [span for span in carry.forced if span.end >= begin - 60.0]

@@ -126,6 +126,7 @@ class Figures:
             "longest time to settle by category, s": {key: round(value, 2) for key, value in self.settle.items()},
             "history, MB": round(self.size / 1e6, 1),
             "violations": len(self.violations),
+            "violated": sorted({violation.invariant for violation in self.violations}),
         }
 
 
@@ -153,5 +154,5 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {entry}" for key, entry in value.items()) or "none"
     if isinstance(value, list):
-        return " / ".join(map(str, value))
+        return " / ".join(map(str, value)) or "none"
     return str(value)

@@ -15,7 +15,7 @@ CALM = 0.3  # share of the rounds in which the clients change nothing of their o
 SHORT = 0.5  # share of the other rounds in which all faults end at one time
 
 LINK = ("pause", "blackhole", "half_open", "refuse", "drop", "delay", "lose_reply", "lose_request", "reset_mid_frame")
-LOST = ("create", "delete", "set_data", "multi")
+LOST = ("create", "delete", "set_data", "multi", "create_container")
 
 # Kinds by room, with their weights. What exposes much is frequent.
 CLIENT_FAULTS = {
