@@ -56,7 +56,7 @@ def main() -> int:
             run.rounds()
         except KeyboardInterrupt:
             say("interrupted")
-        except Exception:  # noqa: BLE001 - the figures so far are worth having
+        except Exception:  # the figures so far are worth having
             traceback.print_exc()
             broken = True
         show(run.figures.table(), arguments.output)

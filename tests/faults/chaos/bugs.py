@@ -57,7 +57,7 @@ def _forget_owner() -> None:
 
 def _compare_version_only() -> None:
     """A cache that knows a node by its version instead of (czxid, mzxid)."""
-    bulk_read = watched.bulk_read
+    bulk_read = watched.bulk_read  # type: ignore[attr-defined]
 
     def blurred(session: Any, paths: Any, **options: Any) -> Any:
         for path, node in bulk_read(session, paths, **options):
@@ -66,7 +66,7 @@ def _compare_version_only() -> None:
             else:
                 yield path, node
 
-    watched.bulk_read = blurred  # type: ignore[assignment]
+    watched.bulk_read = blurred  # type: ignore[attr-defined]
 
 
 PLANTS: dict[str, Callable[[], None]] = {

@@ -46,7 +46,7 @@ class Caller:
             "service_names": lambda limit: self._client.service_names(timeout=limit),
             "leader": lambda limit: election.leader(timeout=limit),
             "candidates": lambda limit: election.candidates(timeout=limit),
-            "wait_connected": lambda limit: self._client.wait_connected(limit),
+            "wait_connected": self._client.wait_connected,
         }
         name = self._rng.choice(list(calls))
         return name, calls[name]

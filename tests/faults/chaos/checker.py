@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.faults.chaos.history import Event
 
@@ -236,14 +236,14 @@ def check_observers(seen: list[Event], carry: Carry) -> Iterator[Violation]:
             known = carry.versions[view]
             yield Violation("snapshots go on", f"version {event['version']} after {known}", (event,))
         carry.versions[view] = event["version"]
-        for id, instance in event["delta"].items():
+        for name, instance in event["delta"].items():
             if instance is None or not instance["by"]:
                 continue
-            key = (*view, id, instance["by"])
+            key = (*view, name, instance["by"])
             stamp = (instance["life"], instance["nonce"], instance["seq"])
             before = carry.seen.get(key, (0, 0, 0))
             if stamp < before:
-                text = f"{event['who']} saw {event['service']}/{id} at {stamp} after {before}"
+                text = f"{event['who']} saw {event['service']}/{name} at {stamp} after {before}"
                 yield Violation("nothing seen goes back", text, (event,))
             carry.seen[key] = stamp
 

@@ -47,7 +47,7 @@ class Faults:
         begin = now()
         try:
             getattr(self, f"_{fault.kind}")(fault)
-        except Exception as error:  # noqa: BLE001 - the schedule goes on
+        except Exception as error:  # the schedule goes on
             outcome = repr(error)[:300]
         self._history.write(
             "fault", kind=fault.kind, target=str(fault.target), begin=begin, end=now(), outcome=outcome,
@@ -143,13 +143,13 @@ class Faults:
 
     def _override(self, fault: Fault) -> None:
         if path := self._pick_instance(fault):
-            service, id = path.split("/")[-2:]
+            service, name = path.split("/")[-2:]
             if fault.options["pick"] < 0.5:
-                self._operator.override(service, id, status=Status.OUT_OF_SERVICE, timeout=3.0)
+                self._operator.override(service, name, status=Status.OUT_OF_SERVICE, timeout=3.0)
             else:
-                self._operator.override(service, id, weight=77.0, timeout=3.0)
+                self._operator.override(service, name, weight=77.0, timeout=3.0)
             self._last(fault)
-            self._operator.clear_override(service, id, timeout=3.0)
+            self._operator.clear_override(service, name, timeout=3.0)
 
     def _garbage(self, fault: Fault) -> None:
         if path := self._pick_instance(fault):
@@ -172,6 +172,22 @@ class Faults:
         member.pause()
         self._last(fault)
         member.resume()
+
+    def _kill_two(self, fault: Fault) -> None:
+        """No quorum."""
+        members = sorted(self._ensemble.members, key=lambda member: member.mode() == fault.target)[1:]
+        for member in members:
+            member.kill()
+        self._last(fault)
+        for member in members:
+            member.restart(wait=False)
+
+    def _pause_all(self, fault: Fault) -> None:
+        """A machine that stands still, with all of the ensemble on it."""
+        for member in self._ensemble.members:
+            member.pause()
+        self._last(fault)
+        self._ensemble.heal()
 
     def _isolate(self, fault: Fault) -> None:
         self._ensemble.isolate(self._member(fault))

@@ -9,8 +9,9 @@ from typing import Any
 
 from tests.faults.chaos.checker import Span, TermSeen, Violation
 from tests.faults.chaos.history import Event
+from tests.faults.chaos.schedule import ENSEMBLE_FAULTS
 
-OUTAGES = frozenset({"kill_member", "pause_member", "isolate", "cut", "trap", "rolling_restart", "restart_all"})
+OUTAGES = frozenset(ENSEMBLE_FAULTS)
 AFTERMATH = 6.0  # seconds after a fault of the ensemble, in which it elects and sessions expire
 
 
@@ -36,6 +37,7 @@ class Figures:
         self.gap = (0.0, 0.0)  # overall, and outside faults of the ensemble
         self.size = 0
         self.violations: list[Violation] = []
+        self._outages: list[Span] = []
         self._stale: dict[tuple[str, str], float] = {}
         self._ends: dict[str, tuple[int, float]] = {}  # fence and last stamp of the latest term of each election
 
@@ -48,12 +50,12 @@ class Figures:
             self.end = max(self.end, event["t"])
             if (note := getattr(self, f"_note_{event['ev']}", None)) is not None:
                 note(event)
-        outages = [
+        self._outages = [span for span in self._outages if span.end >= events[0]["t"] - 60.0] + [
             Span("", event["begin"] - 1.0, event["end"] + AFTERMATH)
             for event in events
             if event["ev"] == "fault" and event["kind"] in OUTAGES
         ]
-        self._note_gaps(terms, outages)
+        self._note_gaps(terms)
 
     def _note_act(self, _event: Event) -> None:
         self.steps += 1
@@ -88,13 +90,13 @@ class Figures:
         for category, value in event["took"].items():
             self.settle[category] = max(self.settle.get(category, 0.0), value if value is not None else 999.0)
 
-    def _note_gaps(self, terms: dict[int, TermSeen], outages: list[Span]) -> None:
+    def _note_gaps(self, terms: dict[int, TermSeen]) -> None:
         for term in sorted(terms.values(), key=lambda term: term.fence):
             fence, last = self._ends.get(term.election, (0, 0.0))
             if term.fence > fence:
                 if fence:
                     gap = max(0.0, term.begin - last)
-                    calm = all(span.overlap(last, term.begin) == 0 for span in outages)
+                    calm = all(span.overlap(last, term.begin) == 0 for span in self._outages)
                     self.gap = max(self.gap[0], gap), max(self.gap[1], gap if calm else 0.0)
                 self._ends[term.election] = term.fence, term.last
             elif term.fence == fence:

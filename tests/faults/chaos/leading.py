@@ -110,7 +110,9 @@ class Campaigner:
                 self._term = term
                 self._lead(term)
         except OperationTimeout:
-            self._history.write("call", name="campaign", begin=began, end=now(), limit=limit + GOODBYE, result="ok")
+            self._history.write(
+                "call", name="campaign", begin=began, end=now(), limit=(limit or 0.0) + GOODBYE, result="ok"
+            )
         except ClientClosed:
             raise
         except ZkDiscoveryError as error:

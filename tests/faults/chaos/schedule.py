@@ -27,6 +27,7 @@ OPERATOR_FAULTS = {
 }  # fmt: skip
 ENSEMBLE_FAULTS = {
     "trap": 6, "kill_member": 3, "pause_member": 3, "isolate": 3, "cut": 2, "rolling_restart": 1, "restart_all": 1,
+    "kill_two": 2, "pause_all": 2,
 }  # fmt: skip
 
 
@@ -81,8 +82,8 @@ def plan_round(seed: int, number: int, *, clients: int, services: int, elections
     free = rng.sample(range(clients), clients)  # one fault a client, so that none undoes another
     if calm or rng.random() < 0.6:
         faults.append(_ensemble_fault(rng, calm, elections, timeout))
-    for kind in _draw(rng, CLIENT_FAULTS, rng.randint(1, 2) if calm else rng.randint(3, 6)):
-        faults.append(_client_fault(rng, kind, free.pop(), timeout))
+    kinds = _draw(rng, CLIENT_FAULTS, rng.randint(1, 2) if calm else rng.randint(3, 6))
+    faults += [_client_fault(rng, kind, free.pop(), timeout) for kind in kinds]
     if not calm:
         for kind in _draw(rng, OPERATOR_FAULTS, rng.randint(0, 3)):
             target = rng.randrange(elections if kind == "delete_candidate" else services)
@@ -126,6 +127,7 @@ def _ensemble_fault(rng: random.Random, calm: bool, elections: int, timeout: flo
     if kind == "trap":  # a leader's server is cut from the ensemble's leader, and the other servers refuse the client
         return Fault(kind, begin, rng.uniform(1.6, 2.0) * timeout, rng.randrange(elections), {})
     lasts = {"kill_member": (0.0, 4.0), "pause_member": (1.0, 6.0), "isolate": (1.0, 7.0), "cut": (1.0, 7.0)}
+    lasts |= {"kill_two": (0.5, 6.0), "pause_all": (0.5, 6.0)}
     return Fault(
         kind,
         begin,

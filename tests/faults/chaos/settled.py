@@ -44,15 +44,15 @@ def _check_registrations(
     groups: dict[tuple[str, str], list[tuple[str, int, dict[str, Any]]]] = {}
     for entry in claims:
         groups.setdefault((entry[2]["service"], entry[2]["id"]), []).append(entry)
-    for (service, id), group in groups.items():
-        node = truth["services"][service].get(id)
+    for (service, name), group in groups.items():
+        node = truth["services"][service].get(name)
         category = "twins" if group[0][2]["twin"] else "registrations"
         found = twin_problems(node, group) if category == "twins" else own_problems(node, *group[0])
-        problems[category] += [f"{service}/{id}: {problem}" for problem in found]
+        problems[category] += [f"{service}/{name}: {problem}" for problem in found]
     for service, nodes in truth["services"].items():
-        for id in nodes:
-            if (service, id) not in groups:
-                problems["unwanted"].append(f"{service}/{id} stands, and nobody wants it")
+        problems["unwanted"] += [
+            f"{service}/{name} stands, and nobody wants it" for name in nodes if (service, name) not in groups
+        ]
 
 
 def own_problems(node: dict[str, Any] | None, who: str, session: int, claim: dict[str, Any]) -> list[str]:
@@ -66,10 +66,11 @@ def own_problems(node: dict[str, Any] | None, who: str, session: int, claim: dic
         problems.append(f"owned by 0x{node['owner']:x}, not by {who}, 0x{session:x}")
     if node["instance"] is None:
         return [*problems, "can't be decoded"]
-    for name in ("by", "life", "nonce", "seq", "status", "weight"):
-        if node["instance"][name] != claim[name]:
-            problems.append(f"{name} is {node['instance'][name]!r}, wanted by {who}: {claim[name]!r}")
-    return problems
+    return problems + [
+        f"{name} is {node['instance'][name]!r}, wanted by {who}: {claim[name]!r}"
+        for name in ("by", "life", "nonce", "seq", "status", "weight")
+        if node["instance"][name] != claim[name]
+    ]
 
 
 def twin_problems(node: dict[str, Any] | None, group: list[tuple[str, int, dict[str, Any]]]) -> list[str]:
@@ -93,11 +94,11 @@ def cache_problems(cache: dict[str, Any], nodes: dict[str, Any]) -> list[str]:
     if cache["stale"] or not cache["loaded"]:
         return ["stale" if cache["loaded"] else "not loaded"]
     problems = []
-    wanted = {id: node["instance"] for id, node in nodes.items() if node["instance"] is not None}
-    for id in sorted(wanted.keys() | cache["instances"].keys()):
-        here, there = cache["instances"].get(id), wanted.get(id)
+    wanted = {name: node["instance"] for name, node in nodes.items() if node["instance"] is not None}
+    for name in sorted(wanted.keys() | cache["instances"].keys()):
+        here, there = cache["instances"].get(name), wanted.get(name)
         if here != there:
-            problems.append(f"{id} is {here} here and {there} in ZooKeeper")
+            problems.append(f"{name} is {here} here and {there} in ZooKeeper")
     if listed := set(cache["suspects"]) & wanted.keys():
         problems.append(f"suspected, though they stand: {sorted(listed)}")
     return problems

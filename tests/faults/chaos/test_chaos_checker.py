@@ -106,7 +106,8 @@ def test_one_fence_for_two_terms() -> None:
 @given(st.lists(st.tuples(st.floats(0.1, 5.0), st.floats(0.1, 5.0)), min_size=2, max_size=8), st.data())
 def test_any_overlap_in_a_row_of_terms_is_found(spans: list[tuple[float, float]], data: st.DataObject) -> None:
     """Terms with gaps between them pass; stretch any one of them into the next, and it is found."""
-    terms, at = [], 1.0
+    terms: list[list[Any]] = []
+    at = 1.0
     for number, (gap, length) in enumerate(spans):
         terms.append([f"w{number}.1", 10 + number, at + gap, at + gap + length])
         at += gap + length

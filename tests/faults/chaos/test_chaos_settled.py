@@ -35,7 +35,7 @@ def settled() -> tuple[dict[str, Any], dict[str, Any]]:
         "w2-a": {"owner": 2, "instance": instance("w2")},
         "twin": {"owner": 2, "instance": instance("w2")},
     }
-    instances = {id: node["instance"] for id, node in nodes.items()}
+    instances = {name: node["instance"] for name, node in nodes.items()}
     queue = [{"fence": 10, "owner": 1, "data": "w1"}, {"fence": 20, "owner": 2, "data": "w2"}]
     truth = {"services": {"alpha": nodes}, "elections": {"one": queue}}
     first = [claim("w1", "w1-a", "REGISTERED"), claim("w1", "twin", "WAITING", twin=True)]

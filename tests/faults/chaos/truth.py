@@ -61,10 +61,10 @@ class Observatory:
     def _service(self, name: str) -> dict[str, Any]:
         instances = {}
         for path, node in self.nodes(self.paths.service(name)):
-            id = path.rpartition("/")[2]
+            instance_id = path.rpartition("/")[2]
             try:
-                seen = brief(self._codec.decode(name, id, node.data))
+                seen = brief(self._codec.decode(name, instance_id, node.data))
             except UndecodableNode:
                 seen = None
-            instances[id] = {"owner": node.stat.ephemeral_owner, "instance": seen}
+            instances[instance_id] = {"owner": node.stat.ephemeral_owner, "instance": seen}
         return instances

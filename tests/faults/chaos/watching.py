@@ -34,7 +34,7 @@ class Watcher:
             version=after.version,
             stale=after.stale,
             suspects=[instance.id for instance in after.suspects],
-            delta={id: brief(new) for id, (_, new) in change.delta.items()},
+            delta={name: brief(new) for name, (_, new) in change.delta.items()},
         )
 
 
