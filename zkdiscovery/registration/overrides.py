@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from zkdiscovery.codecs import Codec, Override
 from zkdiscovery.errors import (
+    AccessDenied,
     InvalidInstance,
     NodeChanged,
     NodeMissing,
@@ -70,10 +71,16 @@ class Overrides:
         path = self._paths.instance(service, instance_id)
         deadline = deadline_after(timeout)
         tried = False
+        known = 0  # last transaction before the first request that may have deleted it
 
         def once() -> bool:
-            nonlocal tried
+            nonlocal tried, known
             self._session.wait_connected(max(0.0, deadline - time.monotonic()))
+            self._session.call(Sync(path), deadline=deadline)
+            if tried and self._created(path, deadline) > known:
+                return True  # done by the try before, whose answer was lost; what stands there now came later
+            if not tried:
+                known = self._session.highest_zxid
             try:
                 self._session.call(Delete(path), deadline=deadline)
             except NodeMissing:
@@ -84,6 +91,14 @@ class Overrides:
             return True
 
         return self._session.retrying(timeout)(once)
+
+    def _created(self, path: str, deadline: float) -> int:
+        """The transaction that created a node; 0 if there is none, or we may not know."""
+        try:
+            node: Node = self._session.call(GetData(path), deadline=deadline)
+        except (NodeMissing, AccessDenied):
+            return 0
+        return node.stat.czxid
 
     def _rewrite(
         self,

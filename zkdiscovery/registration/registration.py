@@ -293,9 +293,10 @@ class Registration:
         with self._lock:
             self._require_open()
             wanted = self._wanted._replace(own=change(self._wanted.own))
-            # Under the lock, so that the last change is the last one written.
-            self._node.write(wanted.encode(self._tools.codec))
+            data = wanted.encode(self._tools.codec)  # may refuse it
+            # Under the lock, so that the last change is the last one written; first, for `write` wakes those who wait.
             self._wanted = wanted
+            self._node.write(data)
 
     def _on_foreign_write(self, data: bytes) -> None:
         """Somebody wrote into our node (worker): adopt an operator's override, and write all else as it was."""
@@ -306,8 +307,9 @@ class Registration:
             wanted = self._wanted._replace(override=override)
             if wanted.instance() != self._wanted.instance():
                 log.info("an operator has overridden %s: %s", self._name, override or "no more")
-            self._node.write(wanted.encode(self._tools.codec))
+            data = wanted.encode(self._tools.codec)
             self._wanted = wanted
+            self._node.write(data)
 
     def _on_state(self, _node: OwnedNode) -> None:
         self._tell()

@@ -285,7 +285,7 @@ class _Run:
 
     def _learn(self, node: OwnedNode, found: Node | None) -> None:
         before = node._ours
-        node._uncertain = False
+        wrote, node._uncertain = node._uncertain, False
         if before is not None and (found is None or found.stat.czxid != before.stat.czxid):
             if not node.restore:
                 self._close(node, "deleted from outside")
@@ -297,7 +297,9 @@ class _Run:
         elif found.stat.ephemeral_owner == self._session_id:
             node._may_replace = False
             node._note(OwnedState.HELD, found)
-            if found.data != node._sent and (before is None or found.data != before.data):
+            # What we wrote long ago may stand there again because somebody put it there.
+            by_us = wrote and found.data == node._sent
+            if not by_us and (before is None or found.data != before.data):
                 node._adopt(found.data)
         else:
             self._meet(node, found)
