@@ -11,7 +11,7 @@ from typing import Self
 
 from tests.integration.election.helpers import Campaigner, Line, candidacy_of, path_of
 from tests.support import LIMIT, Recorder, Truth, wait_state
-from zkdiscovery import State, Term
+from zkdiscovery import NotConnected, State, Term
 from zkdiscovery.session import EventKind
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy
@@ -69,8 +69,16 @@ def one_leader(line: Line, timeout: float = LIMIT) -> Campaigner:
             return False  # its node is about to go
         return set(by_path) == {f"{line.path}/{name}" for name in truth.children(line.path)}
 
-    truth.wait(line.path, stand, timeout)
-    nodes = {path: truth.get(path) for path in by_path}
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            truth.session.wait_connected(timeout)
+            truth.wait(line.path, stand, 2.0)
+            nodes = {path: truth.get(path) for path in by_path}
+            break
+        except (AssertionError, NotConnected):  # a watch goes with its connection, which may have broken just now
+            if time.monotonic() > end:
+                raise
     fence, first = min((node.stat.czxid, path) for path, node in nodes.items() if node is not None)
     leader = by_path[first]
     leader.terms.wait(lambda terms: bool(terms) and terms[-1].fence == fence, timeout)

@@ -141,7 +141,7 @@ def test_closed_by_force_while_the_leader_is_cut_off(
 ) -> None:
     """Beyond any lease, as guarantees.md says: two hold a term for a while, and the fence protects."""
     store = FencedStore()
-    first = line.join(make_client(zkdiscovery_proxy.address))
+    first = line.join(make_client(zkdiscovery_proxy.address, session_timeout=2.0))
     second = line.join(make_client())
     old = first.wait_term()
     assert store.write(old.fence, "first")

@@ -60,7 +60,7 @@ def test_the_first_proof_of_a_term(
 @answer_or_request
 def test_a_renewal(make_client: MakeClient, line: Line, zkdiscovery_proxy: FaultProxy, answer: bool) -> None:
     """It extends nothing; the next one, on a new connection, does."""
-    first = line.join(make_client(zkdiscovery_proxy.address))
+    first = line.join(make_client(zkdiscovery_proxy.address, session_timeout=2.0))
     line.join(make_client())
     term = first.wait_term()
     lost = Lost(zkdiscovery_proxy, CHECK, answer=answer)
@@ -109,9 +109,9 @@ def test_the_deletion_at_closing(
     second = line.join(make_client())
     lost = Lost(zkdiscovery_proxy, DELETE, answer=answer)
     first.election.close(0.1)
-    first.join()
     lost.wait()
     lost.break_link()
+    first.join()
     second.wait_term()
     line.wait_length(1)
     candidacy = first.election._candidacy

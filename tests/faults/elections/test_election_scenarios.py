@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from tests.conftest import MakeClient
 from tests.faults.elections.helpers import ADD_WATCH, CREATE, before_request, cut_off, hold, one_leader
 from tests.integration.election.helpers import NAME, Campaigner, Line, path_of, settle, wait_place
@@ -99,8 +97,8 @@ def test_closed_while_its_node_is_being_created(
     late = Campaigner(client).start()
     assert sent.wait(LIMIT)
     late.election.close(0.1)
-    late.join()
     zkdiscovery_proxy.heal()
+    late.join()
     candidacy = late.election._candidacy
     assert candidacy is not None
     candidacy.wait(lambda it: it.over, None)
@@ -112,7 +110,7 @@ def test_a_lease_that_ran_out_makes_way_as_soon_as_there_is_a_connection(
     make_client: MakeClient, line: Line, zkdiscovery_proxy: FaultProxy
 ) -> None:
     """Curator: CURATOR-644, CURATOR-645 (reset during a change of leadership): the session lives, the term is over."""
-    first = line.join(make_client(zkdiscovery_proxy.address))
+    first = line.join(make_client(zkdiscovery_proxy.address, session_timeout=T))
     second = line.join(make_client())
     zkdiscovery_proxy.refuse()
     lost = first.wait_lost()
@@ -176,32 +174,38 @@ def traffic(client: Client) -> Iterator[None]:
         thread.join(LIMIT)
 
 
-@pytest.mark.parametrize("busy", [True, False], ids=["traffic", "no traffic"])
 def test_a_leader_in_a_black_hole(
-    make_client: MakeClient, line: Line, zkdiscovery_proxy: FaultProxy, busy: bool
+    make_client: MakeClient, zkdiscovery_server: ZookeeperServer, namespace: str, truth: Truth
 ) -> None:
     """kazoo: traffic hides a dead link, LOST is never declared, Lock.is_acquired stays True, Election runs on.
 
-    tooz: leader for ever after expiry. Here the term is over before the next begins, while the link is still down.
+    tooz: leader for ever after expiry. Here the term is over before the next begins, while the link is still down;
+    with traffic and without, side by side.
     """
-    first = line.join(make_client(zkdiscovery_proxy.address, session_timeout=T))
-    second = line.join(make_client(session_timeout=T))
-    timeout = first.client._use().session.timeout
-    term = first.wait_term()
-    assert not term.wait_lost(0.4 * timeout)  # it is renewed
-    if busy:
-        with traffic(first.client):
-            assert not term.wait_lost(0.2)
-            zkdiscovery_proxy.blackhole()
-            lost = first.wait_lost()
-    else:
-        zkdiscovery_proxy.blackhole()
-        lost = first.wait_lost()
-    assert first.election.term is None
-    second.wait_term()
-    assert lost < second.began[0]
-    assert not line.overlaps()
-    assert first.client.state is State.SUSPENDED
-    zkdiscovery_proxy.heal()
-    assert one_leader(line) is second
-    assert term.lost
+    with FaultProxy(zkdiscovery_server.hosts) as quiet_proxy, FaultProxy(zkdiscovery_server.hosts) as busy_proxy:
+        lines = {proxy: Line(truth, f"{namespace}/elections/{proxy.address}") for proxy in (quiet_proxy, busy_proxy)}
+        leaders = {}
+        for proxy, line in lines.items():
+            for client in (make_client(proxy.address, session_timeout=T), make_client(session_timeout=T)):
+                line.campaigners.append(campaigner := Campaigner(client, proxy.address, rivals=line.campaigners))
+                campaigner.start()
+                line.wait_length(len(line.campaigners))
+            leaders[proxy] = line.campaigners[0], line.campaigners[1]
+        with traffic(leaders[busy_proxy][0].client):
+            terms = [first.wait_term() for first, _ in leaders.values()]
+            assert not terms[0].wait_lost(0.4 * T)  # they are renewed
+            for proxy in leaders:
+                proxy.blackhole()
+            for first, second in leaders.values():
+                lost = first.wait_lost()
+                assert first.election.term is None
+                second.wait_term()
+                assert lost < second.began[0]
+                assert first.client.state is State.SUSPENDED
+        for proxy, line in lines.items():
+            assert not line.overlaps()
+            proxy.heal()
+            assert one_leader(line) is leaders[proxy][1]
+        assert all(term.lost for term in terms)
+        for line in lines.values():
+            line.end()
