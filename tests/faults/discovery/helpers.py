@@ -12,7 +12,7 @@ from typing import Any
 from tests.support import LIMIT, Recorder
 from zkdiscovery import Change, Client, Service, Snapshot
 from zkdiscovery.session import GetData, Sync
-from zkdiscovery.testing import FaultProxy, ZookeeperServer
+from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, ZookeeperMember, ZookeeperServer
 from zkdiscovery.testing.frames import KINDS
 from zkdiscovery.testing.wire import four_letter_word
 
@@ -90,6 +90,12 @@ def quiesce(client: Client) -> None:
 def watched_paths(server: ZookeeperServer) -> list[str]:
     """Paths that somebody watches, by the server itself."""
     return re.findall(r"^(/\S*)", four_letter_word(server.hosts.split(",")[0], "wchp"), re.MULTILINE)
+
+
+def others(ensemble: ZookeeperEnsemble) -> tuple[ZookeeperMember, ...]:
+    """All members but the leader; one that was healed a moment ago may be about to join."""
+    leader = ensemble.leader()
+    return tuple(member for member in ensemble.members if member is not leader)
 
 
 def packets(server: ZookeeperServer) -> int:

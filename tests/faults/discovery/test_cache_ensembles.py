@@ -5,20 +5,21 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Self
 
 import pytest
 
-from tests.faults.discovery.helpers import Observer, weights
+from tests.faults.conftest import MakeEnsembleClient
+from tests.faults.discovery.helpers import Observer, live, others, weights
 from tests.integration.discovery.helpers import CODEC, Written, ids, make
 from tests.support import LIMIT, Truth, wait_view
 from zkdiscovery import Client, Guard, Service, Settings
-from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble
+from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, ZookeeperMember
 from zkdiscovery.testing.wire import RawSession
 
-MakeEnsembleClient = Callable[..., tuple[Client, tuple[FaultProxy, ...]]]
 NAMES = ("a", "b", "c", "d", "e")
 
 
@@ -50,11 +51,16 @@ def test_the_leader_is_lost(
     fault: str,
 ) -> None:
     """The client is connected to it. Stale or not, picks go on; then the cache is what the new leader says."""
-    leader, followers = ensemble.leader(), ensemble.followers()
+    leader, followers = ensemble.leader(), others(ensemble)
     client, _ = make_ensemble_client(session_timeout=4.0)
     view = client.discover("payments").wait_ready(LIMIT, at_least=5)
     observer = Observer(view)
-    {"killed": leader.kill, "paused": leader.pause, "isolated": lambda: ensemble.isolate(leader)}[fault]()
+    if fault == "killed":
+        leader.kill()
+    elif fault == "paused":
+        leader.pause()
+    else:
+        ensemble.isolate(leader)
     with service(",".join(member.hosts for member in followers), ensemble_namespace) as payments:
         payments.change("a", weight=2.0)
         payments.remove("b", "c")
@@ -67,57 +73,63 @@ def test_the_leader_is_lost(
     assert observer.backwards == []
 
 
-def test_the_member_that_serves_the_client_is_killed(
-    ensemble: ZookeeperEnsemble,
-    ensemble_namespace: str,
-    make_ensemble_client: MakeEnsembleClient,
-    filled: dict[str, float],
-) -> None:
-    """Curator: ensemble member lost, session survives. What changed in between is not missed."""
-    follower, other = ensemble.followers()
-    client, (first, *_) = make_ensemble_client(members=(follower, ensemble.leader(), other), session_timeout=4.0)
-    view = client.discover("payments").wait_ready(LIMIT, at_least=5)
-    observer = Observer(view)
-    with service(f"{ensemble.leader().hosts},{other.hosts}", ensemble_namespace) as payments:
-        for number in (2.0, 3.0):  # the second time it is moved by its proxy alone
-            serving = client._use().session.server
-            if number == 2.0:
-                follower.kill()
-            else:
-                first.drop()
-            payments.change("a", weight=number)
-            payments.remove("b")
-            payments.add("b", weight=number)
-            wait_view(view, lambda snapshot, n=number: weights(snapshot) == {**filled, "a": n, "b": n})
-            assert serving
-    assert client._use().session.epoch == 1
-    assert observer.backwards == []
+@dataclass
+class Served:
+    """A client and its view, connected to a follower; all members can be reached."""
+
+    follower: ZookeeperMember
+    rest: str
+    client: Client
+    proxies: tuple[FaultProxy, ...]
+    view: Service
+    observer: Observer
 
 
-def test_a_follower_that_is_cut_off_serves_old_data_for_a_while(
-    ensemble: ZookeeperEnsemble,
-    ensemble_namespace: str,
-    make_ensemble_client: MakeEnsembleClient,
-    filled: dict[str, float],
-) -> None:
-    """Nobody can tell until the follower gives up, `syncLimit` ticks later. Then the client finds another member."""
-    follower, other = ensemble.followers()
-    client, proxies = make_ensemble_client(members=(follower, ensemble.leader(), other), session_timeout=4.0)
+@pytest.fixture
+def served(ensemble: ZookeeperEnsemble, make_ensemble_client: MakeEnsembleClient, filled: dict[str, float]) -> Served:
+    follower, other = others(ensemble)
+    leader = ensemble.leader()
+    client, proxies = make_ensemble_client(members=(follower, leader, other))
     for proxy in proxies[1:]:
         proxy.refuse()
-    view = client.discover("payments").wait_ready(LIMIT, at_least=5)
-    observer = Observer(view)
+    view = client.discover("payments").wait_ready(LIMIT, at_least=len(filled))
     for proxy in proxies[1:]:
         proxy.heal()
-    ensemble.isolate(follower)
-    start = time.monotonic()
-    with service(f"{ensemble.leader().hosts},{other.hosts}", ensemble_namespace) as payments:
+    return Served(follower, f"{leader.hosts},{other.hosts}", client, proxies, view, Observer(view))
+
+
+def test_the_member_that_serves_the_client_is_killed(
+    served: Served, ensemble_namespace: str, filled: dict[str, float]
+) -> None:
+    """Curator: ensemble member lost, session survives. What changed in between is not missed."""
+    with service(served.rest, ensemble_namespace) as payments:
+        served.follower.kill()
         payments.change("a", weight=2.0)
         payments.remove("b")
-        wait_view(view, lambda snapshot: weights(snapshot) == {"a": 2.0, "c": 1.0, "d": 1.0, "e": 1.0})
-    assert observer.backwards == []
-    assert client._use().session.server != proxies[0].address
-    print(f"an isolated follower let go of its client {time.monotonic() - start:.1f} s later")
+        payments.add("b", weight=2.0)
+        wait_view(
+            served.view, lambda snapshot: weights(snapshot) == {**filled, "a": 2.0, "b": 2.0} and live(served.view)
+        )
+    session = served.client._use().session
+    assert (session.epoch, session.generation) == (1, 2)
+    assert served.observer.backwards == []
+
+
+def test_the_member_that_serves_the_client_is_cut_off(
+    ensemble: ZookeeperEnsemble, served: Served, ensemble_namespace: str
+) -> None:
+    """Nobody can tell until the member gives up, `syncLimit` ticks later. Then the client finds another one."""
+    ensemble.isolate(served.follower)
+    start = time.monotonic()
+    with service(served.rest, ensemble_namespace) as payments:
+        payments.change("a", weight=2.0)
+        payments.remove("b")
+        wait_view(served.view, lambda snapshot: weights(snapshot) == {"a": 2.0, "c": 1.0, "d": 1.0, "e": 1.0})
+    assert served.observer.backwards == []
+    session = served.client._use().session
+    assert session.server != served.proxies[0].address
+    assert session.epoch == 1
+    print(f"a follower that was cut off let go of its client {time.monotonic() - start:.1f} s later")
 
 
 def test_without_quorum(
@@ -129,7 +141,7 @@ def test_without_quorum(
     """Two of three are down: the third hangs up. What is known serves on, and is right again with the second one."""
     client, _ = make_ensemble_client(session_timeout=4.0)
     view = client.discover("payments").wait_ready(LIMIT, at_least=5)
-    gone = ensemble.followers()
+    gone = others(ensemble)
     for member in gone:
         member.kill()
     wait_view(view, lambda snapshot: snapshot.stale)
@@ -196,30 +208,23 @@ class Changes:
             self.made += 1
 
     def _surely(self, path: str, weight: float, *, again: bool) -> None:
-        """Over broken connections, too: whether it was done is looked at, not guessed."""
-        name = path.rpartition("/")[2]
-        data = CODEC.encode(make("payments", name, weight=weight))
-
-        def done() -> bool:
-            node = self._truth.get(path)
-            return node is not None and node.data == data
+        """Over broken connections, too: what is there is looked at before each try."""
+        session = self._truth.session
+        data = CODEC.encode(make("payments", path.rpartition("/")[2], weight=weight))
 
         def once() -> None:
-            self._truth.session.wait_connected(LIMIT)
+            session.wait_connected(LIMIT)
             node = self._truth.get(path)
-            if node is not None and node.data == data:
-                return
-            if again and node is not None:
-                self._truth.delete(path)
-                node = None
             if node is None:
                 self._truth.create(path, data)
-            else:
+            elif node.data != data and again:
+                self._truth.delete(path)
+                self._truth.create(path, data)
+            elif node.data != data:
                 self._truth.set(path, data)
 
-        self._truth.session.retrying(2 * LIMIT)(once)
-        assert done
-        self.state[name] = weight
+        session.retrying(2 * LIMIT)(once)
+        self.state[path.rpartition("/")[2]] = weight
 
 
 def test_a_rolling_restart_under_continuous_changes(

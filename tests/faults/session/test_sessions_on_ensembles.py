@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 
+from tests.faults.conftest import MakeEnsembleClient
+from tests.faults.discovery.helpers import others
 from tests.integration.discovery.helpers import Written
 from tests.integration.session.helpers import heard
 from tests.support import LIMIT, Recorder, Truth, wait_state, wait_view
@@ -13,8 +14,6 @@ from zkdiscovery import Client, State
 from zkdiscovery.session import EPHEMERAL, Create
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, zookeeper_ensemble
 from zkdiscovery.testing.wire import RawSession
-
-MakeEnsembleClient = Callable[..., tuple[Client, tuple[FaultProxy, ...]]]
 
 
 def soon() -> float:
@@ -57,7 +56,7 @@ def test_a_session_that_somebody_moves_away(
     ensemble: ZookeeperEnsemble, ensemble_namespace: str, make_ensemble_client: MakeEnsembleClient
 ) -> None:
     """SESSION_MOVED, as after a reconnect whose old connection lingers (ZOOKEEPER-710): a new connection, no expiry."""
-    follower, other = ensemble.followers()
+    follower, other = others(ensemble)
     client, _ = make_ensemble_client(members=(follower,), session_timeout=10.0)
     client.wait_connected(LIMIT)
     session = client._use().session
@@ -89,7 +88,7 @@ def test_no_older_state_is_read_in_a_new_session() -> None:
     config = {"localSessionsEnabled": "true", "localSessionsUpgradingEnabled": "true", "syncLimit": "40"}
     with ExitStack() as stack:
         ensemble = stack.enter_context(zookeeper_ensemble(source="local", config=config))
-        (follower, other), leader = ensemble.followers(), ensemble.leader()
+        (follower, other), leader = others(ensemble), ensemble.leader()
         to_follower, *to_others = (
             stack.enter_context(FaultProxy(member.hosts)) for member in (follower, leader, other)
         )
