@@ -86,17 +86,16 @@ def test_an_override_is_kept_over_expiries_and_updates(
     assert stored(truth, registration).status is Status.DOWN
 
 
-def test_an_override_that_is_cleared_stays_cleared(
-    operator: Client, owner: Client, truth: Truth, registration: Registration
-) -> None:
+def test_an_override_that_is_cleared_stays_cleared(operator: Client, owner: Client, truth: Truth) -> None:
     """What stands then is byte for byte what the owner once wrote, and all the same it is the operator's word."""
+    registration = owner.register("payments", 8080, id="a").wait_registered(LIMIT)
     before = truth.get(path_of(registration)).data
     for _ in range(3):
-        operator.override("payments", "a", status=Status.DOWN)
-        wait_adopted(registration, Status.DOWN)
+        operator.override("payments", "a", weight=3.0)
+        assert registration._node.wait(lambda _: registration.instance.weight == 3.0, LIMIT)
         registration.wait_registered(LIMIT)
-        assert operator.clear_override("payments", "a").status is Status.UP
-        wait_adopted(registration, Status.UP)
+        assert operator.clear_override("payments", "a").weight == 1.0
+        assert registration._node.wait(lambda _: registration.instance.weight == 1.0, LIMIT)
         registration.wait_registered(LIMIT)
         seen_to(owner, registration)
         assert truth.get(path_of(registration)).data == before
