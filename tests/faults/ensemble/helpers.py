@@ -1,0 +1,28 @@
+"""What the tests of the ensemble share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import LIMIT
+from zkdiscovery.errors import NodeExists
+from zkdiscovery.testing import ZookeeperMember
+from zkdiscovery.testing.local import LocalProcess
+from zkdiscovery.testing.wire import RawSession
+
+
+def expect_written(hosts: str, path: str) -> None:
+    """The node is there by the leader's word, whatever the member itself has seen so far."""
+    with RawSession(hosts, timeout=LIMIT) as session, pytest.raises(NodeExists):
+        session.create(path)
+
+
+def local_process(member: ZookeeperMember) -> LocalProcess:
+    """What the member is."""
+    assert isinstance(member._source, LocalProcess)
+    return member._source
+
+
+def top(namespace: str) -> str:
+    """A path of one level that is as new as the namespace: its parent is there."""
+    return f"/{namespace.rpartition('/')[2]}"

@@ -1,0 +1,114 @@
+"""The members of an ensemble: killed, paused, restarted, wiped, and what all of them know afterwards."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from tests.faults.ensemble.helpers import expect_written, top
+from tests.support import LIMIT
+from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.testing import ZookeeperEnsemble, zookeeper_ensemble
+from zkdiscovery.testing.wire import RawSession
+
+pytestmark = pytest.mark.server
+
+
+def test_one_leads_and_the_others_follow(ensemble: ZookeeperEnsemble) -> None:
+    """What one member takes, all have."""
+    leader, followers = ensemble.leader(), ensemble.followers()
+    assert {leader, *followers} == set(ensemble.members)
+    assert [leader.mode(), *(follower.mode() for follower in followers)] == ["leader", "follower", "follower"]
+    assert ensemble.hosts == ",".join(member.hosts for member in ensemble.members)
+    with RawSession(followers[0].hosts) as session:
+        session.create(ensemble.namespace)
+    for member in ensemble.members:
+        expect_written(member.hosts, ensemble.namespace)
+    ensemble.leader().remove_tree(ensemble.namespace)
+
+
+def test_a_quorum_is_lost_and_had_again(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -> None:
+    """Two of three go on; one alone serves nobody and answers no write."""
+    last, second, first = ensemble.leader(), *ensemble.followers()
+    path = top(ensemble_namespace)
+    with RawSession(last.hosts, timeout=LIMIT) as session:
+        first.kill()
+        session.create(path)
+        second.stop()
+        with pytest.raises(ConnectionError):  # it hangs up on its clients
+            session.create(f"{path}-perhaps")  # in its log, so it may yet be committed
+    assert last.mode() is None
+    with pytest.raises(NoServerForTests, match="no leader after 0 s"):
+        ensemble.leader(timeout=0.0)
+    second.restart()
+    assert ensemble.leader() in (last, second)
+    expect_written(last.hosts, path)
+    ensemble.repair()
+    assert len(ensemble.followers()) == 2
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_another_member_leads_once_the_leader_is_gone(
+    ensemble: ZookeeperEnsemble, ensemble_namespace: str, fault: str
+) -> None:
+    """A leader that is killed or paused is replaced, and follows when it is back."""
+    path = top(ensemble_namespace)
+    gone, heirs = ensemble.leader(), ensemble.followers()
+    getattr(gone, fault)()
+    leader = ensemble.leader()
+    assert leader in heirs
+    with RawSession(leader.hosts, timeout=LIMIT) as session:
+        session.create(path)
+    ensemble.repair()
+    assert ensemble.leader() is leader
+    ensemble.wait_serving()
+    assert gone.mode() == "follower"
+    expect_written(gone.hosts, path)
+
+
+def test_a_rolling_restart_ends_no_session(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -> None:
+    """Each member was down, and a session of 10 s with its ephemeral node outlives that."""
+    path = top(ensemble_namespace)
+    with ExitStack() as stack:
+        connected = [stack.enter_context(RawSession(member.hosts)) for member in ensemble.members]
+        kept = connected[0]
+        kept.create(path, ephemeral=True)
+        ensemble.rolling_restart()
+        for session in connected:
+            with pytest.raises(OSError):
+                session.exists("/")
+    with RawSession(ensemble.leader().hosts, session_id=kept.session_id, password=kept.password) as session:
+        assert session.exists(path)
+    assert len(ensemble.followers()) == 2
+
+
+def test_a_wiped_member_gets_its_data_again(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -> None:
+    """One lost disk loses nothing."""
+    path = top(ensemble_namespace)
+    member = ensemble.followers()[0]
+    with RawSession(member.hosts) as session:
+        session.create(path)
+    member.restart(wipe=True)
+    with RawSession(member.hosts) as session:
+        assert session.exists(path)
+
+
+def test_a_wiped_ensemble_is_empty(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -> None:
+    """All down and up: data are kept, or gone if all disks are."""
+    path = top(ensemble_namespace)
+    hosts = ensemble.hosts
+    with RawSession(ensemble.members[0].hosts) as session:
+        session.create(path)
+    ensemble.restart()
+    expect_written(ensemble.members[0].hosts, path)
+    ensemble.restart(wipe=True)
+    with RawSession(ensemble.leader().hosts) as session:
+        assert session.children("/") == ["zookeeper"]
+    assert ensemble.hosts == hosts
+
+
+def test_servers_of_somebody_else_are_no_ensemble() -> None:
+    """They can neither be killed nor cut from each other."""
+    with pytest.raises(NoServerForTests, match="no ensemble for tests"), zookeeper_ensemble(source="hosts"):
+        pass
