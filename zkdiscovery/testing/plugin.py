@@ -1,22 +1,25 @@
-"""The pytest plugin: a real ZooKeeper, a client, a fault proxy and session expiry as fixtures.
+"""The pytest plugin: a real ZooKeeper, an ensemble, a client, a fault proxy and session expiry as fixtures.
 
 Loaded by pytest before a coverage tool may have started, so it imports nothing but pytest until a fixture is used.
-With pytest-xdist each worker has a server of its own.
+With pytest-xdist each worker has servers of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from zkdiscovery.client import Client
-    from zkdiscovery.testing import FaultProxy, ZookeeperServer
+    from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, ZookeeperServer
+
+_Servers = TypeVar("_Servers")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,15 +36,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def zkdiscovery_server(request: pytest.FixtureRequest) -> Iterator[ZookeeperServer]:
     """A running ZooKeeper for the whole session; a test that stops it restarts it."""
-    from zkdiscovery.errors import NoServerForTests  # noqa: PLC0415 - see the module's docstring
-    from zkdiscovery.testing import zookeeper_server  # noqa: PLC0415
+    from zkdiscovery.testing import zookeeper_server  # noqa: PLC0415 - see the module's docstring
+
+    with _started(zookeeper_server(source=request.config.getoption("--zkdiscovery-source"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def zkdiscovery_ensemble(request: pytest.FixtureRequest) -> Iterator[ZookeeperEnsemble]:
+    """Three servers that form an ensemble, for the whole session; a test that harms it calls its `repair`."""
+    from zkdiscovery.testing import zookeeper_ensemble  # noqa: PLC0415
+
+    with _started(zookeeper_ensemble(source=request.config.getoption("--zkdiscovery-source"))) as ensemble:
+        yield ensemble
+
+
+@contextlib.contextmanager
+def _started(servers: AbstractContextManager[_Servers]) -> Iterator[_Servers]:
+    """The servers, for the time of the block; the test fails and says why if there are none."""
+    from zkdiscovery.errors import NoServerForTests  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack:
         try:
-            server = stack.enter_context(zookeeper_server(source=request.config.getoption("--zkdiscovery-source")))
+            started = stack.enter_context(servers)
         except NoServerForTests as error:
             pytest.fail(str(error), pytrace=False)
-        yield server
+        yield started
 
 
 @pytest.fixture

@@ -43,6 +43,21 @@ def test_expiry(zkdiscovery_client, zkdiscovery_expire):
 """
 
 
+USERS_ENSEMBLE_TEST = """
+from zkdiscovery import Client
+
+def test_a_leader_that_is_killed(zkdiscovery_ensemble):
+    leader = zkdiscovery_ensemble.leader()
+    with Client(zkdiscovery_ensemble.hosts, namespace=zkdiscovery_ensemble.namespace) as client:
+        client.register("payments", host="10.0.0.1", port=8080).wait_registered(timeout=10)
+        leader.kill()
+        assert zkdiscovery_ensemble.leader() is not leader
+        client.register("orders", host="10.0.0.1", port=8081).wait_registered(timeout=20)
+        zkdiscovery_ensemble.repair()
+    assert len(zkdiscovery_ensemble.followers()) == 2
+"""
+
+
 def run_pytest(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "zkdiscovery.testing.plugin", "-p", "no:cacheprovider", *arguments],
@@ -64,6 +79,13 @@ def test_the_fixtures(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     (tmp_path / "test_users.py").write_text(USERS_TESTS)
     run = run_pytest(tmp_path, "-q", f"--zkdiscovery-source={pytestconfig.getoption('--zkdiscovery-source')}")
     assert "4 passed" in run.stdout, run.stdout + run.stderr
+    assert run.returncode == 0
+
+
+def test_the_ensemble(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    (tmp_path / "test_users.py").write_text(USERS_ENSEMBLE_TEST)
+    run = run_pytest(tmp_path, "-q", f"--zkdiscovery-source={pytestconfig.getoption('--zkdiscovery-source')}")
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
     assert run.returncode == 0
 
 
