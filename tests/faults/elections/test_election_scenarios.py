@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from tests.conftest import MakeClient
 from tests.faults.elections.helpers import ADD_WATCH, CREATE, before_request, cut_off, hold, one_leader
 from tests.integration.election.helpers import NAME, Campaigner, Line, path_of, settle, wait_place
+from tests.integration.election.test_closing import Block
 from tests.support import LIMIT, Recorder, Truth, wait_state
 from zkdiscovery import Candidate, Client, State
 from zkdiscovery.session import Sync
@@ -122,6 +123,25 @@ def test_a_lease_that_ran_out_makes_way_as_soon_as_there_is_a_connection(
     assert one_leader(line) is second
     second.leave()
     assert first.wait_term(2).fence > second.wait_term().fence
+
+
+def test_a_block_that_does_not_look_keeps_nobody_from_leading(
+    make_client: MakeClient, line: Line, zkdiscovery_proxy: FaultProxy
+) -> None:
+    """kazoo's Election: the function runs on after the loss. Here too, but the next one need not wait for it."""
+    client = make_client(zkdiscovery_proxy.address, session_timeout=T)
+    block = Block(client)
+    second = Campaigner(make_client())
+    line.campaigners.append(second.start())
+    line.wait_length(2)
+    assert block.term is not None
+    zkdiscovery_proxy.refuse()
+    assert block.term.wait_lost(LIMIT)
+    zkdiscovery_proxy.heal()
+    assert second.wait_term().fence > block.term.fence
+    assert client._use().session.epoch == 1
+    assert block.ended_at == 0.0
+    block.join()
 
 
 def test_two_live_candidates_with_one_id(make_client: MakeClient, line: Line) -> None:
