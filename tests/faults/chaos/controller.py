@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from tests.faults.chaos.checker import TICK, Carry, T, Violation, check_round
+from tests.faults.chaos.checker import START, Carry, T, check_round
 from tests.faults.chaos.faults import Faults
 from tests.faults.chaos.figures import Figures
 from tests.faults.chaos.history import Event, Histories, History, now
@@ -147,7 +147,7 @@ class Run:
         self._history.write("settle", **settle)
         events += self._histories.read()
         violations, self._carry = check_round(events, self._carry)
-        self.figures.add(events, self._carry.terms)
+        self.figures.add(events, self._carry)
         self.figures.size = self._histories.size
         self.figures.violations += violations
         faults = ", ".join(f"{event['kind']}({event['target']})" for event in events if event["ev"] == "fault")
@@ -184,7 +184,7 @@ class Run:
                     clean[category] = None
                 elif clean[category] is None:
                     clean[category] = max(0.0, asked - healed)
-            if not any(problems.values()) or now() - healed > SETTLE_LIMIT:
+            if not any(problems.values()) or now() - healed > (SETTLE_LIMIT if number else START):
                 break
             time.sleep(POLL)
         settle = {"round": number, "healed": healed, "took": clean, "problems": problems}
@@ -203,6 +203,3 @@ def _twins(number: int, clients: int) -> list[dict[str, str]]:
         {"service": SERVICES[pair % 2], "id": f"twin-{pair}", "mode": "wait" if pair % 2 else "replace"},
         {"service": SERVICES[(pair + 1) % 2], "id": f"twin-{pair}", "mode": "replace" if pair % 2 else "wait"},
     ]
-
-
-__all__ = ["ENSEMBLE_CONFIG", "TICK", "Options", "Run", "Violation"]

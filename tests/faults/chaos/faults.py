@@ -15,9 +15,11 @@ from tests.faults.chaos.schedule import Fault
 from tests.faults.chaos.truth import Observatory
 from tests.support import Truth
 from zkdiscovery import Client, Status
-from zkdiscovery.session import Delete, SetData
+from zkdiscovery.errors import NodeError
+from zkdiscovery.session import Delete, Multi, SetData
 from zkdiscovery.testing import ZookeeperEnsemble, ZookeeperMember
 
+MOVING = 1.0  # seconds in which a client moves to another server
 GARBAGE = b'{"name": 7, "payload": [[[\xff\x00'
 
 
@@ -139,7 +141,15 @@ class Faults:
 
     def _delete_service(self, fault: Fault) -> None:
         path = self._observatory.paths.service(self._services[fault.target])
-        self._ensemble.leader().remove_tree(path, 3.0)
+        for tries_left in reversed(range(5)):  # owners come and go, and put back what is deleted
+            children = [Delete(child) for child, _ in self._observatory.nodes(path)]
+            try:
+                self._truth.call(Multi([*children, Delete(path)]))
+            except NodeError:
+                if not tries_left:
+                    raise
+            else:
+                return
 
     def _override(self, fault: Fault) -> None:
         if path := self._pick_instance(fault):
@@ -210,14 +220,17 @@ class Faults:
         """The leader of an election hears from a server that is cut off from the ensemble's leader, and no other."""
         candidates = self._observatory.candidates(self._elections[fault.target])
         worker = next(w for w in self._workers if candidates and f'"{w.who}"' in candidates[0]["data"])
-        leader, follower = self._ensemble.leader(5.0), self._ensemble.followers(5.0)[0]
-        place = self._ensemble.members.index(follower)
-        for number, proxy in enumerate(worker.proxies):
-            if number != place:
+        ensemble = self._ensemble
+        leader, followers = ensemble.leader(5.0), ensemble.followers(5.0)
+        present = [m for m, proxy in zip(ensemble.members, worker.proxies, strict=True) if proxy.connections]
+        follower = next((m for m in followers if m in present), followers[0])
+        for member, proxy in zip(ensemble.members, worker.proxies, strict=True):
+            if member is not follower:
                 proxy.refuse()
-        worker.proxies[place].wait_connections(1, 3.0)
-        self._ensemble.cut(leader, follower)
+        if follower not in present:
+            self.healing.wait(MOVING)
+        ensemble.cut(leader, follower)
         self._last(fault)
-        self._ensemble.heal()
+        ensemble.heal()
         for proxy in worker.proxies:
             proxy.heal()

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from tests.faults.chaos.checker import Span, TermSeen, Violation
+from tests.faults.chaos.checker import Carry, Span, TermSeen, Violation, overtime
 from tests.faults.chaos.history import Event
 from tests.faults.chaos.schedule import ENSEMBLE_FAULTS
 
@@ -38,12 +38,14 @@ class Figures:
         self.size = 0
         self.violations: list[Violation] = []
         self._outages: list[Span] = []
+        self._stops: list[Span] = []
         self._stale: dict[tuple[str, str], float] = {}
         self._ends: dict[str, tuple[int, float]] = {}  # fence and last stamp of the latest term of each election
 
-    def add(self, events: list[Event], terms: dict[int, TermSeen]) -> None:
+    def add(self, events: list[Event], carry: Carry) -> None:
         """A round was checked."""
         self.rounds += 1
+        self._stops = carry.stops
         for event in events:
             if self.begin is None:
                 self.begin = event["t"]
@@ -55,7 +57,7 @@ class Figures:
             for event in events
             if event["ev"] == "fault" and event["kind"] in OUTAGES
         ]
-        self._note_gaps(terms)
+        self._note_gaps(carry.terms)
 
     def _note_act(self, _event: Event) -> None:
         self.steps += 1
@@ -73,7 +75,7 @@ class Figures:
 
     def _note_call(self, event: Event) -> None:
         self.calls += 1
-        self.longest_call_over = max(self.longest_call_over, event["end"] - event["begin"] - event["limit"])
+        self.longest_call_over = max(self.longest_call_over, overtime(event, self._stops))
 
     def _note_seen(self, event: Event) -> None:
         self.seen += 1

@@ -175,14 +175,14 @@ def test_a_cache_whose_version_stands_still() -> None:
 def test_settling_in_time() -> None:
     """All categories within their bounds."""
     in_time = {category: bound - 0.1 for category, bound in BOUNDS.items()}
-    assert not violated([event(9.0, "controller", "settle", took=in_time, problems={})])
+    assert not violated([event(9.0, "controller", "settle", round=1, took=in_time, problems={})])
 
 
 @pytest.mark.parametrize("category", BOUNDS)
 def test_settling_late_or_never(category: str) -> None:
     """Each category has its bound."""
     for took in (None, BOUNDS[category] + 0.1):
-        settle = event(9.0, "controller", "settle", took={category: took}, problems={category: ["why"]})
+        settle = event(9.0, "controller", "settle", round=1, took={category: took}, problems={category: ["why"]})
         assert violated([settle]) == {"all settles"}
 
 
