@@ -384,6 +384,8 @@ class _Run:
                 self._close(node)
             elif error is None:
                 node._uncertain = True
+                # It has stood: who has replaced it since is left alone, as those are who start at the same time.
+                node._may_replace = False
             elif isinstance(error, BROKEN):
                 node._uncertain = node._uncertain or error.outcome_unknown
                 broken = error

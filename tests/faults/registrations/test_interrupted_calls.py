@@ -12,7 +12,7 @@ from tests.support import Truth
 from zkdiscovery.testing import ZookeeperServer
 
 PROCESS = Path(__file__).with_name("interrupted_process.py")
-SEED, ROUNDS = 3, 20
+SEED, ROUNDS = 3, 10
 CALLS = 13
 
 

@@ -110,6 +110,27 @@ def _settled(ours: dict[Registration, Client], back: RegistrationState) -> Regis
     raise AssertionError(f"waited in vain: {first!r} {second!r}")
 
 
+def test_processes_that_start_at_the_same_time_take_the_id_once_each(
+    make_client: MakeClient, truth: Truth, namespace: str
+) -> None:
+    """The last one has it. One that was replaced before it saw its own node does not take that for a leftover."""
+    clients = [make_client().wait_connected(LIMIT) for _ in range(4)]
+    for number in range(15):
+        path = f"{namespace}/services/payments/{number}"
+        with events(truth, path) as seen:
+            ours = {client: client.register("payments", 8080, id=str(number)) for client in clients}
+            seen.wait(lambda items: items.count("CREATED") == len(clients))
+            node = truth.get(path)
+            assert node is not None
+            for client, registration in ours.items():
+                has_it = client._use().session.session_id == node.stat.ephemeral_owner
+                wait_registration(registration, RegistrationState.REGISTERED if has_it else RegistrationState.CONFLICT)
+            assert truth.get(path) == node
+            assert seen.items.count("CREATED") == len(clients)
+        for registration in ours.values():
+            registration.close()
+
+
 def test_a_worker_whose_turn_was_taken_during_an_expiry_waits_again(
     zkdiscovery_server: ZookeeperServer,
     zkdiscovery_proxy: FaultProxy,
@@ -152,7 +173,7 @@ def test_who_was_reclaimed_from_waits_again_if_it_waits_at_all(make_client: Make
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["free", "taken over"])
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["SIGKILL", "SIGSTOP"])
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_a_process_that_stops_beyond_its_session(
     make_client: MakeClient,
     truth: Truth,
