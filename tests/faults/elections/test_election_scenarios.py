@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.conftest import MakeClient
 from tests.faults.elections.helpers import ADD_WATCH, CREATE, before_request, cut_off, hold, one_leader
 from tests.integration.election.helpers import NAME, Campaigner, Line, path_of, settle, wait_place
@@ -84,6 +86,21 @@ def test_the_server_is_killed_and_comes_back_within_the_session(
     zkdiscovery_server.restart()
     line.truth.session.wait_connected(LIMIT)
     assert one_leader(line).terms.items[-1].fence >= fence
+    assert not line.overlaps()
+
+
+def test_the_server_loses_all_its_data(
+    make_client: MakeClient, line: Line, zkdiscovery_server: ZookeeperServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wiped server: kazoo stays SUSPENDED for good. Terms end in time, and all stand again."""
+    first = line.join(make_client(session_timeout=1.0))
+    line.join(make_client(session_timeout=1.0))
+    term = first.wait_term()
+    zkdiscovery_server.restart(wipe=True)
+    first.wait_lost()
+    with Truth(zkdiscovery_server.hosts) as line.truth:  # the former one waits for two timeouts of its own
+        assert one_leader(line).terms.items[-1] is not term
+    assert "data is lost" in caplog.text
     assert not line.overlaps()
 
 
