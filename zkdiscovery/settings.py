@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -112,6 +113,13 @@ class AclEntry(_Checked):
     permissions: Annotated[str, Field(pattern="^[cdrwa]+$")]
     scheme: Annotated[str, Field(min_length=1)]
     id: str
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            if name == "id" and self.scheme == "digest":  # it holds a hash of the password
+                yield name, f"{value.partition(':')[0]}:**********"
+            else:
+                yield name, value
 
 
 Acl = Literal["open", "creator"] | tuple[AclEntry, ...]

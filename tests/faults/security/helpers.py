@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import LIMIT
 from zkdiscovery import Auth, NoServerForTests, Settings, Tls
+from zkdiscovery.settings import settings_without_environment
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
 from zkdiscovery.testing.local import free_port
 
@@ -81,7 +82,7 @@ def user(name: str, scheme: str = "sasl", password: str | None = None) -> Auth:
 
 def settings(**given: Any) -> Settings:
     """Settings with timeouts for tests."""
-    return Settings.model_validate({"session_timeout": 4.0, **given})
+    return settings_without_environment(**{"session_timeout": 4.0, **given})
 
 
 @contextmanager
