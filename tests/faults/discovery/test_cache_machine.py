@@ -178,7 +178,7 @@ def test_a_cache_under_any_sequence_of_faults(zkdiscovery_server: ZookeeperServe
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=8,
+            max_examples=6,
             stateful_step_count=30,
             derandomize=True,
             phases=[Phase.generate],  # a failure is told as it is: to shrink it takes minutes
