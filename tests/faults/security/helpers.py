@@ -87,12 +87,13 @@ def settings(**given: Any) -> Settings:
 
 @contextmanager
 def secure_server(
-    directory: Path, authority: Authority, host: Pair, client: Pair, config: Mapping[str, str] | None = None
-) -> Iterator[SecureServer]:
+    directory: Path, authority: Authority, host: Pair, client: Pair, config: Mapping[str, str] | None = None,
+    *, jaas: str | None = None,
+) -> Iterator[SecureServer]:  # fmt: skip
     """A ZooKeeper that shows the certificate `host`, asks for one of the authority, and knows SASL."""
-    jaas = directory / "jaas.conf"
     users = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
-    jaas.write_text(f"Server {{ org.apache.zookeeper.server.auth.DigestLoginModule required {users}; }};\n")
+    login = directory / "jaas.conf"
+    login.write_text(jaas or f"Server {{ org.apache.zookeeper.server.auth.DigestLoginModule required {users}; }};\n")
     store = directory / "store.pem"
     store.write_text(host.key.read_text() + host.certificate.read_text())
     port = free_port()
@@ -109,7 +110,7 @@ def secure_server(
     }
     with pytest.MonkeyPatch.context() as environment:
         # JAAS is switched on by an option of Java, so it needs a process that is started here.
-        environment.setenv("JDK_JAVA_OPTIONS", f"-Djava.security.auth.login.config={jaas}")
+        environment.setenv("JDK_JAVA_OPTIONS", f"-Djava.security.auth.login.config={login}")
         if (DEBIAN / "netty-codec.jar").exists():
             # The jar that Debian's ZooKeeper forgets to name among those that it needs.
             jars = directory / "lib"

@@ -197,3 +197,22 @@ def test_credentials_are_given_again(
         seen.append(client.election("report").leader())
     assert [leader and leader.id for leader in seen] == ["us"]
     assert PASSWORDS["alice"] not in repr(client)
+
+
+def test_others_may_look_and_change_nothing(make_secure: MakeSecure, place: str) -> None:
+    """The guide's list for that, on leaves and parents."""
+    look_only = (
+        AclEntry(permissions="cdrwa", scheme="auth", id=""),
+        AclEntry(permissions="r", scheme="world", id="anyone"),
+    )
+    alice = make_secure(auth=user("alice"), acl=look_only, parent_acl=look_only)
+    alice.register("payments", 8080, id="a").wait_registered(LIMIT)
+    for other in (make_secure(auth=user("bob")), make_secure()):
+        assert ids(other.discover("payments").wait_ready(LIMIT).instances) == {"a"}
+        with pytest.raises(AccessDenied):
+            other.register("payments", 8081, id="b").wait_registered(LIMIT)
+        for change in (lambda: other.remove("payments", "a"), lambda: other.override("payments", "a", weight=1.0)):
+            with pytest.raises(AccessDenied):
+                change()
+        other.close(0.1)  # its wish to stand there ends unfulfilled
+    assert ids(alice.instances("payments")) == {"a"}

@@ -104,6 +104,19 @@ def test_a_client_without_a_certificate_that_the_server_takes(
     make_secure(tls=secure.tls()).wait_connected(LIMIT)
 
 
+def test_a_server_that_asks_for_no_certificate(
+    make_secure: MakeSecure, secure: SecureServer, authority: Authority, tmp_path: Path
+) -> None:
+    """`ssl.clientAuth=none`: its own is verified all the same."""
+    config = {"ssl.clientAuth": "none"}
+    with secure_server(tmp_path, authority, authority.sign("localhost"), secure.client, config) as lenient:
+        without: dict[str, Any] = {"cert_file": None, "key_file": None}
+        client = make_secure(lenient.tls_hosts, tls=secure.tls(**without), auth=user("alice"), acl="creator")
+        client.register("payments", 8080, id="a").wait_registered(LIMIT)
+        client.close()
+        refused(make_secure(lenient.tls_hosts, tls=secure.tls(**without, ca_file=None)), "certificate verify failed")
+
+
 def test_a_locked_key(make_secure: MakeSecure, secure: SecureServer, authority: Authority) -> None:
     """Its password opens it."""
     pair = authority.sign("shop", password="password-of-the-key")
