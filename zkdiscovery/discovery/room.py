@@ -11,7 +11,7 @@ from zkdiscovery.balancing import Balancer, resolve_balancer
 from zkdiscovery.codecs import Codec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.service import Attachment, Service
-from zkdiscovery.errors import AccessDenied, NodeMissing, UndecodableNode
+from zkdiscovery.errors import AccessDenied, NodeError, NodeMissing, UndecodableNode
 from zkdiscovery.model import Instance, deadline_after
 from zkdiscovery.session import (
     NO_NODE,
@@ -90,7 +90,7 @@ class Discovery:
                         found.append(self._codec.decode(service, name_of(node_path), node.data))
                     elif node != NO_NODE:
                         raise error_for_code(node, GetData(node_path), self.session.server)
-                except (UndecodableNode, AccessDenied) as error:
+                except (UndecodableNode, NodeError, AccessDenied) as error:
                     log.warning("left out %s: %s", node_path, error)
             return found
 

@@ -11,6 +11,7 @@ from tests.integration.discovery.helpers import Written, ids
 from tests.integration.znodes.helpers import NO_READING, SetAcl
 from tests.support import LIMIT, Truth, counting
 from zkdiscovery import AccessDenied, InvalidName, NotConnected, Status
+from zkdiscovery.session import MultiRead, Node
 from zkdiscovery.testing import FaultProxy
 
 
@@ -45,6 +46,25 @@ def test_what_can_not_be_used_is_left_out_and_logged(
             f"left out {payments.path}/{name}" in record.message and reason in record.message
             for record in caplog.records
         )
+
+
+def test_a_node_that_the_server_refuses_for_a_reason_of_its_own_harms_no_other(
+    make_client: MakeClient, payments: Written, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    payments.add("good", "bad")
+    deserialize = MultiRead.deserialize
+
+    def refuse(self: MultiRead, buffer: bytes, offset: int) -> list[Node | int]:
+        results = deserialize(self, buffer, offset)
+        return [-31337 if path.endswith("/bad") else result for path, result in zip(self.paths, results, strict=True)]
+
+    monkeypatch.setattr(MultiRead, "deserialize", refuse)
+    client = make_client()
+    assert ids(client.instances("payments")) == {"good"}
+    assert (
+        f"left out {payments.path}/bad: read {payments.path}/bad: the server answered with the unknown" in caplog.text
+    )
+    assert ids(client.discover("payments").wait_ready(LIMIT).instances) == {"good"}
 
 
 def test_without_rights(make_client: MakeClient, payments: Written, truth: Truth) -> None:
