@@ -5,8 +5,8 @@
 #     scripts/build_zookeeper_image.sh TAG        needs root, mmdebstrap and a Docker engine; takes about a minute
 #
 # The image honours the official image's variables ZOO_TICK_TIME, ZOO_INIT_LIMIT, ZOO_SYNC_LIMIT, ZOO_MAX_CLIENT_CNXNS,
-# ZOO_4LW_COMMANDS_WHITELIST, ZOO_ADMINSERVER_ENABLED, ZOO_CFG_EXTRA and JVMFLAGS, listens on 2181, keeps its data in /data, and
-# runs the server as process 1, so that `docker stop` reaches it.
+# ZOO_4LW_COMMANDS_WHITELIST, ZOO_ADMINSERVER_ENABLED, ZOO_SERVERS, ZOO_MY_ID, ZOO_CFG_EXTRA and JVMFLAGS, listens on
+# 2181, keeps its data in /data, and runs the server as process 1, so that `docker stop` reaches it.
 set -eu
 
 tag=${1:?usage: scripts/build_zookeeper_image.sh TAG}
@@ -19,7 +19,7 @@ cat >"$work/zookeeper-entrypoint" <<'ENTRYPOINT'
 set -eu
 {
     echo "dataDir=/data"
-    echo "clientPort=2181"
+    if [ -z "${ZOO_SERVERS:-}" ]; then echo "clientPort=2181"; fi
     echo "tickTime=${ZOO_TICK_TIME:-2000}"
     echo "initLimit=${ZOO_INIT_LIMIT:-5}"
     echo "syncLimit=${ZOO_SYNC_LIMIT:-2}"
@@ -28,8 +28,9 @@ set -eu
     if [ -n "${ZOO_4LW_COMMANDS_WHITELIST:-}" ]; then
         echo "4lw.commands.whitelist=$ZOO_4LW_COMMANDS_WHITELIST"
     fi
-    for entry in ${ZOO_CFG_EXTRA:-}; do echo "$entry"; done
+    for entry in ${ZOO_SERVERS:-} ${ZOO_CFG_EXTRA:-}; do echo "$entry"; done
 } >/data/zoo.cfg
+echo "${ZOO_MY_ID:-1}" >/data/myid
 cd /data
 # shellcheck disable=SC2086 # several options
 exec java -Xmx256m -XX:+UseSerialGC ${JVMFLAGS:-} -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar \

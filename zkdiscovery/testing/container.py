@@ -2,7 +2,8 @@
 
 The image is `zookeeper:3.9`, or that of `ZKDISCOVERY_ZOOKEEPER_IMAGE`: one that takes its settings from the official
 image's variables (`ZOO_TICK_TIME`, `ZOO_4LW_COMMANDS_WHITELIST`, `ZOO_ADMINSERVER_ENABLED`, `ZOO_MAX_CLIENT_CNXNS`,
-`ZOO_CFG_EXTRA`) and listens on port 2181.
+`ZOO_CFG_EXTRA`; for an ensemble `ZOO_INIT_LIMIT`, `ZOO_SYNC_LIMIT`, `ZOO_MY_ID` and `ZOO_SERVERS`) and listens on
+port 2181.
 
 Guarantees: the container and its data are removed when this process ends, however it ends, whether testcontainers'
 own reaper (Ryuk) runs or not.
@@ -15,6 +16,7 @@ import os
 import secrets
 import sys
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.errors import NoServerForTests
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGE = "zookeeper:3.9"
 
-_PORT = 2181  # inside the container
+PORT = 2181  # inside the container
 _VARIABLES = {
     "tickTime": "ZOO_TICK_TIME",
     "4lw.commands.whitelist": "ZOO_4LW_COMMANDS_WHITELIST",
     "maxClientCnxns": "ZOO_MAX_CLIENT_CNXNS",
     "admin.enableServer": "ZOO_ADMINSERVER_ENABLED",
+    "initLimit": "ZOO_INIT_LIMIT",
+    "syncLimit": "ZOO_SYNC_LIMIT",
 }
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _API_LIMIT = 30  # seconds for one answer of the engine
@@ -58,14 +62,22 @@ class NoEngine(NoContainer):
 
 
 class Container(Source):
-    """A standalone ZooKeeper in a container that is published on one port of its host: `port`; None: a free one.
+    """A ZooKeeper in a container that is published on one port of its host: `port`; None: a free one.
+
+    `environment` are further variables for the image.
 
     Raises:
         NoEngine: no Docker engine is there.
         NoContainer: an engine is there but can't be used, or the image can't be had; says why.
     """
 
-    def __init__(self, config: Mapping[str, str], notify: Callable[[str], None], port: int | None = None) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, str],
+        notify: Callable[[str], None],
+        port: int | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._endpoint = engine.find_endpoint()
         _expect_engine(self._endpoint)
         try:
@@ -81,7 +93,11 @@ class Container(Source):
                 os.environ.get("ZKDISCOVERY_ZOOKEEPER_IMAGE") or DEFAULT_IMAGE,
                 docker_client_kw={"timeout": _API_LIMIT},
                 name=name,
-                env={variable: config[key] for key, variable in _VARIABLES.items()} | {"ZOO_CFG_EXTRA": extra},
+                env={
+                    **{variable: config[key] for key, variable in _VARIABLES.items() if key in config},
+                    "ZOO_CFG_EXTRA": extra,
+                    **environment,
+                },
             )
         except Exception as error:
             raise NoContainer(f"the Docker engine at {self._endpoint} can't be used", error) from error
@@ -93,7 +109,7 @@ class Container(Source):
             self._docker.client.close()
             raise
         self._supervisor = Supervisor()
-        self._supervisor.at_end([sys.executable, "-I", "-S", engine.PROGRAM, self._endpoint, name])
+        self._supervisor.at_end([sys.executable, "-I", "-S", engine.PROGRAM, self._endpoint, "container", name])
         self._name = name
         self._created = False
         self._wanted_port = port
@@ -120,7 +136,7 @@ class Container(Source):
                 self._container.start()
             else:
                 self._created = True
-                self._wrapper.ports = {f"{_PORT}/tcp": self._published()}
+                self._wrapper.ports = {f"{PORT}/tcp": self._published()}
                 self._wrapper.start()
             self.hosts = self._locate()
         except Exception as error:
@@ -181,7 +197,7 @@ class Container(Source):
             return f"{host}:{self._port}"
         host = self._wrapper.get_container_host_ip()
         # By number, for `localhost` may mean ::1 first, where nothing is published.
-        return f"{'127.0.0.1' if host == 'localhost' else host}:{self._wrapper.get_exposed_port(_PORT)}"
+        return f"{'127.0.0.1' if host == 'localhost' else host}:{self._wrapper.get_exposed_port(PORT)}"
 
     def _remove(self) -> None:
         if self._created:

@@ -1,8 +1,9 @@
-"""A Docker engine's HTTP interface at its barest: find it, ask whether it answers, remove a container.
+"""A Docker engine's HTTP interface at its barest: find it, ask whether it answers, remove a container or a network.
 
 It is asked before the `docker` package is imported, which is slow, and by the supervisor when the process that
-started a container is gone. This file is also a program for that: `python engine.py ENDPOINT CONTAINER` removes a
-container with its data. So it needs nothing but the standard library.
+started them is gone. This file is also a program for that: `python engine.py ENDPOINT container NAME` removes a
+container with its data, `python engine.py ENDPOINT network NAME` a network once nothing is on it. So it needs nothing
+but the standard library.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import socket
 import ssl
 import sys
+import time
 import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 PROGRAM = __file__
 PING_LIMIT = 2.0  # seconds
 _REMOVE_LIMIT = 20.0  # seconds
+_AGAIN = 0.2  # seconds between two attempts
 
 
 def find_endpoint(environment: Mapping[str, str] = os.environ, home: Path | None = None) -> str:
@@ -83,6 +86,21 @@ def remove_container(endpoint: str, name: str) -> None:
         raise ConnectionError(f"the Docker engine at {endpoint} answers with status {status}")
 
 
+def remove_network(endpoint: str, name: str) -> None:
+    """Delete a network as soon as its last container has left it, within 20 s; one that is not there is no error.
+
+    Raises:
+        OSError: the engine did not do it.
+    """
+    deadline = time.monotonic() + _REMOVE_LIMIT
+    while (status := _request(endpoint, "DELETE", f"/networks/{urllib.parse.quote(name)}", _REMOVE_LIMIT)) == 403:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_AGAIN)
+    if status not in (204, 404):
+        raise ConnectionError(f"the Docker engine at {endpoint} answers with status {status}")
+
+
 def _request(endpoint: str, method: str, path: str, timeout: float) -> int:
     connection = _connection(endpoint, timeout)
     try:
@@ -120,4 +138,4 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 if __name__ == "__main__":
-    remove_container(*sys.argv[1:])
+    {"container": remove_container, "network": remove_network}[sys.argv[2]](sys.argv[1], sys.argv[3])

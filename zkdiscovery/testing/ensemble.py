@@ -1,8 +1,8 @@
 """`zookeeper_ensemble`: several real ZooKeeper servers that elect a leader, and the faults between them.
 
-Each member is a server of its own that may be stopped, killed, paused and restarted. All that members say to each other
-passes through fault proxies, one for each direction and port, so that any two of them can be cut from each other while
-their clients stay connected.
+Each member is a server of its own that may be stopped, killed, paused and restarted. Any two can be cut from each other
+while their clients stay connected. Sources, in this order: containers on private networks, if a Docker engine answers;
+processes of a ZooKeeper installed here, which talk through fault proxies.
 
 Guarantees: as `zookeeper_server`; when the block is entered, a leader is elected and every member serves.
 """
@@ -12,63 +12,37 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Literal, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.testing.local import Installation, LocalProcess, find_installation, free_port
-from zkdiscovery.testing.proxy import FaultProxy
-from zkdiscovery.testing.relay import DIRECTIONS, Mode
-from zkdiscovery.testing.server import SourceName, ZookeeperServer, _State, server_settings
+from zkdiscovery.testing.container import NoContainer
+from zkdiscovery.testing.container_ensemble import container_ensemble
+from zkdiscovery.testing.local_ensemble import local_ensemble
+from zkdiscovery.testing.server import SourceName, ZookeeperServer, _State, server_settings, to_stderr
 from zkdiscovery.testing.wire import four_letter_word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from zkdiscovery.testing.source import Source
 
 _POLL = 0.05  # seconds between two questions
 _ANSWER = 1.0  # seconds for one answer
 _ELECTION = 30.0  # seconds for an election and all that follows it
 
 
-class _LocalMember(LocalProcess):
-    """One server of an ensemble, in a process."""
+class Link(Protocol):
+    """A way from one member to another one."""
 
-    def __init__(self, installation: Installation, config: Mapping[str, str], number: int) -> None:
-        super().__init__(installation, config)
-        self._number = number
-
-    def start(self) -> None:
-        self._data.mkdir(exist_ok=True)
-        (self._data / "myid").write_text(str(self._number))
-        super().start()
-
-
-class _MemberLink(FaultProxy):
-    """What one member says to another one's port.
-
-    A member tells in its first words where it takes connections of elections, and one with a larger number connects
-    back to that address. It is replaced by that of the link back, or else they would talk past the links.
-    """
-
-    def __init__(self, port: int) -> None:
-        # Patient: one that is elected takes a moment to listen; a connection that is taken and closed, where a real
-        # network would refuse it, sends its followers back into the election.
-        super().__init__(f"127.0.0.1:{port}", patient=True)
-        self.port = int(self.address.rpartition(":")[2])
-
-    def tell(self, told: int, instead: int) -> None:
-        """Replace a port in what is said, by one with as many digits."""
-        before, after = f"127.0.0.1:{told}".encode(), f"127.0.0.1:{instead}".encode()
-        self.alter("client_to_server", lambda chunk: chunk.replace(before, after))
+    def blackhole(self) -> None:
+        """Lose all that they say to each other over it, from now on."""
 
     def heal(self) -> None:
-        """Pass on what is said, altered as before."""
+        """Lose no more."""
 
-        def heal() -> None:
-            self._relay.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
-            self._relay.close_links(lossy_only=True)
-
-        self._relay.call(heal)
+    def close(self) -> None:
+        """Take it away."""
 
 
 class ZookeeperMember(ZookeeperServer):
@@ -118,9 +92,7 @@ class ZookeeperEnsemble:
         namespace: a path that nobody else uses; not created here.
     """
 
-    def __init__(
-        self, members: Sequence[ZookeeperMember], links: Mapping[tuple[int, int], Sequence[_MemberLink]]
-    ) -> None:
+    def __init__(self, members: Sequence[ZookeeperMember], links: Mapping[tuple[int, int], Sequence[Link]]) -> None:
         self.members = tuple(members)
         self.namespace = f"/zkdiscovery-test-{secrets.token_hex(6)}"
         self._links = links  # by the places of who connects and to whom
@@ -166,8 +138,8 @@ class ZookeeperEnsemble:
 
     def cut(self, one: ZookeeperMember, other: ZookeeperMember) -> None:
         """Lose all that these two say to each other from now on; the clients of both stay connected."""
-        for proxy in self._between(one, other):
-            proxy.blackhole()
+        for link in self._between(one, other):
+            link.blackhole()
 
     def isolate(self, member: ZookeeperMember) -> None:
         """Cut a member from all others; its own clients stay connected."""
@@ -177,9 +149,9 @@ class ZookeeperEnsemble:
 
     def heal(self) -> None:
         """Let the members hear each other again, and the paused ones go on."""
-        for proxies in self._links.values():
-            for proxy in proxies:
-                proxy.heal()
+        for links in self._links.values():
+            for link in links:
+                link.heal()
         for member in self.members:
             if member.running:
                 member.resume()
@@ -228,9 +200,9 @@ class ZookeeperEnsemble:
         """End all members for good and remove what they left. Safe to call again."""
         for member in self.members:
             member.close()
-        for proxies in self._links.values():
-            for proxy in proxies:
-                proxy.close()
+        for links in self._links.values():
+            for link in links:
+                link.close()
 
     def __enter__(self) -> Self:
         return self
@@ -241,9 +213,9 @@ class ZookeeperEnsemble:
     def __repr__(self) -> str:
         return f"<ZookeeperEnsemble {self.hosts}>"
 
-    def _between(self, one: ZookeeperMember, other: ZookeeperMember) -> Iterator[_MemberLink]:
+    def _between(self, one: ZookeeperMember, other: ZookeeperMember) -> Iterator[Link]:
         here, there = self.members.index(one), self.members.index(other)
-        return itertools.chain(self._links[here, there], self._links[there, here])
+        return itertools.chain(self._links.get((here, there), ()), self._links.get((there, here), ()))
 
     def _by_mode(self, mode: str, count: int | None, timeout: float) -> tuple[ZookeeperMember, ...]:
         deadline = time.monotonic() + timeout
@@ -264,6 +236,7 @@ def zookeeper_ensemble(
     source: SourceName = "auto",
     tick_time_ms: int = 500,
     config: Mapping[str, str] | None = None,
+    notify: Callable[[str], None] = to_stderr,
 ) -> Iterator[ZookeeperEnsemble]:
     """Real ZooKeeper servers that form an ensemble, for the time of the `with` block.
 
@@ -272,36 +245,29 @@ def zookeeper_ensemble(
         source: as of `zookeeper_server`, but an ensemble that somebody else runs can't be used.
         tick_time_ms: ZooKeeper's tick in milliseconds; it grants session timeouts from 2 to 20 ticks.
         config: further settings of zoo.cfg, by name.
+        notify: takes each line that people should read.
 
     Raises:
         NoServerForTests: no source has servers; says what was tried and what to install.
     """
-    if source == "hosts":
-        raise NoServerForTests("servers that somebody else runs are no ensemble for tests; use source='local'")
     settings = {"initLimit": "20", "syncLimit": "4", **server_settings(tick_time_ms, config or {})}
-    with ExitStack() as stack:
-        ensemble = stack.enter_context(_local(size, settings))
+    sources, links = _sources(size, source, settings, notify)
+    with ZookeeperEnsemble([ZookeeperMember(source) for source in sources], links) as ensemble:
         for member in ensemble.members:
             member._launch()
         ensemble.wait_serving()
         yield ensemble
 
 
-def _local(size: int, settings: Mapping[str, str]) -> ZookeeperEnsemble:
-    installation = find_installation()
-    places = range(size)
-    ports = [(free_port(), free_port()) for _ in places]  # for followers, and for elections
-    links = {
-        (here, there): (_MemberLink(ports[there][0]), _MemberLink(ports[there][1]))
-        for here, there in itertools.permutations(places, 2)
-    }
-    for (here, there), (_, elections) in links.items():
-        elections.tell(ports[here][1], links[there, here][1].port)
-    members = []
-    for here in places:
-        config = dict(settings)
-        for there in places:
-            seen = ports[there] if here == there else [link.port for link in links[here, there]]
-            config[f"server.{there + 1}"] = f"127.0.0.1:{seen[0]}:{seen[1]}"
-        members.append(ZookeeperMember(_LocalMember(installation, config, here + 1)))
-    return ZookeeperEnsemble(members, links)
+def _sources(
+    size: int, source: SourceName, settings: Mapping[str, str], notify: Callable[[str], None]
+) -> tuple[Sequence[Source], Mapping[tuple[int, int], Sequence[Link]]]:
+    if source == "hosts":
+        raise NoServerForTests("servers that somebody else runs are no ensemble for tests; use source='local'")
+    if source != "local":
+        try:
+            return container_ensemble(size, settings, notify)
+        except NoContainer:
+            if source == "container":
+                raise
+    return local_ensemble(size, settings)

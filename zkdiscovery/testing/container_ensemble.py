@@ -1,0 +1,139 @@
+"""The members of an ensemble as containers.
+
+Each two of them share a private network, over which alone they talk: to cut them from each other takes one of them off
+it. Clients reach each member over its published port. Members find each other by `/etc/hosts`, for ZooKeeper does not
+ask again for a name that could not be resolved once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import secrets
+import sys
+from typing import TYPE_CHECKING, Any
+
+from zkdiscovery.testing import engine
+from zkdiscovery.testing.container import PORT, Container
+from zkdiscovery.testing.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+class _ContainerMember(Container):
+    """One member, which joins its networks when its container begins."""
+
+    def __init__(
+        self, config: Mapping[str, str], notify: Callable[[str], None], environment: Mapping[str, str], name: str
+    ) -> None:
+        super().__init__(config, notify, environment=environment)
+        self.name = name
+        self._networks: list[_Network] = []
+        self._hosts: dict[str, str] = {}
+
+    def meet(self, network: _Network, name: str, address: str) -> None:
+        """Another member is on this network, before the start."""
+        self._networks.append(network)
+        self._hosts[name] = address
+
+    def create(self) -> None:
+        """Create the container on its networks, so that no server looks for the others before it can reach them."""
+        self._created = True
+        # What testcontainers does to start it; it can't do the two things one by one.
+        self._wrapper._container = self._docker.client.containers.create(
+            self._image,
+            name=self._name,
+            environment=self._wrapper.env,
+            ports={f"{PORT}/tcp": self._published()},
+            extra_hosts={**self._hosts, self.name: "127.0.0.1"},
+        )
+        for network in self._networks:
+            network.join(self)
+
+    def start(self) -> None:
+        """Start the container, a new one if its data were wiped."""
+        if not self._created:
+            self.create()
+        super().start()
+
+
+class _Network:
+    """What two members have in common."""
+
+    def __init__(self, one: _ContainerMember, other: _ContainerMember) -> None:
+        name = f"zkdiscovery-test-{secrets.token_hex(6)}"
+        self._supervisor = Supervisor()
+        self._supervisor.at_end([sys.executable, "-I", "-S", engine.PROGRAM, one._endpoint, "network", name])
+        self._network, subnet = _private_network(one._docker.client, name)
+        addresses = subnet.hosts()
+        next(addresses)  # the engine's own
+        self._addresses = {one: str(next(addresses)), other: str(next(addresses))}
+        self._leaves = other
+        self._cut = False
+        one.meet(self, other.name, self._addresses[other])
+        other.meet(self, one.name, self._addresses[one])
+
+    def join(self, member: _ContainerMember) -> None:
+        """Put a member on it, unless it was cut off."""
+        if not (self._cut and member is self._leaves):
+            self._network.connect(member._container, ipv4_address=self._addresses[member])
+
+    def blackhole(self) -> None:
+        """Take one of the two off it: what they say to each other from now on is lost."""
+        if not self._cut:
+            self._cut = True
+            self._network.disconnect(self._leaves._container, force=True)
+
+    def heal(self) -> None:
+        """Put it on again."""
+        if self._cut:
+            self._cut = False
+            self.join(self._leaves)
+
+    def close(self) -> None:
+        """Remove the network, which the members have left."""
+        self._supervisor.close()
+
+
+def _private_network(docker: Any, name: str) -> tuple[Any, ipaddress.IPv4Network]:
+    """A network without a way out, so that a published port stays with the container's other network; its addresses.
+
+    Fixed addresses can only be had where one has named the range; the engine knows which one is free.
+    """
+    from docker.types import IPAMConfig, IPAMPool  # noqa: PLC0415 - comes with testcontainers
+
+    draft = docker.networks.create(name, internal=True)
+    draft.reload()
+    subnet = draft.attrs["IPAM"]["Config"][0]["Subnet"]
+    draft.remove()
+    pool = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)])
+    return docker.networks.create(name, internal=True, ipam=pool), ipaddress.IPv4Network(subnet)
+
+
+def container_ensemble(
+    size: int, settings: Mapping[str, str], notify: Callable[[str], None]
+) -> tuple[list[_ContainerMember], dict[tuple[int, int], Sequence[_Network]]]:
+    """The sources of so many members, not started, and their links by the places of the two members.
+
+    Raises:
+        NoContainer: no engine is there or can be used, or the image can't be had; says why.
+    """
+    names = [f"zk{number}" for number in range(1, size + 1)]
+    servers = " ".join(f"server.{number}={name}:2888:3888;2181" for number, name in enumerate(names, start=1))
+    config = {**settings, "quorumListenOnAllIPs": "true"}
+    sources: list[_ContainerMember] = []
+    try:
+        for number, name in enumerate(names, start=1):
+            environment = {"ZOO_MY_ID": str(number), "ZOO_SERVERS": servers}
+            sources.append(_ContainerMember(config, notify, environment, name))
+        links: dict[tuple[int, int], Sequence[_Network]] = {}
+        for here, there in itertools.combinations(range(size), 2):
+            links[here, there] = [_Network(sources[here], sources[there])]
+        for source in sources:
+            source.create()
+    except BaseException:
+        for source in sources:
+            source.close()
+        raise
+    return sources, links

@@ -1,0 +1,80 @@
+"""The members of an ensemble as processes on loopback.
+
+All that they say to each other passes through fault proxies, one for each direction and port.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from zkdiscovery.testing.local import Installation, LocalProcess, find_installation, free_port
+from zkdiscovery.testing.proxy import FaultProxy
+from zkdiscovery.testing.relay import DIRECTIONS, Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class _MemberLink(FaultProxy):
+    """What one member says to another one's port.
+
+    A member tells in its first words where it takes connections of elections, and one with a larger number connects
+    back to that address. It is replaced by that of the link back, or else they would talk past the links.
+    """
+
+    def __init__(self, port: int) -> None:
+        # Patient: one that is elected takes a moment to listen; a connection that is taken and closed, where a real
+        # network would refuse it, sends its followers back into the election.
+        super().__init__(f"127.0.0.1:{port}", patient=True)
+        self.port = int(self.address.rpartition(":")[2])
+
+    def tell(self, told: int, instead: int) -> None:
+        """Replace a port in what is said, by one with as many digits."""
+        before, after = f"127.0.0.1:{told}".encode(), f"127.0.0.1:{instead}".encode()
+        self.alter("client_to_server", lambda chunk: chunk.replace(before, after))
+
+    def heal(self) -> None:
+        """Pass on what is said, altered as before."""
+
+        def heal() -> None:
+            self._relay.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
+            self._relay.close_links(lossy_only=True)
+
+        self._relay.call(heal)
+
+
+class _LocalMember(LocalProcess):
+    """One server of an ensemble, in a process."""
+
+    def __init__(self, installation: Installation, config: Mapping[str, str], number: int) -> None:
+        super().__init__(installation, config)
+        self._number = number
+
+    def start(self) -> None:
+        self._data.mkdir(exist_ok=True)
+        (self._data / "myid").write_text(str(self._number))
+        super().start()
+
+
+def local_ensemble(
+    size: int, settings: Mapping[str, str]
+) -> tuple[list[LocalProcess], dict[tuple[int, int], Sequence[FaultProxy]]]:
+    """The sources of so many members, not started, and their links by the places of who connects and to whom."""
+    installation = find_installation()
+    places = range(size)
+    ports = [(free_port(), free_port()) for _ in places]  # for followers, and for elections
+    links = {
+        (here, there): (_MemberLink(ports[there][0]), _MemberLink(ports[there][1]))
+        for here, there in itertools.permutations(places, 2)
+    }
+    for (here, there), (_, elections) in links.items():
+        elections.tell(ports[here][1], links[there, here][1].port)
+    sources: list[LocalProcess] = []
+    for here in places:
+        config = dict(settings)
+        for there in places:
+            seen = ports[there] if here == there else [link.port for link in links[here, there]]
+            config[f"server.{there + 1}"] = f"127.0.0.1:{seen[0]}:{seen[1]}"
+        sources.append(_LocalMember(installation, config, here + 1))
+    return sources, dict(links)
