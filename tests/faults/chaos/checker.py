@@ -31,6 +31,7 @@ FORCED = T  # seconds
 RECONNECT = T / 3 + T / 12 + T
 EXPIRY = T + 2 * TICK
 NOISE = 3.0  # seconds for a busy machine
+EXCERPT = 25  # events that are shown with a violation
 START = 60.0  # until ten processes have begun, on two cores
 BOUNDS = {
     "reports": 12.0,  # an act under way ends within its limits: two writes of 2 s, and a goodbye of 5 s
@@ -115,7 +116,7 @@ def check_round(events: list[Event], carry: Carry) -> tuple[list[Violation], Car
     )
     violations = list(_note_terms(events, after))
     _note_faults(events, after)
-    violations += check_terms(after)
+    violations += check_terms(events, after)
     violations += check_store(_of(events, "write"), after)
     violations += check_calls(_of(events, "call"), after.stops)
     violations += check_observers(_of(events, "seen"), after)
@@ -124,7 +125,7 @@ def check_round(events: list[Event], carry: Carry) -> tuple[list[Violation], Car
         Violation("no thread of a worker fails", event["error"], (event,)) for event in _of(events, "defect")
     ]
     if events:
-        _forget(after, events[0]["t"])
+        _forget(after, events)
     return violations, after
 
 
@@ -170,7 +171,7 @@ def _exempt(carry: Carry, fence: int) -> bool:
     )
 
 
-def check_terms(carry: Carry) -> Iterator[Violation]:
+def check_terms(events: list[Event], carry: Carry) -> Iterator[Violation]:
     """Never two valid leases on one election at one instant; fences grow with the begin of terms.
 
     A pair of terms that is found to be wrong is noted in `carry`, and not told again.
@@ -191,10 +192,25 @@ def check_terms(carry: Carry) -> Iterator[Violation]:
                 if until >= max(earlier.begin, later.begin):
                     overlap = until - max(earlier.begin, later.begin)
                     text = f"{election}: two valid leases for {overlap:.3f} s: {earlier}; {later}"
-                    yield Violation("one leader at a time", text)
+                    yield Violation("one leader at a time", text, _excerpt(events, earlier, later))
                 if later.begin < earlier.begin:
                     text = f"{election}: the later term has the smaller fence: {later}; {earlier}"
-                    yield Violation("fences grow", text)
+                    yield Violation("fences grow", text, _excerpt(events, earlier, later))
+
+
+def _excerpt(events: list[Event], earlier: TermSeen, later: TermSeen) -> tuple[Event, ...]:
+    """What befell two leaders, and the faults, in the time from two session timeouts before to the end."""
+    begin, end = later.begin - 2 * T, max(earlier.last, later.begin)
+    whos = {earlier.who, later.who}
+
+    def shows(event: Event) -> bool:
+        if event["ev"] in {"fault", "stopped", "exempt"}:
+            since: float = event["begin"] if "begin" in event else event["t"]
+            return since <= end and begin <= float(event["t"])
+        telling = event["ev"] in {"session", "forced", "term"} or bool(event.get("over"))
+        return telling and event["who"] in whos and begin <= event["t"] <= end
+
+    return tuple(filter(shows, events))[:EXCERPT]
 
 
 def check_store(writes: list[Event], carry: Carry) -> Iterator[Violation]:
@@ -268,8 +284,12 @@ def check_settling(settles: list[Event]) -> Iterator[Violation]:
                 yield Violation("all settles", text)
 
 
-def _forget(carry: Carry, begin: float) -> None:
-    """Keep what can still matter: a term that may be valid, and of each election the last one that is over."""
+def _forget(carry: Carry, events: list[Event]) -> None:
+    """Keep what can still matter: a term that may be valid, the last one of each election, what the living saw."""
+    begin = events[0]["t"]
+    living = {event["who"] for event in events}  # each process says something in each round
+    carry.seen = {key: stamp for key, stamp in carry.seen.items() if key[0] in living}
+    carry.versions = {key: version for key, version in carry.versions.items() if key[0] in living}
     latest: dict[str, int] = {}
     for term in carry.terms.values():
         latest[term.election] = max(term.fence, latest.get(term.election, 0))

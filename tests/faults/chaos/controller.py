@@ -62,9 +62,10 @@ class Run:
 
     def __enter__(self) -> Self:
         options, stack = self._options, self._stack
-        self._history = History(self._directory, "controller", 0)
+        self._history = stack.enter_context(History(self._directory, "controller", 0))
         self._histories = Histories(self._directory)
-        self._store = stack.enter_context(FencedStore(History(self._directory, "store", 0)))
+        log = stack.enter_context(History(self._directory, "store", 0))
+        self._store = stack.enter_context(FencedStore(log))
         hosts, namespace = self._ensemble.hosts, f"{self._ensemble.namespace}/chaos"
         self._truth = stack.enter_context(Truth(hosts))
         self._observatory = Observatory(self._truth, namespace, SERVICES, ELECTIONS)
@@ -178,6 +179,7 @@ class Run:
                 events += fresh
                 self._states.update({event["who"]: event for event in fresh if event["ev"] == "state"})
                 whos = [worker.who for worker in self._workers]
+                self._states = {who: state for who, state in self._states.items() if who in whos}
                 problems = find_problems(truth, self._states, whos, number)
             for category in CATEGORIES:
                 if problems[category]:

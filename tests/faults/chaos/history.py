@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 Event = dict[str, Any]
 
@@ -43,6 +43,17 @@ class History:
         with self._lock:
             self._file.close()
             self._file = self._open(number)
+
+    def close(self) -> None:
+        """Nothing follows."""
+        with self._lock:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def _open(self, number: int) -> TextIO:
         return (self._directory / f"{number:05d}-{self.who}.jsonl").open("a", buffering=1, encoding="utf-8")

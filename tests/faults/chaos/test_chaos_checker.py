@@ -196,3 +196,16 @@ def test_checking_leaves_what_it_was_given() -> None:
     _, carry = check_round(term("w1.1", 10, 1.0, 5.0), Carry())
     events = [*term("w2.1", 20, 4.0, 9.0), seen(3.0, 1)]
     assert violated(events, carry) == violated(events, carry) == {"one leader at a time"}
+
+
+def test_an_excerpt_shows_the_faults_and_the_sessions_of_both_leaders() -> None:
+    """Enough to understand what happened."""
+    fault = {"t": 4.5, "who": "controller", "ev": "fault", "kind": "pause", "begin": 2.0, "end": 4.5}
+    lost = event(4.0, "w1.1", "session", state="SUSPENDED")
+    other = event(4.0, "w7.1", "session", state="SUSPENDED")
+    events = [*term("w1.1", 10, 1.0, 5.0), fault, lost, other, *term("w2.1", 20, 4.9, 9.0)]
+    violations, _ = check_round(sorted(events, key=lambda event: event["t"]), Carry())
+    assert fault in violations[0].excerpt
+    assert lost in violations[0].excerpt
+    assert other not in violations[0].excerpt
+    assert '"SUSPENDED"' in str(violations[0])
