@@ -155,6 +155,23 @@ def test_a_slow_link_is_no_dead_link(
     assert "lost contact" not in caplog.text
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="kazoo drops a link whose ping is unanswered for less than a third of the timeout, by up to 0.4 s of jitter;"
+    " the watchdog makes that check needless: clear `ping_outstanding` in link.py's _send_ping",
+)
+def test_a_slow_and_idle_link_is_no_dead_link(
+    make_session: MakeSession, zkdiscovery_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pings are answered after a quarter of the timeout. At 10 s that is far off; at 1 s a pause of 0.2 s is enough."""
+    monkeypatch.setattr("kazoo.protocol.connection.random.randint", lambda *_: 30)  # hundredths of a second
+    session = make_session(zkdiscovery_proxy.address, session_timeout=TIMEOUT)
+    lost = threading.Event()
+    session.listen(lambda change: lost.set() if change.state is State.SUSPENDED else None)
+    zkdiscovery_proxy.delay(TIMEOUT / 8)
+    assert not lost.wait(TIMEOUT)
+
+
 def test_a_link_that_becomes_too_slow(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
     """Answers take longer than a third of the timeout: it is given up, and used again when it is faster."""
     session = make_session(zkdiscovery_proxy.address, session_timeout=TIMEOUT)
