@@ -7,12 +7,13 @@ import signal
 import pytest
 
 from tests.conftest import MakeClient
-from tests.faults.registrations.helpers import Expire, assert_ends, assert_stands, in_background
+from tests.faults.registrations.helpers import Expire, assert_ends, assert_stands, in_background, once_before
 from tests.integration.child import Child
 from tests.integration.registration.helpers import events, path_of, stored, wait_stored
 from tests.integration.registration.test_registration_conflicts import REGISTRANT
 from tests.support import LIMIT, Truth, wait_epoch, wait_registration
 from zkdiscovery import Client, Registration, RegistrationState
+from zkdiscovery.session import Multi
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session
 from zkdiscovery.znodes.keeper import MOST_RAISED
 
@@ -42,13 +43,11 @@ def test_leaving_in_the_moment_of_being_replaced_spares_the_successor(
     second = make_client().register("payments", 8081, id="a").wait_registered(LIMIT)
     before = truth.get(path_of(second))
     assert before is not None
-    first._leaving.set()
-    first._leave()
-    # The deletion has been executed, or refused, when what was sent after it has been.
-    other = client.register("payments", 8082, id="other")
-    zkdiscovery_proxy.heal()
-    assert first._wait_gone(LIMIT)
-    other.wait_registered(LIMIT)
+    with once_before(client, Multi, lambda: None) as requests:
+        leaving = in_background(lambda: first.drain(delay=0.0, timeout=LIMIT))
+    zkdiscovery_proxy.heal()  # the deletion is on its way
+    assert_ends(leaving)
+    assert requests["Multi"] == 1
     assert truth.get(path_of(second)) == before
     assert second.state is RegistrationState.REGISTERED
 
