@@ -9,13 +9,14 @@
 PYTHON ?=
 SOURCE ?= auto
 ARGS ?=
+FUZZ ?= 20
 MINUTES ?= 1
 SEED ?=
 export PYTHON
 
 BIN := .venv/bin
 
-.PHONY: help demo test lint typecheck docs bench chaos plants clean setup server
+.PHONY: help demo test lint typecheck docs bench chaos plants fuzz clean setup server
 
 help:
 	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
@@ -24,6 +25,7 @@ help:
 	@echo 'make typecheck   mypy alone'
 	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks'
+	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
 	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
 	@echo 'make setup       the Python environment in .venv alone'
@@ -61,6 +63,9 @@ chaos: server
 
 plants: server
 	@$(BIN)/python -m tests.faults.chaos.plants $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)
+
+fuzz: server
+	@FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/faults/fuzzing --timeout=0 --zkdiscovery-source=$(SOURCE) $(ARGS)
 
 setup:
 	@sh scripts/setup_python.sh

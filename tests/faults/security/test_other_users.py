@@ -132,7 +132,6 @@ def another(secure: SecureServer, authority: Authority) -> Any:
     return secure.tls(cert_file=pair.certificate, key_file=pair.key)
 
 
-@pytest.mark.xfail(strict=True, reason="election/candidacy.py read_queue leaves out candidates that it may not read")
 @pytest.mark.parametrize("others_acl", ["creator", "open"])
 def test_an_election_between_users(make_secure: MakeSecure, others_acl: str) -> None:
     """Whose candidates we may not read stand before us all the same: never two leaders."""

@@ -61,7 +61,7 @@ def refused(client: Client, match: str) -> None:
     """There is no connection, soon, and the error says why."""
     start = time.monotonic()
     with pytest.raises(NotConnected, match=match) as raised:
-        client.wait_connected(0.5)
+        client.wait_connected(0.3)
     assert time.monotonic() - start < REFUSAL
     assert str(raised.value).isprintable()
 
