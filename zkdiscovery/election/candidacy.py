@@ -23,7 +23,9 @@ from zkdiscovery.election.term import Term
 from zkdiscovery.errors import NodeMissing, ZkDiscoveryError
 from zkdiscovery.model import deadline_after
 from zkdiscovery.session import (
+    NO_NODE,
     EventKind,
+    Exists,
     GetChildren,
     Node,
     Session,
@@ -38,6 +40,7 @@ from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 log = logging.getLogger("zkdiscovery.election")
 
 RETRY_DELAY = 0.2  # seconds after a refusal on a standing connection
+LOOK_AGAIN = 1.0  # seconds after which one that we may not read is looked at: many servers tell us nothing of its end
 
 
 class Queued(NamedTuple):
@@ -49,7 +52,7 @@ class Queued(NamedTuple):
 
 
 def read_queue(session: Session, path: str, *, generation: int, deadline: float) -> list[Queued]:
-    """The candidates of an election, the leader first.
+    """The candidates of an election, the leader first. Those whose data we may not read stand there all the same.
 
     Raises:
         NotConnected, OperationTimeout, AccessDenied, …: as `Session.call`.
@@ -58,13 +61,23 @@ def read_queue(session: Session, path: str, *, generation: int, deadline: float)
         names = session.call(GetChildren(path), deadline=deadline, generation=generation)
     except NodeMissing:
         return []
-    nodes = bulk_read(session, [f"{path}/{name}" for name in names], generation=generation, deadline=deadline)
-    # A persistent node would lead for ever: nobody campaigns with it.
-    return sorted(
-        Queued(node.stat.czxid, where, node.data)
-        for where, node in nodes
-        if isinstance(node, Node) and node.stat.ephemeral_owner
-    )
+    queue = []
+    for where, found in bulk_read(
+        session, [f"{path}/{name}" for name in names], generation=generation, deadline=deadline
+    ):
+        if isinstance(found, Node):
+            data, stat = found
+        elif found == NO_NODE:
+            continue
+        else:  # its place is what matters; if that is refused as well, nobody can tell who leads
+            data = b""
+            try:
+                stat = session.call(Exists(where), deadline=deadline, generation=generation)
+            except NodeMissing:
+                continue
+        if stat.ephemeral_owner:  # a persistent node would lead for ever: nobody campaigns with it
+            queue.append(Queued(stat.czxid, where, data))
+    return sorted(queue)
 
 
 class Candidacy:
@@ -196,8 +209,10 @@ class Candidacy:
             self._predecessor = session.watches.add(predecessor, self._on_predecessor)
         self._predecessor.arm(generation=generation, deadline=deadline).result(max(0.0, deadline - time.monotonic()))
         for _, found in bulk_read(session, [predecessor], generation=generation, deadline=deadline):
-            if not isinstance(found, Node):  # gone between the list and the watch
+            if found == NO_NODE:  # gone between the list and the watch
                 self._schedule()
+            elif not isinstance(found, Node):
+                self._schedule(LOOK_AGAIN)
 
     def _lead(self, fence: int, generation: int, deadline: float) -> None:
         node = self._node

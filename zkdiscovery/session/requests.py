@@ -189,6 +189,20 @@ class GetData:
 
 
 @dataclass(frozen=True, slots=True)
+class Exists:
+    """Stat of a node. Most servers tell it to those who may not read the node, too."""
+
+    path: str
+    type: ClassVar[int] = 3
+
+    def serialize(self) -> bytes:
+        return _string(self.path) + b"\0"
+
+    def deserialize(self, buffer: bytes, offset: int) -> Stat:
+        return _read_stat(buffer, offset)[0]
+
+
+@dataclass(frozen=True, slots=True)
 class GetChildren:
     """Names of a node's children, as a list of strings."""
 

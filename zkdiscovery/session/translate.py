@@ -75,8 +75,8 @@ def describe(request: object) -> str:
     name = type(request).__name__
     words = {
         "Create": "create", "Delete": "delete", "SetData": "write", "Check": "check", "GetData": "read",
-        "GetChildren": "list the children of", "Sync": "sync", "AddWatch": "watch", "SetWatches": "watch",
-        "RemoveWatches": "unwatch",
+        "Exists": "look for", "GetChildren": "list the children of", "Sync": "sync", "AddWatch": "watch",
+        "SetWatches": "watch", "RemoveWatches": "unwatch",
     }  # fmt: skip
     if name == "Multi":
         return f"transaction of {len(request.operations)} on {_shown(path_of(request))}"  # type: ignore[attr-defined]

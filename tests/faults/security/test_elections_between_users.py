@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 
+import pytest
+
 from tests.faults.security.conftest import MakeSecure
-from tests.faults.security.helpers import user
+from tests.faults.security.helpers import SecureServer, settings, user
 from tests.integration.election.helpers import Campaigner, wait_place
 from tests.support import LIMIT, Truth, wait_state
 from zkdiscovery import State
+from zkdiscovery.session import Session
 from zkdiscovery.testing import FaultProxy
 
 NAME = "report"
 
 
-def stand(campaigner: Campaigner) -> None:
-    """Wait until it stands, and knows behind whom. No event tells of a node to those who may not read it."""
-    with campaigner.election._lock:
-        assert campaigner.election._changed.wait_for(lambda: campaigner.election._candidacy is not None, LIMIT)
-    wait_place(campaigner)
+class Queue:
+    """An election, seen by each of its users: no event tells of a node to those who may not read it."""
+
+    def __init__(self, hosts: str, path: str, stack: ExitStack) -> None:
+        self.path = path
+        self._views: dict[str, Truth] = {}
+        for name in ("alice", "bob"):
+            view = self._views[name] = Truth(hosts)
+            view.session = Session(settings(hosts=hosts, namespace="/", auth=user(name), acl="creator"))
+            stack.enter_context(view)
+
+    def join(self, campaigner: Campaigner, name: str, length: int) -> None:
+        """Let this user's candidate stand, and wait until it knows its place."""
+        campaigner.start()
+        self._views[name].wait(self.path, lambda node: node is not None and node.stat.num_children == length)
+        wait_place(campaigner)
 
 
-def test_they_lead_one_after_another(make_secure: MakeSecure) -> None:
+@pytest.fixture
+def election(secure: SecureServer, place: str) -> Iterator[Queue]:
+    with ExitStack() as stack:
+        yield Queue(secure.server.hosts, f"{place}/elections/{NAME}", stack)
+
+
+def test_they_lead_one_after_another(make_secure: MakeSecure, election: Queue) -> None:
     """Only the places in the queue are known, and they are enough; nobody waits for somebody behind."""
     campaigners: list[Campaigner] = []
     for number, name in enumerate(("alice", "bob", "alice")):
         client = make_secure(auth=user(name), acl="creator")
-        campaigners.append(Campaigner(client, NAME, rivals=campaigners, id=f"{name}-{number}").start())
-        stand(campaigners[-1])
+        campaigners.append(Campaigner(client, NAME, rivals=campaigners, id=f"{name}-{number}"))
+        election.join(campaigners[-1], name, number + 1)
     first, second, third = campaigners
     first.wait_term()
     assert [candidate.id for candidate in first.election.candidates()] == ["alice-0", "", "alice-2"]
@@ -42,18 +63,19 @@ def test_they_lead_one_after_another(make_secure: MakeSecure) -> None:
         campaigner.join()
 
 
-def test_one_that_comes_back_with_others_behind(make_secure: MakeSecure, place: str, plain_truth: Truth) -> None:
+def test_one_that_comes_back_with_others_behind(
+    make_secure: MakeSecure, secure: SecureServer, election: Queue, plain_truth: Truth
+) -> None:
     """It contends for its term when somebody whom it may not read stands behind it already."""
-    with ExitStack() as stack:
-        proxy = stack.enter_context(FaultProxy(plain_truth.session.settings.hosts.replace("localhost", "127.0.0.1")))
-        plain_truth.create(f"{place}/elections/{NAME}/first", ephemeral=True)
-        first = Campaigner(make_secure(proxy.address, auth=user("alice"), acl="creator"), NAME).start()
+    with FaultProxy(secure.server.hosts.replace("localhost", "127.0.0.1")) as proxy:
+        plain_truth.create(f"{election.path}/first", ephemeral=True)
+        first = Campaigner(make_secure(proxy.address, auth=user("alice"), acl="creator"), NAME)
         second = Campaigner(make_secure(auth=user("bob"), acl="creator"), NAME, rivals=[first])
-        stand(first)
-        stand(second.start())
+        election.join(first, "alice", 2)
+        election.join(second, "bob", 3)
         proxy.refuse()
         wait_state(first.client, State.SUSPENDED)
-        plain_truth.delete(f"{place}/elections/{NAME}/first")
+        plain_truth.delete(f"{election.path}/first")
         proxy.heal()
         first.wait_term()
         assert not second.terms.items
