@@ -28,7 +28,8 @@ def expire_session(session_id: int, password: bytes, hosts: str, /, timeout: flo
 def expire_session(client: HasSession | int, password: bytes = b"", hosts: str = "", /, timeout: float = 5.0) -> None:
     """End the session of a `zkdiscovery.Client` (or one given by id and password) on the server.
 
-    When this returns, the session's ephemeral nodes are gone; the client notices some milliseconds later.
+    When this returns, the session's ephemeral nodes are gone; the client notices some milliseconds later. It speaks no
+    TLS and gives no credentials: where the client does, name the plain port of a server that takes anybody.
 
     Args:
         client: the client, or the session's id.
@@ -64,7 +65,8 @@ def expire_session(client: HasSession | int, password: bytes = b"", hosts: str =
                 # session cut the answer off.
                 problem, interrupted = error, True
     raise NotConnected(
-        f"the session 0x{session_id:x} could not be ended on {hosts} within {timeout:g} s: {problem}",
+        f"the session 0x{session_id:x} could not be ended on {hosts} within {timeout:g} s, without TLS and credentials:"
+        f" {problem}",
         server=hosts,
         outcome_unknown=interrupted,
     )

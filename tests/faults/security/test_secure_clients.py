@@ -12,11 +12,11 @@ import pytest
 
 from tests.faults.security.conftest import MakeSecure
 from tests.faults.security.helpers import Authority, SecureServer, secure_server, user
-from tests.support import LIMIT, Truth
+from tests.support import LIMIT, Truth, wait_epoch
 from zkdiscovery import AccessDenied, AuthenticationFailed, Client, NoServerForTests, NotConnected, OperationTimeout
 from zkdiscovery.session import probe_server
 from zkdiscovery.session.tls import tls_context
-from zkdiscovery.testing import zookeeper_server
+from zkdiscovery.testing import expire_session, zookeeper_server
 
 REFUSAL = 3.0  # seconds within which a connection that can't be had is given up, and the reason is known
 
@@ -142,6 +142,20 @@ def test_a_server_that_never_shakes_hands(make_secure: MakeSecure, secure: Secur
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         refused(make_secure(f"localhost:{port}", tls=secure.tls()), f"localhost:{port}")
+
+
+def test_a_session_behind_tls_is_not_ended_by_the_test_tool(make_secure: MakeSecure, secure: SecureServer) -> None:
+    """`expire_session` speaks no TLS. It says so in time; by the plain port it works."""
+    client = make_secure(tls=secure.tls())
+    client.wait_connected(LIMIT)
+    start = time.monotonic()
+    with pytest.raises(NotConnected, match=f"could not be ended on {secure.tls_hosts}.*without TLS"):
+        expire_session(client, timeout=1.0)
+    assert time.monotonic() - start < REFUSAL
+    credentials = client._use().session.credentials
+    assert credentials is not None
+    expire_session(credentials.session_id, credentials.password, secure.server.hosts)
+    wait_epoch(client, 2)
 
 
 # -- SASL, digest, and servers that ask for either --

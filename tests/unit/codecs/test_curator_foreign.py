@@ -349,3 +349,11 @@ def test_what_is_decoded_is_valid_and_can_be_written_back(fields: dict[str, Any]
         payload = before["payload"]
         if not (isinstance(payload, dict) and payload.get("@class") == SPRING):
             assert after["payload"] == payload
+
+
+def test_writing_the_same_over_values_that_are_no_texts_changes_no_byte() -> None:
+    """A reserved key that held null gets a text; the order stays the same from then on."""
+    stored = spring({"instance_status": None, "": "x", "n": 1})
+    first = CODEC.encode(decode(stored), previous=stored)
+    assert CODEC.encode(decode(first), previous=first) == first
+    assert json.loads(first)["payload"]["metadata"] == {"instance_status": "UP", "": "x", "n": 1}

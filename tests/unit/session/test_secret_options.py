@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from zkdiscovery.errors import InvalidSettings
-from zkdiscovery.session.options import link_options
-from zkdiscovery.settings import Auth, settings_without_environment
+from zkdiscovery.session.options import acl_entries, link_options
+from zkdiscovery.settings import AclEntry, Auth, settings_without_environment
 
 PASSWORD = "password-of-alice"
 
@@ -32,3 +32,14 @@ def test_a_password_that_can_not_be_sent() -> None:
         Auth(username="alice", password=SecretStr(f"{PASSWORD}\udcff"))
     assert PASSWORD.encode() not in pickle.dumps(raised.value)
     assert PASSWORD not in repr(raised.value)
+
+
+def test_the_hash_in_an_acl_does_not_show() -> None:
+    """An entry of the scheme digest holds a hash of the password, which can be guessed from it."""
+    entry = AclEntry(permissions="r", scheme="digest", id=f"alice:{PASSWORD}")
+    for part in (entry, settings_without_environment(acl=(entry,))):
+        for text in (repr(part), str(part)):
+            assert PASSWORD not in text
+            assert "alice:**********" in text
+    assert repr(AclEntry(permissions="r", scheme="sasl", id="alice")).endswith("id='alice')")
+    assert acl_entries((entry,))[0].id == f"alice:{PASSWORD}"
