@@ -20,6 +20,7 @@ with atheris.instrument_imports(include=["zkdiscovery"]):
         Check,
         Create,
         Delete,
+        Exists,
         GetChildren,
         GetData,
         Multi,
@@ -30,6 +31,7 @@ with atheris.instrument_imports(include=["zkdiscovery"]):
 REQUESTS = (
     Create("/a", b"", ()),
     SetData("/a", b""),
+    Exists("/a"),
     GetData("/a"),
     GetChildren("/a"),
     Multi([Create("/a", b"", ()), Create("/b", b"", (), CONTAINER), SetData("/c", b""), Check("/d"), Delete("/e")]),

@@ -19,6 +19,7 @@ from zkdiscovery.session.requests import (
     Check,
     Create,
     Delete,
+    Exists,
     GetChildren,
     GetData,
     Multi,
@@ -58,6 +59,7 @@ TRANSACTION = Multi(
 ANSWERS: list[tuple[Request, bytes]] = [
     (Create("/a", b"", OPEN), text("/a") + STAT),
     (SetData("/a", b""), STAT),
+    (Exists("/a"), STAT),
     (GetData("/a"), NODE),
     (GetChildren("/a"), struct.pack(">i", 3) + text("one") + text("zwei ä") + text("")),
     (Delete("/a"), b""),
@@ -101,7 +103,7 @@ def check_result(request: Request, result: Any) -> None:
         case GetData():
             assert type(result) is Node
             assert type(result.data) is bytes
-        case Create() | SetData():
+        case Create() | SetData() | Exists():
             assert type(result) is Stat
         case Multi():
             expected = [{1: str, 19: Stat, 5: Stat}.get(kind, type(None)) for kind in (1, 19, 5, 13, 2)]
