@@ -250,7 +250,7 @@ def zookeeper_ensemble(
     Raises:
         NoServerForTests: no source has servers; says what was tried and what to install.
     """
-    settings = {"initLimit": "20", "syncLimit": "4", **server_settings(tick_time_ms, config or {})}
+    settings = {"initLimit": "6", "syncLimit": "4", **server_settings(tick_time_ms, config or {})}
     sources, links = _sources(size, source, settings, notify)
     with ZookeeperEnsemble([ZookeeperMember(source) for source in sources], links) as ensemble:
         for member in ensemble.members:
