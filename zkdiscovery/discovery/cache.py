@@ -106,8 +106,10 @@ class ServiceCache:
         changes: dict[str, tuple[Instance | None, Instance | None]] = {}
         vanished: list[Instance] = []
         for name, instance in delta.changed.items():
-            changes[name] = (self._instances.get(name), instance)
-            self._instances[name] = instance
+            known = self._instances.get(name)
+            if known != instance:  # or else it was written anew, as by an owner whose session expired
+                changes[name] = (known, instance)
+                self._instances[name] = instance
         for name, marks in delta.removed.items():
             gone = self._instances.pop(name, None)
             if gone is None:
@@ -124,6 +126,8 @@ class ServiceCache:
                 suspected, self.service, self._guard.window, len(self._instances), self._guard.hold,
             )  # fmt: skip
             self._plan_release(now)
+        if not (changes or delta.reloaded) and delta.rejected == self.snapshot.rejected:
+            return
         self._publish(
             changes,
             rejected=delta.rejected,

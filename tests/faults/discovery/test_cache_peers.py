@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.discovery.helpers import Observer, Tap, between, live, quiesce, watched_paths, weights
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, Recorder, Truth, wait_state, wait_view
+from tests.support import LIMIT, Recorder, Truth, counting, wait_state, wait_view
 from zkdiscovery import Change, Client, State
 from zkdiscovery.session import MultiRead
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
@@ -153,6 +153,33 @@ def test_nodes_that_change_while_a_change_is_read(make_client: MakeClient, payme
         assert weights(view.snapshot) == {"a": 3.0, "b": 3.0}
         observer.seen.clear()  # the next round writes smaller weights
     assert observer.backwards == []
+
+
+def test_nodes_that_are_written_anew_as_they_were_are_no_change(
+    make_client: MakeClient, payments: Written, zkdiscovery_proxy: FaultProxy
+) -> None:
+    """What users ask of the peers: no spurious refreshes. An owner whose session expired registers what it was."""
+    payments.add("a", "b", weight=1.0)
+    client = make_client(zkdiscovery_proxy.address)
+    view = client.discover("payments").wait_ready(LIMIT, at_least=2)
+    told: Recorder[Change] = Recorder()
+    view.on_change(told)
+    told.wait(lambda changes: len(changes) == 1)
+    before = view.snapshot
+    with counting(client) as requests:
+        payments.change("a", weight=1.0)
+        quiesce(client)
+    assert requests["MultiRead"] == 1, "it was read"
+    assert view.snapshot is before
+    zkdiscovery_proxy.refuse()
+    wait_state(client, State.SUSPENDED)
+    payments.remove("a", "b")
+    payments.add("a", "b", weight=1.0)
+    zkdiscovery_proxy.heal()
+    wait_view(view, lambda snapshot: snapshot.version > before.version + 1 and not snapshot.stale)
+    payments.change("b", weight=2.0)
+    told.wait(lambda changes: bool(changes[-1].updated))
+    assert [ids(change.updated) for change in told.items if change.delta] == [set(), {"b"}]
 
 
 def test_a_callback_that_raises_is_called_once_for_each_change(
