@@ -40,7 +40,7 @@ from zkdiscovery import Auth, Client, Settings, ZkDiscoveryError
 from zkdiscovery.session import SetData
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
-CALL_LIMIT = 0.5  # seconds
+CALL_LIMIT = 0.3  # seconds
 
 ANSWERS: dict[str, Alter] = {
     "no length": with_length(0),
@@ -278,7 +278,6 @@ def test_bits_that_flip(make_client: MakeClient, proxy: FaultProxy, payments: Wr
 
 UNREADABLE: dict[str, Alter] = {
     "half a body": ANSWERS["half a body"],
-    "a header alone": ANSWERS["a header alone"],
     "another body": lambda body: framed(body[:16] + b"\xff" * (len(body) - 16)),
 }
 

@@ -40,7 +40,7 @@ def test_a_challenge_that_was_altered(
     with FaultProxy(secure.server.hosts) as proxy:
         alteration = Alteration(alter, is_challenge)
         proxy.alter("server_to_client", alteration)
-        client = make_secure(proxy.address, auth=user("alice"))
+        client = make_secure(proxy.address, auth=user("alice"), session_timeout=1.0)
         client.start()
         link = client._use().session.link
         assert alteration.done.wait(LIMIT)
