@@ -17,7 +17,7 @@ from zkdiscovery.testing import ZookeeperServer
 from zkdiscovery.znodes import WatchedChildren
 
 MANY = 10_000
-LOADED_EVERY = 10  # one of so many is waited for; the others are closed at whatever point of their load they are
+LOADED_EVERY = 20  # one of so many is waited for; the others are closed at whatever point of their load they are
 AT_ONCE = 50  # caches open at one time
 GROWTH = 8 * 1024 * 1024  # bytes that the process may grow by: allocators keep what they have; a leak of 1 KiB is 10 MB
 

@@ -163,13 +163,14 @@ def test_all_members_go_down_and_four_of_five_owners_with_them(
         truth.create(path)
     owner, _ = make_ensemble_client(session_timeout=10.0)
     owner.register("payments", 8080, id="alive", host="127.0.0.1").wait_registered(LIMIT)
-    dead = []
+    client, _ = make_ensemble_client(session_timeout=10.0, settings=Settings(guard=Guard(hold=30.0)))
+    view = client.discover("payments").wait_ready(LIMIT)
+    dead, leader = [], ensemble.leader()
     for name in NAMES[:4]:
-        session = RawSession(ensemble.leader().hosts, session_timeout=2.0)
+        session = RawSession(leader.hosts, session_timeout=1.5)
         session.create(f"{path}/{name}", CODEC.encode(make("payments", name)), ephemeral=True)
         dead.append(session)
-    client, _ = make_ensemble_client(session_timeout=10.0, settings=Settings(guard=Guard(hold=30.0)))
-    view = client.discover("payments").wait_ready(LIMIT, at_least=5)
+    view.wait_ready(LIMIT, at_least=5)
     for session in dead:
         session.disconnect()
     ensemble.restart()

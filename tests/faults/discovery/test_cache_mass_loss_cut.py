@@ -25,15 +25,14 @@ def test_four_of_five_expire_while_the_consumer_is_cut_off(
     truth.create(path)
     make_client().register("payments", 8080, id="alive", host="127.0.0.1").wait_registered(LIMIT)
     lost = ("l1", "l2", "l3", "l4")
+    client = make_client(zkdiscovery_proxy.address, settings=Settings(guard=Guard(hold=1.5)))
+    view = client.discover("payments").wait_ready(LIMIT)
     with ExitStack() as stack:
-        owners = []
         for name in lost:
-            owner = RawSession(host, session_timeout=2.0)
+            owner = RawSession(host, session_timeout=1.5)
             stack.callback(owner.disconnect)
             owner.create(f"{path}/{name}", CODEC.encode(make("payments", name)), ephemeral=True)
-            owners.append(owner)
-        client = make_client(zkdiscovery_proxy.address, settings=Settings(guard=Guard(hold=1.5)))
-        view = client.discover("payments").wait_ready(LIMIT, at_least=5)
+        view.wait_ready(LIMIT, at_least=5)
         changes: Recorder[Change] = Recorder()
         view.on_change(changes)
         zkdiscovery_proxy.refuse()

@@ -93,7 +93,7 @@ def test_a_blip_costs_one_reload_no_write_and_tells_no_change(
     view.on_change(told)
     told.wait(lambda changes: len(changes) == 1)
     before = view.snapshot
-    for _ in range(3):
+    for _ in range(2):
         # What went on before is over: the only requests from here on are those of the blip.
         quiesce(client)
         tap.requests.clear()

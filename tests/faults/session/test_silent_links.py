@@ -142,10 +142,9 @@ def test_a_slow_link_is_no_dead_link(
     session = client._use().session
     zkdiscovery_proxy.delay(0.4)
     start = time.monotonic()
-    for number in (2.0, 3.0):
-        payments.change("a", weight=number)
-        wait_view(view, lambda snapshot, number=number: snapshot.instances[0].weight == number)
-    assert time.monotonic() - start > 2 * 3 * 0.4 - 0.1, "event, request, answer: or else nothing is shown here"
+    payments.change("a", weight=2.0)
+    wait_view(view, lambda snapshot: snapshot.instances[0].weight == 2.0)
+    assert time.monotonic() - start > 3 * 0.4 - 0.1, "event, request, answer: or else nothing is shown here"
     assert (session.generation, session.epoch, view.snapshot.stale) == (1, 1, False)
     assert "lost contact" not in caplog.text
 

@@ -26,4 +26,4 @@ def test_a_list_that_comes_slowly_is_waited_for(
     client = make_client(zkdiscovery_proxy.address, settings=Settings(operation_timeout=0.8)).wait_connected(LIMIT)
     zkdiscovery_proxy.slow(200_000)  # bytes/s: the list takes a second
     view = client.discover("payments")
-    wait_view(view, lambda snapshot: len(snapshot.rejected) == len(names), 4.0)
+    wait_view(view, lambda snapshot: len(snapshot.rejected) == len(names), 3.0)
