@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from zkdiscovery.balancing import Balancer
@@ -36,6 +38,10 @@ R = TypeVar("R")
 CLOSE_TIMEOUT = 5.0  # seconds
 EXIT_TIMEOUT = 30.0  # seconds that the interpreter's end waits for a client that is being closed
 ELECTIONS_SHARE = 0.8  # of the time for closing: a term's block that does not end must not cost instances their goodbye
+
+_LOCKING = tuple(
+    f"zkdiscovery.{room}" for room in ("client", "discovery", "election", "registration", "session", "znodes")
+)
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
@@ -120,8 +126,17 @@ class Client:
         """End all terms, take all instances out, end the session: within `timeout` seconds. Idempotent.
 
         Where ZooKeeper can't be reached in that time, ephemerals vanish when the session times out at the server.
+
+        In a signal handler that has interrupted a call of the SDK, which may hold what closing needs, it returns at
+        once and closes on a thread of its own. The interpreter's end waits for that.
         """
         end = deadline_after(timeout)
+        if not _interrupts_a_call():
+            self._close(end)
+        else:
+            threading.Thread(target=self._close, args=(end,), name="zkdiscovery-goodbye", daemon=True).start()
+
+    def _close(self, end: float) -> None:
 
         def left() -> float:
             return max(0.0, end - time.monotonic())
@@ -416,6 +431,26 @@ class Client:
             core.registrar.forked()
             # Never used again, nor collected: closing its sockets here could disturb the parent's TLS.
             _abandoned.append(core)
+
+
+def _interrupts_a_call() -> bool:
+    """Does a signal handler call us, in the midst of a call of the SDK on the main thread?
+
+    Then code of ours lies below code of others on the stack. So it does below the functions that are decorated, but no
+    lock is held while they run.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    above = False  # code of others was met
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        ours = name.startswith(_LOCKING) and not name.endswith(".decorator")
+        if ours and above:
+            return True
+        above = above or not ours
+        frame = frame.f_back
+    return False
 
 
 _abandoned: list[_Core] = []

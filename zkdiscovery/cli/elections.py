@@ -9,6 +9,7 @@ import typer
 
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.output import write_json, write_table
+from zkdiscovery.errors import AccessDenied, InvalidName
 
 
 def list_elections(ctx: typer.Context) -> None:
@@ -19,7 +20,11 @@ def list_elections(ctx: typer.Context) -> None:
         with cli.working("reading the elections"):
             end = time.monotonic() + cli.timeout
             for name in client.election_names(cli.timeout):
-                candidates = client.election(name).candidates(max(0.0, end - time.monotonic()))
+                try:
+                    candidates = client.election(name).candidates(max(0.0, end - time.monotonic()))
+                except (AccessDenied, InvalidName) as error:  # of this one: the others are of use all the same
+                    cli.warn(str(error))
+                    continue
                 queue = [{"id": candidate.id, "fence": candidate.fence} for candidate in candidates]
                 found.append({"election": name, "leader": queue[0] if queue else None, "waiting": queue[1:]})
         if cli.json:

@@ -10,7 +10,7 @@ import typer
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.output import INSTANCE_COLUMNS, instance_json, instance_row, write_json, write_table
 from zkdiscovery.cli.values import ServiceName
-from zkdiscovery.errors import AccessDenied, NodeMissing
+from zkdiscovery.errors import AccessDenied, InvalidName, NodeMissing
 from zkdiscovery.model import Status
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def list_services(ctx: typer.Context) -> None:
 def _counted(cli: Cli, client: Client, name: str, end: float) -> dict[str, Any]:
     try:
         instances = client.instances(name, max(0.0, end - time.monotonic()))
-    except AccessDenied as error:  # of this one service: the others are of use all the same
+    except (AccessDenied, InvalidName) as error:  # of this one service: the others are of use all the same
         cli.warn(str(error))
         return {"service": name, "instances": None, "up": None}
     up = sum(instance.status is Status.UP for instance in instances)

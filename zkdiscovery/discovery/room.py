@@ -91,7 +91,7 @@ class Discovery:
                     elif node != NO_NODE:
                         raise error_for_code(node, GetData(node_path), self.session.server)
                 except (UndecodableNode, NodeError, AccessDenied) as error:
-                    log.warning("left out %s: %s", node_path, error)
+                    log.warning("left out %r: %s", node_path, error)
             return found
 
         return sorted(self.session.retrying(timeout)(once), key=lambda instance: instance.id)

@@ -35,7 +35,7 @@ def bulk_read(
         paths: the nodes.
         generation: the connection to read on.
         deadline: monotonic seconds.
-        patience: seconds; each answer moves the deadline to this time after it, or leaves it if it is later.
+        patience: seconds; while bytes come, the deadline is this time after the last ones, or stays if it is later.
 
     Raises:
         NotConnected, OperationTimeout: this connection ended, or an answer did not come in time.
@@ -49,7 +49,7 @@ def bulk_read(
             flying.append((request, session.submit(request, deadline=deadline, generation=generation)))
         request, future = flying.popleft()
         try:
-            found = session.result(future, request, deadline)
+            found = session.result(future, request, deadline, patience)
         except OperationTimeout:
             session.bulk_size = max(1, len(request.paths) // 2)
             raise

@@ -31,11 +31,11 @@ from kazoo.protocol import serialization as wire
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.states import KeeperState
 
-from zkdiscovery.errors import UnsupportedServer, ZkDiscoveryError
+from zkdiscovery.errors import NotConnected, UnsupportedServer, ZkDiscoveryError
 from zkdiscovery.model import deadline_after, join_host_port
 from zkdiscovery.session.channel import Channel
 from zkdiscovery.session.requests import MultiRead, Request, encode
-from zkdiscovery.session.translate import error_for_code
+from zkdiscovery.session.translate import describe, error_for_code, path_of
 
 log = logging.getLogger("zkdiscovery.session")
 
@@ -104,7 +104,7 @@ class Link:
         self.server = ""  # host:port that we are connected to, or try
         self.ping_sent: float | None = None  # monotonic seconds; None: no ping under way
         self.drop_reason: str | None = None
-        self.attempts = 0  # connections tried since the last success, the present one included
+        self.silences = 0  # attempts since the last success that were not answered in time
         self.auth_failed = False
         self.problem = ""  # why the last attempt to connect failed
         self._kazoo = _Client(self, credentials)
@@ -166,11 +166,12 @@ class Link:
             return
 
     def _attempt_limit(self) -> float:
-        """Seconds for one connect and handshake: short at first, longer from round to round.
+        """Seconds for one connect and handshake: short at first, longer after each round in which no host answered.
 
-        A dead host must not cost a session; a slow ensemble must still be reachable.
+        A dead host must not cost a session; a slow ensemble must still be reachable. A host that refuses at once costs
+        nothing, and says nothing of how slow the next answer will be.
         """
-        rounds = max(0, self.attempts - 1) // len(self._kazoo.hosts)
+        rounds = self.silences // len(self._kazoo.hosts)
         return min(
             self.options.connect_timeout * 2.0 ** min(rounds, 10),
             max(self.options.session_timeout, self.options.connect_timeout),
@@ -309,18 +310,24 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
 
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
         link = self._link
-        link.attempts += 1
         link.server = join_host_port(host, port)
         link.ping_sent = None
         # kazoo forgets it at expiry; a new session must not read older state from a server that lags.
         self.client.last_zxid = link.owner.highest_zxid
+        known = self.client._session_id, self.client._session_passwd
         try:
             read_timeout, connect_timeout = super()._connect(host, hostip, port)
             self._probe()
-        except Exception as error:
+        except (ConnectionDropped, KazooTimeoutError, AuthFailedError, SessionExpiredError) as error:
             link.problem = f"{link.server}: {error}"
+            link.silences += isinstance(error, KazooTimeoutError)
             raise
-        link.attempts = 0
+        except Exception as error:
+            # kazoo stumbles over an answer that makes no sense, and keeps what it took from it.
+            self.client._session_id, self.client._session_passwd = known
+            link.problem = f"{link.server} gives an answer that makes no sense: {error!r}"
+            raise ConnectionDropped(link.problem) from error
+        link.silences = 0
         link.drop_reason = None
         link.owner.authenticated = True
         negotiated = read_timeout * 1.5 / 1000.0  # kazoo keeps it in a local variable; read_timeout is two thirds of it
@@ -355,8 +362,6 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             if xid is None:  # accepted, then hung up on: the server does not serve, or we have seen newer transactions
                 self._link.owner.link_refused(self._link)
             raise
-        except RuntimeError as error:  # another answer than the one asked for, or an unknown error code
-            raise ConnectionDropped(f"{self._link.server} gives an answer that makes no sense: {error}") from error
 
     def _authenticate_with_sasl(self, host: str, timeout: float) -> None:
         self._sasl_rounds = 0
@@ -380,8 +385,11 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         self._write(wire.int_struct.pack(len(body)) + body, timeout)
 
     def _send_ping(self, connect_timeout: float) -> None:
-        self._link.ping_sent = time.monotonic()
+        if self._link.ping_sent is None:  # or else the one before is not answered yet
+            self._link.ping_sent = time.monotonic()
         super()._send_ping(connect_timeout)
+        # kazoo would drop a link whose ping is unanswered for a little less than the watchdog waits.
+        self.ping_outstanding.clear()
 
     def _send_request(self, _read_timeout: float, connect_timeout: float) -> None:
         try:
@@ -432,6 +440,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
             header, buffer, offset = super()._read_header(timeout)
         except struct.error as error:
             raise ConnectionDropped(f"{link.server} sends a message that is too short") from error
+        if header.xid == kazoo_connection.AUTH_XID and link.channel.is_open:
+            raise ConnectionDropped(f"{link.server} answers to credentials that nobody has sent")
         if header.xid != kazoo_connection.WATCH_XID:  # an event proves one direction only
             link.channel.last_answer = time.monotonic()
         if header.xid == kazoo_connection.PING_XID:
@@ -453,9 +463,14 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
                 result = request.deserialize(buffer, offset)
             except ZkDiscoveryError as error:
                 entry.future.set_exception(error)
-            except Exception as error:  # noqa: BLE001 - an answer that can't be read fails its request, not the link
-                failure = ZkDiscoveryError(f"the server's answer can't be read: {error!r}", server=self._link.server)
+            except Exception as error:  # as good as lost, and so is the link
+                server = self._link.server
+                failure = NotConnected(
+                    f"{describe(request)}: the answer of {server} can't be read; it may have been executed",
+                    path=path_of(request), server=server, outcome_unknown=True,
+                )  # fmt: skip
                 entry.future.set_exception(failure)
+                raise ConnectionDropped(f"{server} sends an answer that can't be read: {error}") from error
             else:
                 entry.future.set_result(result)
         return kazoo_connection.CLOSE_RESPONSE if request is _CLOSE else None

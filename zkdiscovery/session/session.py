@@ -259,10 +259,21 @@ class Session:
         """
         return self.result(self.submit(request, deadline=deadline, generation=generation), request, deadline)
 
-    def result(self, future: Future[Any], request: Request, deadline: float) -> Any:
-        """Wait for a submitted request; a request that is late and still unsent is withdrawn for good."""
+    def result(self, future: Future[Any], request: Request, deadline: float, patience: float = 0.0) -> Any:
+        """Wait for a submitted request; a request that is late and still unsent is withdrawn for good.
+
+        With `patience`, it is waited for as long as bytes come at least every so many seconds.
+        """
         try:
-            return future.result(max(0.0, deadline - time.monotonic()))
+            while True:
+                try:
+                    return future.result(max(0.0, deadline - time.monotonic()))
+                except TimeoutError:
+                    link = self._link
+                    later = 0.0 if link is None else link.channel.last_answer + patience
+                    if future.done() or later <= time.monotonic():
+                        raise
+                    deadline = later
         except ZkDiscoveryError:
             raise
         except TimeoutError:

@@ -76,7 +76,8 @@ class Watchdog:
         if not self._refused or session.gone_for_good:
             return
         zxids: list[int] = []
-        for host, port in session.addresses():
+        addresses = session.addresses()
+        for host, port in addresses:
             if session.state is State.CONNECTED:  # meanwhile; leases wait for this thread
                 return
             try:
@@ -85,8 +86,9 @@ class Watchdog:
                 continue
             if info.mode and info.zxid is not None:
                 zxids.append(info.zxid)
-        # A server that does not say how far it is, or does not serve, proves nothing.
-        if zxids and max(zxids) < session.highest_zxid:
+        # A server that does not say how far it is, or does not serve, proves nothing. What was committed stands on more
+        # than half of the servers: as long as half of them may have it, it is not lost.
+        if 2 * len(zxids) > len(addresses) and max(zxids) < session.highest_zxid:
             log.error(
                 "ZooKeeper at %s has less data than this client has seen (zxid 0x%x): data is lost, starting from zero",
                 session.settings.hosts,

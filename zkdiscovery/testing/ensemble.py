@@ -48,6 +48,9 @@ class Link(Protocol):
 class ZookeeperMember(ZookeeperServer):
     """One server of an ensemble."""
 
+    def __repr__(self) -> str:
+        return f"<ZookeeperMember {self.hosts} {self._state.value}>"
+
     def mode(self) -> Literal["leader", "follower"] | None:
         """What it is now; None if it does not serve, or does not answer within a second."""
         try:
@@ -120,12 +123,13 @@ class ZookeeperEnsemble:
         return self._by_mode("follower", None, timeout)
 
     def wait_serving(self, timeout: float = _ELECTION) -> None:
-        """Wait until each member that runs serves.
+        """Wait until each member that runs serves, and one of them alone leads.
 
         Raises:
             NoServerForTests: not within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
+        self.leader(timeout)  # one that was paused takes itself for the leader for a moment
         for member in self.members:
             while member.running and member.mode() is None:
                 if time.monotonic() > deadline:

@@ -8,7 +8,8 @@ Guarantees
   missed, results of an older connection are dropped. The first load is told as one change.
 - A read that fails halfway changes nothing: it is done again.
 - A lone change is read at once; in a storm of changes, reads follow each other in growing distance, many names each.
-- A node is known by (czxid, mzxid): one that was deleted and recreated is another one even if its version is the same.
+- A node is known by (czxid, mzxid, mtime): one that was deleted and recreated is another one even if its version is the
+  same, and so is one of the same transaction id in an ensemble that lost its data.
 - A missing, deleted or recreated parent is an empty set that comes back.
 - A node that can't be decoded or read is reported in `rejected` and never harms its siblings. One that the server does
   not let us read is tried again every 10 s.
@@ -41,7 +42,7 @@ from zkdiscovery.session import (
 from zkdiscovery.znodes.paths import name_of, parent_of
 
 T = TypeVar("T")
-_Key = tuple[int, int]  # czxid and mzxid
+_Key = tuple[int, int, int]  # czxid, mzxid and, for a wiped ensemble gives the same ids again, mtime
 
 log = logging.getLogger("zkdiscovery.znodes")
 
@@ -198,9 +199,12 @@ class WatchedChildren(Generic[T]):
         try:
             self._watch.arm(generation=generation, deadline=deadline).result(limit)
             try:
-                names = session.call(GetChildren(self.path), deadline=deadline, generation=generation)
+                request = GetChildren(self.path)
+                sent = session.submit(request, deadline=deadline, generation=generation)
+                names = session.result(sent, request, deadline, limit)
             except NodeMissing:
                 names = []
+            deadline = max(deadline, time.monotonic() + limit)
             reading = self._read(names, generation, deadline)
         except (ZkDiscoveryError, TimeoutError) as error:
             self._failed(self._load, error, earlier)
@@ -280,7 +284,7 @@ class WatchedChildren(Generic[T]):
             name = path[size:]
             if isinstance(node, Node):
                 reading.present.add(name)
-                key = (node.stat.czxid, node.stat.mzxid)
+                key = (node.stat.czxid, node.stat.mzxid, node.stat.mtime)
                 if known.get(name) == key:
                     continue
                 try:
@@ -305,7 +309,7 @@ class WatchedChildren(Generic[T]):
                 self._rejected.pop(name, None)
         for name, reason in reading.refused.items():
             if self._rejected.get(name) != reason:
-                log.warning("left out %s/%s: %s", self.path, name, reason)
+                log.warning("left out %r: %s", f"{self.path}/{name}", reason)
             self._rejected[name] = reason
             if self._keys.pop(name, None) is not None:
                 delta.removed[name] = None

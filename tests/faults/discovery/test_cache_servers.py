@@ -123,10 +123,6 @@ def fill(truth: Truth, path: str, names: list[str]) -> None:
         future.result(2 * LIMIT)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="watched.py: the same transaction ids of another history are taken for the same node; mtime tells them",
-)
 def test_a_wiped_server_that_has_grown_again_when_we_come_back(own_server: ZookeeperServer) -> None:
     """Nothing shows that data was lost, for the server has seen more than we have; but its ids mean other nodes."""
     namespace = f"{own_server.namespace}/grown"

@@ -109,16 +109,6 @@ AUTHENTICATIONS: dict[str, Alter] = {
 }
 
 
-def broken(table: dict[str, Alter], reasons: dict[str, str]) -> list[Any]:
-    """The table as parameters; what is not mended yet is expected to fail."""
-    return [
-        pytest.param(
-            alter, id=name, marks=pytest.mark.xfail(strict=True, reason=reasons[name]) if name in reasons else ()
-        )
-        for name, alter in table.items()
-    ]
-
-
 def is_handshake(body: bytes) -> bool:
     return len(body) == 37 and body[:4] == b"\0\0\0\0"
 
@@ -172,9 +162,7 @@ def check_short(error: ZkDiscoveryError) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize(
-    "alter", broken(ANSWERS, {"as an answer to auth": "link.py: kazoo's loop pops what is not there"})
-)
+@pytest.mark.parametrize("alter", ANSWERS.values(), ids=ANSWERS.keys())
 def test_an_answer_that_was_altered(
     make_client: MakeClient, proxy: FaultProxy, payments: Written, alter: Alter
 ) -> None:
@@ -211,7 +199,7 @@ def eventually(client: Client) -> Any:
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize("alter", broken(HANDSHAKES, {"no password": "link.py: kazoo logs a password that is None"}))
+@pytest.mark.parametrize("alter", HANDSHAKES.values(), ids=HANDSHAKES.keys())
 def test_a_handshake_that_was_altered(
     make_client: MakeClient, proxy: FaultProxy, payments: Written, alter: Alter
 ) -> None:
@@ -229,9 +217,7 @@ def test_a_handshake_that_was_altered(
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize(
-    "alter", broken(AUTHENTICATIONS, {"error of a node": "link.py: kazoo's own exceptions are not caught"})
-)
+@pytest.mark.parametrize("alter", AUTHENTICATIONS.values(), ids=AUTHENTICATIONS.keys())
 def test_an_answer_to_credentials_that_was_altered(
     make_client: MakeClient, proxy: FaultProxy, payments: Written, alter: Alter
 ) -> None:
@@ -282,7 +268,6 @@ UNREADABLE: dict[str, Alter] = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="link.py: an answer that can't be read is a lost answer")
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("alter", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_a_registration_whose_answers_can_not_be_read(
@@ -307,7 +292,6 @@ def test_a_registration_whose_answers_can_not_be_read(
         client.close()
 
 
-@pytest.mark.xfail(strict=True, reason="link.py: an answer that can't be read is a lost answer")
 def test_a_write_whose_answer_can_not_be_read_may_have_been_executed(
     make_client: MakeClient, proxy: FaultProxy, truth: Truth, namespace: str
 ) -> None:

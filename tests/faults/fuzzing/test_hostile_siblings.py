@@ -111,7 +111,6 @@ def test_the_log_of_hostile_siblings_can_be_shown(
     assert all(message.isprintable() for message in messages)
 
 
-@pytest.mark.xfail(strict=True, reason="znodes/watched.py and discovery/room.py log names as they stand: use %r")
 def test_the_log_of_hostile_names_can_be_shown(
     make_client: MakeClient, payments: Written, truth: Truth, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -188,7 +187,6 @@ def test_watch_shows_nothing_as_it_stands(start: Callable[..., Running], payment
     assert len(watching.out.items) == 4
 
 
-@pytest.mark.xfail(strict=True, reason="cli/services.py, cli/elections.py: one name that is none of ours ends it")
 @pytest.mark.parametrize("command", ["services", "elections"])
 def test_one_odd_name_does_not_hide_the_others(
     run: Callable[..., Done], payments: Written, truth: Truth, namespace: str, command: str

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support import Truth
 from zkdiscovery.testing import ZookeeperServer
 
@@ -16,7 +14,6 @@ SEED, ROUNDS = 3, 10
 CALLS = 13
 
 
-@pytest.mark.xfail(strict=True, reason="the handler waits for a lock that the interrupted call holds")
 def test_a_handler_that_closes_the_client_never_waits_for_the_call_that_it_interrupts(
     zkdiscovery_server: ZookeeperServer, truth: Truth, namespace: str
 ) -> None:

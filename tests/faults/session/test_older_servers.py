@@ -24,10 +24,6 @@ def older_server(request: pytest.FixtureRequest) -> Iterator[ZookeeperServer]:
         yield server
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="watchdog.py: one server that lags is enough to declare the data lost, while all others are out of reach",
-)
 def test_one_old_server_of_three_is_no_loss_of_data(
     make_session: MakeSession,
     zkdiscovery_server: ZookeeperServer,

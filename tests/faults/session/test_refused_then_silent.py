@@ -22,7 +22,6 @@ class Lines(logging.Handler):
         self.lines(record.getMessage())
 
 
-@pytest.mark.xfail(strict=True, reason="refusals cost no time, and yet double the next attempt's limit: link.py:312")
 def test_attempts_that_were_refused_at_once_do_not_lengthen_the_next_one(
     make_client: MakeClient, zkdiscovery_proxy: FaultProxy, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -62,20 +62,13 @@ class Loss:
         return self.after
 
 
-PINGS_RENEW_THE_STAMP = pytest.mark.xfail(
-    strict=True,
-    reason="link.py: each ping renews `ping_sent`, whether or not the one before was answered; while events come, "
-    "nothing else notices, and the server ends the session",
-)
-
-
 @pytest.mark.parametrize(
     ("fault", "traffic"),
     [
         ("answers lost", "requests"),
         ("requests lost", "requests"),
         ("answers lost", "events alone"),
-        pytest.param("requests lost", "events alone", marks=PINGS_RENEW_THE_STAMP),
+        ("requests lost", "events alone"),
     ],
 )
 def test_a_link_that_dies_in_one_direction(
@@ -149,11 +142,6 @@ def test_a_slow_link_is_no_dead_link(
     assert "lost contact" not in caplog.text
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="kazoo drops a link whose ping is unanswered for less than a third of the timeout, by up to 0.4 s of jitter;"
-    " the watchdog makes that check needless: clear `ping_outstanding` in link.py's _send_ping",
-)
 def test_a_slow_and_idle_link_is_no_dead_link(
     make_session: MakeSession, zkdiscovery_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,14 +26,14 @@ def link(hosts: str, session_timeout: float = 10.0, connect_timeout: float = 1.0
 def test_limits(hosts: str, limits: list[float]) -> None:
     tried = link(hosts)
     found = []
-    for tried.attempts in range(1, 7):
+    for tried.silences in range(6):
         found.append(tried._attempt_limit())
     assert found == limits
 
 
 def test_limits_of_ones_own() -> None:
     patient = link("a", session_timeout=2.0, connect_timeout=3.0)
-    patient.attempts = 1000
+    patient.silences = 1000
     assert patient._attempt_limit() == 3.0, "never shorter than what was asked for"
 
 
