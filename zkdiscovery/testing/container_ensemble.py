@@ -46,7 +46,7 @@ class _ContainerMember(Container):
             name=self._name,
             environment=self._wrapper.env,
             ports={f"{PORT}/tcp": self._published()},
-            extra_hosts={**self._hosts, self.name: "127.0.0.1"},
+            extra_hosts=self._hosts,
         )
         for network in self._networks:
             network.join(self)
@@ -120,12 +120,15 @@ def container_ensemble(
         NoContainer: no engine is there or can be used, or the image can't be had; says why.
     """
     names = [f"zk{number}" for number in range(1, size + 1)]
-    servers = " ".join(f"server.{number}={name}:2888:3888;2181" for number, name in enumerate(names, start=1))
     config = {**settings, "quorumListenOnAllIPs": "true"}
     sources: list[_ContainerMember] = []
     try:
         for number, name in enumerate(names, start=1):
-            environment = {"ZOO_MY_ID": str(number), "ZOO_SERVERS": servers}
+            # A member tells the others its own address, and they connect back to it: to this one they don't, but look
+            # for the member's name.
+            known = ["0.0.0.0" if other == name else other for other in names]  # noqa: S104 - in its container
+            servers = [f"server.{at}={host}:2888:3888;2181" for at, host in enumerate(known, start=1)]
+            environment = {"ZOO_MY_ID": str(number), "ZOO_SERVERS": " ".join(servers)}
             sources.append(_ContainerMember(config, notify, environment, name))
         links: dict[tuple[int, int], Sequence[_Network]] = {}
         for here, there in itertools.combinations(range(size), 2):

@@ -10,13 +10,14 @@ Guarantees: as `zookeeper_server`; when the block is entered, a leader is electe
 from __future__ import annotations
 
 import itertools
+import logging
 import secrets
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.testing.container import NoContainer
+from zkdiscovery.testing.container import NoContainer, NoEngine
 from zkdiscovery.testing.container_ensemble import container_ensemble
 from zkdiscovery.testing.local_ensemble import local_ensemble
 from zkdiscovery.testing.server import SourceName, ZookeeperServer, _State, server_settings, to_stderr
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from zkdiscovery.testing.source import Source
+
+_log = logging.getLogger("zkdiscovery.testing")
 
 _POLL = 0.05  # seconds between two questions
 _ANSWER = 1.0  # seconds for one answer
@@ -229,7 +232,11 @@ class ZookeeperEnsemble:
                 return found
             if time.monotonic() > deadline:
                 modes = ", ".join(f"{member.hosts}: {member.mode()}" for member in self.members)
-                raise NoServerForTests(f"no {mode} after {timeout:g} s ({modes})", server=self.hosts)
+                log = self.members[0]._source.log_tail()
+                raise NoServerForTests(
+                    f"no {mode} after {timeout:g} s ({modes}). The end of the first one's log:\n{log}",
+                    server=self.hosts,
+                )
             time.sleep(_POLL)
 
 
@@ -255,23 +262,35 @@ def zookeeper_ensemble(
         NoServerForTests: no source has servers; says what was tried and what to install.
     """
     settings = {"initLimit": "6", "syncLimit": "4", **server_settings(tick_time_ms, config or {})}
-    sources, links = _sources(size, source, settings, notify)
-    with ZookeeperEnsemble([ZookeeperMember(source) for source in sources], links) as ensemble:
-        for member in ensemble.members:
-            member._launch()
-        ensemble.wait_serving()
+    with _started(size, source, settings, notify) as ensemble:
         yield ensemble
 
 
-def _sources(
+def _started(
     size: int, source: SourceName, settings: Mapping[str, str], notify: Callable[[str], None]
-) -> tuple[Sequence[Source], Mapping[tuple[int, int], Sequence[Link]]]:
+) -> ZookeeperEnsemble:
     if source == "hosts":
         raise NoServerForTests("servers that somebody else runs are no ensemble for tests; use source='local'")
     if source != "local":
         try:
-            return container_ensemble(size, settings, notify)
-        except NoContainer:
+            return _launched(*container_ensemble(size, settings, notify))
+        except NoServerForTests as error:
             if source == "container":
                 raise
-    return local_ensemble(size, settings)
+            if not isinstance(error, NoEngine):
+                brief = error.brief if isinstance(error, NoContainer) else "what was started does not serve"
+                _log.debug("no ensemble in containers: %s", error)
+                notify(f"no ensemble in containers: {brief}; using local processes")
+    return _launched(*local_ensemble(size, settings))
+
+
+def _launched(sources: Sequence[Source], links: Mapping[tuple[int, int], Sequence[Link]]) -> ZookeeperEnsemble:
+    ensemble = ZookeeperEnsemble([ZookeeperMember(source) for source in sources], links)
+    try:
+        for member in ensemble.members:
+            member._launch()
+        ensemble.wait_serving()
+    except BaseException:
+        ensemble.close()
+        raise
+    return ensemble

@@ -18,8 +18,9 @@ def expect_written(hosts: str, path: str) -> None:
 
 
 def local_process(member: ZookeeperMember) -> LocalProcess:
-    """What the member is."""
-    assert isinstance(member._source, LocalProcess)
+    """What the member is; a test that is about processes of this machine is skipped if it is none."""
+    if not isinstance(member._source, LocalProcess):
+        pytest.skip("the members are containers, which share no way but their networks")
     return member._source
 
 
