@@ -238,8 +238,8 @@ class Client:
             ready: "now": UP at once; "listening": STARTING until the port accepts connections; "manual": STARTING until
                 `set_status(Status.UP)`.
             drain_delay: seconds between the goodbye and the end, for calls under way.
-            on_conflict: what to do about another owner of the id: "replace" it, "wait" until it is gone, or "refuse"
-                (CONFLICT).
+            on_conflict: what to do about another owner of the id: "replace" it, the first time only; "wait" until it is
+                gone, after an expiry too; or "refuse" (CONFLICT).
 
         Raises:
             InvalidName, InvalidInstance: a field can't be used; nothing is registered.
