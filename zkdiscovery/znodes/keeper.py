@@ -94,7 +94,7 @@ class OwnedNodes:
 
     def prepare(self, path: str, data: bytes, **options: Any) -> OwnedNode:
         """A node that is wanted from `keep` on; until then nothing of it is called. For `options` see OwnedNode."""
-        return OwnedNode(self._call_for, path, data, **options)
+        return OwnedNode(self._call_for, path, data, session_id=lambda: self._session.session_id, **options)
 
     def keep(self, nodes: Iterable[OwnedNode]) -> None:
         """Want many nodes; they are created in as few transactions as fit. Never blocks."""

@@ -63,6 +63,7 @@ class OwnedNode:
             wanted then stands.
         restore: False: it is known by the transaction id of its creation (candidates in elections), so no other node
             is created in that transaction, and it is RELEASED if it was deleted from outside or with its session.
+        session_id: gives that of the present session, 0 if there is none; None: sessions do not matter.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class OwnedNode:
         on_state: Callable[[OwnedNode], None],
         on_foreign_write: Callable[[bytes], None] | None = None,
         restore: bool = True,
+        session_id: Callable[[], int] | None = None,
     ) -> None:
         self.path = path
         self.restore = restore
         self.on_foreign_write = on_foreign_write
         self._on_state = on_state
         self._due = due
+        self._present_session_id = session_id
         self._changed = threading.Condition()
         self._wish = Wish(data)
         self._state = OwnedState.PENDING
@@ -120,7 +123,10 @@ class OwnedNode:
             if not self._wish.there:
                 return self._state is OwnedState.RELEASED
             ours = self._ours
-            return ours is not None and ours.data == self._wish.data
+            if ours is None or ours.data != self._wish.data:
+                return False
+        # After an expiry it is gone, though the worker may not have come to it yet.
+        return self._present_session_id is None or ours.stat.ephemeral_owner == self._present_session_id()
 
     def write(self, data: bytes) -> None:
         """Want other data. Never blocks; ignored after `release`."""

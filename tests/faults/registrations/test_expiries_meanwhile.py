@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -18,7 +19,7 @@ from tests.faults.registrations.helpers import (
 )
 from tests.integration.registration.helpers import on_submit, path_of, seen_to, stored, wait_stored
 from tests.support import LIMIT, Truth, wait_epoch, wait_registration, wait_state
-from zkdiscovery import Client, Registration, RegistrationState, State, Status
+from zkdiscovery import Client, OperationTimeout, Registration, RegistrationState, State, Status
 from zkdiscovery.session import Create, Multi, MultiRead
 from zkdiscovery.session.requests import SetWatches
 from zkdiscovery.testing import FaultProxy
@@ -201,3 +202,25 @@ def test_an_operator_s_word_during_an_outage_outlasts_the_expiry_after_it(
     registration.wait_registered(LIMIT)
     assert assert_stands(truth, owner, registration)
     assert registration.instance.weight == 3.0
+
+
+def test_what_was_lost_with_its_session_is_not_taken_for_registered(client: Client, zkdiscovery_expire: Expire) -> None:
+    """Asked on the new connection, before the keeper has come to it."""
+    registration = client.register("payments", 8080, host="127.0.0.1").wait_registered(LIMIT)
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        release.wait(LIMIT)
+
+    client._use().nodes._worker.schedule("hold", hold)
+    assert held.wait(LIMIT)
+    try:
+        zkdiscovery_expire(client)
+        wait_epoch(client, 2)
+        with pytest.raises(OperationTimeout):
+            registration.wait_registered(0.1)
+    finally:
+        release.set()
+    registration.wait_registered(LIMIT)
+    assert [instance.id for instance in client.instances("payments", LIMIT)] == [registration.instance.id]
