@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import accumulate, chain, count, repeat
 from math import ceil
@@ -11,7 +10,7 @@ from random import random, randrange, sample
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
-from zkdiscovery.balancing.weighted import shares
+from zkdiscovery.balancing.weighted import GOLDEN, shares
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 _ENTRIES = 4096  # pairs in the table, within these limits:
 _MOST_ROUNDS, _FEWEST_ROUNDS = 64, 4
 _SHORTEST_LINE = 64  # places in a round if weights differ
-_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,11 @@ class P2cEwma:
         return with_reserve(endpoints, _by_cost)
 
 
+P2C_EWMA = P2cEwma()  # the default strategy
+
+
 def _by_cost(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-    left, right = _pairs(members)
+    left, right = pairs(members)
     size = len(left)
     advance = count(randrange(size)).__next__
 
@@ -66,7 +67,7 @@ def _cheaper_of_two(members: list[Endpoint]) -> Endpoint:
     return min(sample(members, min(2, len(members))), key=lambda endpoint: endpoint.cost)
 
 
-def _pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint]]:
+def pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint]]:
     """The table of pairs, as a list of the one and a list of the other of each pair.
 
     It is made of rounds. A round pairs a line in which each endpoint stands as often as its weight demands with the
@@ -85,7 +86,7 @@ def _pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint
     for line in _lines(members, share, alike=heaviest <= 1.0):
         length = len(line)
         longest = min(ceil(heaviest * length / len(members)), length // 2)
-        spread = (spread + _GOLDEN) % 1.0
+        spread = (spread + GOLDEN) % 1.0
         offset = longest + int(spread * (length - 2 * longest + 1))
         if length <= _ENTRIES:
             order = sample(range(length), length)
