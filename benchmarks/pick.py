@@ -17,10 +17,11 @@ import platform
 import random
 import sys
 import timeit
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zkdiscovery.balancing import Endpoint, Outcome, resolve_balancer
+from zkdiscovery.balancing import Ejection, Endpoint, Outcome, Pool, resolve_balancer
 from zkdiscovery.discovery.cache import difference
 from zkdiscovery.discovery.service import Attachment, Service
 from zkdiscovery.model import Instance, Snapshot
@@ -48,7 +49,10 @@ def make_instances(size: int, *, weighted: bool) -> list[Instance]:
 def make_view(strategy: str, instances: list[Instance]) -> Service:
     nobody: Any = None  # no cache and no dispatcher: nothing but memory is read
     view = Service(
-        "payments", resolve_balancer(strategy), None, lambda _: Attachment(nobody, nobody, detach=lambda: None)
+        "payments",
+        partial(Pool, resolve_balancer(strategy), ejection=Ejection()),
+        None,
+        lambda _: Attachment(nobody, nobody, detach=lambda: None),
     )
     view.follow(difference(view.snapshot, Snapshot("payments", version=1, instances=tuple(instances), loaded=True)))
     return view

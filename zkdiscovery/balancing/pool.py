@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.ejection import Ejection, Ejector
-from zkdiscovery.balancing.slow_start import warming
+from zkdiscovery.balancing.slow_start import ramp, warming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -36,7 +36,9 @@ class Pool:
         endpoints: what it picks from.
     """
 
-    __slots__ = ("_balancer", "_clock", "_ejector", "_inner", "_lock", "_slow_start", "_wall", "endpoints", "pick")
+    __slots__ = (
+        "_balancer", "_clock", "_ejector", "_ended", "_inner", "_lock", "_slow_start", "_wall", "endpoints", "pick",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Pool:
         self._clock = clock
         self._wall = wall
         self._lock = threading.RLock()
+        self._ended = False
         self._ejector = None if ejection is None else Ejector(ejection, clock, self._publish)
         self._inner: Pick = balancer.build(()).pick
         self.pick: Pick = self._inner
@@ -68,9 +71,32 @@ class Pool:
         else:
             self._ejector.use(endpoints)
 
+    def explain(self, endpoint: Endpoint) -> tuple[float, float | None, str]:
+        """What stands in front of an endpoint now.
+
+        Returns:
+            the part of its share that slow start gives it; seconds until it may be tried, None if it is not ejected;
+            and why it gets less than its share, "" if it does not.
+        """
+        part = ramp(endpoint.instance.registered_at, self._wall(), self._slow_start)
+        record, ejector = endpoint.ejection, self._ejector
+        if ejector is not None and record is not None and (until := record.until):
+            panic = "" if endpoint.instance.id in ejector.barred else "; used all the same, as too few are left"
+            last = f", the last: {endpoint.trouble}" if endpoint.trouble else ""
+            return part, max(0.0, until - self._clock()), f"ejected: {record.why}{last}{panic}"
+        return part, None, "" if part >= 1.0 else "slow start"
+
+    def end(self, pick: Pick) -> None:
+        """From now on every pick is this one, whatever comes."""
+        with self._lock:
+            self._ended = True
+            self.pick = pick
+
     def _publish(self) -> None:
         # The ejector's lock is taken before ours or not at all, so that the two can't wait for each other.
         with self._lock:
+            if self._ended:
+                return
             pick = self._inner
             if self._slow_start:
                 pick = warming(pick, self.endpoints, self._slow_start, self._wall, self._warmed_up)

@@ -18,7 +18,7 @@ _REDRAWS = 8  # picks that may hit somebody who has not warmed up
 
 
 def ramp(registered_at: float | None, now: float, window: float) -> float:
-    """The part of its share that an instance gets: max(0.1, age / window), at most 1.0 (Envoy's, of aggression 1).
+    """The part of its calls that an instance takes: max(0.1, age / window), at most 1.0 (Envoy's, of aggression 1).
 
     An instance from the future, which a clock that is wrong may make, is as young as can be.
 
@@ -37,11 +37,10 @@ def warming(
 ) -> Pick:
     """The pick that turns down young endpoints as often as their slow start demands; `inner` itself if none is young.
 
-    One that was turned down is drawn again, up to 8 times. So it works in front of every strategy, and nothing is built
-    again while time passes: random draws that are accepted with a probability are draws with weights. A key is turned
-    down by a hash of key and id instead of at random: keys come to a young endpoint one by one, and each comes to stay.
-    Where all are young, the oldest is the measure. The young get a little less than their part, as the others that were
-    turned down for the same call are not drawn again: at most a third less if nearly all are young.
+    What one turns down goes to the others: a draw among them, again and again, up to 8 times. So it works in front of
+    every strategy, and nothing is built again while time passes. A key is turned down by a hash of key and id instead
+    of at random: keys come to a young endpoint one by one, and each comes to stay. Where all are young, the oldest is
+    the measure; if nearly all are, they get up to a third less than their part.
 
     Args:
         inner: what to draw from.

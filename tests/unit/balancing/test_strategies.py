@@ -266,7 +266,7 @@ NOT_A_STRATEGY = 7
 def test_strategies_of_other_packages(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = sys.modules[__name__]
     monkeypatch.setattr(module, "ours", Ours(), raising=False)
-    monkeypatch.setattr(module, "make", lambda: Ours(), raising=False)
+    monkeypatch.setattr(module, "make", Ours, raising=False)
     install(monkeypatch, f"{__name__}:{value}")
     assert isinstance(resolve_balancer("ours"), Ours)
 
@@ -280,7 +280,7 @@ def test_strategies_of_other_packages_that_cannot_be_loaded(value: str, monkeypa
 
 def install(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     entries = EntryPoints([EntryPoint("ours", value, "zkdiscovery.balancers")])
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **wanted: entries.select(**wanted))
+    monkeypatch.setattr(importlib.metadata, "entry_points", entries.select)
 
 
 def test_the_clients_zone_goes_wherever_a_strategy_asks_for_it() -> None:

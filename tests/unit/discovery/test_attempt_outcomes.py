@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdiscovery.balancing import Endpoint, Outcome
-from zkdiscovery.discovery.attempt import Attempt, RetryBudget, outcome_of
+from zkdiscovery.discovery.attempt import Attempt, outcome_of
+from zkdiscovery.discovery.calls import RetryBudget
 from zkdiscovery.model import Instance
 
 
