@@ -154,19 +154,29 @@ class Endpoint:
                 if self.failed_in_a_row and (self.judge is None or self.judge.succeeded(self, started)):
                     self.failed_in_a_row = 0
             else:
-                took = max(took, self._penalty)
-                if started >= self._stamp:  # not one of several that failed together
-                    self._penalty = min(2.0 * self._penalty, LONGEST_PENALTY)
-                self.failures += 1
-                self.failed_in_a_row += 1
-                if self.judge is not None:
-                    self.judge.failed(self, started, now)
+                took = self._failed(started, now, took)
             average = self._average
             if average > took:
                 took += (average - took) * exp((self._stamp - now) / DECAY)
             self._average = took
             self._stamp = now
+            # As in _weigh(), without the call.
+            in_flight = self.in_flight
+            self.cost = log2(took * (in_flight / self.share + 1.0)) + now * _FADING
+            if in_flight == self.in_flight:
+                return
         self._weigh()
+
+    def _failed(self, started: float, now: float, took: float) -> float:
+        """What the failed call counts as, in seconds."""
+        took = max(took, self._penalty)
+        if started >= self._stamp:  # not one of several that failed together
+            self._penalty = min(2.0 * self._penalty, LONGEST_PENALTY)
+        self.failures += 1
+        self.failed_in_a_row += 1
+        if self.judge is not None:
+            self.judge.failed(self, started, now)
+        return took
 
     @property
     def latency(self) -> float | None:

@@ -95,6 +95,8 @@ def avoiding(
 
 def either(first: Pick, second: Pick) -> Pick:
     """The first one's pick; the second one's if the first has none."""
+    if second is nothing:
+        return first
 
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         return first(key, exclude) or second(key, exclude)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Self
 
 from zkdiscovery.balancing import Endpoint, Outcome
+from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Instance
 
 _SUCCESS = Outcome.SUCCESS  # looked up once: a member of an enum costs as much as a pick
@@ -34,6 +35,10 @@ def outcome_of(error: BaseException | None) -> Outcome:
     return Outcome.FAILURE
 
 
+def _nothing(exclude: Collection[str]) -> NoInstanceAvailable:
+    return NoInstanceAvailable(f"nothing to pick from, {len(exclude)} excluded")
+
+
 class Attempt:
     """A context manager, sync and async, around one call: picks on entering, reports on leaving.
 
@@ -41,23 +46,24 @@ class Attempt:
         instance: whom to call; only inside the block.
     """
 
-    __slots__ = ("_choose", "_classify", "_exclude", "_key", "_open", "_started", "instance")
+    __slots__ = ("_choose", "_classify", "_exclude", "_key", "_nothing", "_open", "_started", "instance")
 
     instance: Instance
 
     def __init__(
         self,
-        choose: Callable[[str | None, Collection[str]], Endpoint],
+        choose: Callable[[str | None, Collection[str]], Endpoint | None],
         key: str | None = None,
         exclude: Collection[str] = (),
         classify: Callable[[BaseException | None], Outcome] = outcome_of,
+        nothing: Callable[[Collection[str]], NoInstanceAvailable] = _nothing,
     ) -> None:
         self._choose = choose
         self._classify = classify
+        self._nothing = nothing
         self._key = key
         self._exclude = exclude
         self._open: list[Endpoint] | None = None  # the endpoint, until its call was reported; popping is atomic
-        self._started = 0.0
 
     def fail(self, reason: str = "") -> None:
         """The call failed although nothing was raised. Counts once; later reports are ignored.
@@ -92,6 +98,8 @@ class Attempt:
         if self._open is not None:
             raise RuntimeError("an attempt can be entered once; ask for another one")
         endpoint = self._choose(self._key, self._exclude)
+        if endpoint is None:
+            raise self._nothing(self._exclude)
         self._open = [endpoint]
         self.instance = endpoint.instance
         self._started = endpoint.started()

@@ -112,7 +112,7 @@ class Service:
         Raises:
             NoInstanceAvailable: on entering; says why.
         """
-        return Attempt(self._choose, key, exclude, self._classify)
+        return Attempt(self._pool.pick, key, exclude, self._classify, self._nothing)
 
     def call(
         self,
