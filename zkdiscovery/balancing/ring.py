@@ -78,7 +78,8 @@ def _ring(members: tuple[Endpoint, ...], points: int) -> tuple[list[int], list[E
 
     The unit of weight is a power of 2 near the average: a small change of one weight must not move the points of all.
     """
-    weights = [endpoint.instance.weight or 1.0 for endpoint in members]
+    # Within limits, so that neither the mean nor its logarithm leaves the range of a float.
+    weights = [min(max(endpoint.instance.weight or 1.0, 1e-300), 1e300) for endpoint in members]
     size = len(members)
     unit = 2.0 ** floor(log2(fsum(weight / size for weight in weights) * (1.0 + 1e-9)))  # not below it by rounding
     each = min(points, 2 ** floor(log2(_LARGEST / size)) if size < _LARGEST else 1)

@@ -66,16 +66,15 @@ def _by_turn(members: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     """Whose turn was to come next in the rounds before comes first; newcomers anywhere, side by side as they are."""
     size = len(members)
     anywhere = random()
-    rounds = {member.round for member in members} - {None}
+    turns = [(member.round, member.place) for member in members]
+    rounds = {one for one, _ in turns if one}
     if not rounds:
         start = int(anywhere * size)
         return members[start:] + members[:start]
-    now = {one: one.advance() for one in rounds if one}  # how far each of them is
+    now = {one: one.advance() for one in rounds}  # how far each of them is
     waits = [
-        ((member.place - now[member.round]) % member.round.size + 0.5) / member.round.size
-        if member.round
-        else (place / size + anywhere) % 1.0
-        for place, member in enumerate(members)
+        ((place - now[one]) % one.size + 0.5) / one.size if one else (index / size + anywhere) % 1.0
+        for index, (one, place) in enumerate(turns)
     ]
     return tuple([members[place] for place in sorted(range(size), key=waits.__getitem__)])
 

@@ -118,6 +118,14 @@ def test_points_of_a_ring_of_unequal_weights_stay_when_one_weight_changes() -> N
     assert before != after
 
 
+@by_key
+@pytest.mark.parametrize("weights", [[5e-324], [5e-324] * 3, [1.79e308] * 3, [5e-324, 1.79e308]])
+def test_weights_at_the_limits_of_a_float(balancer: Balancer, weights: list[float]) -> None:
+    members = endpoints(len(weights), weights=dict(enumerate(weights)))
+    found = set(owners(balancer, members).values())
+    assert found == {str(index) for index, weight in enumerate(weights) if weight == max(weights)} or len(found) == 2
+
+
 def test_a_large_ring_has_fewer_points_an_endpoint() -> None:
     pick = RingHash(points=65_536).build(endpoints(300)).pick
     assert len({endpoint.instance.id for key in KEYS * 2 if (endpoint := pick(key))}) > 290
