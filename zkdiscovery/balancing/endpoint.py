@@ -38,7 +38,7 @@ _FADING = log2(e) / DECAY  # powers of two per second
 _SHORTEST = 1e-6  # seconds; keeps the logarithm finite
 _NONE = (0, 0)
 
-_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Outcome(Enum):
@@ -55,7 +55,7 @@ _SUCCESS, _CANCELLED = Outcome.SUCCESS, Outcome.CANCELLED  # a global is read fa
 
 def _exclusive(report: Callable[Concatenate[Endpoint, _P], _R]) -> Callable[Concatenate[Endpoint, _P], _R]:
     """The report under the endpoint's lock, if there is no GIL."""
-    if _GIL:
+    if GIL:
         return report
 
     @wraps(report)
@@ -121,7 +121,7 @@ class Endpoint:
         self._stamp = 0.0  # monotonic seconds of the last answer; before the first one, of the last call
         self._penalty = FAILURE_PENALTY  # seconds that a failure counts at least, if it comes next
         self._clock = clock
-        if not _GIL:
+        if not GIL:
             # Re-entrant: a signal handler or a finalizer that reports a call may run inside a report of its own thread.
             self._lock = threading.RLock()
 

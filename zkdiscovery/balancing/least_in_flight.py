@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
 from zkdiscovery.balancing.limits import check_whole
-from zkdiscovery.balancing.p2c import pairs
+from zkdiscovery.balancing.p2c import endless, pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
 
@@ -44,8 +44,8 @@ class LeastInFlight:
         return with_reserve(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-        left, right = pairs(members)  # sets each one's share, too
-        return _of_all(members, otherwise) if len(members) <= self.scan else _of_two(members, left, right, otherwise)
+        draw = endless(*pairs(members))  # sets each one's share, too
+        return _of_all(members, otherwise) if len(members) <= self.scan else _of_two(members, draw, otherwise)
 
 
 def _load(endpoint: Endpoint) -> float:
@@ -67,15 +67,11 @@ def _of_all(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
     return pick
 
 
-def _of_two(members: tuple[Endpoint, ...], left: list[Endpoint], right: list[Endpoint], otherwise: Pick) -> Pick:
-    size = len(left)
-    advance = count(randrange(size)).__next__
-
+def _of_two(members: tuple[Endpoint, ...], draw: Callable[[], tuple[Endpoint, Endpoint]], otherwise: Pick) -> Pick:
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         if exclude:
             return avoiding(exclude, pick, members, _lighter_of_two) or otherwise(key, exclude)
-        place = advance() % size
-        one, other = left[place], right[place]
+        one, other = draw()
         return one if (one.in_flight + 1) * other.share <= (other.in_flight + 1) * one.share else other
 
     return pick

@@ -34,6 +34,7 @@ from zkdiscovery.balancing import (
     Tiers,
     Weighted,
     WeightedRoundRobin,
+    p2c,
     resolve_balancer,
 )
 from zkdiscovery.balancing.p2c import pairs
@@ -448,3 +449,17 @@ def test_of_two_endpoints_the_cheaper_is_always_picked() -> None:
     members[0].finished(members[0].started() - 1.0, Outcome.SUCCESS)
     members[1].finished(members[1].started() - 0.5, Outcome.SUCCESS)
     assert shares(P2cEwma(), members, 1000) == {"1": 1000}
+
+
+@pytest.mark.parametrize("gil", [True, False])
+def test_the_table_of_pairs_is_gone_through_from_anywhere_again_and_again(
+    gil: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(p2c, "GIL", gil)
+    left, right = pairs(tuple(endpoints(5)))
+    table = list(zip(left, right, strict=True))
+    draw = p2c.endless(left, right)
+    first = [draw() for _ in table]
+    assert [draw() for _ in table] == first
+    start = next(place for place in range(len(table)) if first == table[place:] + table[:place])
+    assert start > 0
