@@ -30,8 +30,8 @@ class P2cEwma:
     See `Endpoint` for the average. Comparing two keeps clear of slow and failing endpoints, and yet no endpoint, new
     and unknown ones included, gets more than twice its share, so that many clients do not herd onto the best one.
 
-    Pairs come from a table that is walked from a random place on: a pick is two list reads and one comparison, and it
-    reads memory in order, for with 100,000 endpoints it is reading at random that would cost.
+    Pairs come from a table that is walked from a random place on: a pick is one step along it and one comparison, and
+    it reads memory in order, for with 100,000 endpoints it is reading at random that would cost.
 
     Weights decide how often an endpoint is in a pair, and calls in flight count in proportion to weight. So shares
     follow the weights when the service is busy; when it is idle, a small weight may get up to twice its share, for

@@ -11,6 +11,7 @@ from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Instance
 
 _SUCCESS = Outcome.SUCCESS  # looked up once: a member of an enum costs as much as a pick
+_NOT_ENTERED: list[Endpoint] = []  # stays empty
 _OVERLOADED = frozenset({429, 503})  # HTTP status codes
 
 
@@ -63,7 +64,7 @@ class Attempt:
         self._nothing = nothing
         self._key = key
         self._exclude = exclude
-        self._open: list[Endpoint] | None = None  # the endpoint, until its call was reported; popping is atomic
+        self._open: list[Endpoint] = _NOT_ENTERED  # the endpoint, until its call was reported; popping is atomic
 
     def fail(self, reason: str = "") -> None:
         """The call failed although nothing was raised. Counts once; later reports are ignored.
@@ -86,16 +87,15 @@ class Attempt:
             reason: in a few words, for `Service.explain`.
         """
         try:
-            endpoint = self._open.pop() if self._open else None
-        except IndexError:  # reported by another thread in this moment
+            endpoint = self._open.pop()
+        except IndexError:  # reported already, or not entered
             return
-        if endpoint is not None:
-            if reason and outcome is not _SUCCESS:
-                endpoint.trouble = reason
-            endpoint.finished(self._started, outcome)
+        if reason and outcome is not _SUCCESS:
+            endpoint.trouble = reason
+        endpoint.finished(self._started, outcome)
 
     def __enter__(self) -> Self:
-        if self._open is not None:
+        if self._open is not _NOT_ENTERED:
             raise RuntimeError("an attempt can be entered once; ask for another one")
         endpoint = self._choose(self._key, self._exclude)
         if endpoint is None:
@@ -108,7 +108,7 @@ class Attempt:
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if error is not None:
             self.done(error)
-        elif self._open:
+        else:
             try:
                 endpoint = self._open.pop()  # as in report(), without the call
             except IndexError:
