@@ -17,9 +17,27 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zkdiscovery.balancing import Balancer, P2cEwma, Picker, Random, RoundRobin, Weighted
+    from zkdiscovery.balancing import (
+        Balancer,
+        Ejection,
+        LeastInFlight,
+        Maglev,
+        Outcome,
+        P2cEwma,
+        Picker,
+        PreferZone,
+        Random,
+        Rendezvous,
+        RingHash,
+        RoundRobin,
+        Sticky,
+        Subset,
+        Tiers,
+        Weighted,
+        WeightedRoundRobin,
+    )
     from zkdiscovery.client import Client
-    from zkdiscovery.discovery import Attempt, Service
+    from zkdiscovery.discovery import Attempt, Service, Standing, outcome_of
     from zkdiscovery.election import Candidate, Election, Term
     from zkdiscovery.errors import (
         AccessDenied,
@@ -64,6 +82,7 @@ __all__ = [
     "Change",
     "Client",
     "ClientClosed",
+    "Ejection",
     "Election",
     "Guard",
     "Instance",
@@ -71,6 +90,8 @@ __all__ = [
     "InvalidName",
     "InvalidSettings",
     "LeadershipLost",
+    "LeastInFlight",
+    "Maglev",
     "NoInstanceAvailable",
     "NoServerForTests",
     "NodeChanged",
@@ -80,36 +101,64 @@ __all__ = [
     "NodeNotEmpty",
     "NotConnected",
     "OperationTimeout",
+    "Outcome",
     "P2cEwma",
     "Picker",
+    "PreferZone",
     "QuotaExceeded",
     "Random",
     "Registration",
     "RegistrationConflict",
     "RegistrationState",
+    "Rendezvous",
+    "RingHash",
     "RoundRobin",
     "Service",
     "SessionExpired",
     "Settings",
     "Snapshot",
+    "Standing",
     "State",
     "Status",
+    "Sticky",
     "Subscription",
+    "Subset",
     "Term",
+    "Tiers",
     "Tls",
     "UndecodableNode",
     "UnsupportedServer",
     "Weighted",
+    "WeightedRoundRobin",
     "ZkDiscoveryError",
     "close_on_signals",
+    "outcome_of",
 ]
 
 # Each name is loaded on first use: importing the package costs nothing, so that its pytest plugin can be loaded before
 # a coverage tool starts, and a process that only needs the model never loads kazoo.
 _HOMES = {
-    "balancing": ("Balancer", "P2cEwma", "Picker", "Random", "RoundRobin", "Weighted"),
+    "balancing": (
+        "Balancer",
+        "Ejection",
+        "LeastInFlight",
+        "Maglev",
+        "Outcome",
+        "P2cEwma",
+        "Picker",
+        "PreferZone",
+        "Random",
+        "Rendezvous",
+        "RingHash",
+        "RoundRobin",
+        "Sticky",
+        "Subset",
+        "Tiers",
+        "Weighted",
+        "WeightedRoundRobin",
+    ),
     "client": ("Client",),
-    "discovery": ("Attempt", "Service"),
+    "discovery": ("Attempt", "Service", "Standing", "outcome_of"),
     "election": ("Candidate", "Election", "Term"),
     "errors": (
         "AccessDenied",

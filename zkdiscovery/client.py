@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
-from zkdiscovery.balancing import Balancer
+from zkdiscovery.balancing import Balancer, Ejection, Outcome
 from zkdiscovery.codecs import CuratorCodec
-from zkdiscovery.discovery import Discovery, Service, make_view
+from zkdiscovery.discovery import Attachment, Discovery, Service, make_view, outcome_of
 from zkdiscovery.election import Election, OnSuspend, Room, Term, close_elections, election_names, while_leader
 from zkdiscovery.errors import ClientClosed
 from zkdiscovery.model import Instance, Status, deadline_after
@@ -318,22 +318,45 @@ class Client:
         return self._use().discovery.instances(service, timeout)
 
     def discover(
-        self, service: str, *, balancer: str | Balancer = "p2c_ewma", where: Callable[[Instance], bool] | None = None
+        self,
+        service: str,
+        *,
+        balancer: str | Balancer = "p2c_ewma",
+        where: Callable[[Instance], bool] | None = None,
+        ejection: Ejection | None = Ejection(),  # noqa: B008 - immutable
+        slow_start: float = 0.0,
+        classify: Callable[[BaseException | None], Outcome] = outcome_of,
     ) -> Service:
         """A live view of a service. Never blocks; views of one service share one cache.
 
         Args:
             service: name of the service, which need not exist yet.
-            balancer: "p2c_ewma", "round_robin", "random", "weighted", or a policy object.
+            balancer: name of a strategy, such as "round_robin", "least_in_flight" or "maglev", or one with its
+                parameters, such as `PreferZone(then=RoundRobin())`.
             where: which instances count; called once for each change of an instance.
+            ejection: when to leave out instances whose calls fail, as attempts and calls report; None: never.
+            slow_start: seconds over which an instance that has just registered gets a growing part of its share; 0.0:
+                the whole share at once.
+            classify: what an exception says about the instance; None is no exception. See `outcome_of`, the default.
 
         Raises:
             InvalidName: no name for a service.
-            InvalidSettings: unknown balancer.
+            InvalidSettings: unknown balancer, or something out of range.
             ClientClosed: the client was closed.
         """
-        self._use()
-        view = make_view(service, balancer, where, lambda: self._use().discovery)
+
+        def attach(view: Service) -> Attachment:
+            return self._use().discovery.attach(view)  # another one after a fork
+
+        view = make_view(
+            service,
+            self._use().settings.zone,
+            attach,
+            {
+                "balancer": balancer, "where": where, "ejection": ejection, "slow_start": slow_start,
+                "classify": classify,
+            },
+        )  # fmt: skip
         with self._lock:
             self._views.add(view)
             closed = self._closed

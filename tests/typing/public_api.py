@@ -150,8 +150,15 @@ def charge(instance: Instance) -> float:
 assert_type(payments.call(charge), float)
 assert_type(payments.call(lambda instance: instance.url, retry_on=OSError, attempts=2, timeout=1.0), str)
 payments.call(charge, retry_on=(OSError, ValueError))
-payments.call(charge, retry_on="OSError")  # type: ignore[arg-type]
-payments.call(serve_with)  # type: ignore[arg-type]
+
+
+def charge_in_time(instance: Instance, *, timeout: float) -> float:
+    return instance.weight * timeout
+
+
+assert_type(payments.call(charge_in_time, timeout=1.0), float)
+payments.call(charge, retry_on="OSError")  # type: ignore[call-overload]
+payments.call(serve_with)  # type: ignore[call-overload]
 
 policy: Balancer = RoundRobin()
 policy = P2cEwma()

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from zkdiscovery.balancing.ejection import Ejector, Record
+    from zkdiscovery.balancing.simple import Round
     from zkdiscovery.model import Instance
 
 _P = ParamSpec("_P")
@@ -34,8 +36,9 @@ FAILURE_PENALTY = 5.0  # seconds that a failed call counts at least; doubles wit
 LONGEST_PENALTY = 5120.0  # seconds; beside neighbours that cost 50 ms it has faded after 2 minutes
 _FADING = log2(e) / DECAY  # powers of two per second
 _SHORTEST = 1e-6  # seconds; keeps the logarithm finite
+_NONE = (0, 0)
 
-_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Outcome(Enum):
@@ -52,7 +55,7 @@ _SUCCESS, _CANCELLED = Outcome.SUCCESS, Outcome.CANCELLED  # a global is read fa
 
 def _exclusive(report: Callable[Concatenate[Endpoint, _P], _R]) -> Callable[Concatenate[Endpoint, _P], _R]:
     """The report under the endpoint's lock, if there is no GIL."""
-    if _GIL:
+    if GIL:
         return report
 
     @wraps(report)
@@ -87,30 +90,38 @@ class Endpoint:
         in_flight: calls begun and not ended.
         cost: lower is better; only the order has a meaning.
         share: weight in proportion to the mean weight of its set; set by the balancer.
+        successes, failures: calls that ended so; cancelled ones are in neither.
+        failed_in_a_row: since the last success.
+        trouble: what the last failure was, in a few words.
+        ejection, judge, counted: see `Ejector`.
+        round, place, favourite: what `RoundRobin` and `Sticky` remember over changes of the set.
     """
 
     __slots__ = (
-        "_average",
-        "_clock",
-        "_lock",
-        "_penalty",
-        "_stamp",
-        "cost",
-        "in_flight",
-        "instance",
-        "share",
-    )
+        "_average", "_clock", "_lock", "_penalty", "_stamp", "cost", "counted", "ejection", "failed_in_a_row",
+        "failures", "favourite", "in_flight", "instance", "judge", "place", "round", "share", "successes", "trouble",
+    )  # fmt: skip
 
     def __init__(self, instance: Instance, clock: Callable[[], float] = time.monotonic) -> None:
         self.instance = instance
         self.in_flight = 0
         self.cost = -inf
         self.share = 1.0
+        self.successes = 0
+        self.failures = 0
+        self.failed_in_a_row = 0
+        self.trouble = ""
+        self.judge: Ejector | None = None
+        self.ejection: Record | None = None
+        self.counted = _NONE  # successes and failures when the interval of success rates began
+        self.round: Round | None = None
+        self.place = 0
+        self.favourite = False
         self._average = 0.0  # seconds at `_stamp`; 0.0 before the first answer
         self._stamp = 0.0  # monotonic seconds of the last answer; before the first one, of the last call
         self._penalty = FAILURE_PENALTY  # seconds that a failure counts at least, if it comes next
         self._clock = clock
-        if not _GIL:
+        if not GIL:
             # Re-entrant: a signal handler or a finalizer that reports a call may run inside a report of its own thread.
             self._lock = threading.RLock()
 
@@ -139,16 +150,39 @@ class Endpoint:
                 took = _SHORTEST
             if outcome is _SUCCESS:
                 self._penalty = FAILURE_PENALTY
+                self.successes += 1
+                if self.failed_in_a_row and (self.judge is None or self.judge.succeeded(self, started)):
+                    self.failed_in_a_row = 0
             else:
-                took = max(took, self._penalty)
-                if started >= self._stamp:  # not one of several that failed together
-                    self._penalty = min(2.0 * self._penalty, LONGEST_PENALTY)
+                took = self._failed(started, now, took)
             average = self._average
             if average > took:
                 took += (average - took) * exp((self._stamp - now) / DECAY)
             self._average = took
             self._stamp = now
+            # As in _weigh(), without the call.
+            in_flight = self.in_flight
+            self.cost = log2(took * (in_flight / self.share + 1.0)) + now * _FADING
+            if in_flight == self.in_flight:
+                return
         self._weigh()
+
+    def _failed(self, started: float, now: float, took: float) -> float:
+        """What the failed call counts as, in seconds."""
+        took = max(took, self._penalty)
+        if started >= self._stamp:  # not one of several that failed together
+            self._penalty = min(2.0 * self._penalty, LONGEST_PENALTY)
+        self.failures += 1
+        self.failed_in_a_row += 1
+        if self.judge is not None:
+            self.judge.failed(self, started, now)
+        return took
+
+    @property
+    def latency(self) -> float | None:
+        """The average answer time as it stands now, in seconds, faded since the last answer; None before the first."""
+        average, stamp = self._average, self._stamp
+        return average * exp(min(0.0, stamp - self._clock()) / DECAY) if average else None
 
     def _weigh(self) -> None:
         while True:

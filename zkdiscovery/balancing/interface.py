@@ -91,3 +91,14 @@ def avoiding(
             return endpoint
     left = [endpoint for endpoint in members if endpoint.instance.id not in exclude]
     return settle(left) if left else None
+
+
+def either(first: Pick, second: Pick) -> Pick:
+    """The first one's pick; the second one's if the first has none."""
+    if second is nothing:
+        return first
+
+    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+        return first(key, exclude) or second(key, exclude)
+
+    return pick

@@ -1,13 +1,20 @@
-"""The strategies by name."""
+"""The strategies by name: ours, and those that other packages bring."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from zkdiscovery.balancing.least_in_flight import LeastInFlight
+from zkdiscovery.balancing.maglev import Maglev
 from zkdiscovery.balancing.p2c import P2cEwma
+from zkdiscovery.balancing.rendezvous import Rendezvous
+from zkdiscovery.balancing.ring import RingHash
 from zkdiscovery.balancing.simple import Random, RoundRobin
-from zkdiscovery.balancing.weighted import Weighted
+from zkdiscovery.balancing.sticky import Sticky
+from zkdiscovery.balancing.tiers import Tiers
+from zkdiscovery.balancing.weighted import Weighted, WeightedRoundRobin
+from zkdiscovery.balancing.zone import PreferZone, in_zone
 from zkdiscovery.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -15,22 +22,58 @@ if TYPE_CHECKING:
 
     from zkdiscovery.balancing.interface import Balancer
 
+ENTRY_POINTS = "zkdiscovery.balancers"  # group; a name there gives a strategy, or what makes one without arguments
+
 BALANCERS: Mapping[str, Balancer] = MappingProxyType(
-    {"p2c_ewma": P2cEwma(), "round_robin": RoundRobin(), "random": Random(), "weighted": Weighted()}
+    {
+        "p2c_ewma": P2cEwma(),
+        "round_robin": RoundRobin(),
+        "random": Random(),
+        "weighted": Weighted(),
+        "weighted_round_robin": WeightedRoundRobin(),
+        "least_in_flight": LeastInFlight(),
+        "ring_hash": RingHash(),
+        "maglev": Maglev(),
+        "rendezvous": Rendezvous(),
+        "sticky": Sticky(),
+        "prefer_zone": PreferZone(),
+        "tiers": Tiers(),
+    }
 )
 
 
-def resolve_balancer(spec: str | Balancer) -> Balancer:
+def resolve_balancer(spec: str | Balancer, zone: str | None = None) -> Balancer:
     """The strategy of that name, or `spec` itself if it is one.
 
+    Args:
+        spec: a name of ours, a name in the entry point group `zkdiscovery.balancers` of an installed package, or an
+            object with `build`.
+        zone: the client's own, for `PreferZone`.
+
     Raises:
-        InvalidSettings: neither; the message lists the names.
+        InvalidSettings: none of these; the message lists the names.
     """
+    found: Any = spec
     if isinstance(spec, str):
-        if spec in BALANCERS:
-            return BALANCERS[spec]
-    elif callable(getattr(spec, "build", None)) and not isinstance(spec, type):
-        return spec
+        found = BALANCERS.get(spec) or _from_packages(spec)
+    if callable(getattr(found, "build", None)) and not isinstance(found, type):
+        return in_zone(found, zone)
+    names = ", ".join(map(repr, BALANCERS))
     raise InvalidSettings(
-        f"balancer must be one of {', '.join(map(repr, BALANCERS))}, or an object with build(endpoints), e.g. P2cEwma()"
+        f"balancer must be one of {names}, a name in the entry point group {ENTRY_POINTS!r} of an installed package,"
+        f" or an object with build(endpoints), e.g. P2cEwma(): got {spec!r:.80}"
     )
+
+
+def _from_packages(name: str) -> Any:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes milliseconds, and few have need of it
+
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            found = entry.load()
+            return found() if isinstance(found, type) or not hasattr(found, "build") else found
+        except Exception as error:
+            raise InvalidSettings(
+                f"the balancer {name!r} of {entry.value!r} can't be loaded: {type(error).__name__}: {error}"
+            ) from error
+    return None

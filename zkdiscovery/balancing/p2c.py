@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from itertools import accumulate, chain, count, repeat
+from itertools import accumulate, chain, count, cycle, repeat
 from math import ceil
 from operator import sub
 from random import random, randrange, sample
 from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import GIL
 from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
-from zkdiscovery.balancing.weighted import shares
+from zkdiscovery.balancing.weighted import GOLDEN, shares
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
 
 _ENTRIES = 4096  # pairs in the table, within these limits:
 _MOST_ROUNDS, _FEWEST_ROUNDS = 64, 4
 _SHORTEST_LINE = 64  # places in a round if weights differ
-_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,8 @@ class P2cEwma:
     See `Endpoint` for the average. Comparing two keeps clear of slow and failing endpoints, and yet no endpoint, new
     and unknown ones included, gets more than twice its share, so that many clients do not herd onto the best one.
 
-    Pairs come from a table that is walked from a random place on: a pick is two list reads and one comparison, and it
-    reads memory in order, for with 100,000 endpoints it is reading at random that would cost.
+    Pairs come from a table that is walked from a random place on: a pick is one step along it and one comparison, and
+    it reads memory in order, for with 100,000 endpoints it is reading at random that would cost.
 
     Weights decide how often an endpoint is in a pair, and calls in flight count in proportion to weight. So shares
     follow the weights when the service is busy; when it is idle, a small weight may get up to twice its share, for
@@ -47,16 +46,16 @@ class P2cEwma:
         return with_reserve(endpoints, _by_cost)
 
 
+P2C_EWMA = P2cEwma()  # the default strategy
+
+
 def _by_cost(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-    left, right = _pairs(members)
-    size = len(left)
-    advance = count(randrange(size)).__next__
+    draw = endless(*pairs(members))
 
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         if exclude:
             return avoiding(exclude, pick, members, _cheaper_of_two) or otherwise(key, exclude)
-        place = advance() % size
-        one, other = left[place], right[place]
+        one, other = draw()
         return one if one.cost <= other.cost else other
 
     return pick
@@ -66,7 +65,22 @@ def _cheaper_of_two(members: list[Endpoint]) -> Endpoint:
     return min(sample(members, min(2, len(members))), key=lambda endpoint: endpoint.cost)
 
 
-def _pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint]]:
+def endless(left: list[Endpoint], right: list[Endpoint]) -> Callable[[], tuple[Endpoint, Endpoint]]:
+    """Gives one pair of the table after the other, from a random place on, for ever; to any number of threads."""
+    size = len(left)
+    start = randrange(size)
+    if GIL:  # a sixth of the whole pick faster, for all is done in C
+        return zip(cycle(left[start:] + left[:start]), cycle(right[start:] + right[:start]), strict=False).__next__
+    advance = count(start).__next__
+
+    def draw() -> tuple[Endpoint, Endpoint]:
+        place = advance() % size
+        return left[place], right[place]
+
+    return draw
+
+
+def pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint]]:
     """The table of pairs, as a list of the one and a list of the other of each pair.
 
     It is made of rounds. A round pairs a line in which each endpoint stands as often as its weight demands with the
@@ -85,7 +99,7 @@ def _pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint
     for line in _lines(members, share, alike=heaviest <= 1.0):
         length = len(line)
         longest = min(ceil(heaviest * length / len(members)), length // 2)
-        spread = (spread + _GOLDEN) % 1.0
+        spread = (spread + GOLDEN) % 1.0
         offset = longest + int(spread * (length - 2 * longest + 1))
         if length <= _ENTRIES:
             order = sample(range(length), length)

@@ -1,11 +1,12 @@
-"""Random in proportion to weight, at the same cost for any number of endpoints."""
+"""In proportion to weight, at the same cost for any number of endpoints: at random, or in turns."""
 
 from __future__ import annotations
 
 import math
 import sys
 from dataclasses import dataclass
-from random import choices, random
+from itertools import count
+from random import choices, random, randrange
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
+
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +33,75 @@ def _by_weight(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
     keep, alias = _alias_table(shares(members))
     aliases = [members[index] for index in alias]
 
-    def settle(left: list[Endpoint]) -> Endpoint:
-        weights = [endpoint.instance.weight for endpoint in left]
-        return choices(left, weights if any(weights) else None)[0]
-
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         if exclude:
-            return avoiding(exclude, pick, members, settle) or otherwise(key, exclude)
+            return avoiding(exclude, pick, members, _settle) or otherwise(key, exclude)
         spot = random() * size
         column = int(spot)
         return members[column] if spot - column < keep[column] else aliases[column]
 
     return pick
+
+
+_TURNS = 4096  # in a round, where the weights are no small whole numbers
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedRoundRobin:
+    """In turns, each as often as its weight demands, its turns spread evenly over the round.
+
+    What nginx and LVS call smooth weighted round robin, computed once instead of at each pick. Weights whose ratios
+    are those of small whole numbers are met exactly in each round of their sum; others to 1/4,096 of the mean weight,
+    or half a turn if there are more than 2,048 endpoints. The smallest weight gets a turn, too. Starts at a random
+    place.
+    """
+
+    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
+        """A picker for these endpoints."""
+        return with_reserve(endpoints, _in_weighted_turns)
+
+
+def _in_weighted_turns(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+    turns = [members[index] for index in in_turns(shares(members), max(_TURNS, 2 * len(members)))]
+    size = len(turns)
+    advance = count(randrange(size)).__next__
+    draw = lambda: turns[advance() % size]  # noqa: E731
+
+    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+        if exclude:
+            return avoiding(exclude, draw, members, _settle) or otherwise(key, exclude)
+        return turns[advance() % size]
+
+    return pick
+
+
+def _settle(left: list[Endpoint]) -> Endpoint:
+    weights = [endpoint.instance.weight for endpoint in left]
+    return choices(left, weights if any(weights) else None)[0]
+
+
+def in_turns(share: Sequence[float], most: int) -> list[int]:
+    """Indices in the order of their turns in one round of about `most` turns or less, everybody's spread evenly.
+
+    The k-th of c turns is due at (k + phase) / c of the round (earliest deadline first, as in Envoy's scheduler); the
+    phases, by the golden section, keep those of equal weight apart. Depends on nothing but the shares.
+    """
+    size = len(share)
+    least = min(share)
+    exact = [value / least for value in share]
+    if sum(exact) <= most and all(abs(value - round(value)) < 1e-9 * value for value in exact):
+        counts = [round(value) for value in exact]  # multiples of the smallest: a short round meets them exactly
+    else:
+        counts = [round(value * most / size) or 1 for value in share]
+    if max(counts) == min(counts):
+        return list(range(size))
+    due = [
+        ((turn + (index + 1) * GOLDEN % 1.0) / number, index)
+        for index, number in enumerate(counts)
+        for turn in range(number)
+    ]
+    due.sort()
+    return [index for _, index in due]
 
 
 def shares(members: Sequence[Endpoint]) -> list[float]:

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 import zkdiscovery
-from zkdiscovery.cli import elections, operate, register, services, start, watch
+from zkdiscovery.cli import balance, elections, operate, register, services, start, watch
 from zkdiscovery.cli.context import Cli, Output
 from zkdiscovery.cli.doctor import command as doctor
 from zkdiscovery.cli.exits import Terminated, reported, terminate_in_order
@@ -118,6 +118,7 @@ app.command("services", cls=_SharingCommand)(services.list_services)
 app.command("instances", cls=_SharingCommand)(services.list_instances)
 app.command(cls=_SharingCommand)(register.register)
 app.command(cls=_SharingCommand)(watch.watch)
+app.command(cls=_SharingCommand)(balance.balance)
 app.command(cls=_SharingCommand)(operate.override)
 app.command(cls=_SharingCommand)(operate.remove)
 app.command("elections", cls=_SharingCommand)(elections.list_elections)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from zkdiscovery.discovery.attempt import Attempt
+from zkdiscovery.discovery.attempt import Attempt, outcome_of
+from zkdiscovery.discovery.explain import Standing
 from zkdiscovery.discovery.room import Discovery, make_view
-from zkdiscovery.discovery.service import Service
+from zkdiscovery.discovery.service import Attachment, Service
 
-__all__ = ["Attempt", "Discovery", "Service", "make_view"]
+__all__ = ["Attachment", "Attempt", "Discovery", "Service", "Standing", "make_view", "outcome_of"]

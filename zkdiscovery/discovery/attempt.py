@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Collection
 from typing import Any, Self
 
 from zkdiscovery.balancing import Endpoint, Outcome
+from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Instance
 
 _SUCCESS = Outcome.SUCCESS  # looked up once: a member of an enum costs as much as a pick
+_NOT_ENTERED: list[Endpoint] = []  # stays empty
 _OVERLOADED = frozenset({429, 503})  # HTTP status codes
 
 
@@ -35,6 +36,10 @@ def outcome_of(error: BaseException | None) -> Outcome:
     return Outcome.FAILURE
 
 
+def _nothing(exclude: Collection[str]) -> NoInstanceAvailable:
+    return NoInstanceAvailable(f"nothing to pick from, {len(exclude)} excluded")
+
+
 class Attempt:
     """A context manager, sync and async, around one call: picks on entering, reports on leaving.
 
@@ -42,78 +47,76 @@ class Attempt:
         instance: whom to call; only inside the block.
     """
 
-    __slots__ = ("_choose", "_exclude", "_key", "_open", "_started", "instance")
+    __slots__ = ("_choose", "_classify", "_exclude", "_key", "_nothing", "_open", "_started", "instance")
 
     instance: Instance
 
     def __init__(
         self,
-        choose: Callable[[str | None, Collection[str]], Endpoint],
+        choose: Callable[[str | None, Collection[str]], Endpoint | None],
         key: str | None = None,
         exclude: Collection[str] = (),
+        classify: Callable[[BaseException | None], Outcome] = outcome_of,
+        nothing: Callable[[Collection[str]], NoInstanceAvailable] = _nothing,
     ) -> None:
         self._choose = choose
+        self._classify = classify
+        self._nothing = nothing
         self._key = key
         self._exclude = exclude
-        self._open: list[Endpoint] | None = None  # the endpoint, until its call was reported; popping is atomic
-        self._started = 0.0
+        self._open: list[Endpoint] = _NOT_ENTERED  # the endpoint, until its call was reported; popping is atomic
 
-    def fail(self, reason: str = "") -> None:  # noqa: ARG002 - for the reader of the caller's code
-        """The call failed although nothing was raised. Counts once; later reports are ignored."""
-        self._report(Outcome.FAILURE)
+    def fail(self, reason: str = "") -> None:
+        """The call failed although nothing was raised. Counts once; later reports are ignored.
+
+        Args:
+            reason: in a few words, for `Service.explain`.
+        """
+        self.report(Outcome.FAILURE, reason)
 
     def done(self, error: BaseException | None = None) -> None:
         """The call ended, with `error` or well. Counts once; later reports are ignored."""
-        self._report(outcome_of(error))
+        self.report(self._classify(error), "" if error is None else type(error).__name__)
 
-    def _report(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome, reason: str = "") -> None:
+        """The call ended so, as the caller knows best: a response of 429 is `Outcome.OVERLOADED`. Counts once; later
+        reports are ignored.
+
+        Args:
+            outcome: what the end says about the instance.
+            reason: in a few words, for `Service.explain`.
+        """
         try:
-            endpoint = self._open.pop() if self._open else None
-        except IndexError:  # reported by another thread in this moment
+            endpoint = self._open.pop()
+        except IndexError:  # reported already, or not entered
             return
-        if endpoint is not None:
-            endpoint.finished(self._started, outcome)
+        if reason and outcome is not _SUCCESS:
+            endpoint.trouble = reason
+        endpoint.finished(self._started, outcome)
 
     def __enter__(self) -> Self:
-        if self._open is not None:
+        if self._open is not _NOT_ENTERED:
             raise RuntimeError("an attempt can be entered once; ask for another one")
         endpoint = self._choose(self._key, self._exclude)
+        if endpoint is None:
+            raise self._nothing(self._exclude)
         self._open = [endpoint]
         self.instance = endpoint.instance
         self._started = endpoint.started()
         return self
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        self._report(_SUCCESS if error is None else outcome_of(error))
+        if error is not None:
+            self.done(error)
+        else:
+            try:
+                endpoint = self._open.pop()  # as in report(), without the call
+            except IndexError:
+                return
+            endpoint.finished(self._started, _SUCCESS)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(self, *exc: Any) -> None:
         self.__exit__(*exc)
-
-
-class RetryBudget:
-    """Bounds retries to a share of the calls, so that retries do not multiply an overload (Finagle's retry budget).
-
-    Each call adds `share` tokens up to `reserve`, each retry takes one.
-    """
-
-    def __init__(self, share: float = 0.2, reserve: float = 10.0) -> None:
-        self._share = share
-        self._reserve = reserve
-        self._tokens = reserve
-        self._lock = threading.Lock()
-
-    def call(self) -> None:
-        """A call began."""
-        with self._lock:
-            self._tokens = min(self._reserve, self._tokens + self._share)
-
-    def retry(self) -> bool:
-        """May a retry begin?"""
-        with self._lock:
-            if self._tokens < 1.0:
-                return False
-            self._tokens -= 1.0
-            return True

@@ -6,12 +6,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import TypedDict
 
-from zkdiscovery.balancing import Balancer, resolve_balancer
+from zkdiscovery.balancing import Balancer, Ejection, Outcome, Pool, resolve_balancer
+from zkdiscovery.balancing.limits import check_number
 from zkdiscovery.codecs import Codec
+from zkdiscovery.discovery.attempt import outcome_of
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.service import Attachment, Service
-from zkdiscovery.errors import AccessDenied, NodeError, NodeMissing, UndecodableNode
+from zkdiscovery.errors import AccessDenied, InvalidSettings, NodeError, NodeMissing, UndecodableNode
 from zkdiscovery.model import Instance, deadline_after
 from zkdiscovery.session import (
     NO_NODE,
@@ -101,11 +105,34 @@ class Discovery:
         return self.worker.close(timeout)
 
 
+class Preferences(TypedDict, total=False):
+    """What `Client.discover` hands on; see there."""
+
+    balancer: str | Balancer
+    where: Callable[[Instance], bool] | None
+    ejection: Ejection | None
+    slow_start: float
+    classify: Callable[[BaseException | None], Outcome]
+
+
 def make_view(
-    name: str,
-    balancer: str | Balancer,
-    where: Callable[[Instance], bool] | None,
-    room: Callable[[], Discovery],
+    name: str, zone: str | None, attach: Callable[[Service], Attachment], preferences: Preferences
 ) -> Service:
-    """A view of a service; `room` gives the client's Discovery, another one after a fork."""
-    return Service(name, resolve_balancer(balancer), where, attach=lambda view: room().attach(view))
+    """A view of a service that `attach` ties to its client.
+
+    Raises:
+        InvalidSettings: a preference can't be used.
+    """
+    balancer = resolve_balancer(preferences.get("balancer", "p2c_ewma"), zone)
+    ejection = preferences.get("ejection", Ejection())
+    if not (ejection is None or isinstance(ejection, Ejection)):
+        raise InvalidSettings(f"ejection must be an Ejection(…), or None: got {ejection!r:.80}")
+    slow_start = preferences.get("slow_start", 0.0)
+    check_number("slow_start", slow_start, least=0.0, most=86_400.0)
+    return Service(
+        name,
+        partial(Pool, balancer, ejection=ejection, slow_start=slow_start),
+        preferences.get("where"),
+        attach,
+        preferences.get("classify", outcome_of),
+    )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import inspect
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar, overload
 
-from zkdiscovery.balancing import Balancer, Endpoint
-from zkdiscovery.discovery.attempt import Attempt, RetryBudget
+from zkdiscovery.balancing import Endpoint, Outcome, Pool
+from zkdiscovery.discovery.attempt import Attempt, outcome_of
 from zkdiscovery.discovery.cache import ServiceCache, difference
+from zkdiscovery.discovery.calls import Call, RetryBudget, TimedCall, check_call
+from zkdiscovery.discovery.explain import Standing, explain
 from zkdiscovery.errors import (
     AuthenticationFailed,
     ClientClosed,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 log = logging.getLogger("zkdiscovery.discovery")
-
-_NO_AWAIT = "call() can't await; use `async with attempt()` for `async def`"
 
 
 class Attachment(NamedTuple):
@@ -53,14 +52,16 @@ class Service:
     def __init__(
         self,
         name: str,
-        balancer: Balancer,
+        make_pool: Callable[[], Pool],
         where: Callable[[Instance], bool] | None,
         attach: Callable[[Service], Attachment],
+        classify: Callable[[BaseException | None], Outcome] = outcome_of,
     ) -> None:
         self.name = name
-        self._balancer = balancer
+        self._make_pool = make_pool  # another one after a fork
         self._where = where
         self._attach = attach
+        self._classify = classify
         self._subscriptions: tuple[Subscription[Change], ...] = ()
         self._mailboxes: list[list[Change]] = []  # one for each loop over changes(), holding at most one change
         self._budget = RetryBudget()
@@ -69,8 +70,7 @@ class Service:
         self._endpoints: dict[str, Endpoint] = {}
         self._reserve: dict[str, Endpoint] = {}  # suspects, picked only if nothing else is left
         self._snapshot = Snapshot(name)
-        self._choices: tuple[Endpoint, ...] = ()
-        self._pick: Pick = balancer.build(()).pick
+        self._pool = make_pool()
         self._attached = attach(self)
 
     # -- reading --
@@ -88,7 +88,7 @@ class Service:
     @property
     def available(self) -> tuple[Instance, ...]:
         """What picks choose from: UP and accepted by `where`; suspects only if there is nothing else."""
-        return tuple([endpoint.instance for endpoint in self._choices])
+        return tuple([endpoint.instance for endpoint in self._pool.endpoints])
 
     def pick(self, key: str | None = None, exclude: Collection[str] = ()) -> Instance:
         """One instance, by the balancer.
@@ -100,7 +100,7 @@ class Service:
         Raises:
             NoInstanceAvailable: says why.
         """
-        endpoint = self._pick(key, exclude)
+        endpoint = self._pool.pick(key, exclude)
         if endpoint is None:
             raise self._nothing(exclude)
         return endpoint.instance
@@ -112,8 +112,9 @@ class Service:
         Raises:
             NoInstanceAvailable: on entering; says why.
         """
-        return Attempt(self._choose, key, exclude)
+        return Attempt(self._pool.pick, key, exclude, self._classify, self._nothing)
 
+    @overload
     def call(
         self,
         fn: Callable[[Instance], R],
@@ -122,48 +123,66 @@ class Service:
         key: str | None = None,
         attempts: int = 3,
         timeout: float | None = None,
+        hedge: float | None = None,
+    ) -> R: ...
+    @overload
+    def call(
+        self,
+        fn: TimedCall[R],
+        *,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        key: str | None = None,
+        attempts: int = 3,
+        timeout: float,
+        hedge: float | None = None,
+    ) -> R: ...
+    def call(
+        self,
+        fn: Callable[..., R],
+        *,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        key: str | None = None,
+        attempts: int = 3,
+        timeout: float | None = None,
+        hedge: float | None = None,
     ) -> R:
         """Call `fn(instance)`; on an exception of `retry_on` again with another instance.
 
+        Retries and hedges in all are bounded to a fifth of the calls and 10 more.
+
         Args:
-            fn: called with the instance picked; must have a time limit of its own.
+            fn: called with the instance picked; must have a time limit of its own. If `timeout` is given and `fn` has
+                a parameter of that name, it gets the seconds that are left: `fn(instance, timeout=…)`.
             retry_on: exceptions after which another instance may be tried: only where repeating is safe.
             key: see `pick`.
-            attempts: calls of `fn` at most, 1 or more. Retries in all are bounded to a fifth of the calls and 10 more.
-            timeout: seconds after which no further attempt begins.
+            attempts: calls of `fn` at most, 1 or more.
+            timeout: seconds after which no further attempt begins, and a hedged call is given up.
+            hedge: seconds without an answer after which another instance is asked as well; the first good answer
+                counts, what the other brings is dropped. Only where calling twice is safe; choose the 95th percentile
+                of the answer time or more. `fn` runs on threads of its own then. None: never.
 
         Raises:
             NoInstanceAvailable: nothing to call; says why.
-            whatever `fn` raised last.
+            OperationTimeout: a hedged call was not answered within `timeout`.
+            whatever `fn` raised last, with a note that tells what was tried where.
         """
-        if inspect.iscoroutinefunction(fn):
-            raise TypeError(_NO_AWAIT)
-        kinds: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
-        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-            raise TypeError(f"retry_on must be an exception class, or a tuple of them: got {retry_on!r}")
-        if attempts < 1:
-            raise ValueError(f"attempts must be 1 or more: got {attempts}")
-        end = None if timeout is None else deadline_after(timeout)
-        self._budget.call()
-        tried: list[str] = []
-        endpoint = self._choose(key, ())
-        while True:
-            tried.append(endpoint.instance.id)
-            try:
-                with Attempt(lambda *_, chosen=endpoint: chosen) as attempt:
-                    result = fn(attempt.instance)
-                    if inspect.iscoroutine(result):
-                        result.close()
-                        raise TypeError(_NO_AWAIT)
-                    return result
-            except retry_on as error:
-                error.add_note(f"attempt {len(tried)} of {self.name!r}: {endpoint.instance.id}")
-                # With fewer instances than attempts the same one is tried again.
-                another = self._pick(key, tried) or self._pick(key, ())
-                late = end is not None and time.monotonic() >= end
-                if another is None or len(tried) >= attempts or late or not self._budget.retry():
-                    raise
-            endpoint = another
+        kinds = check_call(fn, retry_on, attempts, hedge)
+
+        def another(tried: list[str]) -> Endpoint | None:
+            # With fewer instances than attempts the same one is tried again.
+            return self._pool.pick(key, tried) or self._pool.pick(key)
+
+        def attempt(endpoint: Endpoint) -> Attempt:
+            return Attempt(lambda *_: endpoint, classify=self._classify)
+
+        call = Call(self.name, fn, kinds, attempts, timeout, hedge, another, attempt, self._budget)
+        return call.run(self._choose(key, ()))
+
+    def explain(self) -> tuple[Standing, ...]:
+        """What the balancer thinks of every instance: weight, calls in flight, answer time, ejected for how long and
+        why.
+        """
+        return explain(self._snapshot, self._pool)
 
     # -- waiting --
 
@@ -176,7 +195,7 @@ class Service:
         """
         end = deadline_after(timeout)
         with self._changed:
-            while not (self._snapshot.loaded and len(self._choices) >= at_least):
+            while not (self._snapshot.loaded and len(self._pool.endpoints) >= at_least):
                 if self._closed:
                     break
                 left = end - time.monotonic()
@@ -185,7 +204,7 @@ class Service:
                 self._changed.wait(left)
             if self._closed:
                 raise self._was_closed()
-            if self._snapshot.loaded and len(self._choices) >= at_least:
+            if self._snapshot.loaded and len(self._pool.endpoints) >= at_least:
                 return self
         error = self._attached.cache.error
         if not self._snapshot.loaded and isinstance(error, (AuthenticationFailed, UnsupportedServer)):
@@ -252,7 +271,7 @@ class Service:
             if self._closed:
                 return
             self._closed = True
-            self._pick = closed
+            self._pool.end(closed)
             if self._snapshot.stale_since is None:
                 self._snapshot = dataclasses.replace(self._snapshot, stale_since=time.monotonic())
             self._changed.notify_all()
@@ -268,7 +287,9 @@ class Service:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "stale" if self._snapshot.stale else "live"
-        return f"<Service {self.name!r} {state} available={len(self._choices)} of {len(self._snapshot.instances)}>"
+        return (
+            f"<Service {self.name!r} {state} available={len(self._pool.endpoints)} of {len(self._snapshot.instances)}>"
+        )
 
     def __reduce__(self) -> str:
         raise TypeError(
@@ -286,13 +307,12 @@ class Service:
             nothing = not before.instances and not change.before.instances
             change = Change(before, change.after, change.delta) if nothing else difference(before, change.after)
         touched = self._update_endpoints(change)
-        picker = self._build() if touched else None
+        if touched:
+            self._pool.update(self._candidates())
         with self._changed:
             if self._closed:
                 return
             self._snapshot = change.after
-            if picker is not None:
-                self._choices, self._pick = picker
             for mailbox in self._mailboxes:
                 mailbox[:] = [mailbox[0].then(change) if mailbox else change]
             subscriptions = self._subscriptions
@@ -318,9 +338,8 @@ class Service:
             self._reserve = reserve
         return touched
 
-    def _build(self) -> tuple[tuple[Endpoint, ...], Pick]:
-        endpoints = tuple(self._endpoints.values()) or tuple(self._reserve.values())
-        return endpoints, self._balancer.build(endpoints).pick
+    def _candidates(self) -> tuple[Endpoint, ...]:
+        return tuple(self._endpoints.values()) or tuple(self._reserve.values())
 
     def _accepts(self, instance: Instance) -> bool:
         if self._where is None:
@@ -340,7 +359,7 @@ class Service:
         return difference(Snapshot(self.name), snapshot)
 
     def _choose(self, key: str | None, exclude: Collection[str]) -> Endpoint:
-        endpoint = self._pick(key, exclude)
+        endpoint = self._pool.pick(key, exclude)
         if endpoint is None:
             raise self._nothing(exclude)
         return endpoint
@@ -353,7 +372,7 @@ class Service:
             counts = Counter(instance.status for instance in snapshot.instances)
             up = counts.pop(Status.UP, 0)
             parts = [f"{count} {status}" for status, count in sorted(counts.items())]
-            if up and not self._choices:
+            if up and not self._pool.endpoints:
                 parts.insert(0, f"{up} UP but not accepted by `where`")
             elif up:
                 parts.insert(0, f"{up} UP")
@@ -368,7 +387,7 @@ class Service:
                 reason += f"; not read for {snapshot.age:.1f} s: {cache.error}"
             elif snapshot.stale:
                 reason += f"; not in contact with ZooKeeper for {snapshot.age:.1f} s"
-        count = "no instance" if wanted == 1 else f"{len(self._choices)} of {wanted} instances"
+        count = "no instance" if wanted == 1 else f"{len(self._pool.endpoints)} of {wanted} instances"
         return NoInstanceAvailable(f"{count} of {self.name!r} can be picked: {reason}")
 
     def _forked(self) -> None:
@@ -377,23 +396,27 @@ class Service:
         self._budget = RetryBudget()
         self._mailboxes = []
         self._attached = self._attached._replace(detach=lambda: None)  # the cache, and its locks, are the parent's
+        for old in self._endpoints.values():
+            old.judge = None  # the parent's, with its locks
         self._endpoints = {key: Endpoint(old.instance) for key, old in self._endpoints.items()}
         self._reserve = {}
         if self._closed:
             return
-        known = self._build()[1]
+        self._pool = pool = self._make_pool()
+        pool.update(self._candidates())
+        known = pool.pick
 
         def revive(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-            self._revive(known)
-            return known(key, exclude)
+            self._revive(pool, known)
+            return pool.pick(key, exclude)
 
-        self._pick = revive
+        pool.pick = revive
 
-    def _revive(self, known: Pick) -> None:
+    def _revive(self, pool: Pool, known: Pick) -> None:
         with self._changed:
-            if self._pick is known or self._closed:
+            if pool.pick is known or self._closed:
                 return
-            self._pick = known
+            pool.pick = known
             self._snapshot = Snapshot(
                 self.name,
                 instances=self._snapshot.instances,

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, Self, cast
 
-from zkdiscovery.balancing import Balancer, resolve_balancer
 from zkdiscovery.client import Client
 from zkdiscovery.codecs import CuratorCodec, Override
-from zkdiscovery.discovery import Service
+from zkdiscovery.discovery import Service, make_view
+from zkdiscovery.discovery.room import Preferences
 from zkdiscovery.discovery.service import Attachment
 from zkdiscovery.election import Candidate, Election, OnSuspend, Room, Term
 from zkdiscovery.election.candidacy import Candidacy
@@ -165,13 +165,11 @@ class StaticClient(Client):
         self._require_open()
         return sorted(self._table.get(service, {}).values(), key=lambda instance: instance.id)
 
-    def discover(
-        self, service: str, *, balancer: str | Balancer = "p2c_ewma", where: Callable[[Instance], bool] | None = None
-    ) -> Service:
+    def discover(self, service: str, **preferences: Any) -> Service:
         self._require_open()
         check_name(service, "the service name")
         attachment = Attachment(_NO_ERROR, self._dispatcher, lambda: None)
-        view = Service(service, resolve_balancer(balancer), where, attach=lambda _: attachment)
+        view = make_view(service, None, lambda _: attachment, cast("Preferences", preferences))
         self._views.add(view)
         self._publish(service)
         return view

@@ -176,3 +176,39 @@ def test_no_answer_within_the_limit(run: Run, zkdiscovery_proxy: FaultProxy) -> 
     done = run("instances", "payments", "--hosts", zkdiscovery_proxy.address, "--timeout", "0.5")
     assert done.code == ExitCode.NOT_CONNECTED
     assert "within 0.5 s" in done.err
+
+
+def test_balance(run: Run, make_client: MakeClient) -> None:
+    client = make_client()
+    client.register("payments", 80, host="127.0.0.1", id="a", zone="eu-1a", weight=3.0).wait_registered(LIMIT)
+    client.register("payments", 81, host="127.0.0.1", id="b").wait_registered(LIMIT)
+    client.register("payments", 82, host="127.0.0.1", id="c", ready="manual").wait_registered(LIMIT)
+    client.register("payments", 83, host="127.0.0.1", id="d", weight=0.0).wait_registered(LIMIT)
+    done = run("balance", "payments", "--balancer", "weighted_round_robin", "--picks", "400")
+    assert (done.code, done.err) == (0, "")
+    assert [line.split(maxsplit=5) for line in done.out.splitlines()] == [
+        ["ID", "STATUS", "ZONE", "WEIGHT", "SHARE", "WHY"],
+        ["a", "UP", "eu-1a", "3", "75.0%", "-"],
+        ["b", "UP", "-", "1", "25.0%", "-"],
+        ["c", "STARTING", "-", "(1)", "0.0%", "STARTING"],
+        ["d", "UP", "-", "(0)", "0.0%", "weight 0: only if nothing else is left"],
+    ]
+    found = run("balance", "payments", "--balancer", "maglev", "--key", "alice", "--picks", "10", "-o", "json").json
+    assert [each["instance"]["id"] for each in found] == ["a", "b", "c", "d"]
+    assert sorted(each["share"] for each in found) == [0.0, 0.0, 0.0, 1.0]
+    assert [each["picked"] for each in found] == [True, True, False, False]
+    young = run("balance", "payments", "--slow-start", "3600", "-o", "json").json
+    assert young[0]["why"] == "slow start"
+    assert 0.29 < young[0]["weight"] < 0.5
+
+
+def test_balance_of_nothing(run: Run, make_client: MakeClient) -> None:
+    assert run("balance", "nothing").code == ExitCode.NOT_FOUND
+    assert run("balance", "payments", "--balancer", "fastest").code in {ExitCode.NOT_FOUND, ExitCode.USAGE}
+    make_client().register("payments", 80, id="a", ready="manual").wait_registered(LIMIT)
+    refused = run("balance", "payments", "--balancer", "fastest")
+    assert refused.code == ExitCode.USAGE
+    assert "'round_robin'" in refused.err
+    done = run("balance", "payments", "-o", "json")
+    assert done.code == 0
+    assert done.json[0]["why"] == "STARTING"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from traffic import Call, Traffic
 
-from zkdiscovery.balancing import Balancer, Outcome, P2cEwma, RoundRobin
+from zkdiscovery.balancing import Balancer, Ejection, LeastInFlight, Outcome, P2cEwma, RoundRobin, Weighted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,8 +92,36 @@ def test_an_instance_that_fails_fast_attracts_no_calls(
     assert 1 <= failed <= at_most * len(calls)
 
 
+@pytest.mark.parametrize("balancer", [P2cEwma(), RoundRobin(), LeastInFlight(), Weighted()], ids=repr)
+def test_an_instance_that_fails_fast_is_ejected_under_every_strategy(balancer: Balancer) -> None:
+    dice = Dice(7)
+    traffic = Traffic(
+        balancer,
+        10,
+        lambda server, now: (0.001, FAILURE) if server == 0 else (dice.expovariate(1 / 0.050), SUCCESS),
+        ejection=Ejection(),
+    )
+    calls = traffic.open_loop(rate=200, seconds=120)
+    failed = sum(call.outcome is FAILURE for call in calls)
+    assert 1 <= failed <= 0.001 * len(calls)
+
+
+@pytest.mark.parametrize("balancer", [RoundRobin(), LeastInFlight()], ids=repr)
+def test_an_ejected_instance_is_used_again_when_it_is_well(balancer: Balancer) -> None:
+    dice = Dice(7)
+    traffic = Traffic(
+        balancer,
+        10,
+        lambda server, now: (0.001, FAILURE) if server == 0 and now < 60 else (dice.expovariate(1 / 0.050), SUCCESS),
+        ejection=Ejection(),
+    )
+    calls = traffic.open_loop(rate=100, seconds=240)
+    assert share(calls, 0, 1, 60) < 0.001
+    assert share(calls, 0, 190, 240) == pytest.approx(0.1, rel=0.25)
+
+
 def test_round_robin_keeps_calling_an_instance_that_fails() -> None:
-    """The measure for the test above."""
+    """The measure for the tests above."""
     traffic = Traffic(RoundRobin(), 10, lambda server, now: (0.001, FAILURE) if server == 0 else (0.050, SUCCESS))
     calls = traffic.open_loop(rate=200, seconds=60)
     assert sum(call.outcome is FAILURE for call in calls) / len(calls) == pytest.approx(0.1, abs=0.001)

@@ -8,7 +8,7 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing import Balancer, Endpoint, Outcome
+from zkdiscovery.balancing import Balancer, Ejection, Endpoint, Outcome, Pool
 from zkdiscovery.model import Instance
 
 if TYPE_CHECKING:
@@ -44,12 +44,13 @@ class Traffic:
         servers: int,
         answer: Callable[[int, float], tuple[float, Outcome]],
         weights: dict[int, float] | None = None,
+        ejection: Ejection | None = None,
     ) -> None:
         self.now = 0.0
         self.endpoints = endpoints(servers, weights=weights, clock=lambda: self.now)
         self.calls: list[Call] = []
-        self._balancer = balancer
-        self._picker = balancer.build(self.endpoints)
+        self._pool = Pool(balancer, ejection=ejection, clock=lambda: self.now)
+        self._pool.update(self.endpoints)
         self._answer = answer
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
@@ -59,7 +60,7 @@ class Traffic:
 
     def use(self, servers: range) -> None:
         """The set changes: only these are picked from now on."""
-        self._picker = self._balancer.build([self.endpoints[server] for server in servers])
+        self._pool.update([self.endpoints[server] for server in servers])
 
     def run(self) -> list[Call]:
         """Let time pass until nothing is left to happen; returns all calls."""
@@ -69,7 +70,7 @@ class Traffic:
         return self.calls
 
     def call(self, then: Callable[[], None] = lambda: None) -> None:
-        endpoint = self._picker.pick()
+        endpoint = self._pool.pick()
         assert endpoint is not None
         stamp = endpoint.started()
         server = int(endpoint.instance.id)

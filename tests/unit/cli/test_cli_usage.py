@@ -13,7 +13,9 @@ import zkdiscovery
 from zkdiscovery.cli.app import app
 from zkdiscovery.cli.exits import ExitCode
 
-COMMANDS = ["demo", "dev", "services", "instances", "register", "watch", "override", "remove", "elections", "doctor"]
+COMMANDS = [
+    "demo", "dev", "services", "instances", "register", "watch", "balance", "override", "remove", "elections", "doctor",
+]  # fmt: skip
 NOWHERE = ["--hosts", "127.0.0.1:1", "--timeout", "20"]
 
 

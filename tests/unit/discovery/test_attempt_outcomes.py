@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdiscovery.balancing import Endpoint, Outcome
-from zkdiscovery.discovery.attempt import Attempt, RetryBudget, outcome_of
+from zkdiscovery.discovery.attempt import Attempt, outcome_of
+from zkdiscovery.discovery.calls import RetryBudget
+from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Instance
 
 
@@ -97,6 +99,11 @@ def test_reports_outside_the_block() -> None:
     with attempt:
         pass
     assert endpoint.outcomes == [Outcome.SUCCESS]
+
+
+def test_an_attempt_without_an_endpoint_is_refused() -> None:
+    with pytest.raises(NoInstanceAvailable, match="1 excluded"), Attempt(lambda *_: None, exclude=("a",)):
+        pass
 
 
 def test_a_pick_that_fails_enters_nothing() -> None:

@@ -1,0 +1,424 @@
+"""Ejection and slow start through a pool, on clocks that the test moves."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from traffic import endpoints
+
+from zkdiscovery.balancing import (
+    Balancer,
+    Ejection,
+    Endpoint,
+    LeastInFlight,
+    Maglev,
+    Outcome,
+    P2cEwma,
+    Pool,
+    PreferZone,
+    Random,
+    Rendezvous,
+    RingHash,
+    RoundRobin,
+    Tiers,
+    Weighted,
+)
+from zkdiscovery.balancing.ejection import JITTER
+from zkdiscovery.errors import InvalidSettings
+
+RULES = Ejection()
+EPOCH = 1.7e9  # seconds
+
+
+class Service:
+    """A pool of endpoints, and time."""
+
+    def __init__(self, number: int, balancer: Balancer | None = None, rules: Ejection | None = RULES, **pool: float):
+        self.now = 1000.0
+        self.endpoints = endpoints(number, clock=lambda: self.now)
+        self.pool = Pool(
+            balancer or RoundRobin(), ejection=rules, clock=lambda: self.now, wall=lambda: EPOCH + self.now, **pool
+        )
+        self.pool.update(self.endpoints)
+
+    def report(self, index: int, outcome: Outcome, times: int = 1, took: float = 0.001) -> None:
+        for _ in range(times):
+            stamp = self.endpoints[index].started()
+            self.now += took
+            self.endpoints[index].finished(stamp, outcome)
+
+    def eject(self, index: int) -> None:
+        self.report(index, Outcome.FAILURE, RULES.consecutive)
+        assert index not in self.picked(400)
+
+    def picked(self, picks: int = 400, **options: object) -> Counter[int]:
+        """Without a report, and without time that passes."""
+        found = (self.pool.pick(**options) for _ in range(picks))
+        return Counter(int(endpoint.instance.id) for endpoint in found if endpoint)
+
+    def seconds_out(self, index: int) -> float:
+        record = self.endpoints[index].ejection
+        assert record is not None
+        return record.until - self.now
+
+
+STRATEGIES = [RoundRobin(), Random(), Weighted(), LeastInFlight(), P2cEwma(), Rendezvous(), RingHash(), Tiers()]
+
+
+@pytest.mark.parametrize("balancer", STRATEGIES, ids=repr)
+def test_failures_in_a_row_eject_under_every_strategy(balancer: Balancer) -> None:
+    service = Service(5, balancer)
+    service.report(2, Outcome.FAILURE, 4)
+    service.report(2, Outcome.SUCCESS)
+    service.report(2, Outcome.FAILURE, 4)
+    assert service.endpoints[2].ejection is None
+    service.report(2, Outcome.OVERLOADED)
+    assert set(service.picked()) == {0, 1, 3, 4}
+    assert service.pool.pick(exclude={"0", "1", "3"}) is service.endpoints[4]
+    assert service.pool.pick(exclude={"0", "1", "3", "4"}) is service.endpoints[2], "rather an ejected one than none"
+
+
+def test_cancelled_calls_count_for_nothing() -> None:
+    service = Service(3)
+    for _ in range(4):
+        service.report(1, Outcome.FAILURE)
+        service.report(1, Outcome.CANCELLED, 3)
+    assert service.endpoints[1].ejection is None
+
+
+def test_the_others_share_the_turns_of_an_ejected_one_evenly() -> None:
+    service = Service(5)
+    service.eject(2)
+    counts = service.picked(400)
+    assert set(counts.values()) == {100}
+
+
+def test_one_call_tries_an_ejected_one_and_a_success_brings_it_back() -> None:
+    service = Service(5)
+    service.eject(2)
+    service.now += service.seconds_out(2) - 0.001
+    assert 2 not in service.picked()
+    service.now += 0.002
+    assert service.picked()[2] == 1
+    service.report(2, Outcome.SUCCESS)
+    assert service.picked(100)[2] == 20
+
+
+def test_the_probe_is_one_pick_and_is_offered_again_if_nothing_is_heard_of_it() -> None:
+    service = Service(5)
+    service.eject(2)
+    lasts = service.endpoints[2].ejection.lasts
+    for _ in range(3):
+        service.now += lasts + 0.001
+        assert service.picked()[2] == 1
+    service.now += lasts + 0.001
+    assert 2 not in service.picked(exclude={"2"})
+    assert service.pool.pick() is service.endpoints[2]
+
+
+def test_a_failed_probe_ejects_for_twice_as_long_up_to_the_longest() -> None:
+    service = Service(5)
+    service.report(2, Outcome.FAILURE, RULES.consecutive)
+    for level in range(9):
+        least = min(RULES.longest, RULES.base * 2.0**level)
+        assert least <= service.seconds_out(2) <= least * (1 + JITTER)
+        service.now += service.seconds_out(2) + 0.001
+        assert service.pool.pick() is service.endpoints[2]
+        service.report(2, Outcome.FAILURE)
+        assert 2 not in service.picked()
+
+
+def test_reports_of_calls_from_before_the_ejection_change_nothing() -> None:
+    service = Service(5)
+    early = [service.endpoints[2].started() for _ in range(4)]
+    service.eject(2)
+    until = service.endpoints[2].ejection.until
+    service.endpoints[2].finished(early.pop(), Outcome.FAILURE)
+    service.endpoints[2].finished(early.pop(), Outcome.SUCCESS)
+    assert 2 not in service.picked()
+    assert service.endpoints[2].ejection.until == until
+    service.now = until + 0.001
+    assert service.pool.pick() is service.endpoints[2]
+    service.endpoints[2].finished(early.pop(), Outcome.FAILURE)
+    service.report(2, Outcome.SUCCESS)
+    assert service.endpoints[2].ejection.until == 0.0
+
+
+def test_ejections_grow_until_it_was_well_for_the_longest() -> None:
+    service = Service(5)
+    service.eject(2)
+    service.now += service.seconds_out(2) + 0.001
+    service.pool.pick()
+    service.report(2, Outcome.SUCCESS)
+    service.eject(2)
+    assert service.endpoints[2].ejection.level == 2
+    service.now += service.seconds_out(2) + 0.001
+    service.pool.pick()
+    service.report(2, Outcome.SUCCESS)
+    service.now += RULES.longest + 1.0
+    service.eject(2)
+    assert service.endpoints[2].ejection.level == 1
+
+
+@pytest.mark.parametrize(("number", "out"), [(1, 0), (2, 1), (3, 1), (4, 2), (10, 5)])
+def test_at_most_a_share_is_ejected_and_never_the_last_one(number: int, out: int) -> None:
+    service = Service(number)
+    for index in range(number):
+        service.report(index, Outcome.FAILURE, 20)
+    assert len(service.picked()) == number - out
+
+
+def test_when_too_few_are_left_all_are_used() -> None:
+    service = Service(8)
+    for index in range(4):
+        service.eject(index)
+    service.pool.update(service.endpoints[:6])
+    assert set(service.picked()) == {0, 1, 2, 3, 4, 5}, "2 of 6 are well"
+    service.pool.update(service.endpoints)
+    assert set(service.picked()) == {4, 5, 6, 7}
+    service.report(0, Outcome.SUCCESS)
+    assert set(service.picked()) == {0, 4, 5, 6, 7}, "answered well in the panic"
+
+
+def test_ejection_outlives_changes_of_the_set_and_of_the_instance() -> None:
+    service = Service(5)
+    service.eject(2)
+    service.endpoints[2].instance = dataclasses.replace(service.endpoints[2].instance, weight=3.0)
+    service.pool.update(service.endpoints)
+    assert 2 not in service.picked()
+    service.pool.update(service.endpoints[:2] + service.endpoints[3:])
+    service.report(2, Outcome.SUCCESS)  # a call that was under way
+    service.pool.update(service.endpoints)
+    assert 2 in service.picked()
+
+
+def test_one_that_has_left_is_not_ejected() -> None:
+    service = Service(5)
+    service.pool.update(service.endpoints[1:])
+    service.report(0, Outcome.FAILURE, 10)
+    assert service.endpoints[0].ejection is None
+
+
+def test_a_key_tries_an_ejected_one_only_if_it_belongs_there() -> None:
+    service = Service(5, Maglev())
+    owner = {key: int(service.pool.pick(key).instance.id) for key in map(str, range(100))}
+    mine = [key for key, index in owner.items() if index == 2]
+    service.report(2, Outcome.FAILURE, RULES.consecutive)
+    assert not any(service.pool.pick(key) is service.endpoints[2] for key in owner)
+    service.now += service.seconds_out(2) + 0.001
+    for key, index in owner.items():
+        if index != 2:
+            assert service.pool.pick(key) is service.endpoints[index]
+    assert service.pool.pick(mine[0]) is service.endpoints[2]
+    assert service.pool.pick(mine[0]) is not service.endpoints[2]
+
+
+# Success rates
+
+
+def interval(service: Service, rates: list[float], calls: int = 100) -> None:
+    """So many calls of each within one interval, never more than 4 failures in a row; a failure ends it."""
+    begun = service.now
+    for index, rate in enumerate(rates):
+        failures = round((1 - rate) * calls)
+        for number in range(calls):
+            bad = (number + 1) * failures // calls > number * failures // calls
+            service.report(index, Outcome.FAILURE if bad else Outcome.SUCCESS, took=0.0)
+    service.now = begun + RULES.interval + 0.1
+    service.report(0, Outcome.FAILURE, took=0.0)
+    service.report(0, Outcome.SUCCESS, took=0.0)
+
+
+def test_a_success_rate_far_below_the_others_ejects() -> None:
+    service = Service(6)
+    interval(service, [0.99] * 6)  # a first failure begins an interval
+    interval(service, [0.99] * 5 + [0.6])
+    assert set(service.picked()) == {0, 1, 2, 3, 4}
+    assert "success rate 60" in service.endpoints[5].ejection.why
+
+
+@pytest.mark.parametrize(
+    ("rates", "calls"),
+    [
+        ([1.0] * 5 + [0.96], 100),  # far beyond the deviation, and yet no outlier
+        ([0.99] * 5 + [0.6], 90),  # too few calls
+        ([0.99] * 3 + [0.6], 100),  # too few instances
+        ([0.8, 0.6, 0.9, 0.7, 0.65, 0.75], 100),  # all are bad
+    ],
+)
+def test_success_rates_that_say_nothing(rates: list[float], calls: int) -> None:
+    service = Service(len(rates))
+    interval(service, [0.99] * len(rates), calls)
+    interval(service, rates, calls)
+    assert len(service.picked()) == len(rates)
+
+
+def test_successes_of_long_ago_prove_nothing() -> None:
+    service = Service(6)
+    interval(service, [0.99] * 6)
+    service.report(0, Outcome.SUCCESS, 10_000, took=0.0)
+    service.now += 100 * RULES.interval
+    interval(service, [0.99] * 5 + [0.6])
+    interval(service, [0.99] * 5 + [0.6])
+    assert set(service.picked()) == {0, 1, 2, 3, 4}
+
+
+# What always holds
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whatever_happens_picks_end_respect_the_excluded_and_leave_nothing_in_flight(data: st.DataObject) -> None:
+    number = data.draw(st.integers(1, 6))
+    balancer = data.draw(
+        st.sampled_from([RoundRobin(), P2cEwma(), Rendezvous(), LeastInFlight(), PreferZone("a", Tiers())])
+    )
+    service = Service(number, balancer, Ejection(consecutive=2), slow_start=30.0)
+    for index, endpoint in enumerate(service.endpoints):
+        endpoint.instance = dataclasses.replace(
+            endpoint.instance,
+            zone="ab"[index % 2],
+            weight=data.draw(st.sampled_from([0.0, 1.0, 3.0])),
+            registered_at=data.draw(st.sampled_from([None, EPOCH + 990.0, EPOCH + 1e6])),
+        )
+    present = list(service.endpoints)
+    service.pool.update(present)
+    under_way: list[tuple[Endpoint, float]] = []
+    for _ in range(data.draw(st.integers(1, 40))):
+        step = data.draw(st.sampled_from(["call", "call", "end", "end", "time", "set"]))
+        if step == "call":
+            exclude = data.draw(st.sets(st.sampled_from([str(index) for index in range(number)])))
+            endpoint = service.pool.pick(data.draw(st.sampled_from([None, "k"])), exclude)
+            left = [each for each in present if each.instance.id not in exclude]
+            assert endpoint in left if left else endpoint is None
+            if endpoint:
+                under_way.append((endpoint, endpoint.started()))
+        elif step == "end" and under_way:
+            endpoint, stamp = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
+            endpoint.finished(stamp, data.draw(st.sampled_from(Outcome)))
+        elif step == "time":
+            service.now += data.draw(st.sampled_from([0.1, 10.0, 400.0]))
+        elif step == "set":
+            present = [each for each in service.endpoints if data.draw(st.booleans())]
+            service.pool.update(present)
+        assert number > 1 or service.endpoints[0].ejection is None
+    for endpoint, stamp in under_way:
+        endpoint.finished(stamp, Outcome.SUCCESS)
+    assert {endpoint.in_flight for endpoint in service.endpoints} == {0}
+
+
+def test_threads_that_fail_and_recover_while_the_set_changes() -> None:
+    service = Service(6)
+    members = service.endpoints
+    at_once = threading.Barrier(5)
+
+    def call(seed: int) -> int:
+        at_once.wait(10)
+        for turn in range(1500):
+            endpoint = service.pool.pick(exclude={str(turn % 6)} if turn % 7 == 0 else ())
+            assert endpoint is not None
+            bad = endpoint.instance.id == "0" and turn % 500 < 400
+            endpoint.finished(endpoint.started(), Outcome.FAILURE if bad else Outcome.SUCCESS)
+            service.now += 0.01
+            if seed == 0 and turn % 50 == 0:
+                service.pool.update(members[: 4 + turn % 3])
+        return seed
+
+    with ThreadPoolExecutor(5) as threads:
+        assert sorted(threads.map(call, range(5))) == [0, 1, 2, 3, 4]
+    assert [endpoint.in_flight for endpoint in members] == [0] * 6
+    service.pool.update(members)
+    assert {1, 2, 3, 4, 5} <= set(service.picked())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Ejection(consecutive=0),
+        lambda: Ejection(base=0.0),
+        lambda: Ejection(longest=math.nan),
+        lambda: Ejection(max_share=1.1),
+        lambda: Ejection(panic=-0.1),
+        lambda: Ejection(min_calls=True),
+    ],
+)
+def test_rules_out_of_range_are_refused(make: Callable[[], Ejection]) -> None:
+    with pytest.raises(InvalidSettings, match="must be"):
+        make()
+
+
+# Slow start
+
+
+def young_service(balancer: Balancer, young: int, of: int, window: float = 100.0) -> Service:
+    """The first `young` of all are registered now, the others long ago."""
+    service = Service(of, balancer, None, slow_start=window)
+    for index, endpoint in enumerate(service.endpoints):
+        age = 0.0 if index < young else 1e6
+        endpoint.instance = dataclasses.replace(endpoint.instance, registered_at=EPOCH + service.now - age)
+    service.pool.update(service.endpoints)
+    return service
+
+
+@pytest.mark.parametrize("balancer", [RoundRobin(), Random(), Weighted()], ids=repr)
+def test_a_young_instance_gets_a_growing_part_of_its_share(balancer: Balancer) -> None:
+    service = young_service(balancer, 1, of=5)
+    for passed, part in [(0.0, 0.1), (30.0, 0.3), (60.0, 0.6), (99.9, 1.0), (200.0, 1.0)]:
+        service.now = 1000.0 + passed
+        share = service.picked(10_000)[0] / 10_000
+        assert 0.8 * part / 5 < share < 1.2 * part / (4 + part)
+    assert service.pool.pick.__qualname__ == type(balancer)().build(service.endpoints).pick.__qualname__
+
+
+@pytest.mark.parametrize("balancer", STRATEGIES, ids=repr)
+def test_slow_start_is_honoured_by_every_strategy(balancer: Balancer) -> None:
+    service = young_service(balancer, 1, of=5)
+    assert service.picked(4000)[0] < 4000 * 0.06
+
+
+def test_keys_come_to_a_young_instance_one_by_one_and_stay() -> None:
+    service = young_service(Maglev(), 1, of=5)
+    keys = [f"key {number}" for number in range(1000)]
+    moved: set[str] = set()
+    for passed, part in [(0.0, 0.1), (50.0, 0.5), (90.0, 0.9), (100.0, 1.0)]:
+        service.now = 1000.0 + passed
+        there = {key for key in keys if service.pool.pick(key) is service.endpoints[0]}
+        assert moved <= there
+        assert len(there) == pytest.approx(200 * part, rel=0.35)
+        moved = there
+
+
+def test_where_all_are_young_they_share_evenly() -> None:
+    service = young_service(RoundRobin(), 5, of=5)
+    assert set(service.picked(1000).values()) == {200}
+
+
+def test_many_young_ones_get_no_more_than_their_part() -> None:
+    service = young_service(Random(), 8, of=10)
+    counts = service.picked(20_000)
+    young = sum(counts[index] for index in range(8)) / 20_000
+    exact = 0.8 / (0.8 + 2)
+    assert exact * 0.6 < young <= exact * 1.02
+
+
+def test_a_young_instance_is_picked_before_one_of_weight_0() -> None:
+    service = young_service(RoundRobin(), 1, of=2)
+    service.endpoints[1].instance = dataclasses.replace(service.endpoints[1].instance, weight=0.0)
+    service.pool.update(service.endpoints)
+    assert set(service.picked()) == {0}
+
+
+def test_an_instance_from_the_future_is_as_young_as_can_be() -> None:
+    service = young_service(Random(), 0, of=2)
+    future = EPOCH + service.now + 1e6
+    service.endpoints[0].instance = dataclasses.replace(service.endpoints[0].instance, registered_at=future)
+    service.pool.update(service.endpoints)
+    assert service.picked(5000)[0] / 5000 == pytest.approx(0.1 / 2, rel=0.2)

@@ -1,0 +1,231 @@
+"""Outlier ejection: instances that keep failing are left out for a while, and come back after a call that proves them
+well.
+
+A state machine on a monotonic clock, without a thread: an endpoint is in use, or ejected until some moment; then one
+pick may try it, and the outcome of that call decides. It is driven by the endpoints' reports of failures, by the first
+success of an ejected one, and by picks while something is ejected; the calls of a healthy service cost nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from math import inf, sqrt
+from random import random
+from typing import TYPE_CHECKING
+
+from zkdiscovery.balancing.limits import check_number, check_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from zkdiscovery.balancing.endpoint import Endpoint
+    from zkdiscovery.balancing.interface import Pick
+
+JITTER = 0.5  # an ejection is up to that part longer, so that many clients do not come back at the same moment
+MARGIN = 0.05  # success rates this close to the mean are no outliers, however small the deviation is
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """When instances that fail are ejected, and for how long. As Envoy's outlier detection, but for the way back.
+
+    An instance is ejected after `consecutive` failures in a row; and if its success rate over the last `interval`
+    is below mean - `deviations` x standard deviation, and 5 percentage points below the mean, of all that had at least
+    `min_calls` calls, if those are at least `min_endpoints`. The first ejection takes `base` seconds, each further one
+    twice as long, up to `longest`, plus up to a half by chance; one that was well for `longest` begins anew. When the
+    time is over, one call tries it (Linkerd's probation): a success brings it back, a failure ejects it again.
+
+    Args:
+        consecutive: failures in a row.
+        base: seconds of the first ejection.
+        longest: seconds that an ejection grows to.
+        max_share: part of the instances that may be ejected at a time; one may always be, the last one never.
+        panic: if less than this part of the instances is in use, all are used: then the fault is elsewhere.
+        interval: seconds over which success rates are taken.
+        min_calls, min_endpoints: below, success rates say nothing.
+        deviations: how far from the mean is too far; `math.inf`: success rates do not matter.
+
+    Raises:
+        InvalidSettings: out of range.
+    """
+
+    consecutive: int = 5
+    base: float = 10.0
+    longest: float = 300.0
+    max_share: float = 0.5
+    panic: float = 0.5
+    interval: float = 10.0
+    min_calls: int = 100
+    min_endpoints: int = 5
+    deviations: float = 1.9
+
+    def __post_init__(self) -> None:
+        for name in ("consecutive", "min_calls", "min_endpoints"):
+            check_whole(name, getattr(self, name), 1)
+        for name in ("base", "longest", "interval", "deviations"):
+            check_number(name, getattr(self, name), above=0.0)
+        for name in ("max_share", "panic"):
+            check_number(name, getattr(self, name), least=0.0, most=1.0)
+
+
+class Record:
+    """An endpoint's ejections; kept on it, and with it over every change of the set.
+
+    Attributes:
+        until: monotonic seconds when it may be tried; 0.0 while it is in use.
+        why: what the last ejection was for.
+        level: ejections one after the other.
+        since: monotonic seconds of the last ejection, or of the return after it.
+        probed_at: when it was last given to a pick as the one to try; inf if it was not since the last ejection.
+        lasts: seconds that the last ejection takes.
+    """
+
+    __slots__ = ("lasts", "level", "probed_at", "since", "until", "why")
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.why = ""
+        self.level = 0
+        self.since = 0.0
+        self.probed_at = inf
+        self.lasts = 0.0
+
+
+class Ejector:
+    """The ejections among the endpoints of one pool.
+
+    Any thread may report; what is reported to `changed` is decided under the lock, which no pick waits for.
+
+    Attributes:
+        barred: ids not to pick.
+        due: monotonic seconds when the first of them may be tried; inf if there is none.
+    """
+
+    def __init__(self, rules: Ejection, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+        self.barred: frozenset[str] = frozenset()
+        self.due = inf
+        self._rules = rules
+        self._clock = clock
+        self._changed = changed
+        self._endpoints: tuple[Endpoint, ...] = ()
+        self._ejected: list[Endpoint] = []
+        self._interval_ends = inf
+        # Re-entrant: a finalizer or a signal handler may report within a report of its own thread.
+        self._lock = threading.RLock()
+
+    def use(self, endpoints: Sequence[Endpoint]) -> None:
+        """The set has changed."""
+        with self._lock:
+            self._endpoints = tuple(endpoints)
+            for endpoint in endpoints:
+                endpoint.judge = self
+            self._ejected = [endpoint for endpoint in endpoints if endpoint.ejection and endpoint.ejection.until]
+            self._settle()
+
+    # -- what endpoints report --
+
+    def failed(self, endpoint: Endpoint, started: float, now: float) -> None:
+        """A call that began at `started` failed."""
+        with self._lock:
+            record = endpoint.ejection
+            if record is not None and record.until:
+                if started >= record.probed_at:  # the call that was to prove it well
+                    self._eject(endpoint, now, record.why)
+                return
+            if endpoint.failed_in_a_row >= self._rules.consecutive:
+                self._eject(endpoint, now, f"{endpoint.failed_in_a_row} failures in a row")
+            if now >= self._interval_ends or self._interval_ends == inf:
+                self._end_interval(now)
+
+    def succeeded(self, endpoint: Endpoint, started: float) -> bool:
+        """A call that began at `started` was answered by one that had failed before. True if it is in use."""
+        with self._lock:
+            record = endpoint.ejection
+            if record is None or not record.until:
+                return True
+            if started < record.since:
+                return False  # begun before it was ejected
+            record.until = 0.0
+            record.since = self._clock()
+            if endpoint in self._ejected:  # or else it has left
+                self._ejected.remove(endpoint)
+                self._settle()
+            return True
+
+    # -- what picks ask --
+
+    def probe(self, pick: Pick, key: str | None, exclude: Collection[str]) -> Endpoint | None:
+        """An ejected endpoint to try now, for this call alone; None: none, or another thread is at it.
+
+        With a key only if it is this endpoint's own.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            now = self._clock()
+            for endpoint in self._ejected:
+                record = endpoint.ejection
+                if record is None or record.until > now or endpoint.instance.id in exclude:
+                    continue
+                if key is not None and pick(key, exclude) is not endpoint:
+                    continue
+                record.probed_at = now
+                record.until = now + record.lasts  # if nothing is heard of that call
+                self._settle()
+                return endpoint
+            return None
+        finally:
+            self._lock.release()
+
+    # -- under the lock --
+
+    def _eject(self, endpoint: Endpoint, now: float, why: str) -> None:
+        number = len(self._endpoints)
+        if endpoint not in self._ejected:
+            allowed = min(number - 1, max(1, int(self._rules.max_share * number)))
+            if len(self._ejected) >= allowed or endpoint not in self._endpoints:  # it may have left
+                return
+            self._ejected.append(endpoint)
+        record = endpoint.ejection = endpoint.ejection or Record()
+        well = 0.0 if record.until else now - record.since
+        record.level = 1 if well > self._rules.longest else record.level + 1
+        record.lasts = min(self._rules.longest, self._rules.base * 2.0 ** min(record.level - 1, 64))
+        record.lasts *= 1.0 + JITTER * random()
+        record.until = now + record.lasts
+        record.since = now
+        record.probed_at = inf
+        record.why = why
+        endpoint.failed_in_a_row = max(1, endpoint.failed_in_a_row)  # so that its next success is reported
+        self._settle()
+
+    def _end_interval(self, now: float) -> None:
+        # If nothing failed for long, the interval is too long: old successes prove nothing.
+        usable = now <= self._interval_ends + self._rules.interval < inf
+        rates: list[tuple[float, Endpoint]] = []
+        for endpoint in self._endpoints:
+            successes, failures = endpoint.counted
+            endpoint.counted = endpoint.successes, endpoint.failures
+            succeeded = endpoint.successes - successes
+            calls = succeeded + endpoint.failures - failures
+            if calls >= self._rules.min_calls:
+                rates.append((succeeded / calls, endpoint))
+        self._interval_ends = now + self._rules.interval
+        if not usable or len(rates) < self._rules.min_endpoints:
+            return
+        mean = sum(rate for rate, _ in rates) / len(rates)
+        deviation = sqrt(sum((rate - mean) ** 2 for rate, _ in rates) / len(rates))
+        least = mean - max(MARGIN, self._rules.deviations * deviation)
+        for rate, endpoint in sorted(rates, key=lambda pair: pair[0]):
+            if rate >= least:
+                break
+            if endpoint not in self._ejected:
+                self._eject(endpoint, now, f"success rate {rate:.1%}, mean {mean:.1%}")
+
+    def _settle(self) -> None:
+        """Who is barred, and until when."""
+        number = len(self._endpoints)
+        panic = number - len(self._ejected) < max(1, self._rules.panic * number)
+        self.barred = frozenset() if panic else frozenset(endpoint.instance.id for endpoint in self._ejected)
+        self.due = min((r.until for e in self._ejected if (r := e.ejection)), default=inf)
+        self._changed()

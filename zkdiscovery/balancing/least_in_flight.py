@@ -1,0 +1,81 @@
+"""Least in flight: to whoever has the fewest calls under way, in proportion to weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from random import randrange, sample
+from typing import TYPE_CHECKING
+
+from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
+from zkdiscovery.balancing.limits import check_whole
+from zkdiscovery.balancing.p2c import endless, pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from zkdiscovery.balancing.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class LeastInFlight:
+    """The lowest (calls in flight + 1) / weight: of all while they are few, of two beyond.
+
+    As gRPC's and Envoy's least request. Of two, because many clients that look at all would herd onto the same idle
+    one, and a scan costs as much as there are endpoints ("The Power of Two Choices in Randomized Load Balancing",
+    Mitzenmacher 2001); pairs are those of `P2cEwma`. Of equals, each in its turn.
+
+    It needs no answer times, and does not see them: an instance that fails fast attracts calls, until it is ejected.
+
+    Args:
+        scan: up to so many endpoints all are looked at, 1 or more.
+
+    Raises:
+        InvalidSettings: out of range.
+    """
+
+    scan: int = 8
+
+    def __post_init__(self) -> None:
+        check_whole("scan", self.scan, 1)
+
+    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
+        """A picker for these endpoints."""
+        return with_reserve(endpoints, self._group)
+
+    def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+        draw = endless(*pairs(members))  # sets each one's share, too
+        return _of_all(members, otherwise) if len(members) <= self.scan else _of_two(members, draw, otherwise)
+
+
+def _load(endpoint: Endpoint) -> float:
+    return (endpoint.in_flight + 1) / endpoint.share
+
+
+def _of_all(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+    size = len(members)
+    advance = count(randrange(size)).__next__
+    lines = [members[turn:] + members[:turn] for turn in range(size)]
+
+    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+        line = lines[advance() % size]
+        if exclude:
+            left = [endpoint for endpoint in line if endpoint.instance.id not in exclude]
+            return min(left, key=_load) if left else otherwise(key, exclude)
+        return min(line, key=_load)
+
+    return pick
+
+
+def _of_two(members: tuple[Endpoint, ...], draw: Callable[[], tuple[Endpoint, Endpoint]], otherwise: Pick) -> Pick:
+    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+        if exclude:
+            return avoiding(exclude, pick, members, _lighter_of_two) or otherwise(key, exclude)
+        one, other = draw()
+        return one if (one.in_flight + 1) * other.share <= (other.in_flight + 1) * one.share else other
+
+    return pick
+
+
+def _lighter_of_two(members: list[Endpoint]) -> Endpoint:
+    return min(sample(members, min(2, len(members))), key=_load)

@@ -1,0 +1,126 @@
+"""What a view picks from: the endpoints of one service under one strategy, with ejection and slow start in front.
+
+Guarantees: a pick takes no lock that it would wait for, and an update takes effect at once, in one assignment. While
+nothing is ejected and nobody is young, `pick` is the strategy's own: both cost nothing then. There is no thread and no
+timer in here; what time brings about, the next pick notices.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from zkdiscovery.balancing.ejection import Ejection, Ejector
+from zkdiscovery.balancing.slow_start import ramp, warming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from zkdiscovery.balancing.endpoint import Endpoint
+    from zkdiscovery.balancing.interface import Balancer, Pick
+
+
+class Pool:
+    """Endpoints, a strategy, and what stands in front of it.
+
+    Args:
+        balancer: the strategy.
+        ejection: when to leave out instances that fail; None: never.
+        slow_start: seconds over which an instance that has just registered gets a growing part of its share; 0.0: none.
+        clock: monotonic seconds; that of the endpoints.
+        wall: seconds since the epoch, to compare with `registered_at`.
+
+    Attributes:
+        pick: as `Picker.pick`; replaced at each change, so look it up for each call.
+        endpoints: what it picks from.
+    """
+
+    __slots__ = (
+        "_balancer", "_clock", "_ejector", "_ended", "_inner", "_lock", "_slow_start", "_wall", "endpoints", "pick",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        balancer: Balancer,
+        *,
+        ejection: Ejection | None = None,
+        slow_start: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self._balancer = balancer
+        self._slow_start = slow_start
+        self._clock = clock
+        self._wall = wall
+        self._lock = threading.RLock()
+        self._ended = False
+        self._ejector = None if ejection is None else Ejector(ejection, clock, self._publish)
+        self._inner: Pick = balancer.build(()).pick
+        self.pick: Pick = self._inner
+
+    def update(self, endpoints: Sequence[Endpoint]) -> None:
+        """The set has changed. Endpoints that stay must be the same objects; called by one thread at a time."""
+        inner = self._balancer.build(endpoints).pick
+        with self._lock:
+            self.endpoints = tuple(endpoints)
+            self._inner = inner
+        if self._ejector is None:
+            self._publish()
+        else:
+            self._ejector.use(endpoints)
+
+    def explain(self, endpoint: Endpoint) -> tuple[float, float | None, str]:
+        """What stands in front of an endpoint now.
+
+        Returns:
+            the part of its share that slow start gives it; seconds until it may be tried, None if it is not ejected;
+            and why it gets less than its share, "" if it does not.
+        """
+        part = ramp(endpoint.instance.registered_at, self._wall(), self._slow_start)
+        record, ejector = endpoint.ejection, self._ejector
+        if ejector is not None and record is not None and (until := record.until):
+            panic = "" if endpoint.instance.id in ejector.barred else "; used all the same, as too few are left"
+            last = f", the last: {endpoint.trouble}" if endpoint.trouble else ""
+            return part, max(0.0, until - self._clock()), f"ejected: {record.why}{last}{panic}"
+        return part, None, "" if part >= 1.0 else "slow start"
+
+    def end(self, pick: Pick) -> None:
+        """From now on every pick is this one, whatever comes."""
+        with self._lock:
+            self._ended = True
+            self.pick = pick
+
+    def _publish(self) -> None:
+        # The ejector's lock is taken before ours or not at all, so that the two can't wait for each other.
+        with self._lock:
+            if self._ended:
+                return
+            pick = self._inner
+            if self._slow_start:
+                pick = warming(pick, self.endpoints, self._slow_start, self._wall, self._warmed_up)
+            ejector = self._ejector
+            if ejector is not None and ejector.barred:
+                pick = self._avoiding(pick, ejector, ejector.barred, ejector.due)
+            self.pick = pick
+
+    def _warmed_up(self) -> None:
+        if self._lock.acquire(blocking=False):  # else another one is at it
+            try:
+                self._publish()
+            finally:
+                self._lock.release()
+
+    def _avoiding(self, inner: Pick, ejector: Ejector, barred: frozenset[str], due: float) -> Pick:
+        clock = self._clock
+
+        def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+            if clock() >= due:
+                probe = ejector.probe(inner, key, exclude)
+                if probe is not None:
+                    return probe
+            # Rather an ejected one than none.
+            return inner(key, barred.union(exclude) if exclude else barred) or inner(key, exclude)
+
+        return pick

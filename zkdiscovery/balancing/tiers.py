@@ -1,0 +1,58 @@
+"""Priority tiers: a standby is called when the first choice ails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zkdiscovery.balancing.interface import Balancer, Pick, Picker, either, with_reserve
+from zkdiscovery.balancing.p2c import P2C_EWMA
+from zkdiscovery.balancing.spill import OVER_PROVISIONING, preferring, weights_left
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from zkdiscovery.balancing.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """Instances of the lowest tier as long as they can take it; then those of the next.
+
+    A tier keeps the part min(1, 1.4 x weight that is not ejected / its whole weight) of the calls that come to it
+    (Envoy's priority levels): all of them until 2 of 7 are ejected, then fewer and fewer. An instance says its tier by
+    itself, as a whole number in its metadata; one that says none, or something else, is in tier 0.
+
+    Args:
+        key: the key of the metadata.
+        then: the strategy within each tier.
+    """
+
+    key: str = "tier"
+    then: Balancer = P2C_EWMA
+
+    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
+        """A picker for these endpoints."""
+        return with_reserve(endpoints, self._group)
+
+    def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+        tiers: dict[int, list[Endpoint]] = {}
+        for member in members:
+            tiers.setdefault(self._tier(member), []).append(member)
+        last, *before = sorted(tiers, reverse=True)
+        pick = self.then.build(tiers[last]).pick
+        for tier in before:
+            pick = preferring(self.then.build(tiers[tier]).pick, pick, _healthy(tiers[tier]))
+        return either(pick, otherwise)
+
+    def _tier(self, endpoint: Endpoint) -> int:
+        try:
+            return int(endpoint.instance.metadata.get(self.key, "0"))
+        except ValueError:
+            return 0
+
+
+def _healthy(members: list[Endpoint]) -> Callable[[Collection[str]], float]:
+    (left,) = weights_left(members)
+    whole = left(())
+    return lambda exclude: OVER_PROVISIONING * left(exclude) / whole

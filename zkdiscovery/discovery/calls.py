@@ -1,0 +1,235 @@
+"""Calls with retries and hedges: on another instance each time, within a budget and a time limit.
+
+Threads: attempts run on the caller's thread, one after the other; with a hedge each on a thread of its own, and the
+caller's waits for the first good answer. What the others still bring is reported to the balancer and then dropped.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from zkdiscovery.balancing import Endpoint
+from zkdiscovery.discovery.attempt import Attempt
+from zkdiscovery.errors import OperationTimeout
+from zkdiscovery.model import Instance, deadline_after
+
+R = TypeVar("R")
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class TimedCall(Protocol[R_co]):
+    """A function for `Service.call` that takes the seconds that are left for it."""
+
+    def __call__(self, instance: Instance, /, *, timeout: float) -> R_co: ...
+
+
+NO_AWAIT = "call() can't await; use `async with attempt()` for `async def`"
+_TAKES_TIMEOUT = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+
+
+class RetryBudget:
+    """Bounds retries to a share of the calls, so that retries do not multiply an overload (Finagle's retry budget).
+
+    Each call adds `share` tokens up to `reserve`, each retry takes one.
+    """
+
+    def __init__(self, share: float = 0.2, reserve: float = 10.0) -> None:
+        self._share = share
+        self._reserve = reserve
+        self._tokens = reserve
+        self._lock = threading.Lock()
+
+    def call(self) -> None:
+        """A call began."""
+        with self._lock:
+            self._tokens = min(self._reserve, self._tokens + self._share)
+
+    def retry(self) -> bool:
+        """May a retry, or a hedge, begin?"""
+        with self._lock:
+            if self._tokens < 1.0:
+                return False
+            self._tokens -= 1.0
+            return True
+
+
+class _Answer(NamedTuple, Generic[R]):
+    endpoint: Endpoint
+    begun: float  # monotonic seconds
+    result: R | None
+    error: BaseException | None
+
+
+@dataclass(slots=True)
+class Call(Generic[R]):
+    """One call, with all its attempts.
+
+    Args:
+        service: its name, for messages.
+        fn: see `Service.call`.
+        retry_on: as there.
+        attempts: at most.
+        timeout: seconds for all of it; None: no limit.
+        hedge: seconds without an answer after which another instance is asked as well; None: never.
+        choose: an instance that was not tried; another one if there is none; None: nothing at all.
+        attempt: makes the attempt on an endpoint.
+        budget: of the view.
+    """
+
+    service: str
+    fn: Callable[..., R]
+    retry_on: tuple[type[BaseException], ...]
+    attempts: int
+    timeout: float | None
+    hedge: float | None
+    choose: Callable[[list[str]], Endpoint | None]
+    attempt: Callable[[Endpoint], Attempt]
+    budget: RetryBudget
+    _tried: list[str] = field(default_factory=list)
+    _story: list[str] = field(default_factory=list)
+    _gave_up: str = ""
+    _end: float | None = None
+    _passes_timeout: bool = False
+
+    def run(self, first: Endpoint) -> R:
+        """The first good answer. Raises what the last attempt raised, with notes of what was tried where."""
+        if self.timeout is not None:
+            self._end = deadline_after(self.timeout)
+            self._passes_timeout = _takes_timeout(self.fn)
+        self.budget.call()
+        return self._in_turns(first) if self.hedge is None else self._hedged(first, self.hedge)
+
+    def _in_turns(self, endpoint: Endpoint) -> R:
+        while True:
+            begun = self._begin(endpoint)
+            try:
+                return self._try(endpoint)
+            except self.retry_on as error:
+                self._note(endpoint, begun, error)
+                another = self._another()
+                if another is None:
+                    self._tell(error)
+                    raise
+            endpoint = another
+
+    def _hedged(self, first: Endpoint, delay: float) -> R:
+        answers: queue.SimpleQueue[_Answer[R]] = queue.SimpleQueue()
+        self._start(first, answers)
+        running = 1
+        pause: float | None = delay
+        while True:
+            answer, error = self._wait(answers, pause), None
+            if answer is not None:
+                running -= 1
+                if (error := answer.error) is None:
+                    return answer.result  # type: ignore[return-value] # it is there if there is no error
+                if not isinstance(error, self.retry_on):
+                    raise error
+                self._note(answer.endpoint, answer.begun, error)
+                if running:
+                    continue
+            another = self._another(elsewhere=error is None)
+            if another is not None:
+                self._start(another, answers)
+                running += 1
+            elif error is None:
+                pause = None  # nobody else is asked
+            else:
+                self._tell(error)
+                raise error
+
+    def _start(self, endpoint: Endpoint, answers: queue.SimpleQueue[_Answer[R]]) -> None:
+        begun = self._begin(endpoint)
+
+        def attempt() -> None:
+            try:
+                answers.put(_Answer(endpoint, begun, self._try(endpoint), None))
+            except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
+                answers.put(_Answer(endpoint, begun, None, error))
+
+        run = partial(contextvars.copy_context().run, attempt)
+        threading.Thread(target=run, name="zkdiscovery-hedge", daemon=True).start()
+
+    def _wait(self, answers: queue.SimpleQueue[_Answer[R]], pause: float | None) -> _Answer[R] | None:
+        """The next answer; None after `pause` seconds without one."""
+        left = None if self._end is None else max(0.0, self._end - time.monotonic())
+        patience = left if pause is None or (left is not None and left < pause) else pause
+        try:
+            return answers.get(timeout=patience)
+        except queue.Empty:
+            if patience != left:
+                return None
+        self._gave_up = f"no answer yet from {', '.join(self._tried)}"
+        raise OperationTimeout(f"call of {self.service!r} not answered within {self.timeout:g} s: {self._told()}")
+
+    def _begin(self, endpoint: Endpoint) -> float:
+        self._tried.append(endpoint.instance.id)
+        return time.monotonic()
+
+    def _try(self, endpoint: Endpoint) -> R:
+        with self.attempt(endpoint) as attempt:
+            if self._passes_timeout and self._end is not None:
+                result = self.fn(attempt.instance, timeout=max(0.001, self._end - time.monotonic()))
+            else:
+                result = self.fn(attempt.instance)
+            if inspect.iscoroutine(result):
+                result.close()
+                raise TypeError(NO_AWAIT)
+            return result
+
+    def _another(self, *, elsewhere: bool = False) -> Endpoint | None:
+        """Where to try again, or to ask as well; None: not again."""
+        if len(self._tried) >= self.attempts:
+            self._gave_up = f"{self.attempts} attempts at most"
+        elif self._end is not None and time.monotonic() >= self._end:
+            self._gave_up = f"the time of {self.timeout:g} s is over"
+        elif (another := self.choose(self._tried)) is None or (elsewhere and another.instance.id in self._tried):
+            self._gave_up = "nothing else to call"
+        elif not self.budget.retry():
+            self._gave_up = "the budget of retries is used up"
+        else:
+            return another
+        return None
+
+    def _note(self, endpoint: Endpoint, begun: float, error: BaseException) -> None:
+        took = time.monotonic() - begun
+        self._story.append(f"{endpoint.instance.id}: {type(error).__name__} after {took:.3f} s")
+
+    def _tell(self, error: BaseException) -> None:
+        error.add_note(f"call of {self.service!r}: {self._told()}")
+
+    def _told(self) -> str:
+        return "; ".join([*self._story, self._gave_up])
+
+
+def _takes_timeout(fn: Callable[..., Any]) -> bool:
+    try:
+        parameter = inspect.signature(fn).parameters.get("timeout")
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
+    return parameter is not None and parameter.kind in _TAKES_TIMEOUT
+
+
+def check_call(
+    fn: Callable[[Instance], object], retry_on: object, attempts: int, hedge: float | None
+) -> tuple[type[BaseException], ...]:
+    """Refuse what makes no sense, with TypeError or ValueError; gives `retry_on` as a tuple."""
+    if inspect.iscoroutinefunction(fn):
+        raise TypeError(NO_AWAIT)
+    kinds: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise TypeError(f"retry_on must be an exception class, or a tuple of them: got {retry_on!r}")
+    if attempts < 1:
+        raise ValueError(f"attempts must be 1 or more: got {attempts}")
+    if hedge is not None and not 0.0 < hedge <= threading.TIMEOUT_MAX:
+        raise ValueError(f"hedge must be a number of seconds above 0: got {hedge}")
+    return kinds

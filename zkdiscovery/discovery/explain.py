@@ -1,0 +1,83 @@
+"""What a view thinks of each instance: for logs, for the command line, for people who wonder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from zkdiscovery.balancing import Pool
+from zkdiscovery.model import Instance, Snapshot, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the balancer of this process thinks of one instance.
+
+    Attributes:
+        instance: the instance.
+        picked: picks choose from it, now and in general.
+        why: why it gets no calls, or fewer than its weight demands; "" if it gets its share.
+        weight: its weight after slow start.
+        in_flight: calls of this process begun and not ended.
+        latency: average answer time as the default strategy has it, in seconds, failures counted as slow answers; None
+            before the first answer.
+        successes, failures: calls of this process that ended so.
+        failed_in_a_row: failures since the last success.
+        ejected_for: seconds until it is tried again; None: not ejected.
+    """
+
+    instance: Instance
+    picked: bool
+    why: str = ""
+    weight: float = 0.0
+    in_flight: int = 0
+    latency: float | None = None
+    successes: int = 0
+    failures: int = 0
+    failed_in_a_row: int = 0
+    ejected_for: float | None = None
+
+
+def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
+    """Every instance of the snapshot, suspects included, sorted by id."""
+    endpoints = {endpoint.instance.id: endpoint for endpoint in pool.endpoints}
+    in_reserve = any(endpoint.instance.weight for endpoint in endpoints.values())
+    suspects = {instance.id for instance in snapshot.suspects}
+    found = []
+    for instance in _by_id((*snapshot.instances, *snapshot.suspects)):
+        endpoint = endpoints.get(instance.id)
+        if endpoint is None:
+            found.append(Standing(instance, picked=False, why=_why_not(instance, suspected=instance.id in suspects)))
+            continue
+        part, ejected_for, why = pool.explain(endpoint)
+        barred = ejected_for is not None and "all the same" not in why
+        idle = in_reserve and not instance.weight
+        if instance.id in suspects:
+            why = why or "a suspect, but there is nothing else"
+        found.append(
+            Standing(
+                instance,
+                picked=not barred and not idle,
+                why=why or ("weight 0: only if nothing else is left" if idle else ""),
+                weight=instance.weight * part,
+                in_flight=endpoint.in_flight,
+                latency=endpoint.latency,
+                successes=endpoint.successes,
+                failures=endpoint.failures,
+                failed_in_a_row=endpoint.failed_in_a_row,
+                ejected_for=ejected_for,
+            )
+        )
+    return tuple(found)
+
+
+def _by_id(instances: Iterable[Instance]) -> list[Instance]:
+    return sorted(instances, key=lambda instance: instance.id)
+
+
+def _why_not(instance: Instance, *, suspected: bool) -> str:
+    if suspected:
+        return "a suspect: vanished in a mass; picked only if nothing else is left"
+    if instance.status is not Status.UP:
+        return str(instance.status)
+    return "not accepted by `where`"
