@@ -158,7 +158,7 @@ def charge_in_time(instance: Instance, *, timeout: float) -> float:
 
 assert_type(payments.call(charge_in_time, timeout=1.0), float)
 payments.call(charge, retry_on="OSError")  # type: ignore[call-overload]
-payments.call(serve_with)  # type: ignore[call-overload]
+payments.call(serve_with)  # type: ignore[arg-type]
 
 policy: Balancer = RoundRobin()
 policy = P2cEwma()
