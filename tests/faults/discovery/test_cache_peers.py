@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +70,7 @@ def test_an_update_that_is_corrupt_and_comes_during_a_cut(
     view = client.discover("payments").wait_ready(LIMIT, at_least=2)
     zkdiscovery_proxy.refuse()
     wait_state(client, State.SUSPENDED)
+    wait_view(view, lambda snapshot: snapshot.stale)
     truth.set(f"{payments.path}/bad", b"{")
     zkdiscovery_proxy.heal()
     snapshot = wait_view(view, lambda snapshot: not snapshot.stale)
@@ -266,7 +268,7 @@ def test_picks_go_on_through_everything(
     balancer: str,
 ) -> None:
     """Curator's round robin throws when its counter overflows (peers.md defect 10): ours begins just before that."""
-    monkeypatch.setattr("zkdiscovery.balancing.simple.randrange", lambda _: 2**63 - 50)
+    monkeypatch.setattr("zkdiscovery.balancing.simple.count", lambda: itertools.count(2**63 - 50))
     payments.add("a", "b", "c")
     view = make_client(zkdiscovery_proxy.address).discover("payments", balancer=balancer).wait_ready(LIMIT, at_least=3)
     assert {view.pick().id for _ in range(100)} == {"a", "b", "c"}

@@ -43,7 +43,7 @@ def test_what_can_not_be_used_is_left_out_and_logged(
     assert ids(make_client().instances("payments")) == {"good"}
     for name, reason in (("bad", "no instance"), ("secret", "the ACL forbids it")):
         assert any(
-            f"left out {payments.path}/{name}" in record.message and reason in record.message
+            f"left out '{payments.path}/{name}'" in record.message and reason in record.message
             for record in caplog.records
         )
 
@@ -62,7 +62,7 @@ def test_a_node_that_the_server_refuses_for_a_reason_of_its_own_harms_no_other(
     client = make_client()
     assert ids(client.instances("payments")) == {"good"}
     assert (
-        f"left out {payments.path}/bad: read {payments.path}/bad: the server answered with the unknown" in caplog.text
+        f"left out '{payments.path}/bad': read {payments.path}/bad: the server answered with the unknown" in caplog.text
     )
     assert ids(client.discover("payments").wait_ready(LIMIT).instances) == {"good"}
 

@@ -140,7 +140,7 @@ def test_a_corrupt_sibling(
     assert ids(snapshot) == {"good"}
     assert snapshot.rejected["bad"]
     assert snapshot.suspects == ()
-    assert f"left out {payments.path}/bad" in caplog.text
+    assert f"left out '{payments.path}/bad'" in caplog.text
     payments.change("good", weight=2.0)
     wait_view(view, lambda snapshot: snapshot.instances[0].weight == 2.0)
     assert set(view.snapshot.rejected) == {"bad"}
