@@ -54,6 +54,7 @@ class WorkerProcess:
     def start(self, *, round: int, quiet: bool) -> None:
         """Begin a life."""
         with self._lock:
+            self._hang_up()
             self.life += 1
             config = {
                 **self._config,
@@ -121,11 +122,15 @@ class WorkerProcess:
         """End it and its proxies."""
         self.resume()
         self.kill()
+        self._hang_up()
+        for proxy in self.proxies:
+            proxy.close()
+
+    def _hang_up(self) -> None:
+        """Close the pipe to a life that is over; what it was not told any more is lost."""
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
-        for proxy in self.proxies:
-            proxy.close()
 
     def _signal(self, number: signal.Signals) -> None:
         process = self._process

@@ -15,17 +15,17 @@ from zkdiscovery.testing.wire import RawSession
 pytestmark = pytest.mark.server
 
 
-def test_one_leads_and_the_others_follow(ensemble: ZookeeperEnsemble) -> None:
+def test_one_leads_and_the_others_follow(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -> None:
     """What one member takes, all have."""
+    path = top(ensemble_namespace)
     leader, followers = ensemble.leader(), ensemble.followers()
     assert {leader, *followers} == set(ensemble.members)
     assert [leader.mode(), *(follower.mode() for follower in followers)] == ["leader", "follower", "follower"]
     assert ensemble.hosts == ",".join(member.hosts for member in ensemble.members)
     with RawSession(followers[0].hosts) as session:
-        session.create(ensemble.namespace)
+        session.create(path)
     for member in ensemble.members:
-        expect_written(member.hosts, ensemble.namespace)
-    ensemble.leader().remove_tree(ensemble.namespace)
+        expect_written(member.hosts, path)
 
 
 def test_a_quorum_is_lost_and_had_again(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -> None:
