@@ -60,6 +60,8 @@ def main() -> int:
             traceback.print_exc()
             broken = True
         show(run.figures.table(), arguments.output)
+        if broken:
+            say("ABORTED by an error of the run itself: the figures are no result")
     if run.figures.violations or broken:
         say(f"seed {seed}; the histories are in {directory}")
         return 1

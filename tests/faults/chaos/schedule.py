@@ -82,7 +82,7 @@ def plan_round(seed: int, number: int, *, clients: int, services: int, elections
     free = rng.sample(range(clients), clients)  # one fault a client, so that none undoes another
     if calm or rng.random() < 0.6:
         faults.append(_ensemble_fault(rng, calm, elections, timeout))
-    kinds = _draw(rng, CLIENT_FAULTS, rng.randint(1, 2) if calm else rng.randint(3, 6))
+    kinds = _draw(rng, CLIENT_FAULTS, rng.randint(1, 2) if calm else rng.randint(3, 6))[:clients]
     faults += [_client_fault(rng, kind, free.pop(), timeout) for kind in kinds]
     if not calm:
         for kind in _draw(rng, OPERATOR_FAULTS, rng.randint(0, 3)):

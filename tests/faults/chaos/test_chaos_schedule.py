@@ -23,6 +23,15 @@ def test_the_same_seed_gives_the_same_round(seed: int, number: int) -> None:
     assert plan_round(seed, number, **SIZES) == plan_round(seed, number, **SIZES)
 
 
+@given(st.integers(), st.integers(1, 10))
+def test_few_clients_have_few_faults(seed: int, clients: int) -> None:
+    """No client has two faults at a time, however few there are."""
+    faults = plan_round(seed, 1, **{**SIZES, "clients": clients}).faults
+    struck = [fault.target for fault in faults if fault.kind in CLIENT_FAULTS]
+    assert len(struck) == len(set(struck))
+    assert all(0 <= int(client) < clients for client in struck)
+
+
 def test_another_seed_gives_another_schedule() -> None:
     """No two runs are alike."""
     assert rounds(1, 5) != rounds(2, 5)
