@@ -8,6 +8,7 @@ of its own.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -134,7 +135,9 @@ class Client:
         if not _interrupts_a_call():
             self._close(end)
         else:
-            threading.Thread(target=self._close, args=(end,), name="zkdiscovery-goodbye", daemon=True).start()
+            goodbye = threading.Thread(target=self._close, args=(end,), name="zkdiscovery-goodbye", daemon=True)
+            with contextlib.suppress(RuntimeError):  # the interpreter ends, and closes all clients itself
+                goodbye.start()
 
     def _close(self, end: float) -> None:
 
@@ -468,7 +471,8 @@ def _interrupts_a_call() -> bool:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
-        ours = name.startswith(_LOCKING) and not name.endswith(".decorator")
+        calls_users = name.endswith(".decorator") or frame.f_code.co_name == "run_while_leader"
+        ours = name.startswith(_LOCKING) and not calls_users
         if ours and above:
             return True
         above = above or not ours

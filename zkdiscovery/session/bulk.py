@@ -6,6 +6,7 @@ for as many nodes as make an answer of `ANSWER` bytes, by the size of those read
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -42,20 +43,26 @@ def bulk_read(
     """
     asked = 0
     flying: deque[tuple[MultiRead, Future[Any]]] = deque()
-    while asked < len(paths) or flying:
-        while asked < len(paths) and len(flying) < WINDOW:
-            request = MultiRead(paths[asked : asked + session.bulk_size])
-            asked += len(request.paths)
-            flying.append((request, session.submit(request, deadline=deadline, generation=generation)))
-        request, future = flying.popleft()
-        try:
-            found = session.result(future, request, deadline, patience)
-        except OperationTimeout:
-            session.bulk_size = max(1, len(request.paths) // 2)
-            raise
-        session.bulk_size = _fitting(found)
-        deadline = max(deadline, time.monotonic() + patience)
-        yield from zip(request.paths, found, strict=True)
+    try:
+        while asked < len(paths) or flying:
+            while asked < len(paths) and len(flying) < WINDOW:
+                request = MultiRead(paths[asked : asked + session.bulk_size])
+                asked += len(request.paths)
+                # With patience it may wait unsent behind slow answers; who waits for it withdraws it in time.
+                unsent = math.inf if patience else deadline
+                flying.append((request, session.submit(request, deadline=unsent, generation=generation)))
+            request, future = flying.popleft()
+            try:
+                found = session.result(future, request, deadline, patience)
+            except OperationTimeout:
+                session.bulk_size = max(1, len(request.paths) // 2)
+                raise
+            session.bulk_size = _fitting(found)
+            deadline = max(deadline, time.monotonic() + patience)
+            yield from zip(request.paths, found, strict=True)
+    finally:
+        for _, future in flying:  # nobody waits for them any more
+            future.cancel()
 
 
 def _fitting(found: Sequence[Node | int]) -> int:

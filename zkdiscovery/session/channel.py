@@ -113,10 +113,12 @@ class Channel:
         """Is there more to take?"""
         return bool(self._outbox)
 
-    def answered(self) -> Entry | None:
-        """The oldest request in flight, whose answer has come (connection thread)."""
+    def answered(self, xid: int) -> Entry | None:
+        """The oldest request in flight, if it is the one of this number; its answer has come (connection thread)."""
         with self._lock:
-            return self._in_flight.popleft() if self._in_flight else None
+            if not self._in_flight or self._in_flight[0].xid != xid:
+                return None
+            return self._in_flight.popleft()
 
     def oldest_sent(self) -> float | None:
         """When the oldest unanswered request was sent, in monotonic seconds."""

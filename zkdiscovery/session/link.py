@@ -297,6 +297,7 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
     """The connection thread's work: our queue out, answers and events in."""
 
     client: _Client
+    _written = 0.0  # monotonic seconds; when something was sent last
 
     @property
     def _link(self) -> Link:
@@ -411,28 +412,39 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         if not 0 <= length <= MAX_FRAME:
             raise ConnectionDropped(f"{self._link.server} sends a message of {length} bytes; is it a ZooKeeper?")
         channel = self._link.channel
-        # Outside the handshake, `timeout` is two thirds of the session timeout.
-        ping_due = time.monotonic() + timeout / 2
+        serves = channel.is_open
         parts: list[bytes] = []
+        given_up = time.monotonic() + timeout
         with self._socket_error_handling():
             while length:
-                if not self.handler.select([self._socket], [], [], timeout)[0]:
-                    raise KazooTimeoutError("no answer in time")
+                # Outside the handshake, `timeout` is two thirds of the session timeout, and leases rest on it that we
+                # are never silent for more than one third.
+                ping_due = self._written + timeout / 2 if serves else given_up
+                left = min(given_up, ping_due) - time.monotonic()
+                if not self.handler.select([self._socket], [], [], left)[0]:
+                    if time.monotonic() >= given_up:
+                        raise KazooTimeoutError("no answer in time")
+                    self._send_ping(timeout)
+                    continue
                 try:
                     part = self._socket.recv(min(length, _CHUNK))
                 except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                    continue
-                if not part:
-                    raise ConnectionDropped("the server closed the connection")
-                parts.append(part)
-                length -= len(part)
-                now = time.monotonic()
-                if length and channel.is_open:
-                    channel.last_answer = now
+                    pass  # a part of a TLS record
+                else:
+                    if not part:
+                        raise ConnectionDropped("the server closed the connection")
+                    parts.append(part)
+                    length -= len(part)
+                if length and serves:  # in the handshake the limit is one for the whole message
+                    now = channel.last_answer = time.monotonic()
+                    given_up = now + timeout
                     if now >= ping_due:
                         self._send_ping(timeout)
-                        ping_due = now + timeout / 2
         return b"".join(parts)
+
+    def _write(self, msg: bytes | bytearray, timeout: float) -> None:
+        self._written = time.monotonic()
+        super()._write(msg, timeout)
 
     def _read_header(self, timeout: float) -> Any:
         link = self._link
@@ -450,8 +462,8 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
         return header, buffer, offset
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
-        entry = self._link.channel.answered()
-        if entry is None or entry.xid != header.xid:
+        entry = self._link.channel.answered(header.xid)
+        if entry is None:  # whoever waits for it hears of the end of the connection
             raise ConnectionDropped(f"an answer to request {header.xid} came out of turn")
         request = entry.request
         if header.err:

@@ -262,8 +262,9 @@ class Session:
     def result(self, future: Future[Any], request: Request, deadline: float, patience: float = 0.0) -> Any:
         """Wait for a submitted request; a request that is late and still unsent is withdrawn for good.
 
-        With `patience`, it is waited for as long as bytes come at least every so many seconds.
+        With `patience`, it is waited for as long as bytes come at least every so many seconds, on one connection.
         """
+        generation = self._generation
         try:
             while True:
                 try:
@@ -271,7 +272,7 @@ class Session:
                 except TimeoutError:
                     link = self._link
                     later = 0.0 if link is None else link.channel.last_answer + patience
-                    if future.done() or later <= time.monotonic():
+                    if future.done() or later <= time.monotonic() or generation != self._generation:
                         raise
                     deadline = later
         except ZkDiscoveryError:

@@ -151,6 +151,7 @@ class Relay:
         for link in self._links:
             for pipe in link.pipes:
                 pipe.chunks = deque((0.0, chunk) for _, chunk in pipe.chunks)
+                pipe.busy_until = 0.0
 
     def _end(self) -> None:
         self.stop_listening()
@@ -300,7 +301,7 @@ class _Link:
 
     def _refused(self) -> None:
         """The server is not there."""
-        if not self._relay.patient or self._server is None:
+        if not self._relay.patient or self._server is None or self._to_server.read_all:
             self.close()
             return
         self._watch(self._server, 0, self._on_connected)

@@ -305,3 +305,19 @@ def test_a_write_whose_answer_can_not_be_read_may_have_been_executed(
         session.call(SetData(f"{namespace}/a", b"new"), deadline=time.monotonic() + LIMIT)
     assert truth.get(f"{namespace}/a").data == b"new"
     assert raised.value.outcome_unknown
+
+
+def test_an_answer_out_of_turn_in_the_midst_of_a_load(
+    make_client: MakeClient, proxy: FaultProxy, payments: Written
+) -> None:
+    """Who waits for the answer hears of the end of the connection, however patient: the next load is whole."""
+    client = make_client(proxy.address)
+    client.wait_connected(LIMIT)
+    for number in range(3):
+        alteration = Alteration(with_xid(4711), lambda body: is_answer(body) and len(body) > 200)
+        proxy.alter("server_to_client", alteration)
+        view = client.discover("payments", where=lambda _, number=number: number >= 0)
+        assert alteration.done.wait(LIMIT)
+        proxy.heal()
+        wait_view(view, lambda snapshot: ids(snapshot) == {"a", "b"} and not snapshot.stale)
+        view.close()

@@ -50,9 +50,11 @@ def test_a_request_goes_out_and_is_answered(channel: Channel, wakes: Wakes) -> N
     assert entry.body == b"\0\0\0\4" + b"\0\0\0\2/a" + b"\0"
     assert channel.oldest_sent() == entry.sent_at <= time.monotonic()
     assert not future.done()
-    assert channel.answered() is entry
+    entry.xid = 7
+    assert channel.answered(8) is None, "it stays, and hears of the end of the connection"
+    assert channel.answered(7) is entry
     assert channel.oldest_sent() is None
-    assert channel.answered() is None
+    assert channel.answered(7) is None
 
 
 def test_requests_are_taken_in_order_and_in_portions(channel: Channel) -> None:
@@ -119,7 +121,7 @@ def test_nothing_of_an_old_connection_goes_out_on_a_new_one(channel: Channel) ->
     channel.close(broken)
     channel.open(2)
     assert channel.take(10) == []
-    assert channel.answered() is None
+    assert channel.answered(1) is None
     assert isinstance(channel.submit(Sync("/"), deadline=LATER, generation=1).exception(0), NotConnected)
 
 
