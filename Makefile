@@ -12,7 +12,7 @@ export PYTHON
 
 BIN := .venv/bin
 
-.PHONY: help demo test lint typecheck docs bench clean setup server
+.PHONY: help demo test lint typecheck docs bench bench-balancing clean setup server
 
 help:
 	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make typecheck   mypy alone'
 	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks'
+	@echo 'make bench-balancing   the simulation of load balancing, with its tables and pictures in docs/'
 	@echo 'make setup       the Python environment in .venv alone'
 	@echo 'make clean       remove the environment and all that was built'
 
@@ -50,6 +51,10 @@ docs: setup
 
 bench: server
 	@for file in benchmarks/[!_]*.py; do echo "==> $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+
+bench-balancing: setup
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python -m benchmarks.balancing $(ARGS)
 
 setup:
 	@sh scripts/setup_python.sh

@@ -43,22 +43,23 @@ def figure(source: str, what: str, published: float, simulated: float, tolerance
     return Figure(source, what, published, simulated, published - tolerance, published + tolerance)
 
 
-def one_slow_node(seconds: float) -> list[Server]:
-    """11 nodes that take 100 ms on average; node 3 takes 2 s from 1/4 to 3/4 of the time."""
+def one_slow_node(seconds: float, usual: float) -> list[Server]:
+    """11 nodes that take `usual` seconds on average; node 3 takes 2 s from 1/4 to 3/4 of the time."""
 
     def ailing(when: float, demand: float) -> tuple[float, Outcome]:
-        return (2.0 if 0.25 * seconds <= when < 0.75 * seconds else 0.100 * demand), Outcome.SUCCESS
+        return (2.0 if 0.25 * seconds <= when < 0.75 * seconds else usual * demand), Outcome.SUCCESS
 
-    return [Server(instance(node), ailing if node == 3 else takes(0.100)) for node in range(11)]
+    return [Server(instance(node), ailing if node == 3 else takes(usual)) for node in range(11)]
 
 
 def linkerd(seed: int, quick: bool) -> Iterator[Figure]:
     """ "Beyond Round Robin: Load Balancing for Latency" (2016): 1,000 calls a second for 60 s, success is an answer
-    within 1 s; successes in %. Published to the next %, EWMA to the next 0.1 %; the node's normal answer time is not.
+    within 1 s; successes in %. Published to the next %, EWMA to the next 0.1 %; the nodes' usual answer time is
+    not: 100 ms are assumed.
     """
     seconds = 30.0 if quick else 60.0
     for contender, published, tolerance in ((ROUND_ROBIN, 95, 0.8), (LEAST_LOADED, 99, 0.8), (EWMA, 99.9, 0.1)):
-        world = World(contender, seed, one_slow_node(seconds))
+        world = World(contender, seed, one_slow_node(seconds, 0.100))
         calls = open_loop(world.simulation, world.clients, rate=1000, seconds=seconds)
         part = 100.0 * sum(call.took < 1.0 for call in calls) / len(calls)
         yield figure("Linkerd", f"{contender.name}, answered within 1 s, %", published, part, tolerance)

@@ -27,11 +27,12 @@ def number(value: float) -> str:
     return f"{value:.3g}" if value >= 0.001 or not value else f"{value:.4f}"
 
 
-def verdicts(scenario: Scenario, rows: Rows, default: str) -> list[tuple[str, float, float, bool]]:
+def verdicts(scenario: Scenario, rows: Rows, peers: set[str], default: str) -> list[tuple[str, float, float, bool]]:
     """For each target: column, value of the default strategy, what it must not exceed, whether it holds."""
     found = []
     for column, target in (scenario.targets or {}).items():
-        limit = target.limit * (min(row[column] for row in rows.values()) if target.of_the_best else 1.0)
+        best = min(row[column] for name, row in rows.items() if name in peers)
+        limit = target.limit * (best if target.of_the_best_peer else 1.0)
         value = rows[default][column]
         found.append((column, value, limit, value <= limit))
     return found
@@ -113,6 +114,7 @@ def draw(scenario: Scenario, rows: Rows, peers: set[str], default: str) -> None:
     )
     from matplotlib import pyplot as plt  # noqa: PLC0415
     from matplotlib.patches import Patch  # noqa: PLC0415
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
 
     columns = scenario.drawn or tuple(next(iter(rows.values())))
     names = sorted(rows, key=lambda name: tuple(rows[name][column] for column in columns[::-1]), reverse=True)
@@ -124,7 +126,7 @@ def draw(scenario: Scenario, rows: Rows, peers: set[str], default: str) -> None:
         figsize=(3.1 + 3.3 * len(columns), 1.3 + 0.2 * len(names)),
         layout="constrained",
     )
-    limits = {column: limit for column, _, limit, _ in verdicts(scenario, rows, default)}
+    limits = {column: limit for column, _, limit, _ in verdicts(scenario, rows, peers, default)}
     for panel, column in zip(panels[0], columns, strict=True):
         values = [rows[name][column] for name in names]
         floor = min((value for value in values if value > 0), default=1.0) / 2.0
@@ -134,6 +136,9 @@ def draw(scenario: Scenario, rows: Rows, peers: set[str], default: str) -> None:
             panel.text(max(value, floor) * 1.06, place, number(value), va="center", fontsize=7)
         panel.set_xscale("log")
         panel.set_xlim(floor * 0.8, max(values) * 3.5)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=7))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(column)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(axis="y", length=0)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """What the default strategy must show in a column: at most `limit`, or so many times the best of the field."""
+    """What the default strategy must show in a column: at most `limit`, or so many times the best peer's."""
 
     limit: float
-    of_the_best: bool = False
+    of_the_best_peer: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,14 @@ def fails_fast(when: float, demand: float) -> tuple[float, Outcome]:  # noqa: AR
 
 def slow_node(contender: Contender, seed: int, scale: float) -> dict[str, float]:
     seconds = 60.0 * max(scale, 0.5)
-    world = World(contender, seed, one_slow_node(seconds))
-    calls = open_loop(world.simulation, world.clients, rate=1000, seconds=seconds)
-    late = 100.0 * sum(call.took >= 1.0 for call in calls) / len(calls)
-    return {"later than 1 s, %": late, **waits(calls)}
+    values = {}
+    for usual in (0.050, 0.100):
+        world = World(contender, seed, one_slow_node(seconds, usual))
+        calls = open_loop(world.simulation, world.clients, rate=1000, seconds=seconds)
+        label = f"{1000 * usual:g} ms"
+        values[f"later than 1 s, {label}, %"] = 100.0 * sum(call.took >= 1.0 for call in calls) / len(calls)
+        values[f"p99, {label}, ms"] = waits(calls)["p99, ms"]
+    return values
 
 
 # -- the usual Python deployment: many processes, each with few calls --
@@ -198,16 +202,17 @@ SCENARIOS = (
         " second, in the last one to 10 clients with 20 calls a second each. 40,000 calls; of each of the 10, 10,000."
         " Nothing is retried.",
         sinkhole,
+        drawn=("errors, 50 ms, %", "errors, 20 s, %", "errors, 10 clients, %"),
         targets={f"errors, {label}, %": Target(0.1) for label, *_ in SINKHOLES},
     ),
     Scenario(
         "slow-node",
         "One of 11 takes 2 s for half a minute: calls later than 1 s, and answer times",
-        "Linkerd's scenario: 11 instances, 1,000 calls a second from one client for a minute; answers take 100 ms on"
-        " average (exponential), but 2 s from one instance between the 15th and the 45th second.",
+        "Linkerd's scenario: 11 instances, 1,000 calls a second from one client for a minute; answers take 50 ms or"
+        " 100 ms on average (exponential), but 2 s from one instance between the 15th and the 45th second.",
         slow_node,
-        drawn=("later than 1 s, %", "p99.9, ms"),
-        targets={"later than 1 s, %": Target(0.1)},
+        drawn=("later than 1 s, 50 ms, %", "later than 1 s, 100 ms, %"),
+        targets={"later than 1 s, 50 ms, %": Target(0.1)},
     ),
     Scenario(
         "many-clients",
@@ -225,7 +230,7 @@ SCENARIOS = (
         " share is 160 % of what those can do.",
         mixed_hardware,
         drawn=("p50, ms", "p99, ms"),
-        targets={"p99, ms": Target(1.1, of_the_best=True)},
+        targets={"p99, ms": Target(1.1, of_the_best_peer=True)},
     ),
     Scenario(
         "rolling-deploy",
