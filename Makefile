@@ -16,7 +16,7 @@ export PYTHON
 
 BIN := .venv/bin
 
-.PHONY: help demo test lint typecheck docs bench chaos plants fuzz clean setup server
+.PHONY: help demo test lint typecheck docs bench bench-balancing chaos plants fuzz clean setup server
 
 help:
 	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
@@ -28,6 +28,7 @@ help:
 	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
 	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
+	@echo 'make bench-balancing   the simulation of load balancing, with its tables and pictures in docs/'
 	@echo 'make setup       the Python environment in .venv alone'
 	@echo 'make clean       remove the environment and all that was built'
 
@@ -66,6 +67,10 @@ plants: server
 
 fuzz: server
 	@FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/faults/fuzzing --timeout=0 --zkdiscovery-source=$(SOURCE) $(ARGS)
+
+bench-balancing: setup
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python -m benchmarks.balancing $(ARGS)
 
 setup:
 	@sh scripts/setup_python.sh

@@ -1,7 +1,4 @@
-"""Traffic of a minute or two through the strategies, on a simulated clock.
-
-The first two scenarios have published results: they show that the simulation can be trusted with the others.
-"""
+"""Traffic of a minute or two through the strategies, on a simulated clock. See test_simulation.py why to trust it."""
 
 from __future__ import annotations
 
@@ -14,47 +11,21 @@ from traffic import Call, Traffic
 from zkdiscovery.balancing import Balancer, Ejection, LeastInFlight, Outcome, P2cEwma, RoundRobin, Weighted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SUCCESS, FAILURE, OVERLOADED = Outcome.SUCCESS, Outcome.FAILURE, Outcome.OVERLOADED
 
 
-def share(calls: list[Call], server: int, begin: float, end: float) -> float:
+def share(calls: Sequence[Call], server: int, begin: float, end: float) -> float:
     """The server's part of the calls that began in this span of seconds."""
     span = [call for call in calls if begin <= call.began < end]
-    return sum(call.server == server for call in span) / len(span)
+    return sum(call.server == str(server) for call in span) / len(span)
 
 
 def one_slow_server() -> Callable[[int, float], tuple[float, Outcome]]:
     """Server 3 takes 2 s between the 15th and the 45th second; otherwise all take 50 ms on average."""
     dice = Dice(7)
     return lambda server, now: (2.0 if server == 3 and 15 <= now < 45 else dice.expovariate(1 / 0.050), SUCCESS)
-
-
-@pytest.mark.parametrize(
-    ("balancer", "published", "tolerance"), [(RoundRobin(), 0.95, 0.006), (P2cEwma(), 0.999, 0.001)], ids=repr
-)
-def test_slow_server_as_published_by_linkerd(balancer: Balancer, published: float, tolerance: float) -> None:
-    """11 servers, 1,000 calls a second for 60 s; success is an answer within 1 s (Linkerd, "Beyond Round Robin")."""
-    calls = Traffic(balancer, 11, one_slow_server()).open_loop(rate=1000, seconds=60)
-    assert sum(call.took < 1.0 for call in calls) / len(calls) == pytest.approx(published, abs=tolerance)
-
-
-@pytest.mark.parametrize(
-    ("balancer", "published"),
-    [(RoundRobin(), (9, 98, 496, 906, 988)), (P2cEwma(), (5, 56, 78, 96, 105))],
-    ids=repr,
-)
-def test_servers_of_unequal_speed_as_published_by_tower(balancer: Balancer, published: tuple[int, ...]) -> None:
-    """50,000 calls, 50 at a time, uniform(0, max) with max = {1, 10 x4, 100 x4, 1,000} ms; p50, 90, 95, 99, 99.9 in ms
-    (tower pull request 76).
-    """
-    dice = Dice(7)
-    slowest = [0.001] + [0.010] * 4 + [0.100] * 4 + [1.0]
-    traffic = Traffic(balancer, 10, lambda server, now: (dice.uniform(0, slowest[server]), SUCCESS))
-    took = sorted(call.took * 1000 for call in traffic.closed_loop(callers=50, calls=50_000))
-    for part, milliseconds in zip((0.5, 0.9, 0.95, 0.99, 0.999), published, strict=True):
-        assert took[int(part * len(took))] == pytest.approx(milliseconds, rel=0.06, abs=1)
 
 
 def test_a_slow_server_is_left_alone_and_used_again_when_it_is_well() -> None:
@@ -157,7 +128,7 @@ def test_a_new_instance_gets_one_call_until_it_has_answered(first_answer: float)
     traffic.use(range(9))
     traffic.at(30.0, lambda: traffic.use(range(10)))
     calls = traffic.open_loop(rate=500, seconds=150)
-    begun = [call.began for call in calls if call.server == 9]
+    begun = [call.began for call in calls if call.server == "9"]
     assert 30.0 <= begun[0] < 30.1
     assert sum(when < begun[0] + first_answer for when in begun) == 1
     assert share(calls, 9, 30, 31) <= 0.2

@@ -1,39 +1,36 @@
-"""Simulated calls through a picker, on a clock of their own: a minute of traffic takes a second and no sleep."""
+"""One client's simulated calls through a strategy, on the simulation of benchmarks/balancing."""
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass
-from itertools import count
-from random import Random
 from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing import Balancer, Ejection, Endpoint, Outcome, Pool
+from benchmarks.balancing import simulation
+from benchmarks.balancing.contenders import Seat, Shipped
+from benchmarks.balancing.simulation import Call, Client, Server, Simulation
+from zkdiscovery.balancing import Balancer, Ejection, Endpoint, Outcome
 from zkdiscovery.model import Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Call", "Traffic", "endpoints"]
 
 
-def endpoints(number: int, *, weights: dict[int, float] | None = None, clock: Callable[[], float] | None = None):
-    """`number` endpoints with the ids "0", "1", …; weight 1.0 if `weights` says nothing else."""
-    instances = [
+def instances(number: int, weights: dict[int, float] | None = None) -> list[Instance]:
+    """`number` instances with the ids "0", "1", …; weight 1.0 if `weights` says nothing else."""
+    return [
         Instance("payments", "10.0.0.1", 8000, id=str(index), weight=(weights or {}).get(index, 1.0))
         for index in range(number)
     ]
-    return [Endpoint(instance, clock) if clock else Endpoint(instance) for instance in instances]
 
 
-@dataclass(frozen=True)
-class Call:
-    began: float  # seconds since the start of the simulation
-    server: int
-    took: float  # seconds
-    outcome: Outcome
+def endpoints(number: int, *, weights: dict[int, float] | None = None, clock: Callable[[], float] | None = None):
+    """The endpoints of `instances`."""
+    return [Endpoint(each, clock) if clock else Endpoint(each) for each in instances(number, weights)]
 
 
 class Traffic:
-    """Calls to simulated servers, chosen by one client's balancer.
+    """Calls of one client to simulated servers.
 
     `answer(server, now)` says how long a call that begins now takes, in seconds, and how it ends.
     """
@@ -46,59 +43,30 @@ class Traffic:
         weights: dict[int, float] | None = None,
         ejection: Ejection | None = None,
     ) -> None:
-        self.now = 0.0
-        self.endpoints = endpoints(servers, weights=weights, clock=lambda: self.now)
-        self.calls: list[Call] = []
-        self._pool = Pool(balancer, ejection=ejection, clock=lambda: self.now)
-        self._pool.update(self.endpoints)
-        self._answer = answer
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
+        self._simulation = Simulation(seed=1)
+        self._instances = instances(servers, weights)
+        self._client = Client(
+            self._simulation,
+            0,
+            Shipped(Seat(self._simulation), balancer, ejection, slow_start=0.0),
+            {
+                each.id: Server(each, lambda now, _, server=int(each.id): answer(server, now))
+                for each in self._instances
+            },
+        )
+        self.use(range(servers))
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (when, next(self._order), action))
+        self._simulation.at(when, action)
 
     def use(self, servers: range) -> None:
         """The set changes: only these are picked from now on."""
-        self._pool.update([self.endpoints[server] for server in servers])
+        self._client.balancing.update([self._instances[server] for server in servers])
 
-    def run(self) -> list[Call]:
-        """Let time pass until nothing is left to happen; returns all calls."""
-        while self._events:
-            self.now, _, action = heapq.heappop(self._events)
-            action()
-        return self.calls
-
-    def call(self, then: Callable[[], None] = lambda: None) -> None:
-        endpoint = self._pool.pick()
-        assert endpoint is not None
-        stamp = endpoint.started()
-        server = int(endpoint.instance.id)
-        took, outcome = self._answer(server, self.now)
-        self.calls.append(Call(self.now, server, took, outcome))
-
-        def end() -> None:
-            endpoint.finished(stamp, outcome)
-            then()
-
-        self.at(self.now + took, end)
-
-    def open_loop(self, rate: float, seconds: float, seed: int = 1) -> list[Call]:
+    def open_loop(self, rate: float, seconds: float) -> Sequence[Call]:
         """Calls at random moments, `rate` a second on average, for so many seconds."""
-        random = Random(seed)
-        when = random.expovariate(rate)
-        while when < seconds:
-            self.at(when, self.call)
-            when += random.expovariate(rate)
-        return self.run()
+        return simulation.open_loop(self._simulation, [self._client], rate, seconds)
 
-    def closed_loop(self, callers: int, calls: int) -> list[Call]:
+    def closed_loop(self, callers: int, calls: int) -> Sequence[Call]:
         """`callers` at work at a time, each with one call after the other, until `calls` have begun."""
-
-        def again() -> None:
-            if len(self.calls) < calls:
-                self.call(again)
-
-        for _ in range(callers):
-            self.at(0.0, again)
-        return self.run()
+        return simulation.closed_loop(self._simulation, self._client, callers, calls)
