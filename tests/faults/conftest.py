@@ -16,10 +16,9 @@ MakeEnsembleClient = Callable[..., tuple[Client, tuple[FaultProxy, ...]]]
 
 
 @pytest.fixture(scope="session")
-def _ensemble(request: pytest.FixtureRequest) -> Iterator[ZookeeperEnsemble]:
-    # In containers where containers can reach each other, which not every machine's firewall lets them.
-    local = request.config.getoption("--zkdiscovery-source") == "local"
-    with zookeeper_ensemble(source="local" if local else "auto") as ensemble:
+def _ensemble() -> Iterator[ZookeeperEnsemble]:
+    # Of local processes: containers start and stop at a pace of their own, and scenarios have time limits.
+    with zookeeper_ensemble(source="local") as ensemble:
         yield ensemble
 
 
