@@ -140,7 +140,6 @@ class Client:
                 goodbye.start()
 
     def _close(self, end: float) -> None:
-
         def left() -> float:
             return max(0.0, end - time.monotonic())
 

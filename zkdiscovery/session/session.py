@@ -249,15 +249,16 @@ class Session:
             return future
         return link.channel.submit(request, deadline=deadline, generation=generation)
 
-    def call(self, request: Request, *, deadline: float, generation: int | None = None) -> Any:
-        """Send a request once and wait for its answer until `deadline` (monotonic seconds).
+    def call(self, request: Request, *, deadline: float, generation: int | None = None, patience: float = 0.0) -> Any:
+        """Send a request once and wait for its answer until `deadline` (monotonic seconds), or longer: see `result`.
 
         Raises:
             NotConnected: no such connection, or lost before the answer.
             OperationTimeout: no answer in time.
             NodeError, AccessDenied, SessionExpired, …: what the server answered.
         """
-        return self.result(self.submit(request, deadline=deadline, generation=generation), request, deadline)
+        sent = self.submit(request, deadline=deadline, generation=generation)
+        return self.result(sent, request, deadline, patience)
 
     def result(self, future: Future[Any], request: Request, deadline: float, patience: float = 0.0) -> Any:
         """Wait for a submitted request; a request that is late and still unsent is withdrawn for good.

@@ -78,11 +78,7 @@ class ZookeeperMember(ZookeeperServer):
         if wait:
             return super().restart(wipe=wipe)
         with self._lock:
-            self.stop()
-            if wipe:
-                self._source.wipe()
-            self._launch()
-            return None
+            return self._relaunch(wipe=wipe)
 
     @property
     def running(self) -> bool:

@@ -136,12 +136,9 @@ class ZookeeperServer:
             RuntimeError: it was closed, or is a shared one.
         """
         with self._lock:
-            self._expect(_State.RUNNING, _State.PAUSED, _State.STOPPED)
-            self.stop()
-            if wipe:
-                self._source.wipe()
+            self._relaunch(wipe=wipe)
             try:
-                self._start()
+                self._wait_serving()
             except NoServerForTests:
                 self.kill()
                 raise
@@ -212,6 +209,13 @@ class ZookeeperServer:
     def _start(self) -> None:
         self._launch()
         self._wait_serving()
+
+    def _relaunch(self, *, wipe: bool) -> None:
+        self._expect(_State.RUNNING, _State.PAUSED, _State.STOPPED)
+        self.stop()
+        if wipe:
+            self._source.wipe()
+        self._launch()
 
     def _launch(self) -> None:
         self._source.start()

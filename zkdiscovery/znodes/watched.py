@@ -199,9 +199,7 @@ class WatchedChildren(Generic[T]):
         try:
             self._watch.arm(generation=generation, deadline=deadline).result(limit)
             try:
-                request = GetChildren(self.path)
-                sent = session.submit(request, deadline=deadline, generation=generation)
-                names = session.result(sent, request, deadline, limit)
+                names = session.call(GetChildren(self.path), deadline=deadline, generation=generation, patience=limit)
             except NodeMissing:
                 names = []
             deadline = max(deadline, time.monotonic() + limit)
