@@ -62,7 +62,7 @@ class _Core:
         self.overrides = Overrides(self.session, self.paths, codec)
         self.discovery = Discovery(self.session, dispatcher, self.paths, codec)
         self.elections = Room(
-            self.session, self.nodes, self.owner_worker, self.discovery.worker, dispatcher, self.paths
+            self.session, self.nodes, self.owner_worker, self.discovery.loader, dispatcher, self.paths
         )
 
 

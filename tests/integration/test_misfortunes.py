@@ -18,6 +18,7 @@ from zkdiscovery import Client, ClientClosed, Instance, Registration, State
 from zkdiscovery import client as client_module
 from zkdiscovery.registration import Registrar
 from zkdiscovery.session import link as link_module
+from zkdiscovery.session.connection import Connection
 from zkdiscovery.testing import FaultProxy
 
 
@@ -158,7 +159,7 @@ def test_no_file_descriptor_for_a_new_link(
     registration: Registration = client.register("payments", 8080, host="127.0.0.1").wait_registered(LIMIT)
     failures = [OSError(24, "Too many open files")]
     pair = link_module._Handler.create_socket_pair
-    read = link_module._Connection._read_header
+    read = Connection._read_header
     nonsense = [RuntimeError("an answer that makes no sense")]
 
     def create_socket_pair(self: Any) -> Any:
@@ -172,7 +173,7 @@ def test_no_file_descriptor_for_a_new_link(
         return read(self, timeout)
 
     monkeypatch.setattr(link_module._Handler, "create_socket_pair", create_socket_pair)
-    monkeypatch.setattr(link_module._Connection, "_read_header", read_header)
+    monkeypatch.setattr(Connection, "_read_header", read_header)
     wait_state(client, State.SUSPENDED)
     wait_epoch(client, 1)
     registration.wait_registered(LIMIT)

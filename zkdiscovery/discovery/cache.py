@@ -16,8 +16,8 @@ from zkdiscovery.codecs import Codec
 from zkdiscovery.discovery.guard import MassLossGuard, said_goodbye
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import Change, Instance, Snapshot
-from zkdiscovery.session import Session, Stat, State, StateChange, Worker
-from zkdiscovery.znodes import Delta, WatchedChildren
+from zkdiscovery.session import Stat, State, StateChange
+from zkdiscovery.znodes import Delta, Loader, WatchedChildren
 
 if TYPE_CHECKING:
     from zkdiscovery.settings import Guard
@@ -36,12 +36,13 @@ class Follower(Protocol):
 class ServiceCache:
     """The instances of one service, as snapshots."""
 
-    def __init__(self, session: Session, worker: Worker, service: str, path: str, codec: Codec, guard: Guard) -> None:
+    def __init__(self, loader: Loader, service: str, path: str, codec: Codec, guard: Guard) -> None:
+        session = loader.session
         self.service = service
         self.path = path
         self.snapshot = Snapshot(service)
         self._session = session
-        self._worker = worker
+        self._worker = loader.worker
         self._codec = codec
         self._guard = MassLossGuard(guard, session.timeout)
         self._instances: dict[str, Instance] = {}
@@ -49,12 +50,17 @@ class ServiceCache:
         self._followers: tuple[Follower, ...] = ()
         self._closed = False
         session.listen(self._on_state)
-        self._children = WatchedChildren(session, worker, path, self._decode, self._apply)
+        self._children = WatchedChildren(loader, path, self._decode, self._apply)
 
     @property
     def error(self) -> ZkDiscoveryError | None:
         """Why it can't be read; None if nothing is known to be wrong."""
         return self._children.error or self._session.failure
+
+    @property
+    def refusal(self) -> ZkDiscoveryError | None:
+        """Why it will not be loaded, unless something changes at the servers."""
+        return self._session.refusal
 
     @property
     def trouble(self) -> str:

@@ -28,7 +28,7 @@ from zkdiscovery.session import (
     bulk_read,
     error_for_code,
 )
-from zkdiscovery.znodes import Paths, name_of
+from zkdiscovery.znodes import Loader, Paths, name_of
 
 log = logging.getLogger("zkdiscovery.discovery")
 
@@ -42,6 +42,7 @@ class Discovery:
         self._paths = paths
         self._codec = codec
         self.worker = Worker("zkdiscovery-cache")
+        self.loader = Loader(session, self.worker)
         self._lock = threading.Lock()
         self._caches: dict[str, ServiceCache] = {}
 
@@ -52,7 +53,7 @@ class Discovery:
             if cache is None:
                 path = self._paths.service(view.name)
                 guard = self.session.settings.guard
-                cache = ServiceCache(self.session, self.worker, view.name, path, self._codec, guard)
+                cache = ServiceCache(self.loader, view.name, path, self._codec, guard)
                 self._caches[view.name] = cache
             cache.join(view)
         return Attachment(cache, self.dispatcher, lambda: self._detach(view, cache))

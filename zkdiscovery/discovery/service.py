@@ -17,13 +17,11 @@ from zkdiscovery.discovery.cache import ServiceCache, difference
 from zkdiscovery.discovery.calls import Call, RetryBudget, TimedCall, check_call
 from zkdiscovery.discovery.explain import Standing, explain
 from zkdiscovery.errors import (
-    AuthenticationFailed,
     ClientClosed,
     NoInstanceAvailable,
-    UnsupportedServer,
 )
 from zkdiscovery.model import Change, Instance, Snapshot, Status, deadline_after
-from zkdiscovery.session import Dispatcher, Subscription
+from zkdiscovery.session import GLANCE, Dispatcher, Subscription
 
 if TYPE_CHECKING:
     from zkdiscovery.balancing.interface import Pick
@@ -199,16 +197,16 @@ class Service:
                 if self._closed:
                     break
                 left = end - time.monotonic()
-                if left <= 0:
+                if left <= 0 or self._attached.cache.refusal is not None:
                     break
-                self._changed.wait(left)
+                self._changed.wait(min(left, GLANCE))
             if self._closed:
                 raise self._was_closed()
             if self._snapshot.loaded and len(self._pool.endpoints) >= at_least:
                 return self
-        error = self._attached.cache.error
-        if not self._snapshot.loaded and isinstance(error, (AuthenticationFailed, UnsupportedServer)):
-            raise copy.copy(error)  # each raising of one and the same would lengthen its traceback
+        refusal = self._attached.cache.refusal
+        if refusal is not None and not self._snapshot.loaded:
+            raise copy.copy(refusal)  # each raising of one and the same would lengthen its traceback
         raise self._nothing(wanted=at_least)
 
     def on_change(self, fn: Callable[[Change], object]) -> Subscription[Change]:

@@ -53,7 +53,7 @@ class Observer:
         self._known = False  # the first load is complete
         self._leader: Candidate | None = None
         self._candidates: dict[str, Candidate] = {}  # the cache worker's own
-        self._children = WatchedChildren(room.session, room.cache_worker, path, _decode, self._on_change)
+        self._children = WatchedChildren(room.loader, path, _decode, self._on_change)
 
     def subscribe(self, fn: Callable[[Candidate | None], object]) -> Subscription[Candidate | None]:
         """Call `fn(leader)` when another candidate leads. Raises TypeError if `fn` is no plain callable."""

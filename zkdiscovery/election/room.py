@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zkdiscovery.session import Dispatcher, Session, Worker
-from zkdiscovery.znodes import OwnedNodes, Paths
+from zkdiscovery.znodes import Loader, OwnedNodes, Paths
 
 
 class Room(NamedTuple):
@@ -14,6 +14,6 @@ class Room(NamedTuple):
     session: Session
     nodes: OwnedNodes
     worker: Worker
-    cache_worker: Worker
+    loader: Loader
     dispatcher: Dispatcher
     paths: Paths

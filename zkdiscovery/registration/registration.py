@@ -146,18 +146,24 @@ class Registration:
         Raises:
             RegistrationConflict: another owner has the id.
             OperationTimeout: not within `timeout` seconds; the message says what is known.
+            AuthenticationFailed, UnsupportedServer: there will be no connection.
             AccessDenied, QuotaExceeded, …: ZooKeeper refuses it. Trying goes on all the same.
             ClientClosed: closed, before or meanwhile.
         """
         self._require_open()
         node = self._node
-        settled = node.wait(lambda node: self._leaving.is_set() or node.error is not None or node.settled, timeout)
+        nodes = self._tools.nodes
+
+        def failure() -> ZkDiscoveryError | None:
+            return node.error or nodes.refusal
+
+        settled = node.wait(lambda node: self._leaving.is_set() or node.settled or failure() is not None, timeout)
         self._require_open()
-        if (error := node.error) is not None:
+        if (error := failure()) is not None:
             raise copy.copy(error)  # a traceback of its own for each who waits
         if not settled:
             state = self.state
-            trouble = self._tools.nodes.trouble or "ZooKeeper has not answered yet"
+            trouble = nodes.trouble or "ZooKeeper has not answered yet"
             why = "another owner has the id" if state is RegistrationState.WAITING else trouble
             raise OperationTimeout(
                 f"{self._name} is not registered within {timeout:g} s ({state}): {why}", path=node.path

@@ -24,7 +24,7 @@ from zkdiscovery.session.requests import (
     Sync,
     Write,
 )
-from zkdiscovery.session.session import Session
+from zkdiscovery.session.session import GLANCE, Session
 from zkdiscovery.session.states import State, StateChange
 from zkdiscovery.session.translate import NO_NODE, error_for_code
 from zkdiscovery.session.watches import EventKind, TreeWatch
@@ -33,6 +33,7 @@ from zkdiscovery.session.worker import Worker
 __all__ = [
     "CONTAINER",
     "EPHEMERAL",
+    "GLANCE",
     "NO_NODE",
     "Check",
     "Create",

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zkdiscovery.errors import InvalidSettings
-from zkdiscovery.session.link import LinkOptions
 from zkdiscovery.session.requests import AccessEntry
 
 if TYPE_CHECKING:
+    import ssl
+
     from zkdiscovery.settings import Acl, Settings
 
 _PERMISSIONS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
+
+
+class LinkOptions(NamedTuple):
+    """How to connect; times in seconds."""
+
+    hosts: str
+    session_timeout: float
+    connect_timeout: float
+    context: ssl.SSLContext | None
+    auth_data: list[tuple[str, str]]
+    sasl: dict[str, str] | None
+
+    def __repr__(self) -> str:
+        return f"LinkOptions(hosts={self.hosts!r})"
 
 
 class _Secret(str):

@@ -241,24 +241,11 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
-class AddWatch:
-    """A persistent watch on the path and all below it. It survives deletion and creation, not the connection."""
-
-    path: str
-    type: ClassVar[int] = 106
-
-    def serialize(self) -> bytes:
-        return _string(self.path) + _INT.pack(1)  # AddWatchMode PERSISTENT_RECURSIVE
-
-    def deserialize(self, _buffer: bytes, _offset: int) -> None:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
 class SetWatches:
-    """What AddWatch does, for many paths in one request (setWatches2, ZooKeeper 3.6 and later).
+    """Persistent watches on paths and all below them, many in one request (setWatches2, ZooKeeper 3.6 and later).
 
-    Nothing fires for what happened before: read afterwards.
+    They survive deletion and creation of the nodes, not the connection. Nothing fires for what happened before: read
+    afterwards.
     """
 
     paths: Sequence[str]

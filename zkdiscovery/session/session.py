@@ -37,8 +37,9 @@ from zkdiscovery.errors import (
 )
 from zkdiscovery.model import deadline_after
 from zkdiscovery.session.bulk import BATCH
+from zkdiscovery.session.connection import Credentials
 from zkdiscovery.session.lease import Leases
-from zkdiscovery.session.link import Credentials, Link
+from zkdiscovery.session.link import Link
 from zkdiscovery.session.options import acl_entries, link_options
 from zkdiscovery.session.requests import Request
 from zkdiscovery.session.states import TRANSITIONS, State, StateChange
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zkdiscovery.session")
 
+GLANCE = 0.25  # seconds until one who waits for what a connection brings sees that none will come any more
 _REBUILD_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 
 
@@ -89,6 +91,11 @@ class Session:
         self._watchdog = Watchdog(self)
 
     # -- what it is --
+
+    @property
+    def refusal(self) -> ZkDiscoveryError | None:
+        """Why no connection will come any more, unless something changes at the servers: they refuse us."""
+        return self._failure if self._failure_final else None
 
     @property
     def gone_for_good(self) -> bool:
@@ -148,6 +155,8 @@ class Session:
         return self._options.context
 
     def __repr__(self) -> str:
+        if "_state" not in vars(self):
+            return "<Session that could not be made>"
         return f"<Session {self._state} epoch={self._epoch} generation={self._generation} server={self.server or '-'}>"
 
     # -- life --

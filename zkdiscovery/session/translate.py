@@ -75,7 +75,7 @@ def describe(request: object) -> str:
     name = type(request).__name__
     words = {
         "Create": "create", "Delete": "delete", "SetData": "write", "Check": "check", "GetData": "read",
-        "Exists": "look for", "GetChildren": "list the children of", "Sync": "sync", "AddWatch": "watch",
+        "Exists": "look for", "GetChildren": "list the children of", "Sync": "sync",
         "SetWatches": "watch", "RemoveWatches": "unwatch",
     }  # fmt: skip
     if name == "Multi":

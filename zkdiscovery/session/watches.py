@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.errors import NotConnected
-from zkdiscovery.session.requests import AddWatch, RemoveWatches, SetWatches
+from zkdiscovery.session.requests import RemoveWatches, SetWatches
 
 if TYPE_CHECKING:
     from zkdiscovery.session.session import Session
@@ -49,7 +49,11 @@ class TreeWatch:
 
     def arm(self, *, generation: int, deadline: float) -> Future[Any]:
         """Set the watch at the server of this connection; what is read after its answer misses no event."""
-        return self._watches._add_at_server(self, generation=generation, deadline=deadline)
+        if armed := self._watches.arm([self], generation=generation, deadline=deadline):
+            return armed[0]
+        closed: Future[Any] = Future()
+        closed.set_exception(NotConnected(f"the watch on {self.path} was closed"))
+        return closed
 
     def close(self) -> None:
         """Stop listening; the server's watch goes with its last user. Never blocks."""
@@ -72,21 +76,13 @@ class TreeWatches:
         return watch
 
     def arm(self, watches: Sequence[TreeWatch], *, generation: int, deadline: float) -> list[Future[Any]]:
-        """What `TreeWatch.arm` does, for many in few requests; all of them stand once all futures are done."""
-        paths = [watch.path for watch in watches]
-        return [
-            self.session.submit(SetWatches(paths[start : start + BATCH]), deadline=deadline, generation=generation)
-            for start in range(0, len(paths), BATCH)
-        ]
-
-    def _add_at_server(self, watch: TreeWatch, *, generation: int, deadline: float) -> Future[Any]:
-        with self._lock:
-            # Under the lock, as its removal: a watch that was closed meanwhile must not be set behind it.
-            if watch in self._by_path.get(watch.path, ()):
-                return self.session.submit(AddWatch(watch.path), deadline=deadline, generation=generation)
-        future: Future[Any] = Future()
-        future.set_exception(NotConnected(f"the watch on {watch.path} was closed"))
-        return future
+        """Set many in few requests; all of them stand once all futures are done. The closed ones are left out."""
+        with self._lock:  # as its removal: a watch that was closed meanwhile must not be set behind it
+            paths = [watch.path for watch in watches if watch in self._by_path.get(watch.path, ())]
+            return [
+                self.session.submit(SetWatches(paths[start : start + BATCH]), deadline=deadline, generation=generation)
+                for start in range(0, len(paths), BATCH)
+            ]
 
     def _remove(self, watch: TreeWatch) -> None:
         with self._lock:

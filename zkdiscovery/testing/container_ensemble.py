@@ -11,6 +11,7 @@ import ipaddress
 import itertools
 import secrets
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.testing import engine
@@ -122,7 +123,7 @@ def container_ensemble(
     names = [f"zk{number}" for number in range(1, size + 1)]
     config = {**settings, "quorumListenOnAllIPs": "true"}
     sources: list[_ContainerMember] = []
-    try:
+    with ExitStack() as leaving, ExitStack() as ending:  # what stands goes with an error, members first
         for number, name in enumerate(names, start=1):
             # A member tells the others its own address, and they connect back to it: to this one they don't, but look
             # for the member's name.
@@ -130,13 +131,14 @@ def container_ensemble(
             servers = [f"server.{at}={host}:2888:3888;2181" for at, host in enumerate(known, start=1)]
             environment = {"ZOO_MY_ID": str(number), "ZOO_SERVERS": " ".join(servers)}
             sources.append(_ContainerMember(config, notify, environment, name))
+            ending.callback(sources[-1].close)
         links: dict[tuple[int, int], Sequence[_Network]] = {}
         for here, there in itertools.combinations(range(size), 2):
-            links[here, there] = [_Network(sources[here], sources[there])]
+            network = _Network(sources[here], sources[there])
+            leaving.callback(network.close)
+            links[here, there] = [network]
         for source in sources:
             source.create()
-    except BaseException:
-        for source in sources:
-            source.close()
-        raise
+        ending.pop_all()
+        leaving.pop_all()
     return sources, links

@@ -13,7 +13,7 @@ import itertools
 import logging
 import secrets
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from zkdiscovery.errors import NoServerForTests
@@ -201,11 +201,12 @@ class ZookeeperEnsemble:
 
     def close(self) -> None:
         """End all members for good and remove what they left. Safe to call again."""
-        for member in self.members:
-            member.close()
-        for links in self._links.values():
-            for link in links:
-                link.close()
+        with ExitStack() as stack:  # one that can't be closed keeps nothing else
+            for links in self._links.values():
+                for link in links:
+                    stack.callback(link.close)
+            for member in self.members:
+                stack.callback(member.close)
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 KINDS: dict[str, frozenset[int]] = {
     "create": frozenset({1, 15}),
@@ -167,16 +168,17 @@ class LostReply(_OfKinds):
 
     def __init__(self, kinds: tuple[str, ...]) -> None:
         super().__init__(kinds)
-        self._asked: tuple[object, Frame] | None = None
+        # By connection, for one may break before it is answered.
+        self._asked: WeakKeyDictionary[object, Frame] = WeakKeyDictionary()
 
     def request(self, link: object, frame: Frame) -> None:
-        if self._asked is None and self._matches(frame):
-            self._asked = (link, frame)
+        if link not in self._asked and self._matches(frame):
+            self._asked[link] = frame
 
     def take(self, link: object, frame: Frame, size: int) -> int | None:  # noqa: ARG002 - as every fault
-        if self._asked is None or self._asked[0] is not link:
+        asked = self._asked.get(link)
+        if asked is None:
             return None
-        asked = self._asked[1]
         return 0 if frame.handshake == asked.handshake and frame.number == asked.number else None
 
 

@@ -6,6 +6,7 @@ All that they say to each other passes through fault proxies, one for each direc
 from __future__ import annotations
 
 import itertools
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from zkdiscovery.testing.local import Installation, LocalProcess, find_installation, free_port
@@ -64,17 +65,20 @@ def local_ensemble(
     installation = find_installation()
     places = range(size)
     ports = [(free_port(), free_port()) for _ in places]  # for followers, and for elections
-    links = {
-        (here, there): (_MemberLink(ports[there][0]), _MemberLink(ports[there][1]))
-        for here, there in itertools.permutations(places, 2)
-    }
-    for (here, there), (_, elections) in links.items():
-        elections.tell(ports[here][1], links[there, here][1].port)
-    sources: list[LocalProcess] = []
-    for here in places:
-        config = dict(settings)
-        for there in places:
-            seen = ports[there] if here == there else [link.port for link in links[here, there]]
-            config[f"server.{there + 1}"] = f"127.0.0.1:{seen[0]}:{seen[1]}"
-        sources.append(_LocalMember(installation, config, here + 1))
-    return sources, dict(links)
+    with ExitStack() as stack:  # what stands goes with an error
+        links = {
+            (here, there): [stack.enter_context(_MemberLink(port)) for port in ports[there]]
+            for here, there in itertools.permutations(places, 2)
+        }
+        for (here, there), (_, elections) in links.items():
+            elections.tell(ports[here][1], links[there, here][1].port)
+        sources: list[LocalProcess] = []
+        for here in places:
+            config = dict(settings)
+            for there in places:
+                seen = ports[there] if here == there else [link.port for link in links[here, there]]
+                config[f"server.{there + 1}"] = f"127.0.0.1:{seen[0]}:{seen[1]}"
+            sources.append(_LocalMember(installation, config, here + 1))
+            stack.callback(sources[-1].close)
+        stack.pop_all()
+    return sources, {pair: tuple(both) for pair, both in links.items()}

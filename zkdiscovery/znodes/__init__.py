@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zkdiscovery.znodes.keeper import OwnedNodes
+from zkdiscovery.znodes.loader import Loader
 from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedState
 from zkdiscovery.znodes.parents import make_container
 from zkdiscovery.znodes.paths import Paths, name_of, parent_of
@@ -10,6 +11,7 @@ from zkdiscovery.znodes.watched import Delta, Marks, WatchedChildren
 
 __all__ = [
     "Delta",
+    "Loader",
     "Marks",
     "OnConflict",
     "OwnedNode",

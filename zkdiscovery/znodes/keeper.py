@@ -82,6 +82,11 @@ class OwnedNodes:
         session.listen(self._on_state)
 
     @property
+    def refusal(self) -> ZkDiscoveryError | None:
+        """Why nothing will get on, unless something changes at the servers."""
+        return self._session.refusal
+
+    @property
     def trouble(self) -> str:
         """Why nothing gets on, with the servers tried; "" while there is a connection."""
         return self._session.trouble

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import deadline_after
-from zkdiscovery.session import Node, TreeWatch
+from zkdiscovery.session import GLANCE, Node, TreeWatch
 
 log = logging.getLogger("zkdiscovery.znodes")
 
@@ -158,14 +158,14 @@ class OwnedNode:
         self._due(self)
 
     def wait(self, condition: Callable[[OwnedNode], bool], timeout: float) -> bool:
-        """Wait until `condition(node)` holds after a change; False if `timeout` seconds are over. It must be quick."""
+        """Wait until `condition(node)` holds; False if `timeout` seconds are over. It must be quick."""
         end = deadline_after(timeout)
         with self._changed:
             while not condition(self):
                 left = end - time.monotonic()
                 if left <= 0:
                     return False
-                self._changed.wait(left)
+                self._changed.wait(min(left, GLANCE))
             return True
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
 """The children of one path, kept in step with ZooKeeper: one watch, bulk reads, one read for each change.
 
-Threads: events arrive on the connection thread and only mark names; everything else runs on the worker that is given,
+Threads: events arrive on the connection thread and only mark names; everything else runs on the loader's worker,
 one task at a time, so results can't overtake each other. `on_change` is called there, outside locks.
 
 Guarantees
@@ -20,25 +20,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from zkdiscovery.errors import ClientClosed, NodeMissing, OperationTimeout, UndecodableNode, ZkDiscoveryError
+from zkdiscovery.errors import ClientClosed, OperationTimeout, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.session import (
     NO_NODE,
     EventKind,
-    GetChildren,
     GetData,
     Node,
-    Session,
     Stat,
     State,
     StateChange,
-    Worker,
     bulk_read,
     error_for_code,
 )
+from zkdiscovery.znodes.loader import Loader
 from zkdiscovery.znodes.paths import name_of, parent_of
 
 T = TypeVar("T")
@@ -101,8 +99,7 @@ class WatchedChildren(Generic[T]):
     """The decoded children of one path.
 
     Args:
-        session: the session to use.
-        worker: thread for reading; shared by all sets of a client.
+        loader: reads, for all sets of a client.
         path: the parent, which need not exist.
         decode: `decode(name, data, stat)` gives the value; raises UndecodableNode.
         on_change: called with each Delta, on the worker, outside locks.
@@ -110,15 +107,16 @@ class WatchedChildren(Generic[T]):
 
     def __init__(
         self,
-        session: Session,
-        worker: Worker,
+        loader: Loader,
         path: str,
         decode: Callable[[str, bytes, Stat], T],
         on_change: Callable[[Delta[T]], None],
     ) -> None:
+        session = loader.session
         self.path = path
+        self._loader = loader
         self._session = session
-        self._worker = worker
+        self._worker = loader.worker
         self._decode = decode
         self._on_change = on_change
         self._lock = threading.Lock()
@@ -126,7 +124,8 @@ class WatchedChildren(Generic[T]):
         self._closed = False
         # The worker's own:
         self._keys: dict[str, _Key] = {}
-        self._data_losses = session.data_losses
+        self._data_losses = self._losses_then = session.data_losses  # at the last complete load, and at its beginning
+        self._earlier: dict[str, Marks] = {}  # what was marked when that one began
         self._rejected: dict[str, str] = {}
         self._told_rejected: dict[str, str] = {}
         self._unread: set[str] = set()  # of the rejected, those that the server did not let us read
@@ -138,9 +137,9 @@ class WatchedChildren(Generic[T]):
         self._close = CLOSE
         self._pause = 0.0  # seconds between that flush and the next
         self._crowded = False  # an event came close after that flush
-        self._watch = session.watches.add(path, self._on_event)
+        self.watch = session.watches.add(path, self._on_event)
         session.listen(self._on_state)
-        self._schedule(self._load)
+        loader.due(self)
 
     @property
     def error(self) -> ZkDiscoveryError | None:
@@ -157,17 +156,19 @@ class WatchedChildren(Generic[T]):
         with self._lock:
             self._closed = True
         self._session.unlisten(self._on_state)
-        self._worker.cancel((self, self._load.__name__))
-        self._worker.cancel((self, self._flush.__name__))
-        self._worker.cancel((self, self._look_again.__name__))
-        self._watch.close()
+        for task in (self._load, self._flush, self._look_again):
+            self._worker.cancel((self, task.__name__))
+        self.watch.close()
 
     def _schedule(self, task: Callable[[], None], delay: float = 0.0) -> None:
         self._worker.schedule((self, task.__name__), task, delay)
 
     def _on_state(self, change: StateChange) -> None:
         if change.state is State.CONNECTED:
-            self._schedule(self._load)
+            self._load()
+
+    def _load(self) -> None:
+        self._loader.due(self)
 
     def _on_event(self, kind: EventKind, path: str) -> None:
         if path == self.path or parent_of(path) != self.path:
@@ -186,31 +187,33 @@ class WatchedChildren(Generic[T]):
             self._crowded = True
         self._schedule(self._flush, max(0.0, self._pause - since))
 
-    def _load(self) -> None:
-        """Everything anew, for this connection (worker)."""
-        session = self._session
-        generation, data_losses = session.generation, session.data_losses
-        if self._closed or session.state is not State.CONNECTED or generation == self._generation:
-            return
+    # -- what the loader does with it (worker) --
+
+    def wants_load(self, generation: int) -> bool:
+        """Is it to be read on this connection?"""
+        return not self._closed and generation != self._generation
+
+    def begin_load(self) -> None:
+        """Everything anew: the watch, then the list, are asked for next."""
         # What older connections told says nothing of what stands there now; it only explains what is gone.
-        earlier = self._take_dirty()
-        limit = session.settings.operation_timeout
-        deadline = time.monotonic() + limit
-        try:
-            self._watch.arm(generation=generation, deadline=deadline).result(limit)
-            try:
-                names = session.call(GetChildren(self.path), deadline=deadline, generation=generation, patience=limit)
-            except NodeMissing:
-                names = []
-            deadline = max(deadline, time.monotonic() + limit)
-            reading = self._read(names, generation, deadline)
-        except (ZkDiscoveryError, TimeoutError) as error:
-            self._failed(self._load, error, earlier)
-            return
-        self._generation, self._data_losses = generation, data_losses
+        self._earlier = self._take_dirty()
+        self._losses_then = self._session.data_losses
+
+    def load(self, nodes: Iterable[tuple[str, Node | int]], generation: int) -> None:
+        """Take what the watched nodes hold, all of them.
+
+        Raises:
+            whatever the reading of `nodes` raises; nothing has changed then.
+        """
+        reading = self._decoded(nodes)
+        self._generation, self._data_losses = generation, self._losses_then
         gone = [name for name in (*self._keys, *self._rejected) if name not in reading.present]
-        self._apply(reading, self._explained(gone, earlier), reloaded=True)
+        self._apply(reading, self._explained(gone, self._earlier), reloaded=True)
         self._schedule(self._flush)
+
+    def load_failed(self, error: Exception) -> None:
+        """It could not be read; as it was before `begin_load`."""
+        self._failed(self._load, error, self._earlier)
 
     def _flush(self) -> None:
         """What the events marked (worker)."""
@@ -221,9 +224,11 @@ class WatchedChildren(Generic[T]):
         dirty = self._take_dirty()
         if not dirty:
             return
-        deadline = time.monotonic() + session.settings.operation_timeout
+        limit = session.settings.operation_timeout
+        paths = [f"{self.path}/{name}" for name, marks in dirty.items() if marks.there]
+        deadline = time.monotonic() + limit
         try:
-            reading = self._read([name for name, marks in dirty.items() if marks.there], generation, deadline)
+            reading = self._decoded(bulk_read(session, paths, generation=generation, deadline=deadline, patience=limit))
         except (ZkDiscoveryError, TimeoutError) as error:
             self._failed(self._flush, error, dirty)
             return
@@ -270,15 +275,13 @@ class WatchedChildren(Generic[T]):
             later = {name: self._dirty[name] for name in gone if name in self._dirty}
         return {name: marks.get(name, Marks()).then(later[name]) if name in later else marks.get(name) for name in gone}
 
-    def _read(self, names: list[str], generation: int, deadline: float) -> _Reading[T]:
-        """Read nodes and decode those that are new or different."""
+    def _decoded(self, nodes: Iterable[tuple[str, Node | int]]) -> _Reading[T]:
+        """Decode the nodes that are new or different."""
         reading: _Reading[T] = _Reading()
         # After a loss of data the same transaction ids stand for other transactions.
         known = self._keys if self._data_losses == self._session.data_losses else {}
         size = len(self.path) + 1
-        paths = [f"{self.path}/{name}" for name in names]
-        patience = self._session.settings.operation_timeout
-        for path, node in bulk_read(self._session, paths, generation=generation, deadline=deadline, patience=patience):
+        for path, node in nodes:
             name = path[size:]
             if isinstance(node, Node):
                 reading.present.add(name)
@@ -319,8 +322,15 @@ class WatchedChildren(Generic[T]):
         self._note_unread(reading)
         if reloaded or delta.changed or delta.removed or self._rejected != self._told_rejected:
             self._told_rejected = delta.rejected = dict(self._rejected)
-            if not self._closed:
-                self._on_change(delta)
+            self._tell(delta)
+
+    def _tell(self, delta: Delta[T]) -> None:
+        if self._closed:
+            return
+        try:
+            self._on_change(delta)
+        except Exception:
+            log.exception("what changed below %s was not taken", self.path)
 
     def _failed(self, task: Callable[[], None], error: Exception, marks: dict[str, Marks]) -> None:
         with self._lock:

@@ -111,7 +111,7 @@ def test_five_hundred_clients_come_back(own_server: ZookeeperServer) -> None:
     assert sum(report["right"] for report in reports) == CLIENTS
     assert sum(report["epochs"] for report in reports) == CLIENTS, "no session was lost"
     # A machine that stalls may break a few connections, which then cost as much again.
-    assert CLIENTS <= requests.pop("AddWatch") <= 1.1 * CLIENTS
+    assert CLIENTS <= requests.pop("SetWatches") <= 1.1 * CLIENTS
     assert CLIENTS <= requests.pop("GetChildren") <= 1.1 * CLIENTS
     reads = requests.pop("MultiRead")
     assert CLIENTS <= reads <= 3.3 * CLIENTS, "the load, and the two changes, read with it or one by one"

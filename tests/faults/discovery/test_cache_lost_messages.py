@@ -16,7 +16,7 @@ MANY = 1200  # instances: three bulk reads
 
 
 @pytest.mark.parametrize("lost", ["request", "reply"])
-@pytest.mark.parametrize("kind", ["add_watch", "get_children", "multi_read"])
+@pytest.mark.parametrize("kind", ["set_watches", "get_children", "multi_read"])
 def test_the_first_load(
     make_client: MakeClient,
     zkdiscovery_proxy: FaultProxy,

@@ -105,8 +105,8 @@ def test_a_blip_costs_one_reload_no_write_and_tells_no_change(
         for requests in (first, tap.requests):
             requests.pop("ping", None)
         assert tap.requests == first
-    assert (first["connect"], first["add_watch"], first["get_children"]) == (1, 1, 1)
-    assert set(first) == {"connect", "add_watch", "get_children", "multi_read"}
+    assert (first["connect"], first["set_watches"], first["get_children"]) == (1, 1, 1)
+    assert set(first) == {"connect", "set_watches", "get_children", "multi_read"}
     quiesce(client)
     assert view.instances == before.instances
     assert [(change.added, change.removed, change.updated) for change in told.items[1:]] == [((), (), ())] * (

@@ -15,7 +15,6 @@ from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.session.requests import (
     CONTAINER,
     AccessEntry,
-    AddWatch,
     Check,
     Create,
     Delete,
@@ -65,7 +64,6 @@ ANSWERS: list[tuple[Request, bytes]] = [
     (Delete("/a"), b""),
     (Check("/a"), b""),
     (Sync("/a"), text("/a")),
-    (AddWatch("/a"), b""),
     (SetWatches(["/a"]), b""),
     (
         TRANSACTION,

@@ -107,6 +107,22 @@ def test_a_link_that_dies_in_one_direction(
     session.call(Sync("/"), deadline=time.monotonic() + LIMIT)
 
 
+def test_a_long_event_is_no_proof_of_a_link_that_dies_in_one_direction(
+    make_session: MakeSession, zkdiscovery_proxy: FaultProxy, truth: Truth, namespace: str
+) -> None:
+    """Its parts come for three sessions, while the server hears nothing."""
+    session = make_session(zkdiscovery_proxy.address, session_timeout=TIMEOUT)
+    truth.create(f"{namespace}/node")
+    watch = session.watches.add(namespace, lambda *_: None)
+    watch.arm(generation=session.generation, deadline=time.monotonic() + LIMIT).result(LIMIT)
+    loss = Loss(session)
+    zkdiscovery_proxy.half_open("server_to_client")
+    zkdiscovery_proxy.slow(100_000.0)
+    dead = time.monotonic()
+    truth.create(f"{namespace}/{'x' * 600_000}")
+    assert loss.wait() - dead < NOTICED + TIMEOUT / 3 + HESITATION
+
+
 def test_a_view_behind_a_link_that_dies_silently(
     make_client: MakeClient, zkdiscovery_proxy: FaultProxy, payments: Written
 ) -> None:

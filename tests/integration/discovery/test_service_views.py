@@ -117,9 +117,14 @@ def test_what_can_never_be_is_told_as_such(
 ) -> None:
     zkdiscovery_proxy.refuse()
     client = make_client(zkdiscovery_proxy.address)
-    client._use().session._fail(error, final=True)
-    with pytest.raises(type(error), match=str(error)):
-        client.discover("payments").wait_ready(0.05)
+    view, registration = client.discover("payments"), client.register("payments", 8080, host="127.0.0.1")
+    waits = (view.wait_ready, registration.wait_registered, client.wait_connected)
+    with ThreadPoolExecutor(len(waits)) as pool:
+        waiting = [pool.submit(wait, 10 * LIMIT) for wait in waits]
+        client._use().session._fail(error, final=True)
+        for future in waiting:
+            with pytest.raises(type(error), match=str(error)):
+                future.result(LIMIT)
 
 
 def test_no_server_at_all(make_client: MakeClient, zkdiscovery_proxy: FaultProxy, payments: Written) -> None:

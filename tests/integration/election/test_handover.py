@@ -140,7 +140,7 @@ def test_one_that_leaves_the_queue_wakes_only_its_follower(
     for counts in (by_third, by_fourth):
         counts.subtract({"GetChildren": 1})
     # Where do we stand (list, read), who is ahead now (watch, read), and the watch on the former one is not needed.
-    assert +by_third == {"GetChildren": 1, "MultiRead": 2, "AddWatch": 1, "RemoveWatches": 1}
+    assert +by_third == {"GetChildren": 1, "MultiRead": 2, "SetWatches": 1, "RemoveWatches": 1}
     assert not +by_fourth
     assert set(by_leader) <= {"Multi"}  # its renewals
     assert not third.terms.items

@@ -107,7 +107,7 @@ def test_a_slow_subscriber_sees_the_last_leader_only(make_client: MakeClient, li
     campaigners[3].wait_term()
     assert observer._observer is not None
     # What follows close upon something else is read a moment later: look after each turn of the worker.
-    worker, end = client._use().elections.cache_worker, time.monotonic() + LIMIT
+    worker, end = client._use().elections.loader.worker, time.monotonic() + LIMIT
     while ids([observer._observer._leader]) != ["3"]:
         assert time.monotonic() < end
         done = threading.Event()

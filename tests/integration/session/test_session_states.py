@@ -13,7 +13,7 @@ from tests.integration.session.helpers import FullBacklog, expire, heard
 from tests.support import LIMIT, Truth
 from zkdiscovery.errors import ClientClosed, NotConnected, UnsupportedServer
 from zkdiscovery.session import EPHEMERAL, Create, State, StateChange, Sync
-from zkdiscovery.session.link import _Connection
+from zkdiscovery.session.connection import Connection
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
 
@@ -136,12 +136,12 @@ def test_a_thread_that_dies_before_the_first_connection_is_replaced(
 ) -> None:
     deaths = []
 
-    def die(connection: _Connection) -> Any:
+    def die(connection: Connection) -> Any:
         deaths.append(connection)
         monkeypatch.undo()
         raise RuntimeError("as if a resolver failed in a new way")
 
-    monkeypatch.setattr(_Connection, "_expand_client_hosts", die)
+    monkeypatch.setattr(Connection, "_expand_client_hosts", die)
     session = make_session()
     assert (len(deaths), session.epoch) == (1, 1)
 

@@ -30,7 +30,7 @@ from zkdiscovery.session import (
 from zkdiscovery.session.bulk import BATCH, WINDOW
 from zkdiscovery.settings import AclEntry, Auth, load_settings
 from zkdiscovery.testing import FaultProxy
-from zkdiscovery.znodes import Delta, Marks, WatchedChildren
+from zkdiscovery.znodes import Delta, Loader, Marks, WatchedChildren
 
 
 class Set:
@@ -47,7 +47,7 @@ class Set:
         self.session.listen(self.changes)
         self.session.start()
         self.session.wait_connected(LIMIT)
-        self.children = WatchedChildren(self.session, self.worker, path, self._decode, self._on_change)
+        self.children = WatchedChildren(Loader(self.session, self.worker), path, self._decode, self._on_change)
 
     def _decode(self, name: str, data: bytes, stat: Stat) -> str:
         self.decode_hook(name)

@@ -7,7 +7,9 @@ from typing import cast
 
 import pytest
 
-from zkdiscovery.session.link import Credentials, Link, LinkOptions, LinkOwner
+from zkdiscovery.session.connection import Credentials
+from zkdiscovery.session.link import Link, LinkOwner
+from zkdiscovery.session.options import LinkOptions
 
 
 def link(hosts: str, session_timeout: float = 10.0, connect_timeout: float = 1.0) -> Link:
@@ -27,14 +29,14 @@ def test_limits(hosts: str, limits: list[float]) -> None:
     tried = link(hosts)
     found = []
     for tried.silences in range(6):
-        found.append(tried._attempt_limit())
+        found.append(tried.attempt_limit())
     assert found == limits
 
 
 def test_limits_of_ones_own() -> None:
     patient = link("a", session_timeout=2.0, connect_timeout=3.0)
     patient.silences = 1000
-    assert patient._attempt_limit() == 3.0, "never shorter than what was asked for"
+    assert patient.attempt_limit() == 3.0, "never shorter than what was asked for"
 
 
 def test_nothing_runs_before_the_start() -> None:

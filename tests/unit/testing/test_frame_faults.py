@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdiscovery.testing import FaultProxy
-from zkdiscovery.testing.frames import Framing
+from zkdiscovery.testing.frames import Frame, Framing, LostReply
 
 LIMIT = 10.0  # seconds
 CREATE, DELETE, PING, MULTI = 15, 2, 11, 14
@@ -113,6 +113,18 @@ def test_a_request_whose_answer_is_lost_arrives(server: Server, proxy: FaultProx
     assert lost.wait(LIMIT)
     assert server.ended.acquire(timeout=LIMIT)
     assert 2 in [struct.unpack_from(">i", body)[0] for body in server.got]
+
+
+def test_a_connection_that_breaks_before_the_answer_leaves_the_loss_to_the_next() -> None:
+    class Link:
+        pass
+
+    broken, next_one = Link(), Link()
+    lost = LostReply(("delete",))
+    lost.request(broken, Frame(1, frozenset({DELETE}), handshake=False))
+    lost.request(next_one, Frame(7, frozenset({DELETE}), handshake=False))
+    assert lost.take(next_one, Frame(6, frozenset(), handshake=False), 20) is None
+    assert lost.take(next_one, Frame(7, frozenset(), handshake=False), 20) == 0
 
 
 def test_a_transaction_is_known_by_its_first_operation(server: Server, proxy: FaultProxy) -> None:

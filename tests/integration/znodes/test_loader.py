@@ -1,0 +1,133 @@
+"""Many watched sets of one client: loaded together, each as if it were alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.conftest import MakeClient
+from tests.integration.discovery.helpers import Written, ids
+from tests.integration.znodes.helpers import OPEN, SetAcl
+from tests.support import LIMIT, Recorder, Truth, counting, wait_view
+from zkdiscovery import AccessDenied, Client, Service, State
+from zkdiscovery.session import StateChange
+from zkdiscovery.session.requests import AccessEntry
+from zkdiscovery.testing import FaultProxy
+from zkdiscovery.znodes import loader
+
+SERVICES = 60
+UNLISTED = AccessEntry(30, "world", "anyone")
+
+
+@pytest.fixture
+def services(truth: Truth, namespace: str) -> list[Written]:
+    """Two instances in each."""
+    services = [Written(truth, namespace, f"service-{number:02}") for number in range(SERVICES)]
+    for service in services:
+        service.add("a", "b")
+    return services
+
+
+def discover(client: Client, services: list[Written]) -> list[Service]:
+    views = [client.discover(service.service) for service in services]
+    for view in views:
+        view.wait_ready(LIMIT, at_least=2)
+    return views
+
+
+@contextmanager
+def reconnecting(client: Client, proxy: FaultProxy) -> Iterator[None]:
+    """Another connection; its loads begin when the block ends, all of them due."""
+    core = client._use()
+    session, worker = core.session, core.discovery.worker
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        entered.set()
+        leave.wait(LIMIT)
+
+    worker.schedule(hold, hold)
+    assert entered.wait(LIMIT)
+    changes: Recorder[StateChange] = Recorder()
+    session.listen(changes)  # called after all the others
+    try:
+        proxy.drop()
+        changes.wait(lambda seen: bool(seen) and seen[-1].state is State.CONNECTED)
+        yield
+    finally:
+        session.unlisten(changes)
+        leave.set()
+
+
+def fresh(view: Service, version: int, expected: set[str]) -> None:
+    wait_view(view, lambda snapshot: snapshot.version > version and not snapshot.stale and ids(snapshot) == expected)
+
+
+def test_a_blip_costs_a_few_round_trips_for_all_services(
+    make_client: MakeClient, zkdiscovery_proxy: FaultProxy, services: list[Written]
+) -> None:
+    client = make_client(zkdiscovery_proxy.address)
+    views = discover(client, services)
+    versions = [view.snapshot.version for view in views]
+    with counting(client) as requests:
+        with reconnecting(client, zkdiscovery_proxy):
+            services[7].remove("a")
+            services[8].add("c")
+        for number, (view, version) in enumerate(zip(views, versions, strict=True)):
+            fresh(view, version, {7: {"b"}, 8: {"a", "b", "c"}}.get(number, {"a", "b"}))
+    assert requests == {"SetWatches": 1, "GetChildren": SERVICES, "MultiRead": 1}
+    services[9].remove("a")
+    wait_view(views[9], lambda snapshot: ids(snapshot) == {"b"})
+
+
+def test_one_group_after_the_other(
+    make_client: MakeClient, zkdiscovery_proxy: FaultProxy, services: list[Written], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "TOGETHER", 7)
+    client = make_client(zkdiscovery_proxy.address)
+    views = discover(client, services)
+    versions = [view.snapshot.version for view in views]
+    with counting(client) as requests:
+        with reconnecting(client, zkdiscovery_proxy):
+            pass
+        for view, version in zip(views, versions, strict=True):
+            fresh(view, version, {"a", "b"})
+    assert requests == {"SetWatches": 9, "GetChildren": SERVICES, "MultiRead": 9}
+
+
+def test_one_that_may_not_be_listed_harms_no_other(
+    make_client: MakeClient, zkdiscovery_proxy: FaultProxy, services: list[Written], truth: Truth
+) -> None:
+    client = make_client(zkdiscovery_proxy.address)
+    views = discover(client, services)
+    versions = [view.snapshot.version for view in views]
+    with reconnecting(client, zkdiscovery_proxy):
+        truth.call(SetAcl(services[30].path, UNLISTED))
+        services[30].remove("a")
+    for number, (view, version) in enumerate(zip(views, versions, strict=True)):
+        if number != 30:
+            fresh(view, version, {"a", "b"})
+    assert views[30].snapshot.stale
+    assert ids(views[30].snapshot) == {"a", "b"}, "what was known last serves on"
+    assert isinstance(views[30]._attached.cache.error, AccessDenied)
+    truth.call(SetAcl(services[30].path, OPEN))
+    fresh(views[30], versions[30], {"b"})
+
+
+def test_a_connection_that_breaks_halfway(
+    make_client: MakeClient, zkdiscovery_proxy: FaultProxy, services: list[Written]
+) -> None:
+    """What was complete is in force, the rest follows on the next connection."""
+    client = make_client(zkdiscovery_proxy.address)
+    views = discover(client, services)
+    versions = [view.snapshot.version for view in views]
+    with reconnecting(client, zkdiscovery_proxy):
+        client._use().session.bulk_size = 50  # of 120 nodes
+        lost = zkdiscovery_proxy.lose_reply("multi_read")
+        services[-1].remove("a")
+    assert lost.wait(LIMIT)
+    for view, version in zip(views, versions, strict=True):
+        fresh(view, version, {"b"} if view is views[-1] else {"a", "b"})

@@ -1,0 +1,120 @@
+"""Loads many watched sets together: after an outage a client of a thousand services is fresh again after a few round
+trips, not after some for each of them.
+
+Threads: `due` is called by any; loading runs on the worker, on which the sets are kept as well.
+
+Guarantees
+- For each set: watch first, then list, then read; all on one connection, which answers in order, so that the watches
+  need not be waited for.
+- A set is in force as soon as it is complete. One that can't be read harms none of the others.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterable
+from itertools import islice
+from typing import Protocol
+
+from zkdiscovery.errors import NodeMissing, ZkDiscoveryError
+from zkdiscovery.session import GetChildren, Node, Session, State, TreeWatch, Worker, bulk_read
+from zkdiscovery.znodes.transactions import BROKEN
+
+TOGETHER = 500  # sets; the worker has other tasks between one group and the next
+
+
+class Loadable(Protocol):
+    """A set of children, as the loader sees it. All methods are called on the worker."""
+
+    path: str
+    watch: TreeWatch
+
+    def wants_load(self, generation: int) -> bool: ...
+
+    def begin_load(self) -> None: ...
+
+    def load(self, nodes: Iterable[tuple[str, Node | int]], generation: int) -> None: ...
+
+    def load_failed(self, error: Exception) -> None: ...
+
+
+class Loader:
+    """Reads for all sets of a client.
+
+    Args:
+        session: where to read.
+        worker: the thread for it; its other tasks wait meanwhile.
+    """
+
+    def __init__(self, session: Session, worker: Worker) -> None:
+        self.session = session
+        self.worker = worker
+        self._lock = threading.Lock()
+        self._due: dict[Loadable, None] = {}
+
+    def due(self, set_: Loadable) -> None:
+        """Load it soon, if there is a connection for which it was not loaded. Never blocks."""
+        with self._lock:
+            self._due[set_] = None
+        self.worker.schedule(self, self._run)
+
+    def _run(self) -> None:
+        session = self.session
+        generation = session.generation
+        with self._lock:
+            group = list(islice(self._due, TOGETHER))
+            for set_ in group:
+                del self._due[set_]
+            more = bool(self._due)
+        if session.state is State.CONNECTED:  # or else all are due again on the next connection
+            self._load([set_ for set_ in group if set_.wants_load(generation)], generation)
+        if more:
+            self.worker.schedule(self, self._run)
+
+    def _load(self, group: list[Loadable], generation: int) -> None:
+        for set_ in group:
+            set_.begin_load()
+        waiting = dict.fromkeys(group)
+        try:
+            listed = self._listed(waiting, generation)
+            limit = self.session.settings.operation_timeout
+            paths = [f"{set_.path}/{name}" for set_, names in listed for name in names]
+            deadline = time.monotonic() + limit
+            nodes = bulk_read(self.session, paths, generation=generation, deadline=deadline, patience=limit)
+            for set_, names in listed:
+                set_.load(islice(nodes, len(names)), generation)
+                del waiting[set_]
+        except (ZkDiscoveryError, TimeoutError) as error:
+            for set_ in waiting:
+                set_.load_failed(error)
+
+    def _listed(self, waiting: dict[Loadable, None], generation: int) -> list[tuple[Loadable, list[str]]]:
+        """Watch all, and list the names in each; those that can't be listed wait no more."""
+        session = self.session
+        limit = session.settings.operation_timeout
+        deadline = time.monotonic() + limit
+        watches = session.watches.arm([set_.watch for set_ in waiting], generation=generation, deadline=deadline)
+        # With patience they may wait unsent behind slow answers; who waits for them withdraws them in time.
+        requests = [GetChildren(set_.path) for set_ in waiting]
+        answers = [session.submit(request, deadline=math.inf, generation=generation) for request in requests]
+        listed = []
+        try:
+            for set_, request, answer in zip(list(waiting), requests, answers, strict=True):
+                try:
+                    listed.append((set_, session.result(answer, request, deadline, limit)))
+                except NodeMissing:
+                    listed.append((set_, []))
+                except BROKEN:
+                    raise
+                except ZkDiscoveryError as error:
+                    del waiting[set_]
+                    set_.load_failed(error)
+                deadline = max(deadline, time.monotonic() + limit)
+            for watch in watches:
+                watch.result(limit)
+        finally:
+            for answer in answers:  # nobody waits for them any more
+                answer.cancel()
+        return listed
