@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING
 from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
 from zkdiscovery.balancing.limits import check_whole
 from zkdiscovery.balancing.p2c import endless, pairs
+from zkdiscovery.balancing.weighted import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
 
+_TURNS = 256  # in a round, at most, that says whose turn it is among equals
+
 
 @dataclass(frozen=True, slots=True)
 class LeastInFlight:
-    """The lowest (calls in flight + 1) / weight: of all while they are few, of two beyond.
+    """The fewest calls in flight / weight: of all while they are few, of two beyond; of equals, each in weighted turns.
+
+    So an idle service follows the weights and a busy one the load. (calls in flight + 1) / weight would leave those of
+    small weight without a call for as long as another one is idle, which with few calls at a time is always.
 
     As gRPC's and Envoy's least request. Of two, because many clients that look at all would herd onto the same idle
     one, and a scan costs as much as there are endpoints ("The Power of Two Choices in Randomized Load Balancing",
-    Mitzenmacher 2001); pairs are those of `P2cEwma`. Of equals, each in its turn.
+    Mitzenmacher 2001); pairs are those of `P2cEwma`, in which each is as often as its weight demands.
 
     It needs no answer times, and does not see them: an instance that fails fast attracts calls, until it is ejected.
 
@@ -49,13 +55,14 @@ class LeastInFlight:
 
 
 def _load(endpoint: Endpoint) -> float:
-    return (endpoint.in_flight + 1) / endpoint.share
+    return endpoint.in_flight / endpoint.share
 
 
 def _of_all(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-    size = len(members)
+    beginnings = [members[first:] + members[:first] for first in range(len(members))]
+    lines = [beginnings[first] for first in in_turns([member.share for member in members], _TURNS)]
+    size = len(lines)
     advance = count(randrange(size)).__next__
-    lines = [members[turn:] + members[:turn] for turn in range(size)]
 
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         line = lines[advance() % size]
@@ -72,7 +79,7 @@ def _of_two(members: tuple[Endpoint, ...], draw: Callable[[], tuple[Endpoint, En
         if exclude:
             return avoiding(exclude, pick, members, _lighter_of_two) or otherwise(key, exclude)
         one, other = draw()
-        return one if (one.in_flight + 1) * other.share <= (other.in_flight + 1) * one.share else other
+        return one if one.in_flight * other.share <= other.in_flight * one.share else other
 
     return pick
 

@@ -211,6 +211,15 @@ def test_load_in_proportion_to_weight(scan: int) -> None:
     assert [member.in_flight for member in members] == pytest.approx([30, 10, 10, 10], abs=4 if scan == 1 else 0)
 
 
+@pytest.mark.parametrize("scan", [8, 1])
+def test_an_idle_service_follows_the_weights(scan: int) -> None:
+    """Or else those of small weight would get no call at all from clients that make one at a time."""
+    weights = [4.0, 2.0, 1.0, 0.5]
+    counts = picked(LeastInFlight(scan), endpoints(4, weights=dict(enumerate(weights))), 20_000)
+    for endpoint, number in counts.items():
+        assert number / 20_000 == pytest.approx(endpoint.instance.weight / sum(weights), abs=0.01)
+
+
 def test_the_least_loaded_is_found_among_few() -> None:
     members = endpoints(8)
     for member in members[:5] + members[6:]:
