@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -14,6 +15,10 @@ from zkdiscovery import Client
 from zkdiscovery.testing import ZookeeperServer
 
 MakeClient = Callable[..., Client]
+
+# In the background of a script SIGINT is ignored, which children inherit: those that tests interrupt would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -70,7 +70,8 @@ def test_the_watch_is_refused(
     def unknown(chunk: bytes) -> bytes:
         if len(refused) < 2 and len(chunk) >= 20 and int.from_bytes(chunk[4:8], "big", signed=True) > 0:
             refused.append(1)
-            return (16).to_bytes(4, "big") + chunk[4:16] + (-31337).to_bytes(4, "big", signed=True)
+            others = chunk[4 + int.from_bytes(chunk[:4], "big") :]  # the list's answer may have come with it
+            return (16).to_bytes(4, "big") + chunk[4:16] + (-31337).to_bytes(4, "big", signed=True) + others
         return chunk
 
     zkdiscovery_proxy.alter("server_to_client", unknown)

@@ -17,7 +17,7 @@ from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy
 
 # ZooKeeper's numbers: of requests, and of the operations in a transaction.
-MULTI, ADD_WATCH = 14, 106
+MULTI, SET_WATCHES = 14, 105
 CREATE, DELETE, CHECK = 15, 2, 13
 
 
@@ -29,15 +29,18 @@ def requests(chunk: bytes) -> Iterator[tuple[int, int, bytes]]:
         yield opcode, struct.unpack_from("!i", frame, 12)[0] if opcode == MULTI else 0, frame
 
 
-def before_request(proxy: FaultProxy, opcode: int, operation: int, action: Callable[[], object]) -> threading.Event:
-    """Do something once, before the next such request is passed on; the event is set when it is done.
+def before_request(
+    proxy: FaultProxy, opcode: int, operation: int, action: Callable[[], object], naming: str = ""
+) -> threading.Event:
+    """Do something once, before the next such request that names a path is passed on; the event is set when it is done.
 
     The action runs on the proxy's thread, so whatever it asks for must not go through this proxy.
     """
     done = threading.Event()
 
     def look(chunk: bytes) -> bytes:
-        if not done.is_set() and any((opcode, operation) == found[:2] for found in requests(chunk)):
+        found = (frame for *kinds, frame in requests(chunk) if kinds == [opcode, operation])
+        if not done.is_set() and any(naming.encode() in frame for frame in found):
             action()
             done.set()
         return chunk

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.conftest import MakeClient
-from tests.faults.elections.helpers import ADD_WATCH, CREATE, before_request, cut_off, hold, one_leader
+from tests.faults.elections.helpers import CREATE, SET_WATCHES, before_request, cut_off, hold, one_leader
 from tests.integration.election.helpers import NAME, Campaigner, Line, path_of, settle, wait_place
 from tests.integration.election.test_closing import Block
 from tests.support import LIMIT, Recorder, Truth, wait_state
@@ -53,7 +53,8 @@ def test_the_predecessor_goes_between_the_list_and_the_watch(
     truth.create(f"{line.path}/next", ephemeral=True)
     client = make_client(zkdiscovery_proxy.address)
     client.wait_connected(LIMIT)
-    gone = before_request(zkdiscovery_proxy, ADD_WATCH, 0, lambda: truth.delete(f"{line.path}/next"))
+    ahead = f"{line.path}/next"
+    gone = before_request(zkdiscovery_proxy, SET_WATCHES, 0, lambda: truth.delete(ahead), naming=ahead)
     line.campaigners.append(late := Campaigner(client, rivals=[first]).start())
     assert gone.wait(LIMIT)
     line.wait_length(2)
