@@ -4,11 +4,13 @@
 #     PYTHON=/path/to/python3    the Python to use, 3.11 or later; found by itself if not given
 #     SOURCE=container           the ZooKeeper to use: auto (the default), hosts, container or local
 #     ARGS='...'                 further arguments for the demo, for pytest, or for what else runs
+#     WORKERS=4                  processes that run tests at the same time
 #     MINUTES=60 SEED=7          how long `make chaos` goes on, and its schedule
 
 PYTHON ?=
 SOURCE ?= auto
 ARGS ?=
+WORKERS ?= 2
 FUZZ ?= 20
 MINUTES ?= 1
 SEED ?=
@@ -35,13 +37,12 @@ help:
 demo: server
 	@$(BIN)/zkdiscovery demo --source $(SOURCE) $(ARGS)
 
-# coverage starts before pytest does, so that the lines that run when the pytest plugin loads are counted. The tests'
-# temporary files lie outside the clone, where no test meets the clone's own settings, and are removed.
+# The files of tests are dealt out to so many processes, each with servers of its own: tests wait more than they compute.
+# Their temporary files lie outside the clone, where no test meets the clone's own settings, and are removed.
 test: server
-	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && trap 'exit 130' INT TERM && $(BIN)/coverage erase && \
-	$(BIN)/coverage run -m pytest --basetemp="$$temporary/pytest" --zkdiscovery-source=$(SOURCE) $(ARGS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && trap 'exit 130' INT TERM && \
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --basetemp="$$temporary/pytest" --cov \
+		--zkdiscovery-source=$(SOURCE) $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check
