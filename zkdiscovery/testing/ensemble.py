@@ -16,12 +16,12 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from zkdiscovery.errors import NoServerForTests
+from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
 from zkdiscovery.testing.container import NoContainer, NoEngine
 from zkdiscovery.testing.container_ensemble import container_ensemble
 from zkdiscovery.testing.local_ensemble import local_ensemble
 from zkdiscovery.testing.server import SourceName, ZookeeperServer, _State, server_settings, to_stderr
-from zkdiscovery.testing.wire import four_letter_word
+from zkdiscovery.testing.wire import RawSession, four_letter_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +33,7 @@ _log = logging.getLogger("zkdiscovery.testing")
 _POLL = 0.05  # seconds between two questions
 _ANSWER = 1.0  # seconds for one answer
 _ELECTION = 30.0  # seconds for an election and all that follows it
+_HUNG = 3.0  # seconds in which a leader with its followers commits something, if it ever will
 
 
 class Link(Protocol):
@@ -122,19 +123,22 @@ class ZookeeperEnsemble:
         return self._by_mode("follower", None, timeout)
 
     def wait_serving(self, timeout: float = _ELECTION) -> None:
-        """Wait until each member that runs serves, and one of them alone leads.
+        """Wait until one member alone leads, and each that runs serves: takes a session, which is a transaction.
 
         Raises:
             NoServerForTests: not within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         self.leader(timeout)  # one that was paused takes itself for the leader for a moment
+        self._wait_each(lambda member: member.mode() is not None, deadline)
+        self._wait_each(_takes_sessions, deadline)
+
+    def _wait_each(self, condition: Callable[[ZookeeperMember], bool], deadline: float) -> None:
         for member in self.members:
-            while member.running and member.mode() is None:
+            while member.running and not condition(member):
                 if time.monotonic() > deadline:
                     raise NoServerForTests(
-                        f"{member!r} does not serve after {timeout:g} s."
-                        f" The end of its log:\n{member._source.log_tail()}",
+                        f"{member!r} does not serve in time. The end of its log:\n{member._source.log_tail()}",
                         server=member.hosts,
                     )
                 time.sleep(_POLL)
@@ -162,6 +166,9 @@ class ZookeeperEnsemble:
     def repair(self) -> None:
         """Heal, start the members that do not run, and wait until all serve.
 
+        A leader whose followers come back to it just before it would give up may lead on and commit nothing, for good:
+        it waits for acknowledgements of what it had proposed meanwhile (seen with ZooKeeper 3.8.0). It is restarted.
+
         Raises:
             NoServerForTests: they don't within 30 s.
         """
@@ -169,7 +176,14 @@ class ZookeeperEnsemble:
         for member in self.members:
             if not member.running:
                 member.restart(wait=False)
-        self.wait_serving()
+        leader = self.leader(_ELECTION)
+        self._wait_each(lambda member: member.mode() is not None, time.monotonic() + _ELECTION)
+        try:
+            self._wait_each(_takes_sessions, time.monotonic() + _HUNG)
+        except NoServerForTests:
+            _log.warning("%r leads and commits nothing for %g s; restarting it", leader, _HUNG)
+            leader.restart(wait=False)
+            self.wait_serving()
 
     def stop(self) -> None:
         """End all members in order; data and ports are kept."""
@@ -235,6 +249,14 @@ class ZookeeperEnsemble:
                     server=self.hosts,
                 )
             time.sleep(_POLL)
+
+
+def _takes_sessions(member: ZookeeperMember) -> bool:
+    try:
+        with RawSession(member.hosts, timeout=_ANSWER):
+            return True
+    except (OSError, ZkDiscoveryError):
+        return False
 
 
 @contextmanager
