@@ -1,0 +1,351 @@
+"""What all questions share: rounds in turns, figures with their spread, targets, one server, and how answers are shown.
+
+A question is a module with a function that takes a `Bench` and answers rows, and ends with `main(measure, __doc__)`:
+
+    python -m benchmarks.fill [--quick] [--hosts HOST:PORT] [-o json]
+
+It prints a table, writes results/<question>.json, and (a full run) docs/explanation/scale/<question>.svg. The figures
+to compare are ratios of what was measured in turns in one run; absolute times are those of one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import gc
+import importlib.metadata
+import inspect
+import json
+import math
+import os
+import platform
+import secrets
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.balancing.report import number
+from tests.support import Truth
+from zkdiscovery import Client, Instance
+from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.session import EPHEMERAL, Create, Delete, Multi, SetData, Write
+from zkdiscovery.testing import ZookeeperServer, zookeeper_server
+from zkdiscovery.znodes import make_container
+
+OURS = "zkdiscovery"
+RESULTS = Path(__file__).parent / "results"
+PICTURES = Path(__file__).parents[1] / "docs" / "explanation" / "scale"
+LIMIT = 120.0  # seconds for anything that is waited for
+SESSION_TIMEOUT = 10.0  # seconds; what a server with a tick of 0.5 s grants at most
+METADATA = {f"key-{entry}": f"value-{entry}" for entry in range(5)}
+BATCH = 500  # nodes written by one transaction
+
+
+class Figure(NamedTuple):
+    """The median and the quartiles of some rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        """From the values of all rounds."""
+        if len(values) < 2:
+            return cls(values[0], values[0], values[0])
+        low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(middle, low, high)
+
+
+class Target(NamedTuple):
+    """Our figure must be at most `factor` times that of the way `of`; at most `factor` in the row's unit if None."""
+
+    factor: float
+    of: str | None = None
+
+
+class Row(NamedTuple):
+    """One thing measured in several ways, ours (`OURS`) among them.
+
+    Attributes:
+        what: what was measured; the same in all rows that differ by `size` alone.
+        unit: of all figures, such as "s" or "requests".
+        figures: by way; a way that is not there (no JDK, too slow at this size) is left out.
+        targets: what ours must reach. In a quick run they are shown, and mean little.
+        size: the N that growth is measured against; None if there is none.
+    """
+
+    what: str
+    unit: str
+    figures: Mapping[str, Figure]
+    targets: Sequence[Target] = ()
+    size: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What was measured, with the size."""
+        return self.what if self.size is None else f"{self.what}, N = {self.size:,}"
+
+    def verdicts(self) -> Iterator[dict[str, Any]]:
+        """For each target: what it demands in words, the value to compare, whether it is met (None: unknown)."""
+        ours = self.figures[OURS].median
+        for factor, of in self.targets:
+            if of is None:
+                yield {
+                    "row": self.label,
+                    "target": f"at most {number(factor)} {self.unit}",
+                    "value": f"{number(ours)} {self.unit}",
+                    "met": ours <= factor,
+                }
+                continue
+            other = self.figures.get(of)
+            ratio = ours / other.median if other else math.nan
+            if factor < 1:
+                target, value = f"{1 / factor:g} times less than {of}", f"{number(1 / ratio)} times less"
+            else:
+                target, value = f"at most {factor:g} times {of}", f"{number(ratio)} times"
+            yield {
+                "row": self.label,
+                "target": target,
+                "value": value if other else "not measured",
+                "met": ratio <= factor if other else None,
+            }
+
+
+def exact(**figures: float) -> dict[str, Figure]:
+    """Figures that were counted, not timed; `ours` stands for OURS."""
+    return {OURS if way == "ours" else way.replace("_", " "): Figure(v, v, v) for way, v in figures.items()}
+
+
+def rounds(ways: Mapping[str, Callable[[], float]], count: int) -> dict[str, Figure]:
+    """Call all ways round by round, each time beginning with another one, so that a drifting machine hits all alike.
+
+    Args:
+        ways: each measures once and answers its figure.
+        count: number of rounds.
+    """
+    values: dict[str, list[float]] = {name: [] for name in ways}
+    names = list(ways)
+    for turn in range(count):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            gc.collect()  # what one way left is not the next one's to sweep
+            values[name].append(ways[name]())
+    return {name: Figure.of(each) for name, each in values.items()}
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def growth(sizes: Sequence[float], figures: Sequence[float]) -> float:
+    """The exponent e of figure ~ size^e, fitted by least squares over the logarithms."""
+    return statistics.linear_regression([math.log(s) for s in sizes], [math.log(f) for f in figures]).slope
+
+
+class Bench:
+    """What a question is given."""
+
+    def __init__(self, name: str, *, quick: bool, stack: contextlib.ExitStack) -> None:
+        self.name = name
+        self.quick = quick
+        self._stack = stack
+
+    @functools.cached_property
+    def server(self) -> ZookeeperServer:
+        """A real ZooKeeper: that of the whole run, or one of our own. Started when it is first asked for."""
+        return self._stack.enter_context(zookeeper_server())
+
+    @property
+    def hosts(self) -> str:
+        """Where clients connect to."""
+        return self.server.hosts
+
+    def namespace(self) -> str:
+        """A namespace that nothing else uses; removed at the end."""
+        return f"{self.server.namespace}/{self.name}-{secrets.token_hex(4)}"
+
+    def client(self, namespace: str, **options: Any) -> Client:
+        """A connected client, for a `with` block."""
+        options = {"session_timeout": SESSION_TIMEOUT, **options}
+        return Client(self.hosts, namespace=namespace, **options).wait_connected(LIMIT)
+
+    def say(self, text: str) -> None:
+        """Progress, on stderr."""
+        print(f"{self.name}: {text}", file=sys.stderr, flush=True)
+
+
+class Published:
+    """The instances of one service, ephemeral nodes of a session of its own, written behind the SDK's back."""
+
+    def __init__(self, truth: Truth, namespace: str, service: str = "payments") -> None:
+        self.service = service
+        self.path = f"{namespace}/services/{service}"
+        self._truth = truth
+        session = truth.session
+        make_container(session, self.path, generation=session.generation, deadline=time.monotonic() + LIMIT)
+
+    def instance(self, index: int, **fields: Any) -> Instance:
+        """Instance number `index`, with five entries of metadata."""
+        host = f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}"
+        options = {"id": f"i{index:06}", "metadata": METADATA, "registered_at": 1_700_000_000.0, **fields}
+        return Instance(self.service, host, 8080, **options)
+
+    def node(self, index: int) -> str:
+        """Its path."""
+        return f"{self.path}/i{index:06}"
+
+    def data(self, index: int, **fields: Any) -> bytes:
+        """What is stored for it."""
+        return CuratorCodec().encode(self.instance(index, **fields))
+
+    def add(self, *indices: int) -> None:
+        """Create them, hundreds in one transaction."""
+        acl = self._truth.session.leaf_acl
+        self._write(Create(self.node(index), self.data(index), acl, EPHEMERAL) for index in indices)
+
+    def change(self, *indices: int, **fields: Any) -> None:
+        """Write other data into them."""
+        self._write(SetData(self.node(index), self.data(index, **fields)) for index in indices)
+
+    def remove(self, *indices: int) -> None:
+        """Delete them, without goodbye."""
+        self._write(Delete(self.node(index)) for index in indices)
+
+    def _write(self, writes: Iterable[Write]) -> None:
+        session, deadline, pending = self._truth.session, time.monotonic() + LIMIT, list(writes)
+        batches = [Multi(pending[start : start + BATCH]) for start in range(0, len(pending), BATCH)]
+        for future in [session.submit(batch, deadline=deadline) for batch in batches]:
+            future.result(LIMIT)
+
+
+@contextlib.contextmanager
+def published(bench: Bench, namespace: str, count: int, service: str = "payments") -> Iterator[Published]:
+    """A service with `count` instances, which are gone with the block."""
+    with Truth(bench.hosts) as truth:
+        instances = Published(truth, namespace, service)
+        instances.add(*range(count))
+        yield instances
+
+
+# -- the answer --
+
+
+def main(measure: Callable[[Bench], list[Row]], doc: str | None) -> None:
+    """Run a question from the command line: measure, print, write. See the top of this file."""
+    title = (doc or "").partition("\n")[0]
+    name = Path(inspect.getfile(measure)).stem
+    parser = argparse.ArgumentParser(f"python -m benchmarks.{name}", description=title)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work: to see that it runs")
+    parser.add_argument("--hosts", help="the ZooKeeper to use, host:port; one of our own if not given")
+    parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
+    asked = parser.parse_args()
+    if asked.hosts:
+        os.environ["ZKDISCOVERY_TEST_HOSTS"] = asked.hosts
+    start = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        bench = Bench(name, quick=asked.quick, stack=stack)
+        rows = measure(bench)
+        result = {
+            "question": title,
+            "quick": asked.quick,
+            "seconds": round(time.monotonic() - start, 1),
+            "versions": versions(bench),
+            "rows": [
+                {
+                    "what": row.what, "size": row.size, "unit": row.unit,
+                    "figures": {way: figure._asdict() for way, figure in row.figures.items()},
+                    "verdicts": list(row.verdicts()),
+                }
+                for row in rows
+            ],
+            "growth": exponents(rows),
+        }  # fmt: skip
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(result, indent=2) + "\n"
+    (RESULTS / f"{name}.json").write_text(text)
+    if not asked.quick:
+        from benchmarks.pictures import draw  # noqa: PLC0415 - matplotlib is slow to load
+
+        draw(title, rows, PICTURES / f"{name}.svg")
+    if asked.output == "json":
+        sys.stdout.write(text)
+    else:
+        show(title, rows)
+
+
+def versions(bench: Bench) -> dict[str, str | int]:
+    """What the figures were measured with."""
+    found: dict[str, str | int] = {"python": platform.python_version(), "cores": os.cpu_count() or 0}
+    for package in ("zkdiscovery", "kazoo", "tooz"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    if "server" in vars(bench):
+        found["zookeeper"] = bench.server.source
+    return found
+
+
+def exponents(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """How each figure grows with the size, where there are three sizes or more."""
+    found: dict[str, dict[str, float]] = {}
+    for what in dict.fromkeys(row.what for row in rows if row.size):
+        same = [row for row in rows if row.what == what and row.size]
+        for way in dict.fromkeys(way for row in same for way in row.figures):
+            points = [(row.size, row.figures[way].median) for row in same if way in row.figures]
+            if len(points) >= 3 and all(value > 0 for _, value in points):
+                sizes, figures = zip(*points, strict=True)
+                found.setdefault(what, {})[way] = round(growth(sizes, figures), 2)
+    return found
+
+
+def show(title: str, rows: Sequence[Row], console: Console | None = None) -> None:
+    """The table: median and quartiles; in brackets, how many times ours."""
+    console = console or wide_console()
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    ways = [OURS, *dict.fromkeys(way for row in rows for way in row.figures if way != OURS)]
+    for way in ways:
+        table.add_column(way, justify="right")
+    for row in rows:
+        ours = row.figures[OURS].median
+        cells = []
+        for way in ways:
+            figure = row.figures.get(way)
+            if figure is None:
+                cells.append("–")
+                continue
+            text = f"{number(figure.median)} {row.unit}"
+            if figure.low != figure.high:
+                text += f"\n{number(figure.low)} – {number(figure.high)}"
+            if way != OURS and ours:
+                text += f"\n({number(figure.median / ours)} x)"
+            cells.append(text)
+        table.add_row(row.label, *cells)
+    console.print(table)
+    for what, found in exponents(rows).items():
+        console.print(f"  {what} grows with N to the power of", ", ".join(f"{e} ({way})" for way, e in found.items()))
+    for row in rows:
+        for verdict in row.verdicts():
+            show_verdict(verdict, console)
+
+
+def show_verdict(verdict: Mapping[str, Any], console: Console) -> None:
+    """One line for a target."""
+    word = {True: "met", False: "[bold red]MISSED[/]", None: "unknown"}[verdict["met"]]
+    console.print(f"  {verdict['row']}: {verdict['value']}; target {verdict['target']}: {word}", highlight=False)
+
+
+def wide_console() -> Console:
+    """The terminal; where there is none, wide enough for our tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=150)

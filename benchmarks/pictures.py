@@ -1,0 +1,92 @@
+"""Pictures of rows: cost against N on logarithmic axes where there are sizes, bars where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+mpl.rcParams.update(
+    {"svg.hashsalt": "zkdiscovery", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+)
+
+from matplotlib import pyplot as plt  # noqa: E402 - after the choice of the backend
+from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
+
+from benchmarks.balancing.report import DEFAULT, PEERS, number  # noqa: E402
+from benchmarks.common import OURS, Figure, Row  # noqa: E402
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHADES = ("#d94801", "#238b45", "#6a51a3", "#737373", "#8c6d31", "#c51b8a")  # of the other ways, in order
+
+
+def draw(title: str, rows: Sequence[Row], path: Path) -> None:
+    """One panel for everything measured."""
+    drawn = [row.what for row in rows if row.size is not None] or [row.label for row in rows]
+    subjects = list(dict.fromkeys(drawn))
+    figure, grid = plt.subplots(
+        1, len(subjects), squeeze=False, figsize=(1.0 + 3.6 * len(subjects), 3.4), layout="constrained"
+    )
+    others = list(dict.fromkeys(way for row in rows for way in row.figures if way != OURS))
+    shades = {OURS: DEFAULT, **{way: SHADES[place % len(SHADES)] for place, way in enumerate(others)}}
+    for panel, subject in zip(grid[0], subjects, strict=True):
+        sized = [row for row in rows if row.what == subject and row.size is not None]
+        if sized:
+            _lines(panel, sized, shades)
+        else:
+            _bars(panel, next(row for row in rows if row.label == subject))
+        panel.set_title(subject, fontsize=9)
+        panel.spines[["top", "right"]].set_visible(False)
+    handles = {
+        label: handle for panel in grid[0] for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    if handles:
+        figure.legend(
+            handles.values(), handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=8
+        )
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, metadata={"Date": None}, facecolor="white")
+    plt.close(figure)
+
+
+def _lines(panel: Axes, rows: Sequence[Row], shades: dict[str, str]) -> None:
+    for way, shade in shades.items():
+        points = [(row.size, row.figures[way]) for row in rows if way in row.figures]
+        if not points:
+            continue
+        sizes, figures = [size for size, _ in points], [figure for _, figure in points]
+        panel.errorbar(
+            sizes, [each.median for each in figures], yerr=_spread(figures), label=way, color=shade, marker="o",
+            markersize=4, linewidth=2 if way == OURS else 1, capsize=2,
+        )  # fmt: skip
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_xlabel("N")
+    panel.set_ylabel(rows[0].unit)
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _bars(panel: Axes, row: Row) -> None:
+    ways = sorted(row.figures, key=lambda way: row.figures[way].median, reverse=True)
+    figures = [row.figures[way] for way in ways]
+    values: list[Any] = [figure.median for figure in figures]
+    panel.barh(
+        ways, values, xerr=_spread(figures), color=[DEFAULT if way == OURS else PEERS for way in ways], capsize=2
+    )
+    for place, figure in enumerate(figures):
+        panel.text(figure.high * 1.04, place, number(figure.median), va="center", fontsize=7)
+    panel.set_xlim(0, max(figure.high for figure in figures) * 1.25 or 1.0)
+    panel.set_xlabel(row.unit)
+    panel.tick_params(axis="y", length=0)
+
+
+def _spread(figures: Sequence[Figure]) -> list[list[float]]:
+    return [[each.median - each.low for each in figures], [each.high - each.median for each in figures]]
