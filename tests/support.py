@@ -82,7 +82,11 @@ class Truth:
 
     def __enter__(self) -> Self:
         self.session.start()
-        self.session.wait_connected(LIMIT)
+        try:
+            self.session.wait_connected(LIMIT)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -56,12 +56,17 @@ class Run:
     ) -> None:
         self._ensemble, self._options, self._directory, self._say = ensemble, options, directory, say
         self.figures = Figures(options.seed)
-        self._stack = ExitStack()
         self._carry = Carry()
         self._states: dict[str, Event] = {}
 
     def __enter__(self) -> Self:
-        options, stack = self._options, self._stack
+        with ExitStack() as stack:  # what was opened is closed with an error
+            self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _open(self, stack: ExitStack) -> None:
+        options = self._options
         self._history = stack.enter_context(History(self._directory, "controller", 0))
         self._histories = Histories(self._directory)
         log = stack.enter_context(History(self._directory, "store", 0))
@@ -92,7 +97,6 @@ class Run:
         )
         for worker in self._workers:
             worker.start(round=0, quiet=False)
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
