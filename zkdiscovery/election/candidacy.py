@@ -4,7 +4,8 @@ Threads: runs on the client's owner worker; the public methods are called by any
 
 Guarantees
 - Candidates are ordered by the transaction id of their creation. The set ahead of one only shrinks, so it watches its
-  predecessor and itself, and is woken when one of them goes: no herd.
+  predecessor and itself, and is woken when one of them goes: no herd. When the only one ahead goes, it leads without
+  a look at the queue.
 - The term begins after a committed transaction has proven that the node stands, and is bound to (session, path,
   transaction id).
 - A candidacy that lost its node, its session or its lease is over for good, and its node is deleted.
@@ -97,6 +98,8 @@ class Candidacy:
         self._over = False
         self._error: ZkDiscoveryError | None = None
         self._predecessor: TreeWatch | None = None  # the worker's own
+        self._last_ahead: str | None = None  # whom we follow, if nobody else is ahead (written by the worker)
+        self._first = False  # nobody is ahead any more
         with self._changed:  # the worker, which may be faster than this thread, waits for it
             session.listen(self._on_state)
             self._node: OwnedNode = nodes.own(f"{path}/{uuid.uuid4().hex}", data, on_state=self._on_node, restore=False)
@@ -165,8 +168,9 @@ class Candidacy:
         elif node.state is OwnedState.HELD:
             self._schedule()
 
-    def _on_predecessor(self, kind: EventKind, _path: str) -> None:
+    def _on_predecessor(self, kind: EventKind, path: str) -> None:
         if kind is EventKind.DELETED:
+            self._first = self._first or path == self._last_ahead
             self._schedule()
 
     def _schedule(self, delay: float = 0.0) -> None:
@@ -186,15 +190,10 @@ class Candidacy:
             return  # the news of either will call again
         deadline = time.monotonic() + session.settings.operation_timeout
         try:
-            queue = read_queue(session, self._parent, generation=generation, deadline=deadline)
-            paths = [entry.path for entry in queue]
-            if node.path not in paths:
-                return  # deleted from outside: its news will call
-            place = paths.index(node.path)
-            if place:
-                self._follow(paths[place - 1], generation, deadline)
+            if self._first:
+                self._lead(generation, deadline)
             else:
-                self._lead(queue[0].czxid, generation, deadline)
+                self._find_place(generation, deadline)
         except (ZkDiscoveryError, TimeoutError) as error:
             log.debug("election %r: %s", self.election, error)
             self._error = error if isinstance(error, ZkDiscoveryError) else None
@@ -202,8 +201,20 @@ class Candidacy:
         else:
             self._error = None
 
-    def _follow(self, predecessor: str, generation: int, deadline: float) -> None:
-        session = self._session
+    def _find_place(self, generation: int, deadline: float) -> None:
+        queue = read_queue(self._session, self._parent, generation=generation, deadline=deadline)
+        paths = [entry.path for entry in queue]
+        if self._node.path not in paths:
+            return  # deleted from outside: its news will call
+        if place := paths.index(self._node.path):
+            self._follow(paths[:place], generation, deadline)
+        else:
+            self._lead(generation, deadline)
+
+    def _follow(self, ahead: list[str], generation: int, deadline: float) -> None:
+        session, predecessor = self._session, ahead[-1]
+        # Before the watch, which may tell of its end at once.
+        self._last_ahead = predecessor if len(ahead) == 1 else None
         if self._predecessor is None or self._predecessor.path != predecessor:
             self._leave_predecessor()
             self._predecessor = session.watches.add(predecessor, self._on_predecessor)
@@ -214,8 +225,8 @@ class Candidacy:
             elif not isinstance(found, Node):
                 self._schedule(LOOK_AGAIN)
 
-    def _lead(self, fence: int, generation: int, deadline: float) -> None:
-        node = self._node
+    def _lead(self, generation: int, deadline: float) -> None:
+        node, fence = self._node, self._node.czxid
         lease = self._session.leases.acquire(
             node.path,
             generation=generation,
@@ -223,11 +234,11 @@ class Candidacy:
             hold=self._hold,
             on_lost=lambda reason: self._on_lost(fence, reason),
         )
-        self._leave_predecessor()
         with self._changed:
             self._term = Term(self.election, fence, lease, self.withdraw)
             ending = self._ending
             self._changed.notify_all()
+        self._leave_predecessor()
         if ending is not None:  # it came while the lease began
             lease.end(ending)
         else:

@@ -151,6 +151,18 @@ def test_one_that_leaves_the_queue_wakes_only_its_follower(
     assert not fourth.terms.items
 
 
+def test_the_follower_of_the_last_one_ahead_reads_nothing_before_it_leads(make_client: MakeClient, line: Line) -> None:
+    leader, second = line.join(make_client()), line.join(make_client())
+    settle(second.client)
+    with counting(second.client) as requests:
+        leader.leave()
+        second.wait_term()
+        settle(second.client)
+    assert set(requests) == {"Multi", "RemoveWatches"}  # the proof that it stands, renewals; it watches nobody any more
+    assert requests["RemoveWatches"] == 1
+    assert not line.overlaps()
+
+
 def test_each_candidate_watches_its_predecessor_and_itself(make_client: MakeClient, line: Line) -> None:
     campaigners = [line.join(make_client()) for _ in range(3)]
     paths = [path_of(each) for each in campaigners]
