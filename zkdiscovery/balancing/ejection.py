@@ -138,20 +138,20 @@ class Ejector:
             if now >= self._interval_ends or self._interval_ends == inf:
                 self._end_interval(now)
 
-    def succeeded(self, endpoint: Endpoint, started: float) -> bool:
-        """A call that began at `started` was answered by one that had failed before. True if it is in use."""
+    def succeeded(self, endpoint: Endpoint, started: float) -> None:
+        """A call that began at `started` was answered by one that had failed before."""
         with self._lock:
             record = endpoint.ejection
-            if record is None or not record.until:
-                return True
-            if started < record.since:
-                return False  # begun before it was ejected
-            record.until = 0.0
-            record.since = self._clock()
-            if endpoint in self._ejected:  # or else it has left
-                self._ejected.remove(endpoint)
-                self._settle()
-            return True
+            if record is not None and record.until:
+                if started < record.since:
+                    return  # begun before it was ejected
+                record.until = 0.0
+                record.since = self._clock()
+                if endpoint in self._ejected:  # or else it has left
+                    self._ejected.remove(endpoint)
+                    self._settle()
+            # Under the lock: 0 after another thread's ejection would hide the successes that are to end that.
+            endpoint.failed_in_a_row = 0
 
     # -- what picks ask --
 

@@ -93,6 +93,7 @@ class Endpoint:
         in_flight: calls begun and not ended.
         cost: lower is better; only the order has a meaning.
         share: weight in proportion to the mean weight of its set; set by the balancer.
+        born: when it was registered, in monotonic seconds, for slow start; None: not known.
         successes, failures: calls that ended so; cancelled ones are in neither.
         failed_in_a_row: since the last success.
         trouble: what the last failure was, in a few words.
@@ -101,7 +102,7 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_average", "_clock", "_lock", "_penalty", "_stamp", "cost", "counted", "ejection", "failed_in_a_row",
+        "_average", "_clock", "_lock", "_penalty", "_stamp", "born", "cost", "counted", "ejection", "failed_in_a_row",
         "failures", "favourite", "in_flight", "instance", "judge", "place", "round", "share", "successes", "trouble",
     )  # fmt: skip
 
@@ -110,6 +111,7 @@ class Endpoint:
         self.in_flight = 0
         self.cost = -inf
         self.share = 1.0
+        self.born: float | None = None
         self.successes = 0
         self.failures = 0
         self.failed_in_a_row = 0
@@ -154,8 +156,11 @@ class Endpoint:
             if outcome is _SUCCESS:
                 self._penalty = FAILURE_PENALTY
                 self.successes += 1
-                if self.failed_in_a_row and (self.judge is None or self.judge.succeeded(self, started)):
-                    self.failed_in_a_row = 0
+                if self.failed_in_a_row:
+                    if self.judge is None:
+                        self.failed_in_a_row = 0
+                    else:
+                        self.judge.succeeded(self, started)
             else:
                 took = self._failed(started, now, took)
             average = self._average

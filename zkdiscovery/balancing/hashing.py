@@ -32,7 +32,10 @@ def stable_hash(text: str, size: int = 8) -> int:
 
 def key_hash(key: str) -> int:
     """CRC-32 of a key: a tenth of the cost of a cryptographic hash, and even enough for many keys over one table."""
-    return crc32(key.encode())
+    try:
+        return crc32(key.encode())
+    except UnicodeEncodeError:  # a file name that is no UTF-8, for one, has lone surrogates
+        return crc32(key.encode("utf-8", "surrogatepass"))
 
 
 def fraction(key: str) -> float:

@@ -64,7 +64,10 @@ class Maglev:
         def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
             if exclude or key is None:
                 return careful(key, exclude)
-            return table[crc32(key.encode()) % size]  # key_hash() without the call
+            try:
+                return table[crc32(key.encode()) % size]  # key_hash() without the call
+            except UnicodeEncodeError:
+                return careful(key)
 
         return pick
 

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.ejection import Ejection, Ejector
-from zkdiscovery.balancing.slow_start import ramp, warming
+from zkdiscovery.balancing.slow_start import ramp, reckon, warming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -29,7 +29,7 @@ class Pool:
         ejection: when to leave out instances that fail; None: never.
         slow_start: seconds over which an instance that has just registered gets a growing part of its share; 0.0: none.
         clock: monotonic seconds; that of the endpoints.
-        wall: seconds since the epoch, to compare with `registered_at`.
+        wall: seconds since the epoch, to compare with `registered_at` when an instance is met first.
 
     Attributes:
         pick: as `Picker.pick`; replaced at each change, so look it up for each call.
@@ -63,6 +63,8 @@ class Pool:
     def update(self, endpoints: Sequence[Endpoint]) -> None:
         """The set has changed. Endpoints that stay must be the same objects; called by one thread at a time."""
         inner = self._balancer.build(endpoints).pick
+        if self._slow_start:
+            reckon(endpoints, self._clock(), self._wall())
         with self._lock:
             self.endpoints = tuple(endpoints)
             self._inner = inner
@@ -78,7 +80,7 @@ class Pool:
             the part of its share that slow start gives it; seconds until it may be tried, None if it is not ejected;
             and why it gets less than its share, "" if it does not.
         """
-        part = ramp(endpoint.instance.registered_at, self._wall(), self._slow_start)
+        part = ramp(endpoint.born, self._clock(), self._slow_start)
         record, ejector = endpoint.ejection, self._ejector
         if ejector is not None and record is not None and (until := record.until):
             panic = "" if endpoint.instance.id in ejector.barred else "; used all the same, as too few are left"
@@ -99,7 +101,7 @@ class Pool:
                 return
             pick = self._inner
             if self._slow_start:
-                pick = warming(pick, self.endpoints, self._slow_start, self._wall, self._warmed_up)
+                pick = warming(pick, self.endpoints, self._slow_start, self._clock, self._warmed_up)
             ejector = self._ejector
             if ejector is not None and ejector.barred:
                 pick = self._avoiding(pick, ejector, ejector.barred, ejector.due)

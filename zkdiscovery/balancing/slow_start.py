@@ -17,23 +17,38 @@ LEAST = 0.1  # of the share, at the beginning
 _REDRAWS = 8  # picks that may hit somebody who has not warmed up
 
 
-def ramp(registered_at: float | None, now: float, window: float) -> float:
-    """The part of its calls that an instance takes: max(0.1, age / window), at most 1.0 (Envoy's, of aggression 1).
+def reckon(endpoints: Sequence[Endpoint], now: float, wall: float) -> None:
+    """When each was registered, by the monotonic clock; once, when it is met first.
 
-    An instance from the future, which a clock that is wrong may make, is as young as can be.
+    From then on clocks that are set change nothing. An instance from the future, which a clock that is wrong may make,
+    is as young as can be, but grows old as others do.
 
     Args:
-        registered_at: seconds since the epoch; None: unknown, thus warm.
-        now: seconds since the epoch.
+        endpoints: whose `born` is to be known.
+        now: monotonic seconds.
+        wall: seconds since the epoch.
+    """
+    for endpoint in endpoints:
+        registered_at = endpoint.instance.registered_at
+        if endpoint.born is None and registered_at is not None:
+            endpoint.born = now - max(0.0, wall - registered_at)
+
+
+def ramp(born: float | None, now: float, window: float) -> float:
+    """The part of its calls that an instance takes: max(0.1, age / window), at most 1.0 (Envoy's, of aggression 1).
+
+    Args:
+        born: monotonic seconds; None: unknown, thus warm.
+        now: monotonic seconds.
         window: seconds after which an instance has its whole share; 0.0: at once.
     """
-    if registered_at is None or window <= 0.0:
+    if born is None or window <= 0.0:
         return 1.0
-    return min(1.0, max(LEAST, (now - registered_at) / window))
+    return min(1.0, max(LEAST, (now - born) / window))
 
 
 def warming(
-    inner: Pick, endpoints: Sequence[Endpoint], window: float, wall: Callable[[], float], over: Callable[[], None]
+    inner: Pick, endpoints: Sequence[Endpoint], window: float, clock: Callable[[], float], over: Callable[[], None]
 ) -> Pick:
     """The pick that turns down young endpoints as often as their slow start demands; `inner` itself if none is young.
 
@@ -45,23 +60,23 @@ def warming(
     Args:
         inner: what to draw from.
         endpoints: what `inner` draws from.
-        window, wall: see `ramp`; `wall` gives seconds since the epoch.
+        window, clock: see `ramp`; `clock` gives monotonic seconds.
         over: called by a pick when the last of them has become warm.
     """
-    now = wall()
+    now = clock()
     young = {
-        endpoint.instance.id: endpoint.instance.registered_at
+        endpoint.instance.id: endpoint.born
         for endpoint in endpoints
-        if endpoint.instance.weight and ramp(endpoint.instance.registered_at, now, window) < 1.0
+        if endpoint.instance.weight and endpoint.born is not None and ramp(endpoint.born, now, window) < 1.0
     }
     if not young:
         return inner
     all_young = len(young) == sum(1 for endpoint in endpoints if endpoint.instance.weight)
-    oldest = min(value for value in young.values() if value is not None)
-    warm_at = max(value for value in young.values() if value is not None) + window
+    oldest = min(young.values())
+    warm_at = max(young.values()) + window
 
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-        now = wall()
+        now = clock()
         if now >= warm_at:
             over()
             return inner(key, exclude)

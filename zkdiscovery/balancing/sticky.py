@@ -29,6 +29,10 @@ class Sticky:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
+        if any(endpoint.instance.weight for endpoint in endpoints):
+            for endpoint in endpoints:
+                if not endpoint.instance.weight:
+                    endpoint.favourite = False  # another one is from now on, even when the weight comes back
         return with_reserve(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:

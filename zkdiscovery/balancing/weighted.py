@@ -76,8 +76,7 @@ def _in_weighted_turns(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
 
 
 def _settle(left: list[Endpoint]) -> Endpoint:
-    weights = [endpoint.instance.weight for endpoint in left]
-    return choices(left, weights if any(weights) else None)[0]
+    return choices(left, shares(left))[0]
 
 
 def in_turns(share: Sequence[float], most: int) -> list[int]:

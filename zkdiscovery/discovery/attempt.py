@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 from typing import Any, Self
 
 from zkdiscovery.balancing import Endpoint, Outcome
 from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Instance
+
+log = logging.getLogger("zkdiscovery.discovery")
 
 _SUCCESS = Outcome.SUCCESS  # looked up once: a member of an enum costs as much as a pick
 _NOT_ENTERED: list[Endpoint] = []  # stays empty
@@ -75,8 +78,16 @@ class Attempt:
         self.report(Outcome.FAILURE, reason)
 
     def done(self, error: BaseException | None = None) -> None:
-        """The call ended, with `error` or well. Counts once; later reports are ignored."""
-        self.report(self._classify(error), "" if error is None else type(error).__name__)
+        """The call ended, with `error` or well. Counts once; later reports are ignored.
+
+        If `classify` raises, that is logged, and an error counts as a failure.
+        """
+        try:
+            outcome = self._classify(error)
+        except Exception:  # must neither leave the call in flight for good nor take the place of `error`
+            log.exception("can't classify %s", type(error).__name__)
+            outcome = _SUCCESS if error is None else Outcome.FAILURE
+        self.report(outcome, "" if error is None else type(error).__name__)
 
     def report(self, outcome: Outcome, reason: str = "") -> None:
         """The call ended so, as the caller knows best: a response of 429 is `Outcome.OVERLOADED`. Counts once; later

@@ -173,3 +173,13 @@ def test_among_many_the_mean_is_counted_now_and_then_and_about_right(balancer: B
     loads = [member.in_flight for member in members]
     assert fmean(loads) == 5.0
     assert max(loads) <= math.ceil(1.25 * 5.0 + 0.1)
+
+
+@pytest.mark.parametrize("balancer", [*BY_KEY.values(), RingHash(bound=1.25), Maglev(bound=1.25)], ids=repr)
+def test_a_key_may_be_any_text(balancer: Balancer) -> None:
+    """A file name that is no UTF-8 has lone surrogates (`os.fsdecode`)."""
+    pick = balancer.build(endpoints(20)).pick
+    keys = [f"{number}\udcff" for number in range(100)]
+    found = [pick(key) for key in keys]
+    assert len(set(found)) > 10
+    assert [pick(key, {"none of them"}) for key in keys] == found

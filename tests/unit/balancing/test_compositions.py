@@ -181,6 +181,16 @@ def test_sticky_leaves_an_instance_whose_weight_becomes_0() -> None:
     assert Sticky().build(members).pick() is not stay
 
 
+def test_sticky_stays_with_the_next_one_when_the_weight_of_the_first_comes_back() -> None:
+    members = endpoints(3)
+    first = Sticky().build(members).pick()
+    members.sort(key=lambda member: member is not first)
+    first.instance = dataclasses.replace(first.instance, weight=0.0)
+    stay = Sticky().build(members).pick()
+    first.instance = dataclasses.replace(first.instance, weight=1.0)
+    assert Sticky().build(members).pick() is stay is not first
+
+
 # Turns by weight, and by load
 
 

@@ -152,6 +152,33 @@ def test_reports_of_calls_from_before_the_ejection_change_nothing() -> None:
     assert service.endpoints[2].ejection.until == 0.0
 
 
+def test_a_success_overtaken_by_an_ejection_does_not_hide_the_successes_after_it() -> None:
+    """Another thread's failure comes just after the success was reported, and ejects."""
+    service = Service(3)
+    one = service.endpoints[0]
+    service.report(0, Outcome.FAILURE, RULES.consecutive - 1)
+    success, failure = one.started(), one.started()
+
+    class Overtaken(type(one.judge)):  # type: ignore[misc]
+        def succeeded(self, endpoint: Endpoint, started: float) -> object:
+            found = super().succeeded(endpoint, started)
+            one.judge = self.inner
+            one.failed_in_a_row += RULES.consecutive - 1
+            one.finished(failure, Outcome.FAILURE)
+            return found
+
+    judge = one.judge
+    overtaken = object.__new__(Overtaken)
+    overtaken.__dict__ |= vars(judge) | {"inner": judge}
+    one.judge = overtaken
+    one.finished(success, Outcome.SUCCESS)
+    assert one.ejection is not None
+    service.now += service.seconds_out(0)
+    assert service.pool.pick() is one, "the one call that tries it"
+    service.report(0, Outcome.SUCCESS)
+    assert set(service.picked()) == {0, 1, 2}
+
+
 def test_ejections_grow_until_it_was_well_for_the_longest() -> None:
     service = Service(5)
     service.eject(2)
@@ -416,9 +443,29 @@ def test_a_young_instance_is_picked_before_one_of_weight_0() -> None:
     assert set(service.picked()) == {0}
 
 
-def test_an_instance_from_the_future_is_as_young_as_can_be() -> None:
-    service = young_service(Random(), 0, of=2)
+def test_an_instance_from_the_future_is_as_young_as_can_be_and_grows_old_as_others_do() -> None:
+    service = Service(2, Random(), None, slow_start=100.0)
     future = EPOCH + service.now + 1e6
     service.endpoints[0].instance = dataclasses.replace(service.endpoints[0].instance, registered_at=future)
     service.pool.update(service.endpoints)
     assert service.picked(5000)[0] / 5000 == pytest.approx(0.1 / 2, rel=0.2)
+    service.now += 100.0
+    assert service.picked(5000)[0] / 5000 == pytest.approx(0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("jump", [-1e6, 1e6])
+def test_a_clock_that_is_set_makes_nobody_young_or_old(jump: float) -> None:
+    service = Service(2, Random(), None, slow_start=100.0)
+    service.endpoints = endpoints(2, clock=lambda: service.now)
+    wall = EPOCH
+    pool = Pool(Random(), slow_start=100.0, clock=lambda: service.now, wall=lambda: wall)
+    ages = [0.0, 1e6]
+    for endpoint, age in zip(service.endpoints, ages, strict=True):
+        endpoint.instance = dataclasses.replace(endpoint.instance, registered_at=EPOCH - age)
+    pool.update(service.endpoints)
+    wall += jump
+    for _ in range(2):
+        assert [pool.explain(endpoint)[0] for endpoint in service.endpoints] == [pytest.approx(0.1), 1.0]
+        counts = Counter(int(endpoint.instance.id) for _ in range(5000) if (endpoint := pool.pick()))
+        assert counts[0] / 5000 == pytest.approx(0.1 / 2, rel=0.2)
+        pool.update(service.endpoints)

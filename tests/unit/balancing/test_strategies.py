@@ -375,6 +375,13 @@ def test_weighted_shares_follow_the_weights_of_those_left() -> None:
     assert chi_square(counts, {"3": 1.0, "4": 3.0, "5": 6.0}) < 4
 
 
+@pytest.mark.parametrize("balancer", [Weighted(), WeightedRoundRobin()], ids=repr)
+def test_weights_whose_sum_is_no_float_any_more_are_followed_without_the_excluded(balancer: Balancer) -> None:
+    members = endpoints(12, weights={index: 1.0 if index < 9 else 1.7e308 for index in range(12)})
+    counts = shares(balancer, members, 4_000, exclude=("9",))
+    assert chi_square(counts, {"10": 1.0, "11": 1.0}) < 4
+
+
 # The table of pairs of P2cEwma
 
 

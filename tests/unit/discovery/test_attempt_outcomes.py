@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -98,6 +99,38 @@ def test_reports_outside_the_block() -> None:
     attempt.fail()
     with attempt:
         pass
+    assert endpoint.outcomes == [Outcome.SUCCESS]
+
+
+class UnsetError(Exception):
+    """As errors whose attributes raise while they are not set."""
+
+    @property
+    def response(self) -> object:
+        raise RuntimeError("no response")
+
+
+def broken(error: BaseException | None) -> Outcome:
+    raise RuntimeError("a defect")
+
+
+@pytest.mark.parametrize(("classify", "error"), [(broken, ValueError()), (outcome_of, UnsetError())])
+def test_a_classification_that_raises_leaves_nothing_in_flight_and_hides_no_error(
+    classify: Callable[[BaseException | None], Outcome], error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = Reports()
+    with pytest.raises(type(error)) as raised, Attempt(lambda *_: endpoint, classify=classify):
+        raise error
+    assert raised.value is error
+    assert endpoint.outcomes == [Outcome.FAILURE]
+    assert endpoint.in_flight == 0
+    assert "can't classify" in caplog.text
+
+
+def test_a_classification_that_raises_leaves_a_good_end_good() -> None:
+    endpoint = Reports()
+    with Attempt(lambda *_: endpoint, classify=broken) as attempt:
+        attempt.done()
     assert endpoint.outcomes == [Outcome.SUCCESS]
 
 
