@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# Seconds after which 1/e is left of an old answer time. Finagle has 10: with 15, clients of few calls know the slow ones
-# for longer (many clients on mixed hardware, 99th percentile: 594 ms for 705), and a cold start is forgotten as soon as
-# before; with 20 it is not (rolling deploy, calls too late: 0.09 % for 0.05 %). By benchmarks/balancing.
+# Seconds after which 1/e is left of an old answer time. Finagle has 10. With 15, clients of few calls know the slow ones
+# for longer (many clients on mixed hardware, 99th percentile: 594 ms for 705), and a cold start is forgotten as soon
+# as before; with 20 it is not (rolling deploy, calls too late: 0.09 % for 0.05 %). By benchmarks/balancing.
 DECAY = 15.0
 FAILURE_PENALTY = 5.0  # seconds that a failed call counts at least; doubles with each further one
 LONGEST_PENALTY = 5120.0  # seconds; beside neighbours that cost 50 ms it has faded after 3 minutes

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,6 +137,24 @@ def free_port() -> int:
     raise NoServerForTests("no free TCP port on 127.0.0.1 from 15000 to 31999")
 
 
+def hold_port(port: int) -> socket.socket | None:
+    """Keep a port from being taken by others, until the socket is closed, while a server of ours comes and goes on it.
+
+    The socket is bound and never listens: connections are refused as without it. On Linux a server that asks for
+    SO_REUSEADDR, as ZooKeeper does, may listen all the same. None: not on this system, or somebody was faster.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    held = socket.socket()
+    try:
+        held.bind(("127.0.0.1", port))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # afterwards: the binding was exclusive
+    except OSError:
+        held.close()
+        return None
+    return held
+
+
 def check_port(port: int) -> None:
     """Refuse a TCP port that can't be had on 127.0.0.1; one whose last connections linger (TIME_WAIT) can.
 
@@ -167,6 +186,7 @@ class LocalProcess(Source):
         self._directory = self._supervisor.make_directory()
         self._data = self._directory / "data"
         self._log = self._directory / "server.log"
+        self._held: socket.socket | None = None
         (self._directory / "logback.xml").write_text(_LOGBACK)
         self.move()
 
@@ -176,7 +196,9 @@ class LocalProcess(Source):
 
     def move(self) -> None:
         """Take another port, before a start."""
+        self._release_port()
         self._port = self._wanted_port or free_port()
+        self._held = hold_port(self._port)
         self.hosts = f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
@@ -252,3 +274,8 @@ class LocalProcess(Source):
     def close(self) -> None:
         """Kill the process and remove its directory."""
         self._supervisor.close()
+        self._release_port()
+
+    def _release_port(self) -> None:
+        if self._held is not None:
+            self._held.close()

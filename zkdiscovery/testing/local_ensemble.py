@@ -9,7 +9,7 @@ import itertools
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from zkdiscovery.testing.local import Installation, LocalProcess, find_installation, free_port
+from zkdiscovery.testing.local import Installation, LocalProcess, find_installation, free_port, hold_port
 from zkdiscovery.testing.proxy import FaultProxy
 from zkdiscovery.testing.relay import DIRECTIONS, Mode
 
@@ -48,14 +48,23 @@ class _MemberLink(FaultProxy):
 class _LocalMember(LocalProcess):
     """One server of an ensemble, in a process."""
 
-    def __init__(self, installation: Installation, config: Mapping[str, str], number: int) -> None:
+    def __init__(
+        self, installation: Installation, config: Mapping[str, str], number: int, ports: Sequence[int]
+    ) -> None:
         super().__init__(installation, config)
         self._number = number
+        # A follower does not listen on the port for followers; if somebody took it, it could never lead.
+        self._held_ports = [held for port in ports if (held := hold_port(port)) is not None]
 
     def start(self) -> None:
         self._data.mkdir(exist_ok=True)
         (self._data / "myid").write_text(str(self._number))
         super().start()
+
+    def close(self) -> None:
+        super().close()
+        for held in self._held_ports:
+            held.close()
 
 
 def local_ensemble(
@@ -78,7 +87,7 @@ def local_ensemble(
             for there in places:
                 seen = ports[there] if here == there else [link.port for link in links[here, there]]
                 config[f"server.{there + 1}"] = f"127.0.0.1:{seen[0]}:{seen[1]}"
-            sources.append(_LocalMember(installation, config, here + 1))
+            sources.append(_LocalMember(installation, config, here + 1, ports[here]))
             stack.callback(sources[-1].close)
         stack.pop_all()
     return sources, {pair: tuple(both) for pair, both in links.items()}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -106,6 +109,26 @@ def test_a_wiped_ensemble_is_empty(ensemble: ZookeeperEnsemble, ensemble_namespa
     with RawSession(ensemble.leader().hosts) as session:
         assert session.children("/") == ["zookeeper"]
     assert ensemble.hosts == hosts
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ports are held on Linux only")
+def test_nobody_else_gets_the_ports_of_a_member_that_is_down(ensemble: ZookeeperEnsemble) -> None:
+    """Or else it could not come back; a follower does not even listen on its port for followers while it runs."""
+    member = ensemble.followers()[0]
+    source: Any = member._source
+    between = source._config[f"server.{source._number}"].split(":")[1:]
+    ports = [int(member.hosts.rpartition(":")[2]), *map(int, between)]
+    assert len(ports) == 3
+    for running in (True, False):
+        if not running:
+            member.kill()
+        for port in ports:
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", port))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", ports[0]), 1.0)
+    member.restart()
+    ensemble.wait_serving()
 
 
 def test_servers_of_somebody_else_are_no_ensemble() -> None:
