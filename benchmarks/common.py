@@ -47,6 +47,9 @@ SESSION_TIMEOUT = 10.0  # seconds; what a server with a tick of 0.5 s grants at 
 METADATA = {f"key-{entry}": f"value-{entry}" for entry in range(5)}
 BATCH = 500  # nodes written by one transaction
 
+Encode = Callable[[Instance], bytes]
+encode_instance = CuratorCodec().encode
+
 
 class Figure(NamedTuple):
     """The median and the quartiles of some rounds."""
@@ -186,10 +189,20 @@ class Bench:
 
 
 class Published:
-    """The instances of one service, ephemeral nodes of a session of its own, written behind the SDK's back."""
+    """The instances of one service, ephemeral nodes of one session, written behind the SDK's back.
 
-    def __init__(self, truth: Truth, namespace: str, service: str = "payments") -> None:
+    Args:
+        truth: the session.
+        namespace: where the service is.
+        service: its name.
+        encode: gives what is stored for an instance.
+    """
+
+    def __init__(
+        self, truth: Truth, namespace: str, service: str = "payments", encode: Encode = encode_instance
+    ) -> None:
         self.service = service
+        self._encode = encode
         self.path = f"{namespace}/services/{service}"
         self._truth = truth
         session = truth.session
@@ -207,7 +220,7 @@ class Published:
 
     def data(self, index: int, **fields: Any) -> bytes:
         """What is stored for it."""
-        return CuratorCodec().encode(self.instance(index, **fields))
+        return self._encode(self.instance(index, **fields))
 
     def add(self, *indices: int) -> None:
         """Create them, hundreds in one transaction."""
@@ -230,10 +243,12 @@ class Published:
 
 
 @contextlib.contextmanager
-def published(bench: Bench, namespace: str, count: int, service: str = "payments") -> Iterator[Published]:
+def published(
+    bench: Bench, namespace: str, count: int, service: str = "payments", encode: Encode = encode_instance
+) -> Iterator[Published]:
     """A service with `count` instances, which are gone with the block."""
     with Truth(bench.hosts) as truth:
-        instances = Published(truth, namespace, service)
+        instances = Published(truth, namespace, service, encode)
         instances.add(*range(count))
         yield instances
 

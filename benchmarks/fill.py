@@ -1,126 +1,92 @@
-"""How long does it take to fill a cache of N instances, and what does one change cost?
+"""How long does it take to fill a cache of N instances?
 
-Compared in one run, on one server: the floor (the raw bulk read of the same nodes), the cache of the SDK (decoded,
-validated, published), and kazoo by hand (pipelined `get_async`, undecoded).
+Each round: a connected client begins, and holds all instances, decoded, at the end. The floor is the raw bulk read of
+the same nodes, undecoded. kazoo: a ChildrenWatch with a `get` for each child, and pipelined `get_async`, both with
+`json.loads`; tooz: `get_members` with their capabilities; Curator: a ServiceCache.
 
-    python benchmarks/fill.py [--quick]
-
-Writes results/fill.json beside this file.
+    python -m benchmarks.fill [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import secrets
-import statistics
+import contextlib
 import time
-from pathlib import Path
+from collections.abc import Callable
 
-from kazoo.client import KazooClient
+from benchmarks.common import LIMIT, OURS, Bench, Row, Target, main, published, rounds, timed
+from benchmarks.peers import (
+    Curator,
+    KazooView,
+    curator,
+    for_curator,
+    for_tooz,
+    kazoo,
+    load_tooz,
+    pipelined,
+    tooz,
+    tooz_members,
+)
+from zkdiscovery.session import GetChildren, Session, bulk_read
 
-from zkdiscovery import Client, Service
-from zkdiscovery.session import GetChildren, bulk_read
-from zkdiscovery.testing import zookeeper_server
-
-RESULTS = Path(__file__).parent / "results"
-LIMIT = 120.0  # seconds
-TARGETS = {
-    "cache / bulk read": "at most 3",
-    "kazoo / cache": "at least 15",
-    "change at N / change at 100": "at most 1.3",
-}
-
-
-def wait_for_change(view: Service, version: int) -> int:
-    """Wait for a snapshot later than `version`; answers its version."""
-    with view._changed:
-        assert view._changed.wait_for(lambda: view.snapshot.version > version, LIMIT)
-        return view.snapshot.version
+FLOOR = "bulk read"
+TARGETS = {10_000: [Target(3.0, FLOOR), Target(1 / 15, "kazoo, pipelined"), Target(1 / 5, "Curator")]}
+SLOW = {"kazoo, ChildrenWatch": 1_000, "tooz": 1_000, "kazoo, pipelined": 10_000, "Curator": 10_000}  # up to this size
 
 
-def fill(hosts: str, size: int, rounds: int) -> dict[str, float]:
-    """Seconds for each way, the best of all rounds; and the median time of a change in ms."""
-    namespace = f"/bench-{secrets.token_hex(4)}"
-    path = f"{namespace}/services/payments"
-    best: dict[str, float] = {}
-
-    def note(way: str, start: float) -> None:
-        best[way] = min(best.get(way, float("inf")), time.perf_counter() - start)
-
-    with Client(hosts, namespace=namespace, session_timeout=30.0) as owner:
-        metadata = {f"key{number}": f"value {number}" for number in range(5)}
-        entries = [
-            {"service": "payments", "host": "127.0.0.1", "port": 1 + n, "metadata": metadata} for n in range(size)
-        ]
-        for registration in owner.register_many(entries):
-            registration.wait_registered(LIMIT)
-        session = owner._use().session
-        kazoo = KazooClient(hosts, timeout=30.0)
-        kazoo.start()
-        for _ in range(rounds):
-            start = time.perf_counter()
-            deadline = time.monotonic() + LIMIT
-            names = session.call(GetChildren(path), deadline=deadline)
-            nodes = list(
-                bulk_read(session, [f"{path}/{n}" for n in names], generation=session.generation, deadline=deadline)
-            )
-            note("bulk read", start)
-            assert len(nodes) == size
-
-            with Client(hosts, namespace=namespace, session_timeout=30.0).wait_connected() as consumer:
-                start = time.perf_counter()
-                view = consumer.discover("payments").wait_ready(LIMIT, at_least=size)
-                note("cache", start)
-                delays = []
-                for number in range(20):
-                    version = view.snapshot.version
-                    start = time.perf_counter()
-                    extra = owner.register("payments", 1, host=f"10.0.0.{number}")
-                    version = wait_for_change(view, version)
-                    delays.append(time.perf_counter() - start)
-                    extra.close()
-                    wait_for_change(view, version)
-                best["change, ms"] = min(best.get("change, ms", float("inf")), statistics.median(delays) * 1e3)
-
-            start = time.perf_counter()
-            children = kazoo.get_children(path)
-            results = [kazoo.get_async(f"{path}/{child}") for child in children]
-            for result in results:
-                result.get(timeout=LIMIT)
-            note("kazoo, pipelined", start)
-        kazoo.stop()
-        kazoo.close()
-    return best
+def read_raw(session: Session, path: str, count: int) -> None:
+    """List and read, nothing else."""
+    deadline = time.monotonic() + LIMIT
+    names = session.call(GetChildren(path), deadline=deadline)
+    paths = [f"{path}/{name}" for name in names]
+    nodes = list(bulk_read(session, paths, generation=session.generation, deadline=deadline))
+    assert len(nodes) == count
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="small: to see that it runs")
-    quick = parser.parse_args().quick
-    sizes, rounds = ((100, 1_000), 1) if quick else ((100, 1_000, 10_000), 3)
-    with zookeeper_server() as server:
-        seconds = {size: fill(server.hosts, size, rounds) for size in sizes}
-    ratios = {
-        size: {
-            "cache / bulk read": row["cache"] / row["bulk read"],
-            "kazoo / cache": row["kazoo, pipelined"] / row["cache"],
-            "change at N / change at 100": row["change, ms"] / seconds[sizes[0]]["change, ms"],
+def fill(bench: Bench, java: Curator | None, size: int, count: int) -> Row:
+    """One size."""
+    with contextlib.ExitStack() as stack:
+        namespace = bench.namespace()
+        path = stack.enter_context(published(bench, namespace, size)).path
+        reader = stack.enter_context(bench.client(namespace))._use().session
+        by_hand = stack.enter_context(kazoo(bench.hosts))
+
+        def ours() -> float:
+            with bench.client(namespace) as client:
+                return timed(lambda: client.discover("payments").wait_ready(LIMIT, at_least=size))
+
+        def watched() -> float:
+            with kazoo(bench.hosts) as client:
+                return timed(lambda: KazooView(client, path).wait(size))
+
+        ways: dict[str, Callable[[], float]] = {
+            OURS: ours,
+            FLOOR: lambda: timed(lambda: read_raw(reader, path, size)),
+            "kazoo, pipelined": lambda: timed(lambda: pipelined(by_hand, path)),
+            "kazoo, ChildrenWatch": watched,
         }
-        for size, row in seconds.items()
-    }
-    print(f"{'instances':34}", *(f"{size:>10,}" for size in sizes), "   target for the largest")
-    for name in ratios[sizes[0]]:
-        print(f"{name:34}", *(f"{ratios[size][name]:10.2f}" for size in sizes), f"   {TARGETS[name]}")
-    for name in seconds[sizes[0]]:
-        unit = name if name.endswith("ms") else f"{name}, s"
-        print(f"{unit:34}", *(f"{seconds[size][name]:10.4f}" for size in sizes))
-    RESULTS.mkdir(exist_ok=True)
-    result = {"python": platform.python_version(), "ratios": ratios, "measured": seconds}
-    (RESULTS / "fill.json").write_text(json.dumps(result, indent=2) + "\n")
+        if (coordination := load_tooz(bench)) and size <= SLOW["tooz"]:
+            other = bench.namespace()
+            stack.enter_context(published(bench, other, size, encode=for_tooz))
+            coordinator = stack.enter_context(tooz(bench, coordination, f"{other}/services"))
+            ways["tooz"] = lambda: timed(lambda: tooz_members(coordinator, "payments"))
+        if java and size <= SLOW["Curator"]:
+            foreign = bench.namespace()
+            stack.enter_context(published(bench, foreign, size, encode=for_curator))
+            ways["Curator"] = lambda: java.ask(f"fill {foreign}/services payments {size}", "seconds")
+        ways = {way: measure for way, measure in ways.items() if size <= SLOW.get(way, size)}
+        return Row("fill", "s", rounds(ways, count), TARGETS.get(size, ()), size)
+
+
+def measure(bench: Bench) -> list[Row]:
+    """All sizes."""
+    sizes = {100: 3, 1_000: 1} if bench.quick else {100: 9, 1_000: 5, 10_000: 5, 100_000: 3}
+    rows = []
+    with curator(bench) as java:
+        for size, count in sizes.items():
+            bench.say(f"{size:,} instances")
+            rows.append(fill(bench, java, size, count))
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -57,7 +57,7 @@ def draw(title: str, rows: Sequence[Row], path: Path) -> None:
 
 def _lines(panel: Axes, rows: Sequence[Row], shades: dict[str, str]) -> None:
     for way, shade in shades.items():
-        points = [(row.size, row.figures[way]) for row in rows if way in row.figures]
+        points = [(row.size or 0, row.figures[way]) for row in rows if way in row.figures]
         if not points:
             continue
         sizes, figures = [size for size, _ in points], [figure for _, figure in points]
