@@ -26,7 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -46,9 +46,11 @@ LIMIT = 120.0  # seconds for anything that is waited for
 SESSION_TIMEOUT = 10.0  # seconds; what a server with a tick of 0.5 s grants at most
 METADATA = {f"key-{entry}": f"value-{entry}" for entry in range(5)}
 BATCH = 500  # nodes written by one transaction
+WINDOW = 4  # transactions in flight
 
 Encode = Callable[[Instance], bytes]
 encode_instance = CuratorCodec().encode
+T = TypeVar("T")
 
 
 class Figure(NamedTuple):
@@ -128,20 +130,25 @@ def exact(**figures: float) -> dict[str, Figure]:
 
 
 def rounds(ways: Mapping[str, Callable[[], float]], count: int) -> dict[str, Figure]:
+    """What each way measures, over so many rounds; see `samples`."""
+    return {name: Figure.of(each) for name, each in samples(ways, count).items()}
+
+
+def samples(ways: Mapping[str, Callable[[], T]], count: int) -> dict[str, list[T]]:
     """Call all ways round by round, each time beginning with another one, so that a drifting machine hits all alike.
 
     Args:
-        ways: each measures once and answers its figure.
+        ways: each measures once and answers what it measured.
         count: number of rounds.
     """
-    values: dict[str, list[float]] = {name: [] for name in ways}
+    values: dict[str, list[T]] = {name: [] for name in ways}
     names = list(ways)
     for turn in range(count):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             gc.collect()  # what one way left is not the next one's to sweep
             values[name].append(ways[name]())
-    return {name: Figure.of(each) for name, each in values.items()}
+    return values
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -180,8 +187,8 @@ class Bench:
 
     def client(self, namespace: str, **options: Any) -> Client:
         """A connected client, for a `with` block."""
-        options = {"session_timeout": SESSION_TIMEOUT, **options}
-        return Client(self.hosts, namespace=namespace, **options).wait_connected(LIMIT)
+        options = {"hosts": self.hosts, "session_timeout": SESSION_TIMEOUT, **options}
+        return Client(namespace=namespace, **options).wait_connected(LIMIT)
 
     def say(self, text: str) -> None:
         """Progress, on stderr."""
@@ -227,6 +234,15 @@ class Published:
         acl = self._truth.session.leaf_acl
         self._write(Create(self.node(index), self.data(index), acl, EPHEMERAL) for index in indices)
 
+    def add_singly(self, *indices: int) -> None:
+        """Create them, each by itself, all at once."""
+        acl = self._truth.session.leaf_acl
+        self._submit([Create(self.node(index), self.data(index), acl, EPHEMERAL) for index in indices])
+
+    def remove_singly(self, *indices: int) -> None:
+        """Delete them, each by itself, all at once, without goodbye."""
+        self._submit([Delete(self.node(index)) for index in indices])
+
     def change(self, *indices: int, **fields: Any) -> None:
         """Write other data into them."""
         self._write(SetData(self.node(index), self.data(index, **fields)) for index in indices)
@@ -236,9 +252,14 @@ class Published:
         self._write(Delete(self.node(index)) for index in indices)
 
     def _write(self, writes: Iterable[Write]) -> None:
-        session, deadline, pending = self._truth.session, time.monotonic() + LIMIT, list(writes)
+        pending = list(writes)
         batches = [Multi(pending[start : start + BATCH]) for start in range(0, len(pending), BATCH)]
-        for future in [session.submit(batch, deadline=deadline) for batch in batches]:
+        for start in range(0, len(batches), WINDOW):
+            self._submit(batches[start : start + WINDOW])
+
+    def _submit(self, requests: Sequence[Write | Multi]) -> None:
+        session, deadline = self._truth.session, time.monotonic() + LIMIT
+        for future in [session.submit(request, deadline=deadline) for request in requests]:
             future.result(LIMIT)
 
 
@@ -280,11 +301,11 @@ def main(measure: Callable[[Bench], list[Row]], doc: str | None) -> None:
                 {
                     "what": row.what, "size": row.size, "unit": row.unit,
                     "figures": {way: figure._asdict() for way, figure in row.figures.items()},
-                    "verdicts": list(row.verdicts()),
                 }
                 for row in rows
             ],
             "growth": exponents(rows),
+            "verdicts": [verdict for row in rows for verdict in row.verdicts()],
         }  # fmt: skip
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(result, indent=2) + "\n"

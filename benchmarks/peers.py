@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -54,15 +55,17 @@ def kazoo(hosts: str) -> Iterator[KazooClient]:
 class KazooView:
     """The instances below a path as kept with kazoo by hand: a ChildrenWatch, and a `get` with a watch for each child.
 
+    Only children that are new are read when the list changes.
+
     Attributes:
         instances: the parsed JSON by name; replaced as a whole.
-        requests: reads asked for so far.
-        changed_at: monotonic seconds of the last replacement.
+        changes: how often it was replaced.
+        changed_at: monotonic seconds of the last time.
     """
 
     def __init__(self, client: KazooClient, path: str) -> None:
         self.instances: dict[str, Any] = {}
-        self.requests = 0
+        self.changes = 0
         self.changed_at = 0.0
         self._client = client
         self._path = path
@@ -70,11 +73,11 @@ class KazooView:
         client.ChildrenWatch(path, self._on_children, allow_session_lost=True)
 
     def _on_children(self, names: list[str]) -> None:
-        self.requests += 1
-        found = {}
+        found = {name: self.instances[name] for name in names if name in self.instances}
         for name in names:
-            with contextlib.suppress(NoNodeError):
-                found[name] = self._read(name)
+            if name not in found:
+                with contextlib.suppress(NoNodeError):
+                    found[name] = self._read(name)
         self._take(found)
 
     def _on_node(self, event: WatchedEvent) -> None:
@@ -84,14 +87,23 @@ class KazooView:
                 self._take({**self.instances, name: self._read(name)})
 
     def _read(self, name: str) -> Any:
-        self.requests += 1
         data, _ = self._client.get(f"{self._path}/{name}", watch=self._on_node)
-        return json.loads(data)
+        return _parsed(data)
 
     def _take(self, found: dict[str, Any]) -> None:
         with self._changed:
             self.instances, self.changed_at = found, time.monotonic()
+            self.changes += 1
             self._changed.notify_all()
+
+    def refresh(self) -> None:
+        """Read all known children anew, one by one."""
+        self._take({name: self._read(name) for name in self.instances})
+
+    def refresh_pipelined(self) -> None:
+        """The same, all in flight."""
+        asked = {name: self._client.get_async(f"{self._path}/{name}", watch=self._on_node) for name in self.instances}
+        self._take({name: _parsed(answer.get(timeout=LIMIT)[0]) for name, answer in asked.items()})
 
     def wait(self, count: int) -> KazooView:
         """Until there are so many instances."""
@@ -99,6 +111,27 @@ class KazooView:
             if not self._changed.wait_for(lambda: len(self.instances) == count, LIMIT):
                 raise TimeoutError(f"{len(self.instances)} instances, not {count}")
         return self
+
+
+def _parsed(data: bytes) -> Any:
+    return json.loads(data) if data else None
+
+
+@contextlib.contextmanager
+def requests_of(client: KazooClient) -> Iterator[Counter[str]]:
+    """Count the requests of a kazoo client, by name."""
+    counts: Counter[str] = Counter()
+    original = client._call
+
+    def call(request: Any, async_object: Any) -> Any:
+        counts[type(request).__name__] += 1
+        return original(request, async_object)
+
+    client._call = call
+    try:
+        yield counts
+    finally:
+        del client._call
 
 
 def pipelined(client: KazooClient, path: str) -> dict[str, Any]:
@@ -161,11 +194,16 @@ def for_curator(instance: Instance) -> bytes:
 
 
 class Curator:
-    """The program curator/Peer.java, with one connection; see there for its commands."""
+    """The program curator/Peer.java, with one connection; see there for its commands.
+
+    Attributes:
+        last: the answer that was heard last.
+    """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.last: dict[str, float] = {}
         threading.Thread(target=self._listen, daemon=True).start()
         self.hear("ready")
 
@@ -189,11 +227,11 @@ class Curator:
     def hear(self, key: str) -> float:
         """The value of the next answer that has this key."""
         while True:
-            answer: dict[str, float] = json.loads(self._answers.get(timeout=LIMIT))
-            if "error" in answer:
-                raise RuntimeError(f"Curator: {answer['error']}")
-            if key in answer:
-                return answer[key]
+            self.last = json.loads(self._answers.get(timeout=LIMIT))
+            if "error" in self.last:
+                raise RuntimeError(f"Curator: {self.last['error']}")
+            if key in self.last:
+                return self.last[key]
 
     def kill(self) -> None:
         """As a crash does."""
