@@ -177,7 +177,7 @@ class ServiceCache:
         for follower in self._followers:
             try:
                 follower.follow(change)
-            except Exception:  # a user's own balancer may raise; the other views are not to blame
+            except BaseException:  # a user's own balancer may raise; the other views are not to blame
                 log.exception("a view of %r could not follow", self.service)
 
 

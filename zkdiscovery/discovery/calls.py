@@ -119,6 +119,9 @@ class Call(Generic[R]):
                 if another is None:
                     self._tell(error)
                     raise
+            except Exception as error:
+                self._end_with(endpoint, begun, error)
+                raise
             endpoint = another
 
     def _hedged(self, first: Endpoint, delay: float) -> R:
@@ -133,6 +136,7 @@ class Call(Generic[R]):
                 if (error := answer.error) is None:
                     return answer.result  # type: ignore[return-value] # it is there if there is no error
                 if not isinstance(error, self.retry_on):
+                    self._end_with(answer.endpoint, answer.begun, error)
                     raise error
                 self._note(answer.endpoint, answer.begun, error)
                 if running:
@@ -200,6 +204,13 @@ class Call(Generic[R]):
             return another
         return None
 
+    def _end_with(self, endpoint: Endpoint, begun: float, error: BaseException) -> None:
+        """An error that is not to be retried tells of those before it, if there are any."""
+        if self._story:
+            self._note(endpoint, begun, error)
+            self._gave_up = "not to be retried"
+            self._tell(error)
+
     def _note(self, endpoint: Endpoint, begun: float, error: BaseException) -> None:
         took = time.monotonic() - begun
         self._story.append(f"{endpoint.instance.id}: {type(error).__name__} after {took:.3f} s")
@@ -228,7 +239,7 @@ def check_call(
     kinds: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise TypeError(f"retry_on must be an exception class, or a tuple of them: got {retry_on!r}")
-    if attempts < 1:
+    if not attempts >= 1:  # NaN is neither
         raise ValueError(f"attempts must be 1 or more: got {attempts}")
     if hedge is not None and not 0.0 < hedge <= threading.TIMEOUT_MAX:
         raise ValueError(f"hedge must be a number of seconds above 0: got {hedge}")

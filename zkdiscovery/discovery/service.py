@@ -30,6 +30,8 @@ R = TypeVar("R")
 
 log = logging.getLogger("zkdiscovery.discovery")
 
+REMEMBERED = 300.0  # seconds for which what was learnt of one that left is kept: its session may return
+
 
 class Attachment(NamedTuple):
     """What ties a view to its client; another one after a fork."""
@@ -67,6 +69,7 @@ class Service:
         self._changed = threading.Condition()
         self._endpoints: dict[str, Endpoint] = {}
         self._reserve: dict[str, Endpoint] = {}  # suspects, picked only if nothing else is left
+        self._left: dict[str, tuple[float, Endpoint]] = {}  # those that left, and when, in monotonic seconds
         self._snapshot = Snapshot(name)
         self._pool = make_pool()
         self._attached = attach(self)
@@ -321,20 +324,35 @@ class Service:
 
     def _update_endpoints(self, change: Change) -> bool:
         touched = False
+        now = time.monotonic()
+        if self._left:
+            self._left = {key: left for key, left in self._left.items() if left[0] >= now - REMEMBERED}
         for instance_id, (_, new) in change.delta.items():
             old = self._endpoints.pop(instance_id, None)
             if new is not None and new.status is Status.UP and self._accepts(new):
-                self._endpoints[instance_id] = _renewed(old or self._reserve.get(instance_id), new)
+                self._endpoints[instance_id] = self._renewed(old, new)
                 touched = True
             elif old is not None:
                 touched = True
-                self._reserve[instance_id] = old  # remembered in case that it becomes a suspect
+                self._left[instance_id] = now, old
         if self._reserve or change.after.suspects:
             suspects = {i.id: i for i in change.after.suspects if i.status is Status.UP and self._accepts(i)}
-            reserve = {key: _renewed(self._reserve.get(key), instance) for key, instance in suspects.items()}
+            reserve = {key: self._renewed(self._reserve.get(key), instance) for key, instance in suspects.items()}
             touched = touched or reserve.keys() != self._reserve.keys()
+            self._left |= {key: (now, old) for key, old in self._reserve.items() if key not in reserve}
             self._reserve = reserve
         return touched
+
+    def _renewed(self, old: Endpoint | None, instance: Instance) -> Endpoint:
+        """The endpoint for an instance: the same as before if it is the same incarnation, so that what was learnt
+        stays.
+        """
+        if old is None:
+            old = self._reserve.get(instance.id) or self._left.pop(instance.id, (0.0, None))[1]
+        if old is not None and old.instance.registered_at == instance.registered_at:
+            old.instance = instance
+            return old
+        return Endpoint(instance)
 
     def _candidates(self) -> tuple[Endpoint, ...]:
         return tuple(self._endpoints.values()) or tuple(self._reserve.values())
@@ -344,7 +362,7 @@ class Service:
             return True
         try:
             return bool(self._where(instance))
-        except Exception:
+        except BaseException:  # on the cache's thread, where sys.exit() would end nothing but the update
             log.exception("the `where` of the view of %r raised; %s is left out", self.name, instance.id)
             return False
 
@@ -398,6 +416,7 @@ class Service:
             old.judge = None  # the parent's, with its locks
         self._endpoints = {key: Endpoint(old.instance) for key, old in self._endpoints.items()}
         self._reserve = {}
+        self._left = {}
         if self._closed:
             return
         self._pool = pool = self._make_pool()
@@ -422,11 +441,3 @@ class Service:
                 stale_since=time.monotonic(),
             )
         self._attached = self._attach(self)
-
-
-def _renewed(old: Endpoint | None, instance: Instance) -> Endpoint:
-    """The endpoint for an instance: the same as before if it is the same incarnation, so that what was learnt stays."""
-    if old is not None and old.instance.registered_at == instance.registered_at:
-        old.instance = instance
-        return old
-    return Endpoint(instance)

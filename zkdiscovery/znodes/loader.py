@@ -78,7 +78,8 @@ class Loader:
             set_.begin_load()
         waiting = dict.fromkeys(group)
         try:
-            listed = self._listed(waiting, generation)
+            # The small ones first: a large one takes long on a slow link, and may be what can't be read to its end.
+            listed = sorted(self._listed(waiting, generation), key=lambda pair: len(pair[1]))
             limit = self.session.settings.operation_timeout
             paths = [f"{set_.path}/{name}" for set_, names in listed for name in names]
             deadline = time.monotonic() + limit

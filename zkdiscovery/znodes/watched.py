@@ -293,7 +293,7 @@ class WatchedChildren(Generic[T]):
                     reading.keys[name] = key
                 except UndecodableNode as error:
                     reading.refused[name] = str(error)
-                except Exception as error:  # noqa: BLE001 - a defect of the codec is the trouble of one node
+                except BaseException as error:  # noqa: BLE001 - whatever a codec raises is the trouble of one node
                     reading.refused[name] = f"the codec failed: {error!r}"
             elif node != NO_NODE:
                 reading.present.add(name)
@@ -329,7 +329,7 @@ class WatchedChildren(Generic[T]):
             return
         try:
             self._on_change(delta)
-        except Exception:
+        except BaseException:  # sys.exit() in what a user brought must not end the load of the others
             log.exception("what changed below %s was not taken", self.path)
 
     def _failed(self, task: Callable[[], None], error: Exception, marks: dict[str, Marks]) -> None:

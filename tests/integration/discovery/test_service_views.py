@@ -25,6 +25,7 @@ from zkdiscovery import (
     Status,
     UnsupportedServer,
 )
+from zkdiscovery.discovery import service
 from zkdiscovery.testing import FaultProxy
 
 
@@ -292,6 +293,34 @@ def test_endpoints_outlive_changes_of_weight_and_metadata(make_client: MakeClien
     wait_view(view, lambda snapshot: snapshot.instances[0].registered_at == 2.0)
     assert view._endpoints["a"] is not before
     assert view._endpoints["a"].cost < before.cost
+
+
+def test_what_was_learnt_of_an_instance_outlives_its_absence(make_client: MakeClient, payments: Written) -> None:
+    """Its session expired and returned: no mass, so it was no suspect."""
+    payments.add("a", "b", "c", "d", registered_at=1.0)
+    view = make_client().discover("payments").wait_ready(LIMIT, at_least=4)
+    before = view._endpoints["a"]
+    for returns_at, same in ((1.0, True), (2.0, False)):
+        payments.remove("a")
+        wait_view(view, lambda snapshot: ids(snapshot) == {"b", "c", "d"})
+        assert view.snapshot.suspects == ()
+        payments.add("a", registered_at=returns_at)
+        wait_view(view, lambda snapshot: len(snapshot) == 4)
+        assert (view._endpoints["a"] is before) is same
+        assert view._endpoints["a"].instance.registered_at == returns_at
+
+
+def test_those_that_left_are_not_remembered_for_ever(
+    make_client: MakeClient, payments: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REMEMBERED", 0.0)
+    payments.add("a", "b", "c", "d")
+    view = make_client().discover("payments").wait_ready(LIMIT, at_least=4)
+    payments.remove("a")
+    wait_view(view, lambda snapshot: ids(snapshot) == {"b", "c", "d"})
+    payments.change("b", weight=2.0)
+    wait_view(view, lambda snapshot: any(instance.weight == 2.0 for instance in snapshot))
+    assert view._left == {}
 
 
 def test_picks_follow_the_status(make_client: MakeClient, payments: Written) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -12,7 +12,9 @@ from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import Written, ids
 from tests.integration.znodes.helpers import OPEN, SetAcl
 from tests.support import LIMIT, Recorder, Truth, counting, wait_view
-from zkdiscovery import AccessDenied, Client, Service, State
+from zkdiscovery import AccessDenied, Change, Client, Instance, Service, State
+from zkdiscovery.balancing import Endpoint, Picker, RoundRobin
+from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.session import StateChange
 from zkdiscovery.session.requests import AccessEntry
 from zkdiscovery.testing import FaultProxy
@@ -115,6 +117,81 @@ def test_one_that_may_not_be_listed_harms_no_other(
     assert isinstance(views[30]._attached.cache.error, AccessDenied)
     truth.call(SetAcl(services[30].path, OPEN))
     fresh(views[30], versions[30], {"b"})
+
+
+class Order:
+    """Follows caches and notes in which order they are fresh."""
+
+    def __init__(self) -> None:
+        self.heard: Recorder[str] = Recorder()
+
+    def follow(self, change: Change) -> None:
+        name = change.after.service
+        if not change.after.stale and name not in self.heard.items:
+            self.heard(name)
+
+
+def test_small_sets_do_not_wait_for_a_large_one(
+    make_client: MakeClient, zkdiscovery_proxy: FaultProxy, services: list[Written], truth: Truth, namespace: str
+) -> None:
+    """On a slow link that takes long; and it may be that the large one can't be read to its end."""
+    Written(truth, namespace, "large").add_many(200)
+    client = make_client(zkdiscovery_proxy.address)
+    large = client.discover("large").wait_ready(LIMIT, at_least=200)  # first, so due first on each connection
+    order = Order()
+    with reconnecting(client, zkdiscovery_proxy):
+        views = [large, *(client.discover(service.service) for service in services)]
+        for view in views:
+            view._attached.cache.join(order)
+    order.heard.wait(lambda names: len(names) == SERVICES + 1)
+    assert order.heard.items[-1] == "large"
+
+
+def test_exits_in_what_users_brought_end_no_load_of_others(
+    make_client: MakeClient, services: list[Written], caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the cache's thread, `sys.exit()` in a `where`, a balancer or a codec is a defect of one service."""
+
+    def where(_: Instance) -> bool:
+        raise SystemExit("where")
+
+    class Exiting:
+        def build(self, endpoints: Sequence[Endpoint]) -> Picker:
+            if endpoints:
+                raise SystemExit("build")
+            return RoundRobin().build(endpoints)
+
+    class ExitingCodec(CuratorCodec):
+        def decode(self, service: str, name: str, data: bytes) -> Instance:
+            if service == services[2].service:
+                raise SystemExit("decode")
+            return super().decode(service, name, data)
+
+    client = make_client()
+    client._use().discovery._codec = ExitingCodec()
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        entered.set()
+        leave.wait(LIMIT)
+
+    client.discover("something-else").wait_ready(LIMIT, at_least=0)
+    client._use().discovery.worker.schedule(hold, hold)
+    assert entered.wait(LIMIT)
+    views = [
+        client.discover(services[0].service, where=where),
+        client.discover(services[1].service, balancer=Exiting()),
+        *(client.discover(service.service) for service in services[2:]),
+    ]
+    leave.set()
+    for view in views[3:]:
+        view.wait_ready(LIMIT, at_least=2)
+    wait_view(views[0], lambda snapshot: snapshot.loaded)
+    assert views[0].available == ()
+    wait_view(views[2], lambda snapshot: len(snapshot.rejected) == 2)
+    assert "could not follow" in caplog.text
+    services[3].add("c")
+    wait_view(views[3], lambda snapshot: ids(snapshot) == {"a", "b", "c"})
 
 
 def test_a_connection_that_breaks_halfway(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -73,6 +74,28 @@ def test_the_last_error_tells_what_was_tried_where(hedge: float | None) -> None:
     assert told.endswith("; 3 attempts at most")
     assert told.count("\n") == 0
     assert [endpoint.failures for endpoint in service.endpoints] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("hedge", [None, LIMIT])
+def test_an_error_that_is_not_to_be_retried_tells_of_those_before_it(hedge: float | None) -> None:
+    def fn(instance: Instance) -> str:
+        raise (ConnectionError if instance.id == "a" else ValueError)(instance.id)
+
+    with pytest.raises(ValueError, match="b") as raised:
+        Service().call(fn, hedge=hedge)
+    told = notes(raised.value)
+    assert told.startswith("call of 'payments': a: ConnectionError after 0.")
+    assert "; b: ValueError after" in told
+    assert told.endswith("; not to be retried")
+    with pytest.raises(KeyError) as raised_at_once:
+        Service().call(lambda _: {}[""], hedge=hedge)
+    assert not hasattr(raised_at_once.value, "__notes__")
+
+
+@pytest.mark.parametrize("attempts", [0, -1, math.nan])
+def test_attempts_must_be_a_number_above_0(attempts: int) -> None:
+    with pytest.raises(ValueError, match="attempts must be 1 or more"):
+        Service().call(fails, attempts=attempts)
 
 
 def test_the_error_tells_why_it_was_not_tried_again() -> None:
