@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import RESULTS, show_verdict, wide_console
+from benchmarks.common import HEAP, RESULTS, show_verdict, wide_console
 from zkdiscovery.testing import zookeeper_server
 
 QUESTIONS = (
@@ -36,6 +36,7 @@ def main() -> int:
     if asked.hosts:
         os.environ["ZKDISCOVERY_TEST_HOSTS"] = asked.hosts
     chosen = asked.questions or QUESTIONS
+    os.environ.setdefault("JVMFLAGS", HEAP)
     console, failed, begin = wide_console(), [], time.monotonic()
     with zookeeper_server() as server:
         environment = {**os.environ, "ZKDISCOVERY_TEST_HOSTS": server.hosts, "COLUMNS": str(console.width)}

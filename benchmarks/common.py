@@ -47,6 +47,7 @@ SESSION_TIMEOUT = 10.0  # seconds; what a server with a tick of 0.5 s grants at 
 METADATA = {f"key-{entry}": f"value-{entry}" for entry in range(5)}
 BATCH = 500  # nodes written by one transaction
 WINDOW = 4  # transactions in flight
+HEAP = "-Xmx1g"  # of a server that we start here: hundreds of thousands of nodes take more than what tests give it
 
 Encode = Callable[[Instance], bytes]
 encode_instance = CuratorCodec().encode
@@ -174,6 +175,7 @@ class Bench:
     @functools.cached_property
     def server(self) -> ZookeeperServer:
         """A real ZooKeeper: that of the whole run, or one of our own. Started when it is first asked for."""
+        os.environ.setdefault("JVMFLAGS", HEAP)
         return self._stack.enter_context(zookeeper_server())
 
     @property

@@ -4,7 +4,7 @@ An ensemble of three, one client that leads, is registered and discovers, and an
 fault is given in turns; what comes of it is asked every 5 ms. Figures are in seconds and in units of the session
 timeout T, which most of them are proportional to; the elections of ZooKeeper itself are not.
 
-    python benchmarks/outages.py [--timeout SECONDS] [--rounds N] [--quick]
+    python -m benchmarks.outages [--timeout SECONDS] [--rounds N] [--quick]
 
 Writes results/outages.json beside this file.
 """

@@ -5,28 +5,22 @@ ratios travel from machine to machine, nanoseconds do not. Measured is what a us
 `with Service.attempt()`, on a view that was filled without ZooKeeper. `next` on an `itertools.cycle` is the floor: what
 the interpreter takes at least. Then: what building costs, and what threads that pick notice of changes of the set.
 
-    python benchmarks/pick.py [--quick]
-
-Writes results/pick.json and results/pick.svg beside this file.
+    python -m benchmarks.pick [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
-import platform
 import random
-import sys
 import threading
 import time
 import timeit
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from benchmarks.common import OURS, Bench, Figure, Row, Target, main
 from zkdiscovery.balancing import Ejection, Endpoint, Outcome, Pool, resolve_balancer
 from zkdiscovery.discovery.cache import difference
 from zkdiscovery.discovery.service import Attachment, Service
@@ -43,7 +37,7 @@ TARGETS = {"round_robin": 1.0, "p2c_ewma": 1.0, "maglev": 1.2, "attempt": 8.0}  
 BUILD_TARGETS = {  # ms for 100,000 instances of equal weight
     f"{strategy}, equal weights": 50.0 for strategy in ("round_robin", "p2c_ewma", "random", "weighted")
 }
-RESULTS = Path(__file__).parent / "results"
+FLOORS = ("random.choice", "itertools.cycle")
 
 
 def make_instances(size: int, *, weighted: bool) -> list[Instance]:
@@ -154,85 +148,38 @@ def measure_builds(size: int, rounds: int) -> dict[str, float]:
     return best
 
 
-def print_table(title: str, rows: dict[str, dict[str, float]], form: str, targets: dict[str, float]) -> None:
-    print(f"\n{title}\n")
-    columns = list(next(iter(rows.values())))
-    width = max(map(len, columns))
-    print(" " * width, *(f"{name:>10}" for name in rows), "    target")
-    for column in columns:
-        limit = f"at most {targets[column]:g}" if column in targets else ""
-        cells = (f"{row[column]:10{form}}" if column in row else f"{'-':>10}" for row in rows.values())
-        print(f"{column:{width}}", *cells, f"    {limit}".rstrip())
-
-
-def draw(ratios: dict[str, dict[str, float]]) -> str:
-    """The ratios as an SVG of horizontal bars, a group of bars for each way to pick."""
-    ways = list(next(iter(ratios.values())))
-    shades = ("#c6dbef", "#9ecae1", "#6baed6", "#3182bd", "#08519c")
-    longest = 10.0  # times; a longer bar is cut off
-    bar, gap, left, unit = 11, 14, 150, 420 / longest
-    group = bar * len(ratios) + gap
-    height = 60 + group * len(ways)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{height}" font-family="sans-serif">',
-        f'<rect width="640" height="{height}" fill="white"/>',
-        '<text x="10" y="18" font-size="13">Cost of a pick, in times random.choice on the same instances</text>',
+def rows(what: str, unit: str, by_size: dict[int, dict[str, float]], limits: dict[str, float]) -> list[Row]:
+    """For each strategy its own, with what it is compared to."""
+    return [
+        Row(
+            f"{what} {way}",
+            unit,
+            {OURS: Figure.of([value]), **{other: Figure.of([row[other]]) for other in FLOORS if other in row}},
+            [Target(limits[way], FLOORS[0])] if way in limits else (),
+            size,
+        )
+        for way in dict.fromkeys(way for row in by_size.values() for way in row if way not in FLOORS)
+        for size, row in by_size.items()
+        if (value := row.get(way)) is not None
     ]
-    for row, way in enumerate(ways):
-        top = 50 + row * group
-        parts.append(f'<text x="10" y="{top + group // 2 - 2}" font-size="11">{way}</text>')
-        for column, values in enumerate(ratios.values()):
-            if way not in values:
-                continue
-            y, length = top + column * bar, min(values[way], longest) * unit
-            parts.append(f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{bar - 1}" fill="{shades[column]}"/>')
-            parts.append(f'<text x="{left + length + 4:.1f}" y="{y + bar - 2}" font-size="9">{values[way]:.2f}</text>')
-    for column, size in enumerate(ratios):
-        x = left + column * 90
-        parts.append(f'<rect x="{x}" y="28" width="10" height="10" fill="{shades[column]}"/>')
-        parts.append(f'<text x="{x + 14}" y="37" font-size="10">{size}</text>')
-    one = left + unit
-    parts.append(
-        f'<line x1="{one:.1f}" y1="44" x2="{one:.1f}" y2="{height - 10}" stroke="#cb181d" stroke-dasharray="3"/>'
-    )
-    return "\n".join([*parts, "</svg>", ""])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the work: to see that it runs")
-    quick = parser.parse_args().quick
-    rounds, number = (3, 10_000) if quick else (15, 50_000)
-
-    nanoseconds = {f"{size:,}": measure_picks(size, rounds, number) for size in SIZES}
-    ratios = {
-        size: {way: cost / row["random.choice"] for way, cost in row.items() if way != "random.choice"}
-        for size, row in nanoseconds.items()
-    }
-    builds = {f"{size:,}": measure_builds(size, 3) for size in SIZES}
-
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    print_table(f"A pick, in times random.choice, by number of instances ({python})", ratios, ".2f", TARGETS)
-    print_table("The same in nanoseconds", nanoseconds, ".0f", {})
-    print_table("Building a picker, in milliseconds", builds, ".2f", BUILD_TARGETS)
-    changes = {f"{size:,}": measure_changes(size, 0.2 if quick else 2.0) for size in SIZES[:3]}
-    print_table("Picks of 4 threads with a change every 10 ms, in times those without", changes, ".2f", {})
-
-    RESULTS.mkdir(exist_ok=True)
-    result = {
-        "python": python,
-        "platform": sys.platform,
-        "times_random_choice": ratios,
-        "nanoseconds": nanoseconds,
-        "build_milliseconds": builds,
-        "picks_while_the_set_changes": changes,
-        "targets": TARGETS,
-        "build_targets": BUILD_TARGETS,
-    }
-    (RESULTS / "pick.json").write_text(json.dumps(result, indent=2) + "\n")
-    (RESULTS / "pick.svg").write_text(draw(ratios))
-    print(f"\nWritten: {RESULTS / 'pick.json'}, {RESULTS / 'pick.svg'}")
+def measure(bench: Bench) -> list[Row]:
+    """Picks, builds, and picks while the set changes."""
+    repeats, times = (3, 10_000) if bench.quick else (15, 50_000)
+    sizes = SIZES[:4] if bench.quick else SIZES
+    picks, builds = {}, {}
+    for size in sizes:
+        bench.say(f"{size:,} instances")
+        picks[size] = measure_picks(size, repeats, times)
+        builds[size] = measure_builds(size, 3)
+    changes = {size: measure_changes(size, 0.2 if bench.quick else 2.0) for size in SIZES[:3]}
+    found = rows("pick,", "ns", picks, TARGETS)
+    for row in rows("build,", "ms", builds, {}):
+        limit = BUILD_TARGETS.get(row.what.removeprefix("build, "))
+        found.append(row._replace(targets=[Target(limit)] if limit and row.size == SIZES[-1] else ()))
+    return found + rows("picks with a change every 10 ms, over those without,", "x", changes, {})
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -222,6 +222,7 @@ class LocalProcess(Source):
             "-XX:-UsePerfData",  # no file in the common temporary directory
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
+            *os.environ.get("JVMFLAGS", "").split(),  # as ZooKeeper's own scripts have it
             f"-Dlogback.configurationFile={self._directory / 'logback.xml'}",
             "-cp",
             self._installation.class_path,
