@@ -1,0 +1,81 @@
+"""What the benchmarks measure, counted: requests and snapshots, exact or within a wide bound; one ratio of times."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from benchmarks.common import Published
+from tests.conftest import MakeClient
+from tests.support import LIMIT, Truth, counting, wait_view
+from zkdiscovery.session import GetChildren, bulk_read
+
+MANY = 1_000
+
+
+@pytest.fixture
+def payments(truth: Truth, namespace: str) -> Published:
+    return Published(truth, namespace)
+
+
+def test_departures_at_once_are_read_of_events_alone(make_client: MakeClient, payments: Published) -> None:
+    payments.add(*range(MANY))
+    client = make_client()
+    view = client.discover("payments").wait_ready(LIMIT, at_least=MANY)
+    before = view.snapshot.version
+    with counting(client) as requests:
+        payments.remove_singly(*range(MANY))
+        wait_view(view, lambda snapshot: len(snapshot) == 0)
+    assert requests == {}
+    assert view.snapshot.version - before <= 20
+    assert len(view.snapshot.suspects) > 0, "vanished without goodbye"
+
+
+def test_a_thousand_new_weights_at_once(make_client: MakeClient, payments: Published) -> None:
+    payments.add(*range(MANY))
+    client = make_client()
+    view = client.discover("payments").wait_ready(LIMIT, at_least=MANY)
+    for weight in (2.0, 3.0):
+        before = view.snapshot.version
+        with counting(client) as requests:
+            payments.change(*range(MANY), weight=weight)
+            wait_view(view, lambda snapshot, weight=weight: all(each.weight == weight for each in snapshot))
+        assert set(requests) == {"MultiRead"}
+        assert requests["MultiRead"] <= 20
+        assert view.snapshot.version - before <= 20
+
+
+def test_one_change_among_many_is_one_read_and_shares_the_rest(make_client: MakeClient, payments: Published) -> None:
+    payments.add(*range(MANY))
+    client = make_client()
+    view = client.discover("payments").wait_ready(LIMIT, at_least=MANY)
+    before = {instance.id: instance for instance in view.instances}
+    with counting(client) as requests:
+        payments.change(7, weight=9.0)
+        snapshot = wait_view(view, lambda snapshot: any(each.weight == 9.0 for each in snapshot))
+    assert requests == {"MultiRead": 1}
+    other = [each.id for each in snapshot if before[each.id] is not each]
+    assert other == [payments.instance(7).id], "what did not change is the same object"
+
+
+def test_a_fill_costs_little_more_than_the_bulk_read(
+    make_client: MakeClient, payments: Published, truth: Truth, namespace: str
+) -> None:
+    """The target is 3 times for 10,000; a machine under load may take twice as long for either."""
+    size = 3_000
+    payments.add(*range(size))
+    floor, ours = [], []
+    for _ in range(5):
+        start = time.perf_counter()
+        deadline = time.monotonic() + LIMIT
+        paths = [f"{payments.path}/{name}" for name in truth.call(GetChildren(payments.path))]
+        session = truth.session
+        assert len(list(bulk_read(session, paths, generation=session.generation, deadline=deadline))) == size
+        floor.append(time.perf_counter() - start)
+        client = make_client().wait_connected(LIMIT)
+        start = time.perf_counter()
+        client.discover("payments").wait_ready(LIMIT, at_least=size)
+        ours.append(time.perf_counter() - start)
+        client.close()
+    assert min(ours) <= 10 * min(floor), f"{min(ours) / min(floor):.1f} times"
