@@ -15,6 +15,7 @@ from random import random
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.limits import check_number, check_whole
+from zkdiscovery.errors import InvalidSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -65,6 +66,8 @@ class Ejection:
             check_whole(name, getattr(self, name), 1)
         for name in ("base", "longest", "interval", "deviations"):
             check_number(name, getattr(self, name), above=0.0)
+        if self.longest < self.base:
+            raise InvalidSettings(f"longest must be base = {self.base:g} s or more: got {self.longest:g}")
         for name in ("max_share", "panic"):
             check_number(name, getattr(self, name), least=0.0, most=1.0)
 

@@ -31,14 +31,15 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# Seconds after which 1/e is left of an old answer time. Finagle has 10. With 15, clients of few calls know the slow ones
-# for longer (many clients on mixed hardware, 99th percentile: 594 ms for 705), and a cold start is forgotten as soon
-# as before; with 20 it is not (rolling deploy, calls too late: 0.09 % for 0.05 %). By benchmarks/balancing.
+# Seconds after which 1/e is left of an old answer time. Finagle has 10. With 15, clients of few calls know the slow
+# ones for longer (many clients on mixed hardware, 99th percentile: 594 ms for 705), and a cold start is forgotten as
+# soon as before; with 20 it is not (rolling deploy, calls too late: 0.09 % for 0.05 %). By benchmarks/balancing.
 DECAY = 15.0
 FAILURE_PENALTY = 5.0  # seconds that a failed call counts at least; doubles with each further one
 LONGEST_PENALTY = 5120.0  # seconds; beside neighbours that cost 50 ms it has faded after 3 minutes
 _FADING = log2(e) / DECAY  # powers of two per second
 _SHORTEST = 1e-6  # seconds; keeps the logarithm finite
+_GLIMPSE = 1e-3  # seconds; calls given up sooner don't make an endpoint that never answered look fast
 _NONE = (0, 0)
 
 GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -77,13 +78,16 @@ class Endpoint:
 
         average = s + max(0, average - s) * exp(-dt / DECAY)
 
-    Between answers the average fades with the same constant, so that an endpoint once slow is tried again. The cost is
-    `average * (in_flight / share + 1)`; `cost` is its logarithm plus now/DECAY (to base 2, the fastest), for then the
-    fading, which is the same for all, drops out of every comparison: costs are compared at any time without a clock.
+    Between answers the average fades with the same constant (15 s), so that an endpoint once slow is tried again. The
+    cost is `average * (in_flight / share + 1)`; `cost` is its logarithm plus now/DECAY (to base 2, the fastest), for
+    then the fading, which is the same for all, drops out of every comparison: costs are compared at any time without a
+    clock.
 
     A call that failed or was turned away counts as an answer of at least 5 s, or else an endpoint that fails fast would
     attract the calls. That must be more than the cost of its neighbours, which a busy or slow service exceeds: so each
-    further failure of a call begun after the one before, and no success between, doubles it, up to 5,120 s.
+    further failure of a call begun after the one before, and no success between, doubles it, up to 5,120 s. A success
+    of a call begun after the failure ends it: what counts then is that answer. A call that was given up raises the
+    average to the time it was waited for, and never lowers it.
 
     An endpoint that never answered costs nothing while idle, and as much as one that failed while calls are in flight:
     it is tried at once, but as a rule with one call at a time until its first answer.
@@ -148,22 +152,20 @@ class Endpoint:
         """Count the end of a call and learn from it. The caller makes exactly one call for each `started`."""
         if self.in_flight:
             self.in_flight -= 1
-        if outcome is not _CANCELLED:
-            now = self._clock()
-            took = now - started
-            if took <= 0.0:
-                took = _SHORTEST
+        now = self._clock()
+        took = now - started
+        if took <= 0.0:
+            took = _SHORTEST
+        # Of a call that was given up it is known that the answer would have taken longer, and nothing else.
+        if outcome is not _CANCELLED or took > (self.latency or _GLIMPSE):
+            average = self._average
             if outcome is _SUCCESS:
                 self._penalty = FAILURE_PENALTY
                 self.successes += 1
                 if self.failed_in_a_row:
-                    if self.judge is None:
-                        self.failed_in_a_row = 0
-                    else:
-                        self.judge.succeeded(self, started)
-            else:
+                    average = self._recovered(started, average)
+            elif outcome is not _CANCELLED:
                 took = self._failed(started, now, took)
-            average = self._average
             if average > took:
                 took += (average - took) * exp((self._stamp - now) / DECAY)
             self._average = took
@@ -174,6 +176,14 @@ class Endpoint:
             if in_flight == self.in_flight:
                 return
         self._weigh()
+
+    def _recovered(self, started: float, average: float) -> float:
+        """A success after failures: the average that still counts, in seconds."""
+        if self.judge is None:
+            self.failed_in_a_row = 0
+        else:
+            self.judge.succeeded(self, started)
+        return 0.0 if started >= self._stamp else average
 
     def _failed(self, started: float, now: float, took: float) -> float:
         """What the failed call counts as, in seconds."""

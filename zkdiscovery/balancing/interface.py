@@ -34,10 +34,11 @@ class Balancer(Protocol):
     """A strategy with its settings; immutable, so that any number of views can share it."""
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints.
+        """A picker for these endpoints, of which there may be none.
 
-        Called off the caller's thread at each change of the set, while picks go on with the picker before. Endpoints
-        that stay in the set are the same objects, so that nothing learnt of them is lost.
+        Called on a thread of the client at each change of the set, while picks go on with the picker before; all views
+        of a client wait for it. Endpoints that stay in the set are the same objects, so that nothing learnt of them is
+        lost. Weights, 0 included, are the strategy's to heed.
         """
         ...
 

@@ -14,6 +14,20 @@ def check_whole(name: str, value: object, least: int, most: int | None = None) -
         raise InvalidSettings(f"{name} must be an integer, {span}: got {value!r:.80}")
 
 
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no text, or an empty one, with InvalidSettings."""
+    if not isinstance(value, str) or not value:
+        raise InvalidSettings(f"{name} must be a text: got {value!r:.80}")
+
+
+def check_strategy(name: str, value: object) -> None:
+    """Refuse what has no `build`, and classes, with InvalidSettings."""
+    if isinstance(value, type) or not callable(getattr(value, "build", None)):
+        raise InvalidSettings(
+            f"{name} must be a strategy such as RoundRobin(), not its name or its class: got {value!r:.80}"
+        )
+
+
 def check_number(name: str, value: object, *, above: float = -inf, least: float = -inf, most: float = inf) -> None:
     """Refuse what is no number within the limits, with InvalidSettings."""
     if (

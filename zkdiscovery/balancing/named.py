@@ -58,10 +58,19 @@ def resolve_balancer(spec: str | Balancer, zone: str | None = None) -> Balancer:
         found = BALANCERS.get(spec) or _from_packages(spec)
     if callable(getattr(found, "build", None)) and not isinstance(found, type):
         return in_zone(found, zone)
-    names = ", ".join(map(repr, BALANCERS))
-    raise InvalidSettings(
-        f"balancer must be one of {names}, a name in the entry point group {ENTRY_POINTS!r} of an installed package,"
-        f" or an object with build(endpoints), e.g. P2cEwma(): got {spec!r:.80}"
+    raise InvalidSettings(_unknown(spec))
+
+
+def _unknown(spec: object) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    names = [*BALANCERS, *sorted(entry_points(group=ENTRY_POINTS).names)]
+    near = get_close_matches(spec.lower().replace("-", "_"), names, n=1) if isinstance(spec, str) else ()
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return (
+        f"no balancer {spec!r:.80}.{hint} There are {', '.join(map(repr, names))}; or give an object with"
+        f" build(endpoints), such as Subset(20, index=3); packages add names in the entry point group {ENTRY_POINTS!r}"
     )
 
 

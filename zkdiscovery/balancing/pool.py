@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.ejection import Ejection, Ejector
+from zkdiscovery.balancing.interface import nothing
 from zkdiscovery.balancing.slow_start import ramp, reckon, warming
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Pool:
         self._lock = threading.RLock()
         self._ended = False
         self._ejector = None if ejection is None else Ejector(ejection, clock, self._publish)
-        self._inner: Pick = balancer.build(()).pick
+        self._inner: Pick = nothing
         self.pick: Pick = self._inner
 
     def update(self, endpoints: Sequence[Endpoint]) -> None:
@@ -82,11 +83,15 @@ class Pool:
         """
         part = ramp(endpoint.born, self._clock(), self._slow_start)
         record, ejector = endpoint.ejection, self._ejector
+        last = f", the last: {endpoint.trouble}" if endpoint.trouble else ""
         if ejector is not None and record is not None and (until := record.until):
             panic = "" if endpoint.instance.id in ejector.barred else "; used all the same, as too few are left"
-            last = f", the last: {endpoint.trouble}" if endpoint.trouble else ""
             return part, max(0.0, until - self._clock()), f"ejected: {record.why}{last}{panic}"
-        return part, None, "" if part >= 1.0 else "slow start"
+        why = "" if part >= 1.0 else "slow start"
+        if failed := endpoint.failed_in_a_row:
+            # To the default strategy that is a very slow answer, which has to fade first.
+            why = f"{'its last call' if failed == 1 else f'its last {failed} calls'} failed{last}"
+        return part, None, why
 
     def end(self, pick: Pick) -> None:
         """From now on every pick is this one, whatever comes."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.interface import Balancer, Pick, Picker, either, with_reserve
+from zkdiscovery.balancing.limits import check_strategy
 from zkdiscovery.balancing.p2c import P2C_EWMA
 
 if TYPE_CHECKING:
@@ -18,14 +19,22 @@ if TYPE_CHECKING:
 class Sticky:
     """The same instance at every pick, whatever the key, until that leaves or its weight becomes 0 (Curator's sticky).
 
+    Each view of a service has its own.
+
     While it is excluded or ejected, `then` picks another one for the call; afterwards it is the same one as before. For
     services that keep something warm for a client; it balances nothing but the first picks of many clients.
 
     Args:
         then: the strategy that chooses the one to stay with.
+
+    Raises:
+        InvalidSettings: `then` is no strategy.
     """
 
     then: Balancer = P2C_EWMA
+
+    def __post_init__(self) -> None:
+        check_strategy("then", self.then)
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.hashing import in_order, stable_hash
 from zkdiscovery.balancing.interface import Balancer, Pick, Picker, either, with_reserve
-from zkdiscovery.balancing.limits import check_whole
+from zkdiscovery.balancing.limits import check_strategy, check_whole
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.weighted import GOLDEN
 
@@ -44,6 +44,7 @@ class Subset:
     def __post_init__(self) -> None:
         check_whole("size", self.size, 1)
         check_whole("index", self.index, 0)
+        check_strategy("then", self.then)
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.interface import Balancer, Pick, Picker, either, with_reserve
+from zkdiscovery.balancing.limits import check_strategy, check_text
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.spill import OVER_PROVISIONING, preferring, weights_left
 
@@ -23,13 +24,23 @@ class Tiers:
     (Envoy's priority levels): all of them until 2 of 7 are ejected, then fewer and fewer. An instance says its tier by
     itself, as a whole number in its metadata; one that says none, or something else, is in tier 0.
 
+    Counted is what is registered. A tier most of whose instances are gone keeps all its calls (as in Envoy), and may be
+    overloaded, until more of them come or some are ejected.
+
     Args:
         key: the key of the metadata.
         then: the strategy within each tier.
+
+    Raises:
+        InvalidSettings: an argument is of the wrong kind.
     """
 
     key: str = "tier"
     then: Balancer = P2C_EWMA
+
+    def __post_init__(self) -> None:
+        check_text("key", self.key)
+        check_strategy("then", self.then)
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.interface import Balancer, Pick, Picker, either, with_reserve
+from zkdiscovery.balancing.limits import check_strategy, check_text
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.spill import OVER_PROVISIONING, preferring, weights_left
 
@@ -30,10 +31,18 @@ class PreferZone:
     Args:
         zone: one's own. None: the client's (`Client(zone=…)`, `ZKDISCOVERY_ZONE`); without any, no zone is preferred.
         then: the strategy within the own zone, and among all the others.
+
+    Raises:
+        InvalidSettings: an argument is of the wrong kind.
     """
 
     zone: str | None = None
     then: Balancer = P2C_EWMA
+
+    def __post_init__(self) -> None:
+        if self.zone is not None:
+            check_text("zone", self.zone)
+        check_strategy("then", self.then)
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
@@ -60,6 +69,6 @@ def in_zone(balancer: Balancer, zone: str | None) -> Balancer:
     inner = getattr(balancer, "then", None)
     if inner is not None and (located := in_zone(inner, zone)) is not inner:
         balancer = replace(balancer, then=located)  # type: ignore[type-var]
-    if isinstance(balancer, PreferZone) and balancer.zone is None and zone is not None:
+    if isinstance(balancer, PreferZone) and balancer.zone is None and zone:
         balancer = replace(balancer, zone=zone)
     return balancer

@@ -19,8 +19,8 @@ class Standing:
         why: why it gets no calls, or fewer than its weight demands; "" if it gets its share.
         weight: its weight after slow start.
         in_flight: calls of this process begun and not ended.
-        latency: average answer time as the default strategy has it, in seconds, failures counted as slow answers; None
-            before the first answer.
+        latency: average answer time as the default strategy has it, in seconds; None before the first answer, and while
+            calls fail, which that strategy counts as very slow answers.
         successes, failures: calls of this process that ended so.
         failed_in_a_row: failures since the last success.
         ejected_for: seconds until it is tried again; None: not ejected.
@@ -58,10 +58,10 @@ def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
             Standing(
                 instance,
                 picked=not barred and not idle,
-                why=why or ("weight 0: only if nothing else is left" if idle else ""),
+                why=("weight 0: only if nothing else is left" if idle and ejected_for is None else "") or why,
                 weight=instance.weight * part,
                 in_flight=endpoint.in_flight,
-                latency=endpoint.latency,
+                latency=None if endpoint.failed_in_a_row else endpoint.latency,
                 successes=endpoint.successes,
                 failures=endpoint.failures,
                 failed_in_a_row=endpoint.failed_in_a_row,

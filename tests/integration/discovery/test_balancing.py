@@ -57,7 +57,7 @@ def test_an_instance_whose_calls_fail_is_ejected_and_explained(
     assert b.ejected_for is not None
     assert 9.0 < b.ejected_for <= 15.0
     assert (b.failures, b.failed_in_a_row, b.in_flight) == (5, 5, 0)
-    assert b.latency == pytest.approx(80.0, abs=5.0), "failures count as slow answers"
+    assert b.latency is None, "what failures count as is no answer time"
     payments.change("b", weight=2.0)
     wait_view(view, lambda snapshot: any(instance.weight == 2.0 for instance in snapshot))
     assert picked(view) == {"a", "c", "d"}, "a change of its metadata forgets nothing"
@@ -154,7 +154,7 @@ def test_explaining_who_is_not_picked(make_client: MakeClient, payments: Written
     "preferences", [{"slow_start": -1.0}, {"slow_start": math.nan}, {"ejection": True}, {"balancer": "best"}]
 )
 def test_preferences_that_cannot_be_used(make_client: MakeClient, preferences: dict[str, object]) -> None:
-    with pytest.raises(InvalidSettings, match="must be"):
+    with pytest.raises(InvalidSettings, match=r"must be|no balancer 'best'\. There are 'p2c_ewma'"):
         make_client().discover("payments", **preferences)  # type: ignore[arg-type]
 
 

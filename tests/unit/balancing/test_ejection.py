@@ -375,6 +375,7 @@ def test_threads_that_fail_and_recover_while_the_set_changes() -> None:
         lambda: Ejection(max_share=1.1),
         lambda: Ejection(panic=-0.1),
         lambda: Ejection(min_calls=True),
+        lambda: Ejection(base=20.0, longest=10.0),
     ],
 )
 def test_rules_out_of_range_are_refused(make: Callable[[], Ejection]) -> None:

@@ -122,8 +122,9 @@ def test_an_endpoint_without_answer_is_tried_with_one_call_at_a_time(clock: Cloc
     second = new.started()
     assert same_cost(new, answered(clock, 3 * 5.0))
     new.finished(second, Outcome.CANCELLED)
+    clock.now -= 1.0
     new.finished(first, Outcome.CANCELLED)
-    assert new.cost < answered(clock, 1e-9).cost
+    assert new.cost < answered(clock, 1e-9).cost, "given up at once: nothing is known of it"
     new.finished(new.started() - 0.010, Outcome.SUCCESS)
     assert same_cost(new, answered(clock, 0.010))
 
@@ -170,11 +171,35 @@ def test_a_success_ends_a_row_of_failures(clock: Clock) -> None:
     assert same_cost(endpoint, answered(clock, 5.0))
 
 
-def test_a_cancelled_call_teaches_nothing(clock: Clock) -> None:
+def test_a_success_right_after_a_failure_ends_its_penalty(clock: Clock) -> None:
+    endpoint = answered(clock, 0.010)
+    report(endpoint, clock, 0.001, Outcome.FAILURE)
+    clock.now += 0.1
+    report(endpoint, clock, 0.020)
+    assert same_cost(endpoint, answered(clock, 0.020))
+
+
+def test_a_success_of_a_call_from_before_the_failure_does_not_end_its_penalty(clock: Clock) -> None:
+    endpoint = answered(clock, 0.010)
+    before = endpoint.started()
+    clock.now += 0.020
+    report(endpoint, clock, 0.001, Outcome.FAILURE)
+    endpoint.finished(before, Outcome.SUCCESS)
+    assert same_cost(endpoint, answered(clock, 5.0))
+
+
+def test_a_call_that_was_given_up_would_have_taken_longer(clock: Clock) -> None:
+    """Or else one that hangs, and never answers, would attract the calls of callers who cancel theirs."""
     endpoint = answered(clock, 0.010)
     before = endpoint.cost
-    report(endpoint, clock, 60.0, Outcome.CANCELLED)
-    assert endpoint.cost == before
+    report(endpoint, clock, 0.005, Outcome.CANCELLED)
+    assert endpoint.cost == before, "that it would have taken 5 ms or more was known"
+    report(endpoint, clock, 3.0, Outcome.CANCELLED)
+    assert same_cost(endpoint, answered(clock, 3.0))
+    hanging = Endpoint(INSTANCE, clock)
+    report(hanging, clock, 0.060, Outcome.CANCELLED)
+    assert same_cost(hanging, answered(clock, 0.060))
+    assert (endpoint.successes, endpoint.failures, endpoint.failed_in_a_row) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("took", [0.0, -1.0])
@@ -270,8 +295,7 @@ def test_a_report_that_was_overtaken_does_not_leave_an_old_cost(clock: Clock, ou
     endpoint.finished(first, outcome)
     assert endpoint.meanwhile is None
     assert endpoint.in_flight == 0
-    idle = Endpoint(INSTANCE, clock) if outcome is Outcome.CANCELLED else answered(clock, 0.010)
-    assert endpoint.cost == pytest.approx(idle.cost, abs=1e-6)
+    assert endpoint.cost == pytest.approx(answered(clock, 0.010).cost, abs=1e-6)
 
 
 def test_without_gil_a_report_holds_the_endpoints_own_lock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,6 +253,11 @@ def test_anything_else_is_refused_with_the_names(spec: object) -> None:
         resolve_balancer(spec)
 
 
+def test_a_name_that_is_nearly_right() -> None:
+    with pytest.raises(InvalidSettings, match=r"no balancer 'roundrobin'\. Did you mean 'round_robin'\?"):
+        resolve_balancer("roundrobin")
+
+
 class Ours:
     """As an installed package may bring it."""
 
@@ -302,6 +307,12 @@ def test_the_clients_zone_goes_wherever_a_strategy_asks_for_it() -> None:
         lambda: LeastInFlight(scan=0),
         lambda: Subset(0, index=1),
         lambda: Subset(2, index=-1),
+        lambda: Subset(2, 0, RoundRobin),  # type: ignore[arg-type]
+        lambda: Sticky("round_robin"),  # type: ignore[arg-type]
+        lambda: Tiers(RoundRobin()),  # type: ignore[arg-type]
+        lambda: Tiers(then=None),  # type: ignore[arg-type]
+        lambda: PreferZone(Maglev()),  # type: ignore[arg-type]
+        lambda: PreferZone("a", "maglev"),  # type: ignore[arg-type]
     ],
 )
 def test_parameters_out_of_range_are_refused(make: Callable[[], Balancer]) -> None:
