@@ -10,6 +10,7 @@ children that are new; Curator: a ServiceCache. tooz is left out: it has no watc
 from __future__ import annotations
 
 import contextlib
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -101,6 +102,9 @@ def measure(bench: Bench) -> list[Row]:
                 requests[size] = exact(ours=count_ours(), kazoo=count_kazoo())
             if java and size <= LARGEST["Curator"]:
                 consumers[f"Curator {size}"] = of_curator(bench, java, size, stack)
+        # The garbage collector looks at what all the consumers of this process hold: that is no one's own cost.
+        gc.collect()
+        gc.freeze()
         bench.say(f"{count} changes for each of {len(consumers)}")
         taken = samples({name: consumer.see_one for name, consumer in consumers.items()}, count)
         if java:

@@ -3,7 +3,8 @@
 Every figure is a ratio to `random.choice` on the list of the same instances, measured in turns with it in the same run:
 ratios travel from machine to machine, nanoseconds do not. Measured is what a user calls, `Service.pick()` and
 `with Service.attempt()`, on a view that was filled without ZooKeeper. `next` on an `itertools.cycle` is the floor: what
-the interpreter takes at least. Then: what building costs, and what threads that pick notice of changes of the set.
+the interpreter takes at least; Curator's is a ServiceProvider. Then: what building costs, and what threads that pick
+notice of changes of the set.
 
     python -m benchmarks.pick [--quick]
 """
@@ -15,12 +16,14 @@ import random
 import threading
 import time
 import timeit
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from benchmarks.common import OURS, Bench, Figure, Row, Target, main
+from benchmarks.common import OURS, Bench, Figure, Row, Target, main, published
+from benchmarks.peers import curator, for_curator
 from zkdiscovery.balancing import Ejection, Endpoint, Outcome, Pool, resolve_balancer
 from zkdiscovery.discovery.cache import difference
 from zkdiscovery.discovery.service import Attachment, Service
@@ -37,7 +40,8 @@ TARGETS = {"round_robin": 1.0, "p2c_ewma": 1.0, "maglev": 1.2, "attempt": 8.0}  
 BUILD_TARGETS = {  # ms for 100,000 instances of equal weight
     f"{strategy}, equal weights": 50.0 for strategy in ("round_robin", "p2c_ewma", "random", "weighted")
 }
-FLOORS = ("random.choice", "itertools.cycle")
+FLOORS = ("random.choice", "itertools.cycle", "Curator")
+BESIDE_CURATOR = (10, 100, 1_000, 10_000)  # it copies the list at each pick
 
 
 def make_instances(size: int, *, weighted: bool) -> list[Instance]:
@@ -148,6 +152,17 @@ def measure_builds(size: int, rounds: int) -> dict[str, float]:
     return best
 
 
+def measure_curator(bench: Bench, sizes: Sequence[int]) -> dict[int, float]:
+    """Nanoseconds of a pick of Curator's ServiceProvider, by size."""
+    found = {}
+    with curator(bench) as java:
+        for size in sizes if java else ():
+            namespace = bench.namespace()
+            with published(bench, namespace, size, encode=for_curator):
+                found[size] = java.ask(f"select {namespace}/services payments {1_000_000 // size}", "nanoseconds")
+    return found
+
+
 def rows(what: str, unit: str, by_size: dict[int, dict[str, float]], limits: dict[str, float]) -> list[Row]:
     """For each strategy its own, with what it is compared to."""
     return [
@@ -173,6 +188,8 @@ def measure(bench: Bench) -> list[Row]:
         bench.say(f"{size:,} instances")
         picks[size] = measure_picks(size, repeats, times)
         builds[size] = measure_builds(size, 3)
+    for size, value in measure_curator(bench, BESIDE_CURATOR).items():
+        picks[size]["Curator"] = value
     changes = {size: measure_changes(size, 0.2 if bench.quick else 2.0) for size in SIZES[:3]}
     found = rows("pick,", "ns", picks, TARGETS)
     for row in rows("build,", "ms", builds, {}):
