@@ -8,6 +8,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import os
@@ -131,6 +132,7 @@ def _host_of(peer: str) -> str:
     return host or port
 
 
+@functools.lru_cache(maxsize=64)  # a process that registers many instances has few hosts
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host)
