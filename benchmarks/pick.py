@@ -154,9 +154,11 @@ def measure_builds(size: int, rounds: int) -> dict[str, float]:
 
 def measure_curator(bench: Bench, sizes: Sequence[int]) -> dict[int, float]:
     """Nanoseconds of a pick of Curator's ServiceProvider, by size."""
-    found = {}
+    found: dict[int, float] = {}
     with curator(bench) as java:
-        for size in sizes if java else ():
+        if java is None:
+            return found
+        for size in sizes:
             namespace = bench.namespace()
             with published(bench, namespace, size, encode=for_curator):
                 found[size] = java.ask(f"select {namespace}/services payments {1_000_000 // size}", "nanoseconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,35 +21,44 @@ from benchmarks.balancing.report import DEFAULT, PEERS, number  # noqa: E402
 from benchmarks.common import OURS, Figure, Row  # noqa: E402
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 SHADES = ("#d94801", "#238b45", "#6a51a3", "#737373", "#8c6d31", "#c51b8a")  # of the other ways, in order
 
 
+ACROSS = 3  # panels
+
+
 def draw(title: str, rows: Sequence[Row], path: Path) -> None:
-    """One panel for everything measured."""
-    drawn = [row.what for row in rows if row.size is not None] or [row.label for row in rows]
-    subjects = list(dict.fromkeys(drawn))
+    """A panel for everything that was measured in several ways."""
+    subjects: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if len(row.figures) > 1:
+            subjects.setdefault((row.what, row.unit), []).append(row)
+    if not subjects:
+        return
+    across = min(ACROSS, len(subjects))
+    down = math.ceil(len(subjects) / across)
     figure, grid = plt.subplots(
-        1, len(subjects), squeeze=False, figsize=(1.0 + 3.6 * len(subjects), 3.4), layout="constrained"
+        down, across, squeeze=False, figsize=(1.2 + 3.6 * across, 0.9 + 2.6 * down), layout="constrained"
     )
     others = list(dict.fromkeys(way for row in rows for way in row.figures if way != OURS))
     shades = {OURS: DEFAULT, **{way: SHADES[place % len(SHADES)] for place, way in enumerate(others)}}
-    for panel, subject in zip(grid[0], subjects, strict=True):
-        sized = [row for row in rows if row.what == subject and row.size is not None]
-        if sized:
-            _lines(panel, sized, shades)
+    panels = list(grid.flat)
+    handles: dict[str, Artist] = {}
+    for panel, ((what, _), same) in zip(panels, subjects.items(), strict=False):
+        if len(same) > 1:
+            _lines(panel, same, shades)
+            handles.update({label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)})
         else:
-            _bars(panel, next(row for row in rows if row.label == subject))
-        panel.set_title(subject, fontsize=9)
+            _bars(panel, same[0])
+        panel.set_title(what, fontsize=9)
         panel.spines[["top", "right"]].set_visible(False)
-    handles = {
-        label: handle for panel in grid[0] for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
+    for panel in panels[len(subjects) :]:
+        panel.set_visible(False)
     if handles:
-        figure.legend(
-            handles.values(), handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=8
-        )
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=ACROSS, frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None}, facecolor="white")
