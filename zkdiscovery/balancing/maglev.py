@@ -26,8 +26,9 @@ class Maglev:
 
     "Maglev: A Fast and Reliable Software Network Load Balancer" (Eisenbud and others, NSDI 2016): entry j of an
     endpoint's wishes is (offset + j x skip) mod M, both hashed from its id, M = 65,537; at its turn each takes the
-    first of its wishes that is free. Turns, and so entries, are in proportion to weight, within one entry. When one of
-    100 endpoints goes, about 1 % of the keys of the others move. Without a key, a pick is random by weight.
+    first of its wishes that is free. Turns, and so entries, are in proportion to weight, within about one entry, and
+    one at least. When one of 100 endpoints goes, about 1 % of the keys of the others move. Without a key, a pick is
+    random by weight.
 
     Building the table takes 30 to 60 ms on the cache's thread up to some 10,000 endpoints, a second or more for
     100,000; picks go on with the table before.

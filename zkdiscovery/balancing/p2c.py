@@ -37,8 +37,8 @@ class P2cEwma:
     follow the weights when the service is busy; when it is idle, a small weight may get up to twice its share, for
     its answers are older and have faded. Dividing the whole cost by the weight would not do: an idle endpoint of
     weight 1.1 would win every pair against 1.0, and one of weight 10 among many of 1.0 would get no more than that
-    one. An endpoint with more than half of the weight is also paired with itself. A weight is met to 1/4,096 of the
-    total; a smaller one is in the table of some clients and not of others, right on average.
+    one. An endpoint with more than half of the weight is also paired with itself. A weight is met to about 1/4,096 of
+    the total; a smaller one is in the table of some clients and not of others, right on average.
     """
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:

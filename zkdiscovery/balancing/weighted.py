@@ -51,9 +51,9 @@ class WeightedRoundRobin:
     """In turns, each as often as its weight demands, its turns spread evenly over the round.
 
     What nginx and LVS call smooth weighted round robin, computed once instead of at each pick. Weights whose ratios
-    are those of small whole numbers are met exactly in each round of their sum; others to 1/4,096 of the mean weight,
-    or half a turn if there are more than 2,048 endpoints. The smallest weight gets a turn, too. Starts at a random
-    place.
+    are those of small whole numbers are met exactly in each round of their sum; others to one turn in a round of 4,096,
+    or of two for each endpoint if there are more than 2,048. The smallest weight gets a turn, too; where many would
+    have less than one, that lengthens the round. Starts at a random place.
     """
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
@@ -91,7 +91,12 @@ def in_turns(share: Sequence[float], most: int) -> list[int]:
     if sum(exact) <= most and all(abs(value - round(value)) < 1e-9 * value for value in exact):
         counts = [round(value) for value in exact]  # multiples of the smallest: a short round meets them exactly
     else:
-        counts = [round(value * most / size) or 1 for value in share]
+        # Rounded by largest remainders, so that it comes to `most` turns: each is off by less than one.
+        exact = [value * most / size for value in share]
+        counts = [int(value) or 1 for value in exact]
+        left = max(0, most - sum(counts))
+        for index in sorted(range(size), key=lambda index: counts[index] - exact[index])[:left]:
+            counts[index] += 1
     if max(counts) == min(counts):
         return list(range(size))
     due = [

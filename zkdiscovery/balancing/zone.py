@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.balancing.interface import Balancer, Pick, Picker, either, with_reserve
 from zkdiscovery.balancing.limits import check_strategy, check_text
@@ -66,9 +66,11 @@ class PreferZone:
 
 def in_zone(balancer: Balancer, zone: str | None) -> Balancer:
     """The strategy with the client's own zone wherever it asks for that."""
-    inner = getattr(balancer, "then", None)
+    # What others wrote and call `then` is theirs, if it can't be replaced.
+    outer: Any = balancer
+    inner = getattr(outer, "then", None) if is_dataclass(outer) else None
     if inner is not None and (located := in_zone(inner, zone)) is not inner:
-        balancer = replace(balancer, then=located)  # type: ignore[type-var]
+        balancer = replace(outer, then=located)
     if isinstance(balancer, PreferZone) and balancer.zone is None and zone:
         balancer = replace(balancer, zone=zone)
     return balancer

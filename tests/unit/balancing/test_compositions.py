@@ -21,6 +21,7 @@ from zkdiscovery.balancing import (
     Tiers,
     WeightedRoundRobin,
 )
+from zkdiscovery.balancing.weighted import GOLDEN, in_turns
 
 
 def zoned(zones: str, weights: dict[int, float] | None = None) -> list[Endpoint]:
@@ -192,6 +193,16 @@ def test_sticky_stays_with_the_next_one_when_the_weight_of_the_first_comes_back(
 
 
 # Turns by weight, and by load
+
+
+@pytest.mark.parametrize(("size", "most"), [(3, 256), (100, 4096), (1000, 4096), (5000, 65_537)])
+def test_turns_of_any_weights_are_off_by_less_than_one(size: int, most: int) -> None:
+    """Rounding each by itself would lengthen the round, and so change what all get."""
+    shares = [1.0 + (index * GOLDEN % 1.0) for index in range(size)]
+    shares = [value * size / sum(shares) for value in shares]
+    counts = Counter(in_turns(shares, most))
+    assert counts.total() == most
+    assert all(abs(counts[index] - value * most / size) < 1.0 for index, value in enumerate(shares))
 
 
 def test_turns_follow_small_whole_weights_exactly_and_are_spread_out() -> None:

@@ -238,6 +238,13 @@ def test_a_strategy_by_name(name: str) -> None:
     assert resolve_balancer(name) == BALANCERS[name]
 
 
+@pytest.mark.parametrize("then", [property(lambda self: self), PreferZone()], ids=["itself", "another one"])
+def test_a_strategy_whose_then_is_not_ours_to_replace_stays_as_it_is(then: object) -> None:
+    build = staticmethod(RoundRobin().build)
+    theirs = type("Theirs", (), {"build": build, "then": then})()
+    assert resolve_balancer(theirs, "eu-1a") is theirs
+
+
 def test_a_strategy_of_the_users_own_stays_as_it_is() -> None:
     class First:
         def build(self, endpoints):
