@@ -15,30 +15,17 @@ Guarantees:
 
 from __future__ import annotations
 
+import functools
 import json
-from typing import Annotated, Any, Literal, NotRequired, TypeGuard, get_args
-
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
-from typing_extensions import TypedDict  # pydantic takes `typing.TypedDict` from Python 3.12 on only
+from types import ModuleType
+from typing import Any
 
 from zkdiscovery.codecs.base import MAX_DATA_BYTES, check_encoded, check_size
-from zkdiscovery.codecs.metadata import over_metadata, strings, take_fields, to_metadata
+from zkdiscovery.codecs.metadata import SPRING, is_spring, over_metadata, to_metadata
 from zkdiscovery.codecs.override import Override, override_from_json
-from zkdiscovery.errors import InvalidInstance, InvalidName, UndecodableNode
-from zkdiscovery.model import (
-    MAX_TIME,
-    NO_METADATA,
-    FrozenDict,
-    Instance,
-    Status,
-    check_host,
-    check_name,
-    trusted_instance,
-)
+from zkdiscovery.errors import InvalidInstance
+from zkdiscovery.model import Instance, Status
 
-_SpringClass = Literal["org.springframework.cloud.zookeeper.discovery.ZookeeperInstance"]
-_SPRING: str = get_args(_SpringClass)[0]
 _SERVERSET_STATUS = {
     Status.STARTING: "STARTING",
     Status.UP: "ALIVE",
@@ -46,38 +33,6 @@ _SERVERSET_STATUS = {
     Status.DRAINING: "STOPPING",
     Status.OUT_OF_SERVICE: "STOPPED",
 }
-
-_Port = Annotated[int, Field(ge=1, le=65535)]
-_Milliseconds = Annotated[float, Field(le=MAX_TIME * 1000)]
-
-
-class _Common(TypedDict):
-    """What is read of Curator's JSON, apart from the payload. Nothing is converted."""
-
-    __pydantic_config__ = ConfigDict(strict=True, allow_inf_nan=False)  # type: ignore[misc]
-    address: str
-    port: NotRequired[_Port | None]
-    sslPort: NotRequired[_Port | None]
-    registrationTimeUTC: NotRequired[_Milliseconds | None]
-    enabled: NotRequired[bool | None]  # null is false, as for Java
-    zkdiscovery: NotRequired[Any]
-
-
-class _Node(_Common):
-    payload: NotRequired[Any]
-
-
-_SpringPayload = TypedDict("_SpringPayload", {"@class": _SpringClass, "metadata": dict[str, str]})
-
-
-class _SpringNode(_Common):
-    """The usual case apart, for speed: Spring's payload as it should be."""
-
-    payload: _SpringPayload
-
-
-_NODE = TypeAdapter(_Node).validator
-_SPRING_NODE = TypeAdapter(_SpringNode).validator
 
 
 class CuratorCodec:
@@ -102,13 +57,24 @@ class CuratorCodec:
 
     def decode(self, service: str, id: str, data: bytes) -> Instance:
         check_size(data)
-        try:
-            return _instance(service, id, data)
-        except ValidationError as error:
-            reason = _reason(error)
-        except (InvalidName, InvalidInstance) as error:
-            reason = str(error)
-        raise UndecodableNode(f"{id[:80]!r} of {service[:80]!r} is no instance in Curator's format: {reason}")
+        instance: Instance = _reader().read_instance(service, id, data)
+        return instance
+
+
+@functools.cache
+def _reader() -> ModuleType:
+    """Loaded when something is read: pydantic takes as long to load as all the rest."""
+    from zkdiscovery.codecs import curator_reader  # noqa: PLC0415
+
+    return curator_reader
+
+
+def _stored(previous: bytes | None) -> dict[str, Any]:
+    """The JSON of an instance that is written over; empty if there is none."""
+    if previous is None or len(previous) > MAX_DATA_BYTES:
+        return {}
+    node: dict[str, Any] = _reader().read_json(previous)
+    return node
 
 
 def _fresh(instance: Instance) -> dict[str, Any]:
@@ -120,7 +86,7 @@ def _fresh(instance: Instance) -> dict[str, Any]:
         "port": instance.port,
         "sslPort": instance.tls_port,
         "payload": {
-            "@class": _SPRING,
+            "@class": SPRING,
             "id": instance.id,
             "name": instance.service,
             "metadata": to_metadata(instance),
@@ -148,61 +114,13 @@ def _over(old: dict[str, Any], instance: Instance) -> dict[str, Any]:
     if instance.status is not Status.UP or "enabled" in old:
         node["enabled"] = instance.status is Status.UP
     payload = old.get("payload")
-    if _is_spring(payload):
+    if is_spring(payload):
         node["payload"] = payload | {"metadata": over_metadata(payload.get("metadata"), instance)}
     else:
         node["zkdiscovery"] = to_metadata(instance)
     if "serviceEndpoint" in old:
         node |= _for_serverset_and_nerve(instance)
     return node
-
-
-def _instance(service: str, id: str, data: bytes) -> Instance:
-    node: _Common
-    try:
-        spring: _SpringNode = _SPRING_NODE.validate_json(data)
-        node, texts = spring, spring["payload"]["metadata"]
-    except ValidationError:
-        foreign: _Node = _NODE.validate_json(data)
-        node, texts = foreign, _foreign_metadata(foreign)
-    check_name(service, "the service name")
-    check_name(id, "the instance id")
-    host, port, tls_port = node["address"], node.get("port"), node.get("sslPort")
-    check_host(host)
-    if port is None and (port := tls_port) is None:
-        raise InvalidInstance("it has neither port nor sslPort")
-    status, weight, zone, version, tags, ports = take_fields(texts)
-    if node.get("enabled", True) is not True and status is Status.UP:
-        status = Status.OUT_OF_SERVICE
-    texts.pop("", None)
-    metadata = FrozenDict(texts) if texts else NO_METADATA
-    milliseconds = node.get("registrationTimeUTC") or 0
-    registered_at = round(milliseconds) / 1000 if milliseconds >= 1 else None
-    return trusted_instance(
-        service, host, port, id, ports, tls_port, status, weight, zone, version, tags, metadata, registered_at
-    )
-
-
-def _foreign_metadata(node: _Node) -> dict[str, str]:
-    payload = node.get("payload")
-    if not _is_spring(payload) and "zkdiscovery" in node:
-        return strings(node["zkdiscovery"])
-    return strings(payload.get("metadata")) if isinstance(payload, dict) else {}
-
-
-def _is_spring(payload: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(payload, dict) and payload.get("@class") == _SPRING
-
-
-def _stored(previous: bytes | None) -> dict[str, Any]:
-    """The JSON of an instance that is written over; empty if there is none."""
-    if previous is None or len(previous) > MAX_DATA_BYTES:
-        return {}
-    try:
-        node = from_json(previous)
-    except ValueError:
-        return {}
-    return node if isinstance(node, dict) and "address" in node else {}
 
 
 def _milliseconds(instance: Instance) -> int:
@@ -224,9 +142,3 @@ def _for_serverset_and_nerve(instance: Instance) -> dict[str, Any]:
         "additionalEndpoints": {name: {"host": instance.host, "port": port} for name, port in instance.ports.items()},
         "status": _SERVERSET_STATUS[instance.status],
     }
-
-
-def _reason(error: ValidationError) -> str:
-    """The first thing that is wrong, without the data, which may be anything."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return ": ".join([*(str(part) for part in first["loc"]), first["msg"]])[:200]

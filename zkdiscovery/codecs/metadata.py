@@ -18,14 +18,22 @@ whose own metadata has one of them is refused.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, TypeGuard, get_args
 
 from zkdiscovery.errors import InvalidInstance
 from zkdiscovery.model import NO_PORTS, FrozenDict, Instance, Status, check_text, frozen_ports
 
+SpringClass = Literal["org.springframework.cloud.zookeeper.discovery.ZookeeperInstance"]
+SPRING: str = get_args(SpringClass)[0]
+
 _FIELDS = ("status", "weight", "zone", "version", "tags", "ports")
 _RESERVED = frozenset({"instance_status", *_FIELDS})
 _STATUSES = {status.value: status for status in Status}
+
+
+def is_spring(payload: object) -> TypeGuard[dict[str, Any]]:
+    """Is it the payload of Spring Cloud Zookeeper, which holds such metadata?"""
+    return isinstance(payload, dict) and payload.get("@class") == SPRING
 
 
 def to_metadata(instance: Instance) -> dict[str, str]:

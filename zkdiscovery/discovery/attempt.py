@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import sys
 from collections.abc import Callable, Collection
 from typing import Any, Self
 
@@ -18,6 +18,11 @@ _NOT_ENTERED: list[Endpoint] = []  # stays empty
 _OVERLOADED = frozenset({429, 503})  # HTTP status codes
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    asyncio = sys.modules.get("asyncio")  # takes long to load; without it, there is none
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+
+
 def outcome_of(error: BaseException | None) -> Outcome:
     """What an exception says about the instance.
 
@@ -27,7 +32,7 @@ def outcome_of(error: BaseException | None) -> Outcome:
     """
     if error is None:
         return Outcome.SUCCESS
-    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)):
+    if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)) or _is_cancellation(error):
         return Outcome.CANCELLED
     response = getattr(error, "response", None)
     for source, name in ((response, "status_code"), (response, "status"), (error, "status")):
@@ -80,12 +85,17 @@ class Attempt:
     def done(self, error: BaseException | None = None) -> None:
         """The call ended, with `error` or well. Counts once; later reports are ignored.
 
-        If `classify` raises, that is logged, and an error counts as a failure.
+        If `classify` raises, or gives no outcome, that is logged, and an error counts as a failure.
         """
+        outcome: object = None
         try:
             outcome = self._classify(error)
         except Exception:  # must neither leave the call in flight for good nor take the place of `error`
             log.exception("can't classify %s", type(error).__name__)
+        else:
+            if not isinstance(outcome, Outcome):
+                log.error("can't classify %s: %.80r is no Outcome", type(error).__name__, outcome)
+        if not isinstance(outcome, Outcome):
             outcome = _SUCCESS if error is None else Outcome.FAILURE
         self.report(outcome, "" if error is None else type(error).__name__)
 
@@ -96,7 +106,13 @@ class Attempt:
         Args:
             outcome: what the end says about the instance.
             reason: in a few words, for `Service.explain`.
+
+        Raises:
+            TypeError: `outcome` is none.
         """
+        given: object = outcome
+        if not isinstance(given, Outcome):
+            raise TypeError(f"an attempt is reported with an Outcome, such as Outcome.FAILURE: got {outcome!r:.80}")
         try:
             endpoint = self._open.pop()
         except IndexError:  # reported already, or not entered
