@@ -87,16 +87,16 @@ class Attempt:
 
         If `classify` raises, or gives no outcome, that is logged, and an error counts as a failure.
         """
-        outcome: object = None
+        outcome = _SUCCESS if error is None else Outcome.FAILURE
         try:
-            outcome = self._classify(error)
+            given: object = self._classify(error)
         except Exception:  # must neither leave the call in flight for good nor take the place of `error`
             log.exception("can't classify %s", type(error).__name__)
         else:
-            if not isinstance(outcome, Outcome):
-                log.error("can't classify %s: %.80r is no Outcome", type(error).__name__, outcome)
-        if not isinstance(outcome, Outcome):
-            outcome = _SUCCESS if error is None else Outcome.FAILURE
+            if isinstance(given, Outcome):
+                outcome = given
+            else:
+                log.error("can't classify %s: %.80r is no Outcome", type(error).__name__, given)
         self.report(outcome, "" if error is None else type(error).__name__)
 
     def report(self, outcome: Outcome, reason: str = "") -> None:

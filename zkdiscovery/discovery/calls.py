@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from zkdiscovery.balancing import Endpoint
+from zkdiscovery.balancing.limits import check_number, check_whole
 from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.errors import OperationTimeout
 from zkdiscovery.model import Instance, deadline_after
@@ -104,6 +105,8 @@ class Call(Generic[R]):
         """The first good answer. Raises what the last attempt raised, with notes of what was tried where."""
         if self.timeout is not None:
             self._end = deadline_after(self.timeout)
+            if self._end <= time.monotonic():
+                raise OperationTimeout(f"call of {self.service!r}: its time of {self.timeout:g} s is over already")
             self._passes_timeout = _takes_timeout(self.fn)
         self.budget.call()
         return self._in_turns(first) if self.hedge is None else self._hedged(first, self.hedge)
@@ -136,8 +139,10 @@ class Call(Generic[R]):
                 if (error := answer.error) is None:
                     return answer.result  # type: ignore[return-value] # it is there if there is no error
                 if not isinstance(error, self.retry_on):
-                    self._end_with(answer.endpoint, answer.begun, error)
-                    raise error
+                    if not running or not isinstance(error, Exception):
+                        self._end_with(answer.endpoint, answer.begun, error)
+                        raise error
+                    pause = None  # who was asked already may still give a good answer; nobody else is asked
                 self._note(answer.endpoint, answer.begun, error)
                 if running:
                     continue
@@ -233,14 +238,13 @@ def _takes_timeout(fn: Callable[..., Any]) -> bool:
 def check_call(
     fn: Callable[[Instance], object], retry_on: object, attempts: int, hedge: float | None
 ) -> tuple[type[BaseException], ...]:
-    """Refuse what makes no sense, with TypeError or ValueError; gives `retry_on` as a tuple."""
+    """Refuse what makes no sense, with TypeError or InvalidSettings; gives `retry_on` as a tuple."""
     if inspect.iscoroutinefunction(fn):
         raise TypeError(NO_AWAIT)
     kinds: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise TypeError(f"retry_on must be an exception class, or a tuple of them: got {retry_on!r}")
-    if not attempts >= 1:  # NaN is neither
-        raise ValueError(f"attempts must be 1 or more: got {attempts}")
-    if hedge is not None and not 0.0 < hedge <= threading.TIMEOUT_MAX:
-        raise ValueError(f"hedge must be a number of seconds above 0: got {hedge}")
+    check_whole("attempts", attempts, 1)
+    if hedge is not None:
+        check_number("hedge", hedge, above=0.0, most=threading.TIMEOUT_MAX)
     return kinds

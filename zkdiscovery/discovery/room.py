@@ -130,10 +130,14 @@ def make_view(
         raise InvalidSettings(f"ejection must be an Ejection(…), or None: got {ejection!r:.80}")
     slow_start = preferences.get("slow_start", 0.0)
     check_number("slow_start", slow_start, least=0.0, most=86_400.0)
+    where, classify = preferences.get("where"), preferences.get("classify", outcome_of)
+    for option, function in (("where", where or bool), ("classify", classify)):
+        if not callable(function):
+            raise InvalidSettings(f"{option} must be a function: got {function!r:.80}")
     return Service(
         name,
         partial(Pool, balancer, ejection=ejection, slow_start=slow_start),
-        preferences.get("where"),
+        where,
         attach,
-        preferences.get("classify", outcome_of),
+        classify,
     )

@@ -71,6 +71,7 @@ class Service:
         self._reserve: dict[str, Endpoint] = {}  # suspects, picked only if nothing else is left
         self._left: dict[str, tuple[float, Endpoint]] = {}  # those that left, and when, in monotonic seconds
         self._snapshot = Snapshot(name)
+        self._broken = ""  # why the strategy could not be built for the present set
         self._pool = make_pool()
         self._attached = attach(self)
 
@@ -164,7 +165,7 @@ class Service:
 
         Raises:
             NoInstanceAvailable: nothing to call; says why.
-            OperationTimeout: a hedged call was not answered within `timeout`.
+            OperationTimeout: a hedged call was not answered within `timeout`; or that was over before any call.
             whatever `fn` raised last, with a note that tells what was tried where.
         """
         kinds = check_call(fn, retry_on, attempts, hedge)
@@ -309,7 +310,7 @@ class Service:
             change = Change(before, change.after, change.delta) if nothing else difference(before, change.after)
         touched = self._update_endpoints(change)
         if touched:
-            self._pool.update(self._candidates())
+            self._rebuild()
         with self._changed:
             if self._closed:
                 return
@@ -321,6 +322,15 @@ class Service:
             for subscription in subscriptions:
                 self._attached.dispatcher.offer(subscription, change)
             self._changed.notify_all()
+
+    def _rebuild(self) -> None:
+        try:
+            self._pool.update(self._candidates())
+        except Exception as error:  # a strategy of the user's own
+            log.exception("the balancer of the view of %r failed; picks go on as before", self.name)
+            self._broken = f"the balancer failed: {type(error).__name__}: {error}"
+        else:
+            self._broken = ""
 
     def _update_endpoints(self, change: Change) -> bool:
         touched = False
@@ -388,7 +398,9 @@ class Service:
             counts = Counter(instance.status for instance in snapshot.instances)
             up = counts.pop(Status.UP, 0)
             parts = [f"{count} {status}" for status, count in sorted(counts.items())]
-            if up and not self._pool.endpoints:
+            if self._broken:
+                parts.insert(0, self._broken)
+            elif up and not self._pool.endpoints:
                 parts.insert(0, f"{up} UP but not accepted by `where`")
             elif up:
                 parts.insert(0, f"{up} UP")

@@ -273,5 +273,7 @@ def test_a_balancer_that_fails_leaves_the_other_views_alone(
     payments.add("b")
     wait_view(view, lambda snapshot: len(snapshot) == 2)
     wait_view(after, lambda snapshot: len(snapshot) == 2)
-    assert broken.instances == ()
-    assert "could not follow" in caplog.text
+    assert {instance.id for instance in broken.instances} == {"a", "b"}
+    with pytest.raises(NoInstanceAvailable, match="the balancer failed: ValueError: a defect"):
+        broken.pick()
+    assert "the balancer of the view of 'payments' failed" in caplog.text

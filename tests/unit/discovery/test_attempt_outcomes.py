@@ -114,7 +114,13 @@ def broken(error: BaseException | None) -> Outcome:
     raise RuntimeError("a defect")
 
 
-@pytest.mark.parametrize(("classify", "error"), [(broken, ValueError()), (outcome_of, UnsetError())])
+def undecided(error: BaseException | None) -> Outcome:
+    return None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("classify", "error"), [(broken, ValueError()), (outcome_of, UnsetError()), (undecided, ValueError())]
+)
 def test_a_classification_that_raises_leaves_nothing_in_flight_and_hides_no_error(
     classify: Callable[[BaseException | None], Outcome], error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -132,6 +138,16 @@ def test_a_classification_that_raises_leaves_a_good_end_good() -> None:
     with Attempt(lambda *_: endpoint, classify=broken) as attempt:
         attempt.done()
     assert endpoint.outcomes == [Outcome.SUCCESS]
+
+
+@pytest.mark.parametrize("outcome", ["SUCCESS", None, 3])
+def test_what_is_no_outcome_can_not_be_reported(outcome: Outcome) -> None:
+    endpoint = Reports()
+    with Attempt(lambda *_: endpoint) as attempt:
+        with pytest.raises(TypeError, match=r"with an Outcome, such as Outcome\.FAILURE: got "):
+            attempt.report(outcome)
+        attempt.report(Outcome.OVERLOADED)
+    assert endpoint.outcomes == [Outcome.OVERLOADED]
 
 
 def test_an_attempt_without_an_endpoint_is_refused() -> None:

@@ -92,16 +92,30 @@ def test_an_error_that_is_not_to_be_retried_tells_of_those_before_it(hedge: floa
     assert not hasattr(raised_at_once.value, "__notes__")
 
 
-@pytest.mark.parametrize("attempts", [0, -1, math.nan])
+@pytest.mark.parametrize("attempts", [0, -1, math.nan, 2.5, True, "3", None])
 def test_attempts_must_be_a_number_above_0(attempts: int) -> None:
-    with pytest.raises(ValueError, match="attempts must be 1 or more"):
+    with pytest.raises(ValueError, match="attempts must be an integer, 1 or more"):
         Service().call(fails, attempts=attempts)
 
 
+@pytest.mark.parametrize("timeout", [0.0, -1.0])
+def test_a_call_whose_time_is_over_is_not_begun(timeout: float) -> None:
+    service = Service()
+    with pytest.raises(OperationTimeout, match=r"call of .payments.: its time of .* s is over already"):
+        service.call(lambda instance: instance.id, timeout=timeout)
+    assert {(endpoint.successes, endpoint.failures, endpoint.in_flight) for endpoint in service.endpoints} == {
+        (0, 0, 0)
+    }
+
+
 def test_the_error_tells_why_it_was_not_tried_again() -> None:
+    def slow(instance: Instance) -> str:
+        assert not threading.Event().wait(2 * SOON)
+        raise ConnectionError
+
     with pytest.raises(ConnectionError) as raised:
-        Service().call(fails, timeout=0.0)
-    assert notes(raised.value).endswith("the time of 0 s is over")
+        Service().call(slow, timeout=SOON)
+    assert notes(raised.value).endswith(f"the time of {SOON:g} s is over")
     service = Service()
     for _ in range(10):
         assert service.budget.retry()
@@ -171,6 +185,30 @@ def test_a_failure_while_another_attempt_runs_waits_for_that() -> None:
     service.wait_idle()
 
 
+@pytest.mark.parametrize("well", [True, False])
+def test_a_hedge_that_fails_takes_nothing_from_the_attempt_before_it(well: bool) -> None:
+    """Though its error is not to be retried: somebody was asked already, and may give a good answer."""
+    service, failed = Service(), threading.Event()
+
+    def fn(instance: Instance) -> str:
+        if instance.id == "a":
+            assert failed.wait(LIMIT)
+            if well:
+                return "a"
+            raise KeyError("a")
+        failed.set()
+        raise ValueError("b")
+
+    if well:
+        assert service.call(fn, hedge=SOON) == "a"
+    else:
+        with pytest.raises(KeyError) as raised:
+            service.call(fn, hedge=SOON)
+        assert "b: ValueError after" in notes(raised.value)
+        assert "a: KeyError after" in notes(raised.value)
+    service.wait_idle()
+
+
 def test_hedges_take_from_the_budget_of_retries() -> None:
     service, go = Service(), threading.Event()
     while service.budget.retry():
@@ -230,9 +268,9 @@ def test_hedged_attempts_see_the_callers_context() -> None:
     assert Service().call(lambda instance: user.get(), hedge=LIMIT) == "alice"
 
 
-@pytest.mark.parametrize("hedge", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("hedge", [0.0, -1.0, float("nan"), True, "0.2"])
 def test_a_hedge_must_be_a_time(hedge: float) -> None:
-    with pytest.raises(ValueError, match="hedge must be a number of seconds above 0"):
+    with pytest.raises(ValueError, match="hedge must be a number, above 0"):
         Service().call(fails, hedge=hedge)
 
 
