@@ -27,7 +27,8 @@ _SHORTEST_LINE = 64  # places in a round if weights differ
 class P2cEwma:
     """Of two endpoints the one with the lower cost: average answer time x (calls in flight + 1).
 
-    See `Endpoint` for the average. Comparing two keeps clear of slow and failing endpoints, and yet no endpoint, new
+    The average is Finagle's PeakEWMA, see `Endpoint`; two choices are Mitzenmacher's ("The Power of Two Choices in
+    Randomized Load Balancing", 2001). Comparing two keeps clear of slow and failing endpoints, and yet no endpoint, new
     and unknown ones included, gets more than twice its share, so that many clients do not herd onto the best one.
 
     Pairs come from a table that is walked from a random place on: a pick is one step along it and one comparison, and

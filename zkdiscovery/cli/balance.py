@@ -35,6 +35,8 @@ def balance(
     with cli.connected() as client:
         with cli.working(f"reading the instances of {name}"):
             if not client.instances(name, cli.timeout):  # also says if we may not read it
+                if cli.json:
+                    write_json([])
                 raise NodeMissing(f"no instance of {name!r} is registered; `zkdiscovery services` lists what is")
             view = client.discover(name, balancer=balancer, slow_start=slow_start)
             next(view.changes(cli.timeout), None)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.conftest import MakeClient
 from tests.integration.docs.samples import ROOT, free_port, run, write_samples
 from tests.support import LIMIT, Truth
+from zkdiscovery import NoInstanceAvailable
 from zkdiscovery.testing import ZookeeperServer
 
 
@@ -91,3 +95,21 @@ def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", text):
         if not target.startswith("http"):
             assert ((ROOT / page).parent / target).exists(), f"{page} points to {target}"
+
+
+def test_a_strategy_of_ones_own(tmp_path: Path, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert write_samples("docs/how-to/balancing.md", tmp_path) == ["cheapest.py"]
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cheapest: Any = importlib.import_module("cheapest")
+    client = make_client()
+    for name, price, weight in [("dear", "9", 1.0), ("cheap", "1", 1.0), ("free", "0", 0.0)]:
+        client.register("payments", 8080, host="127.0.0.1", id=name, weight=weight, metadata={"price": price})
+    view = client.discover("payments", balancer=cheapest.Cheapest()).wait_ready(LIMIT, at_least=3)
+    assert view.pick().id == "cheap"
+    assert view.pick(exclude=["cheap"]).id == "dear"
+    with pytest.raises(NoInstanceAvailable):
+        view.pick(exclude=["cheap", "dear"])
+    for _ in range(5):
+        with view.attempt() as attempt:
+            attempt.fail("too cheap")
+    assert view.pick().id == "dear", "the cheap one is ejected"
