@@ -27,7 +27,10 @@ _STEPS = 64  # places of a table that a walk looks at before it goes through the
 
 def stable_hash(text: str, size: int = 8) -> int:
     """`size` bytes of BLAKE2b (RFC 7693) as a number: for what is hashed once."""
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest())
+    try:
+        return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest())
+    except AttributeError:
+        raise _no_text(text) from None
 
 
 def key_hash(key: str) -> int:
@@ -36,6 +39,12 @@ def key_hash(key: str) -> int:
         return crc32(key.encode())
     except UnicodeEncodeError:  # a file name that is no UTF-8, for one, has lone surrogates
         return crc32(key.encode("utf-8", "surrogatepass"))
+    except AttributeError:
+        raise _no_text(key) from None
+
+
+def _no_text(key: object) -> TypeError:
+    return TypeError(f"a key must be a text, for it is hashed: got {key!r:.80}")
 
 
 def fraction(key: str) -> float:

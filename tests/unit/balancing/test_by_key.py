@@ -183,3 +183,9 @@ def test_a_key_may_be_any_text(balancer: Balancer) -> None:
     found = [pick(key) for key in keys]
     assert len(set(found)) > 10
     assert [pick(key, {"none of them"}) for key in keys] == found
+
+
+@pytest.mark.parametrize("balancer", [Maglev(), RingHash(), Rendezvous()], ids=repr)
+def test_a_key_must_be_a_text(balancer: Balancer) -> None:
+    with pytest.raises(TypeError, match="a key must be a text, for it is hashed: got 5"):
+        balancer.build(endpoints(3)).pick(5)  # type: ignore[arg-type]
