@@ -67,7 +67,7 @@ class Maglev:
                 return careful(key, exclude)
             try:
                 return table[crc32(key.encode()) % size]  # key_hash() without the call
-            except UnicodeEncodeError:
+            except (UnicodeEncodeError, AttributeError):
                 return careful(key)
 
         return pick

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.errors import OperationTimeout
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 BATCH = 500  # nodes in one request, at most
 ANSWER = 512 * 1024  # bytes of data in one answer, about
+REQUEST = 512 * 1024  # bytes of paths in one request, about; the server refuses requests over 1 MiB
 WINDOW = 4  # requests in flight
 
 
@@ -46,7 +48,7 @@ def bulk_read(
     try:
         while asked < len(paths) or flying:
             while asked < len(paths) and len(flying) < WINDOW:
-                request = MultiRead(paths[asked : asked + session.bulk_size])
+                request = MultiRead(_first(paths[asked : asked + session.bulk_size]))
                 asked += len(request.paths)
                 # With patience it may wait unsent behind slow answers; who waits for it withdraws it in time.
                 unsent = math.inf if patience else deadline
@@ -63,6 +65,14 @@ def bulk_read(
     finally:
         for _, future in flying:  # nobody waits for them any more
             future.cancel()
+
+
+def _first(paths: Sequence[str]) -> Sequence[str]:
+    """As many of them as go into one request; others may have made nodes of very long names."""
+    if sum(map(len, paths)) * 4 <= REQUEST:  # a character takes 4 bytes of UTF-8 at most
+        return paths
+    ends = accumulate(len(path.encode()) + 13 for path in paths)  # with what stands around it
+    return paths[: max(1, sum(end <= REQUEST for end in ends))]
 
 
 def _fitting(found: Sequence[Node | int]) -> int:

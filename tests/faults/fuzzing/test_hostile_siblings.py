@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from tests.integration.discovery.helpers import Written, ids
 from tests.support import LIMIT, Recorder, Truth, wait_view
 from zkdiscovery import Candidate, UndecodableNode
 from zkdiscovery.cli.exits import ExitCode
+from zkdiscovery.session import Create
 
 __all__ = ["options", "run", "start"]
 
@@ -143,6 +145,25 @@ def test_hostile_candidates_harm_no_election(make_client: MakeClient, truth: Tru
     with election.campaign(LIMIT) as term:
         assert not term.lost
         leaders.wait(lambda seen: seen[-1] is not None and seen[-1].id == "us")
+
+
+def test_very_long_names_break_no_connection(
+    make_client: MakeClient, payments: Written, truth: Truth, namespace: str
+) -> None:
+    """500 of them in one bulk read would exceed the 1 MiB that the server takes, again on each connection."""
+    payments.add("healthy")
+    others = Written(truth, namespace, "others")
+    others.add("healthy")
+    deadline = time.monotonic() + LIMIT
+    for number in range(600):
+        create = Create(f"{payments.path}/{'n' * 2500}{number}", b"", truth.session.leaf_acl)
+        created = truth.session.submit(create, deadline=deadline)
+    created.result(LIMIT)
+    client = make_client()
+    views = [client.discover(service).wait_ready(LIMIT) for service in ("payments", "others")]
+    assert [ids(view.instances) for view in views] == [{"healthy"}] * 2
+    assert len(views[0].snapshot.rejected) == 600
+    assert client._use().session.generation == 1
 
 
 # -- what the command shows of them --
