@@ -120,10 +120,12 @@ class Ejector:
     def use(self, endpoints: Sequence[Endpoint]) -> None:
         """The set has changed."""
         with self._lock:
-            self._endpoints = tuple(endpoints)
+            # Those of weight 0 are called only if nothing else is left: they are no part of what must be left.
+            regular = tuple(endpoint for endpoint in endpoints if endpoint.instance.weight)
+            self._endpoints = regular or tuple(endpoints)
             for endpoint in endpoints:
                 endpoint.judge = self
-            self._ejected = [endpoint for endpoint in endpoints if endpoint.ejection and endpoint.ejection.until]
+            self._ejected = [each for each in self._endpoints if each.ejection and each.ejection.until]
             self._settle()
 
     # -- what endpoints report --

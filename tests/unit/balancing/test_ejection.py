@@ -203,6 +203,16 @@ def test_at_most_a_share_is_ejected_and_never_the_last_one(number: int, out: int
     assert len(service.picked()) == number - out
 
 
+def test_those_of_weight_0_are_no_part_of_what_must_be_left() -> None:
+    service = Service(4)
+    for endpoint in service.endpoints[2:]:
+        endpoint.instance = dataclasses.replace(endpoint.instance, weight=0.0)
+    service.pool.update(service.endpoints)
+    for index in range(4):
+        service.report(index, Outcome.FAILURE, 20)
+    assert set(service.picked()) == {1}
+
+
 def test_when_too_few_are_left_all_are_used() -> None:
     service = Service(8)
     for index in range(4):
