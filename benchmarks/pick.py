@@ -183,14 +183,14 @@ def rows(what: str, unit: str, by_size: dict[int, dict[str, float]], limits: dic
 
 def measure(bench: Bench) -> list[Row]:
     """Picks, builds, and picks while the set changes."""
-    repeats, times = (3, 10_000) if bench.quick else (15, 50_000)
-    sizes = SIZES[:4] if bench.quick else SIZES
+    repeats, times = (3, 5_000) if bench.quick else (15, 50_000)
+    sizes = SIZES[:3] if bench.quick else SIZES
     picks, builds = {}, {}
     for size in sizes:
         bench.say(f"{size:,} instances")
         picks[size] = measure_picks(size, repeats, times)
         builds[size] = measure_builds(size, 3)
-    for size, value in measure_curator(bench, BESIDE_CURATOR).items():
+    for size, value in measure_curator(bench, [size for size in BESIDE_CURATOR if size in sizes]).items():
         picks[size]["Curator"] = value
     changes = {size: measure_changes(size, 0.2 if bench.quick else 2.0) for size in SIZES[:3]}
     found = rows("pick,", "ns", picks, TARGETS)
