@@ -1,9 +1,9 @@
 """How long until a consumer sees a new instance, among N others?
 
 From before the write, in another session, until the consumer's set has the instance, decoded; ours is a whole view,
-whose picker is built anew before the set is published. Every consumer has a
-service of its own and sees one change at a time; all sizes and ways by turns. kazoo: a ChildrenWatch that gets the
-children that are new; Curator: a ServiceCache. tooz is left out: it has no watches.
+whose picker is built anew before the set is published. Every consumer has a service of its own and sees one change at a
+time; all sizes and ways by turns. kazoo: a ChildrenWatch that gets the children that are new; Curator: a ServiceCache.
+tooz is left out: it has no watches.
 
     python -m benchmarks.change [--quick]
 """

@@ -10,6 +10,7 @@ the children hold is then read again by hand, one by one or pipelined.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,6 +77,8 @@ def by_hand(
 
 def measure(bench: Bench) -> list[Row]:
     """Cuts by turns."""
+    for name in ("zkdiscovery", "kazoo"):  # cuts are what is wanted
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     services, each, times = (20, 50, 2) if bench.quick else (SERVICES, EACH, 5)
     namespace = bench.namespace()
     names = [f"service-{number:03}" for number in range(services)]
