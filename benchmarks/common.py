@@ -42,6 +42,7 @@ from zkdiscovery.znodes import make_container
 OURS = "zkdiscovery"
 RESULTS = Path(__file__).parent / "results"
 PICTURES = Path(__file__).parents[1] / "docs" / "explanation" / "scale"
+JARS = Path("/usr/share/java")  # where Debian puts Curator
 LIMIT = 120.0  # seconds for anything that is waited for
 SESSION_TIMEOUT = 10.0  # seconds; what a server with a tick of 0.5 s grants at most
 METADATA = {f"key-{entry}": f"value-{entry}" for entry in range(5)}
@@ -328,6 +329,8 @@ def versions(bench: Bench) -> dict[str, str | int]:
     for package in ("zkdiscovery", "kazoo", "tooz"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
+    with contextlib.suppress(OSError):
+        found["curator"] = (JARS / "curator-x-discovery.jar").resolve(strict=True).stem.rpartition("-")[2]
     if "server" in vars(bench):
         found["zookeeper"] = bench.server.source
     return found

@@ -22,11 +22,10 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 from kazoo.protocol.states import WatchedEvent
 
-from benchmarks.common import LIMIT, SESSION_TIMEOUT, Bench
+from benchmarks.common import JARS, LIMIT, SESSION_TIMEOUT, Bench
 from zkdiscovery import Instance
 from zkdiscovery.codecs import CuratorCodec
 
-JARS = Path("/usr/share/java")
 CLASS_PATH = [
     JARS / f"{name}.jar"
     for name in (
