@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -105,7 +105,7 @@ OURS, DEFAULT, PEERS, LIMIT = "#4292c6", "#08519c", "#bdbdbd", "#cb181d"
 
 
 def draw(scenario: Scenario, rows: Rows, peers: set[str], default: str) -> None:
-    """Bars for every contender, the best on top, in a panel for each column; logarithmic."""
+    """Bars for every contender, the best of the first column on top; logarithmic, and none for 0."""
     import matplotlib as mpl  # noqa: PLC0415 - only pictures need it
 
     mpl.use("svg")
@@ -113,11 +113,12 @@ def draw(scenario: Scenario, rows: Rows, peers: set[str], default: str) -> None:
         {"svg.hashsalt": "zkdiscovery", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
     )
     from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib.lines import Line2D  # noqa: PLC0415
     from matplotlib.patches import Patch  # noqa: PLC0415
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
 
     columns = scenario.drawn or tuple(next(iter(rows.values())))
-    names = sorted(rows, key=lambda name: tuple(rows[name][column] for column in columns[::-1]), reverse=True)
+    names = sorted(rows, key=lambda name: tuple(rows[name][column] for column in columns), reverse=True)
     figure, panels = plt.subplots(
         1,
         len(columns),
@@ -129,29 +130,32 @@ def draw(scenario: Scenario, rows: Rows, peers: set[str], default: str) -> None:
     limits = {column: limit for column, _, limit, _ in verdicts(scenario, rows, peers, default)}
     for panel, column in zip(panels[0], columns, strict=True):
         values = [rows[name][column] for name in names]
-        floor = min((value for value in values if value > 0), default=1.0) / 2.0
+        least = min((value for value in values if value > 0), default=1.0) / 2.0
         shades = [DEFAULT if name == default else PEERS if name in peers else OURS for name in names]
-        panel.barh(names, [max(value, floor) for value in values], color=shades, left=0)
+        if column in limits:
+            panel.axvline(limits[column], color=LIMIT, linestyle="--", linewidth=1)
+        panel.barh(names, values, color=shades, left=0)
         for place, value in enumerate(values):
-            panel.text(max(value, floor) * 1.06, place, number(value), va="center", fontsize=7)
+            panel.text(
+                max(value * 1.06, least), place, number(value), va="center", fontsize=7,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},
+            )  # fmt: skip
         panel.set_xscale("log")
-        panel.set_xlim(floor * 0.8, max(values) * 3.5)
-        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=7))
+        panel.set_xlim(least * 0.8, max(values) * 3.5)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if max(values) < 100 * least else (1.0,), numticks=6))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(column)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(axis="y", length=0)
         panel.margins(y=0.01)
-        if column in limits:
-            panel.axvline(limits[column], color=LIMIT, linestyle="--", linewidth=1)
-    keys = [
+    keys: list[Any] = [
         Patch(color=DEFAULT, label="our default"),
         Patch(color=OURS, label="ours"),
         Patch(color=PEERS, label="peers"),
     ]
     if limits:
-        keys.append(Patch(color=LIMIT, label="target"))
+        keys.append(Line2D([], [], color=LIMIT, linestyle="--", linewidth=1, label="target"))
     figure.suptitle(scenario.title, fontsize=10, x=0.01, ha="left")
     figure.legend(handles=keys, loc="outside lower right", ncols=len(keys), frameon=False, fontsize=8)
     PICTURES.mkdir(exist_ok=True)

@@ -207,7 +207,7 @@ SCENARIOS = (
     ),
     Scenario(
         "slow-node",
-        "One of 11 takes 2 s for half a minute: calls later than 1 s, and answer times",
+        "One of 11 takes 2 s for half a minute: calls later than 1 s",
         "Linkerd's scenario: 11 instances, 1,000 calls a second from one client for a minute; answers take 50 ms or"
         " 100 ms on average (exponential), but 2 s from one instance between the 15th and the 45th second.",
         slow_node,
