@@ -37,7 +37,6 @@ from zkdiscovery import Client, Instance
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.session import EPHEMERAL, Create, Delete, Multi, SetData, Write
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
-from zkdiscovery.znodes import make_container
 
 OURS = "zkdiscovery"
 RESULTS = Path(__file__).parent / "results"
@@ -215,8 +214,7 @@ class Published:
         self._encode = encode
         self.path = f"{namespace}/services/{service}"
         self._truth = truth
-        session = truth.session
-        make_container(session, self.path, generation=session.generation, deadline=time.monotonic() + LIMIT)
+        truth.create(self.path)  # no container, which ZooKeeper would take away while it is empty
 
     def instance(self, index: int, **fields: Any) -> Instance:
         """Instance number `index`, with five entries of metadata."""
@@ -329,8 +327,8 @@ def versions(bench: Bench) -> dict[str, str | int]:
     for package in ("zkdiscovery", "kazoo", "tooz"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-    with contextlib.suppress(OSError):
-        found["curator"] = (JARS / "curator-x-discovery.jar").resolve(strict=True).stem.rpartition("-")[2]
+    for jar in JARS.glob("curator-x-discovery-*.jar"):
+        found["curator"] = jar.stem.rpartition("-")[2]
     if "server" in vars(bench):
         found["zookeeper"] = bench.server.source
     return found
