@@ -98,18 +98,18 @@ class Truth:
 
     def get(self, path: str) -> Node | None:
         """The node, after everything that was committed before; None if there is none."""
-        self.call(Sync(path))
+        self.session.read(Sync(path), timeout=LIMIT)
         try:
-            node: Node = self.call(GetData(path))
+            node: Node = self.session.read(GetData(path), timeout=LIMIT)
         except NodeMissing:
             return None
         return node
 
     def children(self, path: str) -> list[str]:
         """Sorted names of the children; empty if the node is missing."""
-        self.call(Sync(path))
+        self.session.read(Sync(path), timeout=LIMIT)
         try:
-            return sorted(self.call(GetChildren(path)))
+            return sorted(self.session.read(GetChildren(path), timeout=LIMIT))
         except NodeMissing:
             return []
 
@@ -145,11 +145,11 @@ class Truth:
                 node = self.get(path)
                 if predicate(node):
                     return node
+                left = end - time.monotonic()
+                assert left > 0, f"waited in vain for {path}: {node}"
                 with self._changed:
-                    left = end - time.monotonic()
-                    assert self._changed.wait_for(lambda seen=seen: self._events > seen, left), (
-                        f"waited in vain for {path}: {node}"
-                    )
+                    # And now and then without one: a connection that broke has taken the watch along.
+                    self._changed.wait_for(lambda seen=seen: self._events > seen, min(left, 1.0))
         finally:
             watch.close()
 
