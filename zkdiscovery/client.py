@@ -236,12 +236,13 @@ class Client:
             host: address that clients can reach. None: `ZKDISCOVERY_ADVERTISE_HOST`, `POD_IP`, or the address of the
                 interface that routes to ZooKeeper.
             id: unique within the service. None: `<host>:<port>`, so that a restarted process replaces its own leftover.
-            ports, tls_port, weight, zone, version, tags, metadata: see `Instance`.
             ready: "now": UP at once; "listening": STARTING until the port accepts connections; "manual": STARTING until
                 `set_status(Status.UP)`.
             drain_delay: seconds between the goodbye and the end, for calls under way.
             on_conflict: what to do about another owner of the id: "replace" it, the first time only; "wait" until it is
                 gone, after an expiry too; or "refuse" (CONFLICT).
+
+        The other arguments are those of `Instance`.
 
         Raises:
             InvalidName, InvalidInstance: a field can't be used; nothing is registered.

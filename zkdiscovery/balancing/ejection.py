@@ -44,7 +44,8 @@ class Ejection:
         max_share: part of the instances that may be ejected at a time; one may always be, the last one never.
         panic: if less than this part of the instances is in use, all are used: then the fault is elsewhere.
         interval: seconds over which success rates are taken.
-        min_calls, min_endpoints: below, success rates say nothing.
+        min_calls: of an instance with fewer in that time the success rate says nothing.
+        min_endpoints: instances with so many calls; of fewer, success rates say nothing.
         deviations: how far from the mean is too far; `math.inf`: success rates do not matter.
 
     Raises:

@@ -166,7 +166,7 @@ class Service:
         Raises:
             NoInstanceAvailable: nothing to call; says why.
             OperationTimeout: a hedged call was not answered within `timeout`; or that was over before any call.
-            whatever `fn` raised last, with a note that tells what was tried where.
+            Exception: what `fn` raised last, with a note that tells what was tried where.
         """
         kinds = check_call(fn, retry_on, attempts, hedge)
 
