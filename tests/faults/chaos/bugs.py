@@ -56,17 +56,18 @@ def _forget_owner() -> None:
 
 
 def _compare_version_only() -> None:
-    """A cache that knows a node by its version instead of (czxid, mzxid)."""
-    bulk_read = watched.bulk_read  # type: ignore[attr-defined]
+    """A cache that knows a node by its version instead of (czxid, mzxid, mtime)."""
+    decoded = watched.WatchedChildren._decoded
 
-    def blurred(session: Any, paths: Any, **options: Any) -> Any:
-        for path, node in bulk_read(session, paths, **options):
+    def blurred(self: Any, nodes: Any) -> Any:
+        def blur(path: str, node: Any) -> Any:
             if isinstance(node, Node) and "/services/" in path:
-                yield path, node._replace(stat=node.stat._replace(czxid=0, mzxid=node.stat.version))
-            else:
-                yield path, node
+                node = node._replace(stat=node.stat._replace(czxid=0, mzxid=node.stat.version, mtime=0))
+            return path, node
 
-    watched.bulk_read = blurred  # type: ignore[attr-defined]
+        return decoded(self, (blur(path, node) for path, node in nodes))
+
+    watched.WatchedChildren._decoded = blurred  # type: ignore[method-assign]
 
 
 PLANTS: dict[str, Callable[[], None]] = {
