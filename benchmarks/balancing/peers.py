@@ -242,6 +242,9 @@ class FinagleP2c(Peer):
         if len(classes) > 1:
             groups = [[node for node in nodes if node.instance.weight == weight] for weight in classes]
             nodes = choices(groups, [weight * len(group) for weight, group in zip(classes, groups, strict=True)])[0]
+        return self.of_two(nodes)
+
+    def of_two(self, nodes: Sequence[PeerNode]) -> PeerNode:
         size = len(nodes)
         if size == 1:
             return nodes[0]
@@ -292,12 +295,7 @@ class TowerEwma(FinagleEwma):
     first_guess = 0.030
 
     def choose(self, nodes: Sequence[PeerNode]) -> PeerNode | None:
-        size = len(nodes)
-        if size == 1:
-            return nodes[0]
-        one, other = int(random() * size), int(random() * (size - 1))
-        other += other >= one
-        return min(nodes[one], nodes[other], key=self.load)
+        return self.of_two(nodes)
 
 
 class Linkerd(TowerEwma):

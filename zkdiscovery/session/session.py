@@ -217,7 +217,7 @@ class Session:
             while self._state is not State.CONNECTED:
                 if self._state is State.CLOSED or self._closing.is_set():
                     raise ClientClosed("the client was closed; make a new one")
-                if self._failure is not None and self._failure_final:
+                if self.refusal is not None:
                     raise self._not_connected(timeout)
                 left = end - time.monotonic()
                 if left <= 0:

@@ -62,6 +62,12 @@ class Loss:
         return self.after
 
 
+def hear_of(session: Session, path: str) -> None:
+    """Let the server send events of the path."""
+    watch = session.watches.add(path, lambda *_: None)
+    watch.arm(generation=session.generation, deadline=time.monotonic() + LIMIT).result(LIMIT)
+
+
 @pytest.mark.parametrize(
     ("fault", "traffic"),
     [
@@ -83,8 +89,7 @@ def test_a_link_that_dies_in_one_direction(
     """Traffic hides a dead link from kazoo for 25 s; events that still come prove one direction only."""
     session = make_session(zkdiscovery_proxy.address, session_timeout=TIMEOUT)
     truth.create(f"{namespace}/node")
-    watch = session.watches.add(namespace, lambda *_: None)
-    watch.arm(generation=session.generation, deadline=time.monotonic() + LIMIT).result(LIMIT)
+    hear_of(session, namespace)
     loss = Loss(session)
 
     def ask() -> None:
@@ -113,8 +118,7 @@ def test_a_long_event_is_no_proof_of_a_link_that_dies_in_one_direction(
     """Its parts come for three sessions, while the server hears nothing."""
     session = make_session(zkdiscovery_proxy.address, session_timeout=TIMEOUT)
     truth.create(f"{namespace}/node")
-    watch = session.watches.add(namespace, lambda *_: None)
-    watch.arm(generation=session.generation, deadline=time.monotonic() + LIMIT).result(LIMIT)
+    hear_of(session, namespace)
     loss = Loss(session)
     zkdiscovery_proxy.half_open("server_to_client")
     zkdiscovery_proxy.slow(100_000.0)
