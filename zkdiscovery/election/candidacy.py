@@ -5,7 +5,7 @@ Threads: runs on the client's owner worker; the public methods are called by any
 Guarantees
 - Candidates are ordered by the transaction id of their creation. The set ahead of one only shrinks, so it watches its
   predecessor and itself, and is woken when one of them goes: no herd. When the only one ahead goes, it leads without
-  a look at the queue.
+  a look at the queue: the proof that its own node stands is sent by the thread that hears of it.
 - The term begins after a committed transaction has proven that the node stands, and is bound to (session, path,
   transaction id).
 - A candidacy that lost its node, its session or its lease is over for good, and its node is deleted.
@@ -29,6 +29,7 @@ from zkdiscovery.session import (
     Exists,
     GetChildren,
     Node,
+    Proof,
     Session,
     State,
     StateChange,
@@ -100,6 +101,7 @@ class Candidacy:
         self._predecessor: TreeWatch | None = None  # the worker's own
         self._last_ahead: str | None = None  # whom we follow, if nobody else is ahead (written by the worker)
         self._first = False  # nobody is ahead any more
+        self._proof: Proof | None = None  # on its way, or here
         with self._changed:  # the worker, which may be faster than this thread, waits for it
             session.listen(self._on_state)
             self._node: OwnedNode = nodes.own(f"{path}/{uuid.uuid4().hex}", data, on_state=self._on_node, restore=False)
@@ -170,8 +172,13 @@ class Candidacy:
 
     def _on_predecessor(self, kind: EventKind, path: str) -> None:
         if kind is EventKind.DELETED:
-            self._first = self._first or path == self._last_ahead
+            if path == self._last_ahead:
+                self._first = True
+                self._proof = self._prove(self._session.generation)
             self._schedule()
+
+    def _prove(self, generation: int) -> Proof:
+        return self._session.leases.prove(self._node.path, generation=generation)
 
     def _schedule(self, delay: float = 0.0) -> None:
         self._worker.schedule((self, "contend"), self._contend, delay)
@@ -226,13 +233,12 @@ class Candidacy:
                 self._schedule(LOOK_AGAIN)
 
     def _lead(self, generation: int, deadline: float) -> None:
-        node, fence = self._node, self._node.czxid
+        fence = self._node.czxid
+        proof, self._proof = self._proof, None
+        if proof is None or proof.generation != generation or proof.deadline <= time.monotonic():
+            proof = self._prove(generation)
         lease = self._session.leases.acquire(
-            node.path,
-            generation=generation,
-            deadline=deadline,
-            hold=self._hold,
-            on_lost=lambda reason: self._on_lost(fence, reason),
+            proof, deadline=deadline, hold=self._hold, on_lost=lambda reason: self._on_lost(fence, reason)
         )
         with self._changed:
             self._term = Term(self.election, fence, lease, self.withdraw)

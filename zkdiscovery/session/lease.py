@@ -36,7 +36,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zkdiscovery.errors import NodeMissing, NotConnected, ZkDiscoveryError
 from zkdiscovery.model import deadline_after
@@ -122,6 +122,26 @@ class Lease:
                 self._deadline = max(self._deadline, deadline)
 
 
+class Proof(NamedTuple):
+    """A transaction on its way, whose commit proves that a node stands and that the leader has heard of us.
+
+    Attributes:
+        request: what was sent.
+        answer: its answer.
+        sent: when, in seconds of the lease clock.
+        timeout: the session's at that time, in seconds.
+        deadline: monotonic seconds; a lease that begins later is over.
+        generation: the connection.
+    """
+
+    request: Multi
+    answer: Future[Any]
+    sent: float
+    timeout: float
+    deadline: float
+    generation: int
+
+
 class Leases:
     """All leases of one session and their renewal."""
 
@@ -132,14 +152,24 @@ class Leases:
         self._committed: deque[float] = deque()  # when the latest committed renewals were sent, on the lease clock
         session.listen(self._on_state)
 
-    def acquire(
-        self, path: str, *, generation: int, deadline: float, hold: bool, on_lost: Callable[[str], None]
-    ) -> Lease:
-        """Begin a lease on a node of the present session; blocks for one committed transaction.
+    def prove(self, path: str, *, generation: int) -> Proof:
+        """Send for the proof that a lease on a node begins with. Never blocks.
 
         Args:
             path: the node, of which no other incarnation can ever stand on the same path.
-            generation: the connection on which to begin.
+            generation: the connection on which the lease is to begin.
+        """
+        sent, timeout = lease_now(), self._session.timeout
+        deadline = time.monotonic() + FIRST * timeout
+        request = Multi([Check(path)])
+        answer = self._session.submit(request, deadline=deadline, generation=generation)
+        return Proof(request, answer, sent, timeout, deadline, generation)
+
+    def acquire(self, proof: Proof, *, deadline: float, hold: bool, on_lost: Callable[[str], None]) -> Lease:
+        """Begin a lease; blocks until the proof is answered.
+
+        Args:
+            proof: of a node of the present session.
             deadline: monotonic seconds.
             hold: False: a broken connection ends it at once.
             on_lost: called with the reason, on any thread, possibly before this returns.
@@ -148,19 +178,16 @@ class Leases:
             NodeMissing: the node is not there.
             NotConnected, OperationTimeout: not known to be committed in time; nothing is held.
         """
-        session = self._session
-        sent, timeout = lease_now(), session.timeout
-        # An answer that comes later than that would begin a lease that is over.
-        deadline = min(deadline, time.monotonic() + FIRST * timeout)
-        session.call(Multi([Check(path)]), deadline=deadline, generation=generation)
-        lease = Lease(self, path, self._proven(sent, timeout), hold=hold, on_lost=on_lost)
+        session, path = self._session, proof.request.operations[0].path
+        session.result(proof.answer, proof.request, min(deadline, proof.deadline))
+        lease = Lease(self, path, self._proven(proof.sent, proof.timeout), hold=hold, on_lost=on_lost)
         with self._lock:
             self._held.add(lease)
         # Asked after it is in the table: what breaks from here on is told to it.
-        if session.generation != generation or session.state is not State.CONNECTED:
+        if session.generation != proof.generation or session.state is not State.CONNECTED:
             self._forget(lease)
             raise NotConnected(f"the connection broke while the lease on {path} began; nothing is held", path=path)
-        session.keeper.schedule(self._renew, self._renew, RENEWAL * timeout)
+        session.keeper.schedule(self._renew, self._renew, RENEWAL * proof.timeout)
         self._watch_deadlines()
         return lease
 

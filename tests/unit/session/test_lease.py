@@ -53,12 +53,14 @@ class Bench:
         if key not in self.tasks or self.tasks[key][1] > due:
             self.tasks[key] = (task, due)
 
-    def call(self, request: Multi, *, deadline: float, generation: int) -> None:
+    def result(self, _answer: Future[Any], _request: Multi, deadline: float) -> None:
         self.call_limit = deadline - time.monotonic()
         self.during_call()
 
-    def submit(self, request: Multi, *, deadline: float) -> Future[Any]:
+    def submit(self, request: Multi, *, deadline: float, generation: int | None = None) -> Future[Any]:
         future: Future[Any] = Future()
+        if generation is not None:
+            return future  # a proof: see `result`
         self.sent.append(([operation.path for operation in request.operations], future))
         return future
 
@@ -70,9 +72,8 @@ class Bench:
             listener(StateChange(state, before, 1, self.generation))
 
     def acquire(self, path: str = "/a", *, hold: bool = True, on_lost: Callable[[str], None] = lambda _: None) -> Lease:
-        return self.leases.acquire(
-            path, generation=self.generation, deadline=time.monotonic() + 60.0, hold=hold, on_lost=on_lost
-        )
+        proof = self.leases.prove(path, generation=self.generation)
+        return self.leases.acquire(proof, deadline=time.monotonic() + 60.0, hold=hold, on_lost=on_lost)
 
     def run_due(self) -> None:
         """What the keeper would do now."""
