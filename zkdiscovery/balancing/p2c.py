@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, chain, count, cycle, repeat
 from math import ceil
-from operator import sub
-from random import random, randrange, sample
+from operator import itemgetter, sub
+from random import Random, random, randrange, sample
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.endpoint import GIL
@@ -108,9 +109,18 @@ def pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint]
         right += line[-offset:]
         right += line[:-offset]
     if length <= _ENTRIES:
-        order = sample(range(len(left)), len(left))
-        left, right = [left[place] for place in order], [right[place] for place in order]
+        size, turn = len(left), randrange(len(left))
+        # What of one random order is below `size` is a random order itself. Drawing one for each table would take
+        # several times as long as all the rest; turning the lines first keeps tables of one size apart.
+        deal = itemgetter(*[place for place in _order(size.bit_length()) if place < size])
+        left, right = [list(deal(line[turn:] + line[:turn])) for line in (left, right)]
     return left, right
+
+
+@cache
+def _order(bits: int) -> list[int]:
+    """All numbers of so many bits, shuffled: always the same."""
+    return Random(bits).sample(range(1 << bits), 1 << bits)
 
 
 def _lines(members: tuple[Endpoint, ...], share: Sequence[float], *, alike: bool) -> Iterable[tuple[Endpoint, ...]]:
