@@ -14,11 +14,12 @@ from math import inf, sqrt
 from random import random
 from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.interface import by_weight
 from zkdiscovery.balancing.limits import check_number, check_whole
 from zkdiscovery.errors import InvalidSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
     from zkdiscovery.balancing.interface import Pick
@@ -113,20 +114,22 @@ class Ejector:
         self._clock = clock
         self._changed = changed
         self._endpoints: tuple[Endpoint, ...] = ()
+        self._counted: tuple[Endpoint, ...] | None = None
         self._ejected: list[Endpoint] = []
         self._interval_ends = inf
         # Re-entrant: a finalizer or a signal handler may report within a report of its own thread.
         self._lock = threading.RLock()
 
-    def use(self, endpoints: Sequence[Endpoint]) -> None:
-        """The set has changed."""
+    def use(self, endpoints: Sequence[Endpoint], changed: Iterable[Endpoint]) -> None:
+        """The set is another one; see `Pool.update`."""
         with self._lock:
-            # Those of weight 0 are called only if nothing else is left: they are no part of what must be left.
-            regular = tuple(endpoint for endpoint in endpoints if endpoint.instance.weight)
-            self._endpoints = regular or tuple(endpoints)
-            for endpoint in endpoints:
+            self._endpoints, self._counted = tuple(endpoints), None
+            ejected = bool(self._ejected)
+            for endpoint in changed:
                 endpoint.judge = self
-            self._ejected = [each for each in self._endpoints if each.ejection and each.ejection.until]
+                ejected = ejected or endpoint.ejection is not None
+            if ejected:
+                self._ejected = [each for each in self._regular() if each.ejection and each.ejection.until]
             self._settle()
 
     # -- what endpoints report --
@@ -186,11 +189,18 @@ class Ejector:
 
     # -- under the lock --
 
+    def _regular(self) -> tuple[Endpoint, ...]:
+        """Those of weight 0 are called only if nothing else is left: they are no part of what must be left."""
+        if self._counted is None:
+            regular, reserve = by_weight(self._endpoints)
+            self._counted = regular or reserve
+        return self._counted
+
     def _eject(self, endpoint: Endpoint, now: float, why: str) -> None:
-        number = len(self._endpoints)
         if endpoint not in self._ejected:
-            allowed = min(number - 1, max(1, int(self._rules.max_share * number)))
-            if len(self._ejected) >= allowed or endpoint not in self._endpoints:  # it may have left
+            regular = self._regular()
+            allowed = min(len(regular) - 1, max(1, int(self._rules.max_share * len(regular))))
+            if len(self._ejected) >= allowed or endpoint not in regular:  # it may have left
                 return
             self._ejected.append(endpoint)
         record = endpoint.ejection = endpoint.ejection or Record()
@@ -209,7 +219,7 @@ class Ejector:
         # If nothing failed for long, the interval is too long: old successes prove nothing.
         usable = now <= self._interval_ends + self._rules.interval < inf
         rates: list[tuple[float, Endpoint]] = []
-        for endpoint in self._endpoints:
+        for endpoint in self._regular():
             successes, failures = endpoint.counted
             endpoint.counted = endpoint.successes, endpoint.failures
             succeeded = endpoint.successes - successes
@@ -230,8 +240,10 @@ class Ejector:
 
     def _settle(self) -> None:
         """Who is barred, and until when."""
-        number = len(self._endpoints)
-        panic = number - len(self._ejected) < max(1, self._rules.panic * number)
-        self.barred = frozenset() if panic else frozenset(endpoint.instance.id for endpoint in self._ejected)
-        self.due = min((r.until for e in self._ejected if (r := e.ejection)), default=inf)
+        self.barred, self.due = frozenset(), inf
+        if ejected := self._ejected:
+            number = len(self._regular())
+            if number - len(ejected) >= max(1, self._rules.panic * number):
+                self.barred = frozenset(endpoint.instance.id for endpoint in ejected)
+            self.due = min(r.until for e in ejected if (r := e.ejection))
         self._changed()

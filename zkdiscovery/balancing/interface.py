@@ -7,6 +7,8 @@ given only if no other is left. Any thread may pick at any time.
 
 from __future__ import annotations
 
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -72,11 +74,19 @@ def with_reserve(endpoints: Sequence[Endpoint], group: Callable[[tuple[Endpoint,
             weight 0; it turns to `otherwise` when all of its members are excluded.
     """
     pick: Pick = nothing
-    if reserve := tuple([endpoint for endpoint in endpoints if not endpoint.instance.weight]):
-        pick = group(reserve, pick)
-    if regular := tuple([endpoint for endpoint in endpoints if endpoint.instance.weight]):
-        pick = group(regular, pick)
+    regular, reserve = by_weight(endpoints)
+    for members in (reserve, regular):
+        if members:
+            pick = group(members, pick)
     return ClosurePicker(pick)
+
+
+def by_weight(endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
+    """Those of positive weight, and those of weight 0."""
+    weights = [endpoint.instance.weight for endpoint in endpoints]
+    if all(weights):
+        return tuple(endpoints), ()
+    return tuple(compress(endpoints, weights)), tuple(compress(endpoints, map(not_, weights)))
 
 
 def avoiding(

@@ -67,54 +67,51 @@ def _cheaper_of_two(members: list[Endpoint]) -> Endpoint:
     return min(sample(members, min(2, len(members))), key=lambda endpoint: endpoint.cost)
 
 
-def endless(left: list[Endpoint], right: list[Endpoint]) -> Callable[[], tuple[Endpoint, Endpoint]]:
-    """Gives one pair of the table after the other, from a random place on, for ever; to any number of threads."""
-    size = len(left)
-    start = randrange(size)
-    if GIL:  # a sixth of the whole pick faster, for all is done in C
-        return zip(cycle(left[start:] + left[:start]), cycle(right[start:] + right[:start]), strict=False).__next__
-    advance = count(start).__next__
-
-    def draw() -> tuple[Endpoint, Endpoint]:
-        place = advance() % size
-        return left[place], right[place]
-
-    return draw
+def endless(left: Iterable[Endpoint], right: Iterable[Endpoint]) -> Callable[[], tuple[Endpoint, Endpoint]]:
+    """Gives one pair of the table after the other, for ever; to any number of threads."""
+    if GIL:  # a sixth of the whole pick faster, for all is done in C; and a long table is put together as it is drawn
+        return zip(cycle(left), cycle(right), strict=False).__next__
+    table = list(zip(left, right, strict=True))
+    size = len(table)
+    advance = count().__next__
+    return lambda: table[advance() % size]
 
 
-def pairs(members: tuple[Endpoint, ...]) -> tuple[list[Endpoint], list[Endpoint]]:
-    """The table of pairs, as a list of the one and a list of the other of each pair.
+def pairs(members: tuple[Endpoint, ...]) -> tuple[Iterable[Endpoint], Iterable[Endpoint]]:
+    """The table of pairs: the one of each pair, and the other of each pair.
 
     It is made of rounds. A round pairs a line in which each endpoint stands as often as its weight demands with the
     same line turned by some offset: each endpoint is in as many pairs as is due, on both sides. Equal ones stand
     together, so an offset of at least the longest run pairs nobody with itself. Offsets are spread evenly (by the
     golden section), so that everybody meets many others. Short rounds are shuffled into each other: a client of few
     calls that met each endpoint at fixed intervals would find the good ones too seldom, by a quarter of the 99th
-    percentile among many such clients (`benchmarks/balancing`, mixed hardware).
+    percentile among many such clients (`benchmarks/balancing`, mixed hardware). The first pair may be anybody's.
     """
+    first = randrange(len(members))
+    members = members[first:] + members[:first]
     share = shares(members)
     for endpoint, value in zip(members, share, strict=True):
         endpoint.share = value
-    heaviest = max(share)
-    left: list[Endpoint] = []
-    right: list[Endpoint] = []
+    alike = share.count(share[0]) == len(share)
+    heaviest = 1.0 if alike else max(share)
+    ones: list[tuple[Endpoint, ...]] = []
+    others: list[tuple[Endpoint, ...]] = []
     spread = random()
-    length = 0
-    for line in _lines(members, share, alike=heaviest <= 1.0):
+    for line in _lines(members, share, alike=alike):
         length = len(line)
         longest = min(ceil(heaviest * length / len(members)), length // 2)
         spread = (spread + GOLDEN) % 1.0
         offset = longest + int(spread * (length - 2 * longest + 1))
-        left += line
-        right += line[-offset:]
-        right += line[:-offset]
-    if length <= _ENTRIES:
-        size, turn = len(left), randrange(len(left))
-        # What of one random order is below `size` is a random order itself. Drawing one for each table would take
-        # several times as long as all the rest; turning the lines first keeps tables of one size apart.
-        deal = itemgetter(*[place for place in _order(size.bit_length()) if place < size])
-        left, right = [list(deal(line[turn:] + line[:turn])) for line in (left, right)]
-    return left, right
+        ones.append(line)
+        others += line[-offset:], line[:-offset]
+    left, right = chain.from_iterable(ones), chain.from_iterable(others)
+    if len(ones[0]) > _ENTRIES:
+        return left, right
+    # What of one random order is below `size` is a random order itself. Drawing one for each table would take several
+    # times as long as all the rest; tables of one size still differ by who comes first, and by offsets.
+    size = sum(map(len, ones))
+    deal = itemgetter(*[place for place in _order(size.bit_length()) if place < size])
+    return deal(list(left)), deal(list(right))
 
 
 @cache

@@ -16,7 +16,7 @@ from zkdiscovery.balancing.interface import nothing
 from zkdiscovery.balancing.slow_start import ramp, reckon, warming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
     from zkdiscovery.balancing.interface import Balancer, Pick
@@ -61,18 +61,24 @@ class Pool:
         self._inner: Pick = nothing
         self.pick: Pick = self._inner
 
-    def update(self, endpoints: Sequence[Endpoint]) -> None:
-        """The set has changed. Endpoints that stay must be the same objects; called by one thread at a time."""
+    def update(self, endpoints: Sequence[Endpoint], changed: Iterable[Endpoint] | None = None) -> None:
+        """The set has changed; called by one thread at a time.
+
+        Args:
+            endpoints: all. Those that stay must be the same objects.
+            changed: those that were not in the set before, or whose instance is another one; all if not given.
+        """
         inner = self._balancer.build(endpoints).pick
+        changed = endpoints if changed is None else changed
         if self._slow_start:
-            reckon(endpoints, self._clock(), self._wall())
+            reckon(changed, self._clock(), self._wall())
         with self._lock:
             self.endpoints = tuple(endpoints)
             self._inner = inner
         if self._ejector is None:
             self._publish()
         else:
-            self._ejector.use(endpoints)
+            self._ejector.use(endpoints, changed)
 
     def explain(self, endpoint: Endpoint) -> tuple[float, float | None, str]:
         """What stands in front of an endpoint now.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zkdiscovery.balancing.hashing import fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
     from zkdiscovery.balancing.interface import Pick
@@ -17,7 +17,7 @@ LEAST = 0.1  # of the share, at the beginning
 _REDRAWS = 8  # picks that may hit somebody who has not warmed up
 
 
-def reckon(endpoints: Sequence[Endpoint], now: float, wall: float) -> None:
+def reckon(endpoints: Iterable[Endpoint], now: float, wall: float) -> None:
     """When each was registered, by the monotonic clock; once, when it is met first.
 
     From then on clocks that are set change nothing. An instance from the future, which a clock that is wrong may make,

@@ -69,6 +69,7 @@ class Service:
         self._changed = threading.Condition()
         self._endpoints: dict[str, Endpoint] = {}
         self._reserve: dict[str, Endpoint] = {}  # suspects, picked only if nothing else is left
+        self._fresh: list[Endpoint] = []  # those that are new or changed since the pool was updated
         self._left: dict[str, tuple[float, Endpoint]] = {}  # those that left, and when, in monotonic seconds
         self._snapshot = Snapshot(name)
         self._broken = ""  # why the strategy could not be built for the present set
@@ -325,12 +326,14 @@ class Service:
 
     def _rebuild(self) -> None:
         try:
-            self._pool.update(self._candidates())
+            # With a reserve, which ones are candidates may have changed as well.
+            self._pool.update(self._candidates(), None if self._reserve else self._fresh)
         except Exception as error:  # a strategy of the user's own
             log.exception("the balancer of the view of %r failed; picks go on as before", self.name)
             self._broken = f"the balancer failed: {type(error).__name__}: {error}"
         else:
             self._broken = ""
+            self._fresh.clear()
 
     def _update_endpoints(self, change: Change) -> bool:
         touched = False
@@ -340,7 +343,8 @@ class Service:
         for instance_id, (_, new) in change.delta.items():
             old = self._endpoints.pop(instance_id, None)
             if new is not None and new.status is Status.UP and self._accepts(new):
-                self._endpoints[instance_id] = self._renewed(old, new)
+                self._endpoints[instance_id] = endpoint = self._renewed(old, new)
+                self._fresh.append(endpoint)
                 touched = True
             elif old is not None:
                 touched = True

@@ -237,6 +237,22 @@ def test_ejection_outlives_changes_of_the_set_and_of_the_instance() -> None:
     assert 2 in service.picked()
 
 
+def test_ejection_is_known_of_those_that_are_said_to_have_changed() -> None:
+    service = Service(5)
+    service.eject(2)
+    ejected, others = service.endpoints[2], service.endpoints[:2] + service.endpoints[3:]
+    service.pool.update(others, [])
+    service.pool.update(service.endpoints, [ejected])
+    assert 2 not in service.picked(), "back in the set, and still ejected"
+    for weight in (0.0, 1.0):
+        ejected.instance = dataclasses.replace(ejected.instance, weight=weight)
+        service.pool.update(service.endpoints, [ejected])
+    assert 2 not in service.picked(), "by weight part of the set again"
+    service.pool.update(others, [])
+    service.report(1, Outcome.FAILURE, RULES.consecutive)
+    assert 1 not in service.picked(), "the others' judge stays"
+
+
 def test_one_that_has_left_is_not_ejected() -> None:
     service = Service(5)
     service.pool.update(service.endpoints[1:])

@@ -477,14 +477,16 @@ def test_of_two_endpoints_the_cheaper_is_always_picked() -> None:
 
 
 @pytest.mark.parametrize("gil", [True, False])
-def test_the_table_of_pairs_is_gone_through_from_anywhere_again_and_again(
-    gil: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_table_of_pairs_is_gone_through_again_and_again(gil: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(p2c, "GIL", gil)
-    left, right = pairs(tuple(endpoints(5)))
-    table = list(zip(left, right, strict=True))
-    draw = p2c.endless(left, right)
-    first = [draw() for _ in table]
-    assert [draw() for _ in table] == first
-    start = next(place for place in range(len(table)) if first == table[place:] + table[:place])
-    assert start > 0
+    table = [*zip(*map(list, pairs(tuple(endpoints(5)))), strict=True)]
+    draw = p2c.endless(*zip(*table, strict=True))
+    for _ in range(3):
+        assert [draw() for _ in table] == table
+
+
+@pytest.mark.parametrize("size", [5, 5_000])
+def test_the_table_of_pairs_begins_with_anybody(size: int) -> None:
+    members = tuple(endpoints(size))
+    firsts = {next(p2c.endless(*pairs(members))()[side].instance.id for side in (0, 1)) for _ in range(60)}
+    assert len(firsts) > 3
