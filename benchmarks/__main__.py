@@ -1,27 +1,24 @@
-"""All questions, one after another on one ZooKeeper, and at the end which targets are met.
+"""All questions, one after another on one ZooKeeper; at the end the targets, the peers, and what one server carries.
 
     python -m benchmarks [--quick] [--hosts HOST:PORT] [QUESTION ...]
 
-Each question runs in a process of its own. Exit status 1: a question failed, or (in a full run) a target is missed.
+Each question runs in a process of its own. A full run of all of them writes the tables and pictures of
+docs/explanation/scale.md. Exit status 1: a question failed, or (in a full run) a target is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import HEAP, RESULTS, show_verdict, wide_console
+from benchmarks import tables
+from benchmarks.common import HEAP, RESULTS, RUN, wide_console
+from benchmarks.tables import QUESTIONS
 from zkdiscovery.testing import zookeeper_server
-
-QUESTIONS = (
-    "start", "pick", "fill", "memory", "change", "storm", "register", "reconnect", "election", "fanout", "idle",
-    "updates",
-)  # fmt: skip
 
 
 def main() -> int:
@@ -40,28 +37,26 @@ def main() -> int:
     console, failed, begin = wide_console(), [], time.monotonic()
     with zookeeper_server() as server:
         environment = {**os.environ, "ZKDISCOVERY_TEST_HOSTS": server.hosts, "COLUMNS": str(console.width)}
+        environment[RUN] = time.strftime("%Y-%m-%d %H:%M")
         for name in chosen:
             (RESULTS / f"{name}.json").unlink(missing_ok=True)
             command = [sys.executable, "-m", f"benchmarks.{name}", *(["--quick"] if asked.quick else [])]
             if subprocess.run(command, env=environment, cwd=Path(__file__).parents[1], check=False).returncode:
                 failed.append(name)
-    verdicts = [verdict for name in chosen if name not in failed for verdict in verdicts_of(name)]
-    missed = [verdict for verdict in verdicts if verdict["met"] is False]
-    console.print(f"\n{len(verdicts)} targets, {time.monotonic() - begin:.0f} s. Missed: {len(missed) or 'none'}")
-    for verdict in missed:
-        show_verdict(verdict, console)
-    for verdict in verdicts:
-        if verdict["met"] is None:
-            show_verdict(verdict, console)
+    results = tables.load([name for name in chosen if name not in failed])
+    verdicts = [verdict for result in results.values() for verdict in result.verdicts]
+    missed = sum(verdict["met"] is False for verdict in verdicts)
+    tables.show("Targets; of several sizes the worst", tables.targets(results), console)
+    tables.show("How many times ours the peers take; of several sizes the least", tables.peers(results), console)
+    if "carry" in results and results["carry"].rows:
+        tables.show("What a change takes of the server", tables.checks(results), console)
+    console.print("Seconds:", ", ".join(f"{name} {result.seconds:.0f}" for name, result in results.items()))
+    console.print(f"{len(verdicts)} targets, {time.monotonic() - begin:.0f} s. Missed: {missed or 'none'}")
     if failed:
         console.print(f"[bold red]Failed: {', '.join(failed)}[/]")
+    elif not asked.quick and set(chosen) == set(QUESTIONS):
+        tables.publish()
     return 1 if failed or (missed and not asked.quick) else 0
-
-
-def verdicts_of(name: str) -> list[dict[str, object]]:
-    """Of the run that has just been."""
-    verdicts: list[dict[str, object]] = json.loads((RESULTS / f"{name}.json").read_text())["verdicts"]
-    return verdicts
 
 
 if __name__ == "__main__":

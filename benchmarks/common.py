@@ -4,8 +4,9 @@ A question is a module with a function that takes a `Bench` and answers rows, an
 
     python -m benchmarks.fill [--quick] [--hosts HOST:PORT] [-o json]
 
-It prints a table, writes results/<question>.json, and (a full run) docs/explanation/scale/<question>.svg. The figures
-to compare are ratios of what was measured in turns in one run; absolute times are those of one machine.
+It prints a table and writes results/<question>.json; `python -m benchmarks` runs them all, and writes what the
+documentation shows. The figures to compare are ratios of what was measured in turns in one run; absolute times are
+those of one machine.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import secrets
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,7 +41,7 @@ from zkdiscovery.testing import ZookeeperServer, zookeeper_server
 
 OURS = "zkdiscovery"
 RESULTS = Path(__file__).parent / "results"
-PICTURES = Path(__file__).parents[1] / "docs" / "explanation" / "scale"
+RUN = "BENCHMARK_RUN"  # variable of the environment with the name of the run that a question is part of
 JARS = Path("/usr/share/java")  # where Debian puts Curator
 LIMIT = 120.0  # seconds for anything that is waited for
 SESSION_TIMEOUT = 10.0  # seconds; what a server with a tick of 0.5 s grants at most
@@ -51,6 +52,7 @@ HEAP = "-Xmx1g"  # of a server that we start here: hundreds of thousands of node
 
 Encode = Callable[[Instance], bytes]
 encode_instance = CuratorCodec().encode
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
@@ -68,6 +70,35 @@ class Figure(NamedTuple):
             return cls(values[0], values[0], values[0])
         low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
         return cls(middle, low, high)
+
+
+class Growth(NamedTuple):
+    """How a figure grows with the size N, as figure ~ N^exponent.
+
+    Attributes:
+        exponent: the slope of a least-squares line over the logarithms of all sizes.
+        error: the slope's standard error, sqrt(SSR / (n - 2) / Sxx), of the n medians: it tells of noise, and of a
+            growth that is no power (Draper and Smith, Applied Regression Analysis, 3rd edition, section 1.4).
+        last: the exponent between the two largest sizes alone. A cost of a + b N, which is a curve here, comes nearer
+            to its end with it.
+    """
+
+    exponent: float
+    error: float
+    last: float
+
+    @classmethod
+    def of(cls, sizes: Sequence[float], figures: Sequence[float]) -> Growth:
+        """From three sizes or more, in ascending order; all figures above 0."""
+        xs, ys = [math.log(size) for size in sizes], [math.log(figure) for figure in figures]
+        slope, intercept = statistics.linear_regression(xs, ys)
+        residuals = sum((y - intercept - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
+        spread = statistics.pvariance(xs) * len(xs)
+        return cls(slope, math.sqrt(residuals / (len(xs) - 2) / spread), (ys[-1] - ys[-2]) / (xs[-1] - xs[-2]))
+
+    def __str__(self) -> str:
+        """As in N^0.98 ± 0.02."""
+        return f"N^{round(self.exponent, 2) + 0.0:.2f} ± {self.error:.2f}"  # no -0.00
 
 
 class Target(NamedTuple):
@@ -104,25 +135,31 @@ class Row(NamedTuple):
         ours = self.figures[OURS].median
         for factor, of in self.targets:
             if of is None:
-                yield {
-                    "row": self.label,
-                    "target": f"at most {number(factor)} {self.unit}",
-                    "value": f"{number(ours)} {self.unit}",
-                    "met": ours <= factor,
-                }
-                continue
-            other = self.figures.get(of)
-            ratio = ours / other.median if other else math.nan
-            if factor < 1:
-                target, value = f"{1 / factor:g} times less than {of}", f"{number(1 / ratio)} times less"
+                limit, target, value = factor, f"at most {number(factor)} {self.unit}", f"{number(ours)} {self.unit}"
             else:
-                target, value = f"at most {factor:g} times {of}", f"{number(ratio)} times"
+                other = self.figures.get(of)
+                limit = other.median * factor if other else math.nan
+                times = over(ours, other.median) if other else math.nan
+                if factor < 1:
+                    target, value = f"{1 / factor:g} times less than {of}", f"{number(1 / times)} times less"
+                else:
+                    target, value = f"at most {factor:g} times {of}", f"{number(times)} times"
+            known = not math.isnan(limit)
             yield {
                 "row": self.label,
+                "what": self.what,
                 "target": target,
-                "value": value if other else "not measured",
-                "met": ratio <= factor if other else None,
+                "of": of,
+                "factor": factor,
+                "value": value if known else "not measured",
+                "ratio": over(ours, limit) if known else None,
+                "met": ours <= limit if known else None,
             }
+
+
+def over(value: float, other: float) -> float:
+    """How many times the other; of nothing, nothing is one time."""
+    return value / other if other else math.inf if value else 1.0
 
 
 def exact(**figures: float) -> dict[str, Figure]:
@@ -130,19 +167,19 @@ def exact(**figures: float) -> dict[str, Figure]:
     return {OURS if way == "ours" else way.replace("_", " "): Figure(v, v, v) for way, v in figures.items()}
 
 
-def rounds(ways: Mapping[str, Callable[[], float]], count: int) -> dict[str, Figure]:
+def rounds(ways: Mapping[K, Callable[[], float]], count: int) -> dict[K, Figure]:
     """What each way measures, over so many rounds; see `samples`."""
     return {name: Figure.of(each) for name, each in samples(ways, count).items()}
 
 
-def samples(ways: Mapping[str, Callable[[], T]], count: int) -> dict[str, list[T]]:
+def samples(ways: Mapping[K, Callable[[], T]], count: int) -> dict[K, list[T]]:
     """Call all ways round by round, each time beginning with another one, so that a drifting machine hits all alike.
 
     Args:
         ways: each measures once and answers what it measured.
         count: number of rounds.
     """
-    values: dict[str, list[T]] = {name: [] for name in ways}
+    values: dict[K, list[T]] = {name: [] for name in ways}
     names = list(ways)
     for turn in range(count):
         first = turn % len(names)
@@ -157,11 +194,6 @@ def timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def growth(sizes: Sequence[float], figures: Sequence[float]) -> float:
-    """The exponent e of figure ~ size^e, fitted by least squares over the logarithms."""
-    return statistics.linear_regression([math.log(s) for s in sizes], [math.log(f) for f in figures]).slope
 
 
 class Bench:
@@ -296,6 +328,7 @@ def main(measure: Callable[[Bench], list[Row]], doc: str | None) -> None:
         result = {
             "question": title,
             "quick": asked.quick,
+            "run": os.environ.get(RUN, ""),
             "seconds": round(time.monotonic() - start, 1),
             "versions": versions(bench),
             "rows": [
@@ -305,16 +338,14 @@ def main(measure: Callable[[Bench], list[Row]], doc: str | None) -> None:
                 }
                 for row in rows
             ],
-            "growth": exponents(rows),
+            "growth": {
+                what: {way: growth._asdict() for way, growth in ways.items()} for what, ways in growths(rows).items()
+            },
             "verdicts": [verdict for row in rows for verdict in row.verdicts()],
         }  # fmt: skip
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(result, indent=2) + "\n"
     (RESULTS / f"{name}.json").write_text(text)
-    if not asked.quick:
-        from benchmarks.pictures import draw  # noqa: PLC0415 - matplotlib is slow to load
-
-        draw(title, rows, PICTURES / f"{name}.svg")
     if asked.output == "json":
         sys.stdout.write(text)
     else:
@@ -334,16 +365,15 @@ def versions(bench: Bench) -> dict[str, str | int]:
     return found
 
 
-def exponents(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """How each figure grows with the size, where there are three sizes or more."""
-    found: dict[str, dict[str, float]] = {}
+def growths(rows: Sequence[Row]) -> dict[str, dict[str, Growth]]:
+    """How each figure grows with the size, by what was measured and by way, where there are three sizes or more."""
+    found: dict[str, dict[str, Growth]] = {}
     for what in dict.fromkeys(row.what for row in rows if row.size):
         same = [row for row in rows if row.what == what and row.size]
         for way in dict.fromkeys(way for row in same for way in row.figures):
-            points = [(row.size, row.figures[way].median) for row in same if way in row.figures]
+            points = sorted((row.size or 0, row.figures[way].median) for row in same if way in row.figures)
             if len(points) >= 3 and all(value > 0 for _, value in points):
-                sizes, figures = zip(*points, strict=True)
-                found.setdefault(what, {})[way] = round(growth(sizes, figures), 2)
+                found.setdefault(what, {})[way] = Growth.of(*zip(*points, strict=True))
     return found
 
 
@@ -371,8 +401,9 @@ def show(title: str, rows: Sequence[Row], console: Console | None = None) -> Non
             cells.append(text)
         table.add_row(row.label, *cells)
     console.print(table)
-    for what, found in exponents(rows).items():
-        console.print(f"  {what} grows with N to the power of", ", ".join(f"{e} ({way})" for way, e in found.items()))
+    for what, found in growths(rows).items():
+        grown = (f"{growth}, {growth.last:.2f} at the end ({way})" for way, growth in found.items())
+        console.print(f"  {what} grows as", "; ".join(grown))
     for row in rows:
         for verdict in row.verdicts():
             show_verdict(verdict, console)

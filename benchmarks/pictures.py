@@ -18,10 +18,9 @@ from matplotlib import pyplot as plt  # noqa: E402 - after the choice of the bac
 from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
 
 from benchmarks.balancing.report import DEFAULT, PEERS, number  # noqa: E402
-from benchmarks.common import OURS, Figure, Row  # noqa: E402
+from benchmarks.common import OURS, Figure, Row, growths  # noqa: E402
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 SHADES = ("#d94801", "#238b45", "#6a51a3", "#737373", "#8c6d31", "#c51b8a")  # of the other ways, in order
@@ -46,11 +45,10 @@ def draw(title: str, rows: Sequence[Row], path: Path) -> None:
     others = list(dict.fromkeys(way for row in rows for way in row.figures if way != OURS))
     shades = {OURS: DEFAULT, **{way: SHADES[place % len(SHADES)] for place, way in enumerate(others)}}
     panels = list(grid.flat)
-    handles: dict[str, Artist] = {}
+    handles: dict[str, Any] = {}
     for panel, ((what, _), same) in zip(panels, subjects.items(), strict=False):
         if len(same) > 1:
-            _lines(panel, same, shades)
-            handles.update({label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)})
+            handles |= _lines(panel, same, shades)
         else:
             _bars(panel, same[0])
         panel.set_title(what, fontsize=9)
@@ -58,23 +56,31 @@ def draw(title: str, rows: Sequence[Row], path: Path) -> None:
     for panel in panels[len(subjects) :]:
         panel.set_visible(False)
     if handles:
-        figure.legend(handles.values(), handles, loc="outside lower center", ncols=ACROSS, frameon=False, fontsize=8)
+        figure.legend(
+            list(handles.values()), list(handles), loc="outside lower center", ncols=ACROSS, frameon=False, fontsize=8
+        )
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None}, facecolor="white")
     plt.close(figure)
 
 
-def _lines(panel: Axes, rows: Sequence[Row], shades: dict[str, str]) -> None:
+def _lines(panel: Axes, rows: Sequence[Row], shades: dict[str, str]) -> dict[str, Any]:
+    """A line for each way, with its exponent; answers the lines."""
+    (grown,) = growths(rows).values() or ({},)
+    lines: dict[str, Any] = {}
     for way, shade in shades.items():
         points = [(row.size or 0, row.figures[way]) for row in rows if way in row.figures]
         if not points:
             continue
         sizes, figures = [size for size, _ in points], [figure for _, figure in points]
-        panel.errorbar(
-            sizes, [each.median for each in figures], yerr=_spread(figures), label=way, color=shade, marker="o",
-            markersize=4, linewidth=2 if way == OURS else 1, capsize=2,
+        lines[way] = panel.errorbar(
+            sizes, [each.median for each in figures], yerr=_spread(figures), color=shade, marker="o", markersize=4,
+            linewidth=2 if way == OURS else 1, capsize=2,
         )  # fmt: skip
+    known = {way: str(grown[way]) for way in lines if way in grown}
+    if known:
+        panel.legend([lines[way] for way in known], list(known.values()), fontsize=6, handlelength=1.0, framealpha=0.6)
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_xlabel("N")
@@ -82,6 +88,7 @@ def _lines(panel: Axes, rows: Sequence[Row], shades: dict[str, str]) -> None:
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axis.set_minor_formatter(NullFormatter())
+    return lines
 
 
 def _bars(panel: Axes, row: Row) -> None:

@@ -92,13 +92,13 @@ def published_markdown(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def put_into_page(name: str, text: str) -> None:
-    """Replace what stands between `<!-- NAME -->` and `<!-- end of NAME -->` in the page."""
-    page = PAGE.read_text()
+def put_into_page(name: str, text: str, path: Path = PAGE) -> None:
+    """Replace what stands between `<!-- NAME -->` and `<!-- end of NAME -->` in a page."""
+    page = path.read_text()
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, _, rest = page.partition(begin)
     _, _, after = rest.partition(end)
-    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 OURS, DEFAULT, PEERS, LIMIT = "#4292c6", "#08519c", "#bdbdbd", "#cb181d"
