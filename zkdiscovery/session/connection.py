@@ -39,7 +39,8 @@ SASL_ROUNDS = 5  # answers to challenges; DIGEST-MD5 needs two
 _SESSION_EXPIRED = -112
 _UNIMPLEMENTED = -6
 _AUTH_CODES = frozenset({-115, -124})  # the server refuses the credentials, or asks for some
-_CHUNK = 1024 * 1024  # bytes read at once
+_CHUNK = 1024 * 1024  # bytes read at once, at most
+_AHEAD = 64 * 1024  # bytes read at once, if there are so many; requests are not sent before all of them are seen to
 _EVENT = wire.int_struct.pack(kazoo_connection.WATCH_XID)  # begins a message that proves one direction only
 
 
@@ -57,6 +58,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
     """The connection thread's work: our queue out, answers and events in."""
 
     client: LinkClient
+    _came: bytearray  # read from the socket and not seen to
     _written = 0.0  # monotonic seconds; when something was sent last
 
     @property
@@ -73,6 +75,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         link = self._link
         link.server = join_host_port(host, port)
         link.ping_sent = None
+        self._came = bytearray()
         # kazoo forgets it at expiry; a new session must not read older state from a server that lags.
         self.client.last_zxid = link.owner.highest_zxid
         known = self.client._session_id, self.client._session_passwd
@@ -167,42 +170,62 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         if channel.waiting():  # answers first, then the rest
             self._link.wake()
 
+    def _read_socket(self, read_timeout: float) -> Any:
+        """All messages that have come whole; kazoo reads one, with two polls and two more system calls for each.
+
+        What is left in the buffer is the beginning of a message at most, so polling the socket tells of its end.
+        """
+        while True:
+            response = super()._read_socket(read_timeout)
+            came = self._came
+            if response or len(came) < 4 or len(came) < 4 + wire.int_struct.unpack_from(came)[0]:
+                return response
+
     def _read(self, length: int, timeout: float) -> bytes:
-        """As kazoo's, but a message that comes slowly is contact: it keeps the link, and pings keep the session."""
+        """As kazoo's, from a buffer."""
         if not 0 <= length <= MAX_FRAME:
             raise ConnectionDropped(f"{self._link.server} sends a message of {length} bytes; is it a ZooKeeper?")
-        channel = self._link.channel
-        serves = channel.is_open
-        parts: list[bytes] = []
-        given_up = time.monotonic() + timeout
-        with self._socket_error_handling():
-            while length:
-                # Outside the handshake, `timeout` is two thirds of the session timeout, and leases rest on it that we
-                # are never silent for more than one third.
-                ping_due = self._written + timeout / 2 if serves else given_up
-                left = min(given_up, ping_due) - time.monotonic()
-                if not self.handler.select([self._socket], [], [], left)[0]:
-                    if time.monotonic() >= given_up:
-                        raise KazooTimeoutError("no answer in time")
-                    self._send_ping(timeout)
-                    continue
-                if part := self._received(length):
-                    parts.append(part)
-                    length -= len(part)
-                if length and serves:  # in the handshake the limit is one for the whole message
-                    now = time.monotonic()
-                    if not (parts and _EVENT.startswith(parts[0][:4])):
-                        channel.last_answer = now
-                        given_up = now + timeout
-                    if now >= ping_due:
-                        self._send_ping(timeout)
-        return b"".join(parts)
+        came = self._came
+        if len(came) < length:
+            with self._socket_error_handling():
+                self._fill(came, length, timeout)
+        part = bytes(came[:length])
+        del came[:length]
+        return part
 
-    def _received(self, length: int) -> bytes:
-        """What has come, up to `length` bytes; nothing if it is a part of a TLS record."""
+    def _fill(self, came: bytearray, length: int, timeout: float) -> None:
+        """Have `length` bytes in the buffer.
+
+        A message that comes slowly is contact: it keeps the link, and pings keep the session.
+        """
+        channel = self._link.channel
+        serves = channel.is_open  # in the handshake nothing is read ahead, and the limit is one for the whole message
+        given_up = time.monotonic() + timeout
+        news = bool(came)  # something has come just now; a part of a TLS record, perhaps
+        while True:
+            part = self._received(max(length - len(came), _AHEAD if serves else 0))
+            came += part
+            if len(came) >= length:
+                return
+            now = time.monotonic()
+            news = news or bool(part)
+            if serves and news and not (came and _EVENT.startswith(bytes(came[:4]))):
+                channel.last_answer = now
+                given_up = now + timeout
+            if not news and now >= given_up:
+                raise KazooTimeoutError("no answer in time")
+            # Outside the handshake, `timeout` is two thirds of the session timeout, and leases rest on it that we
+            # are never silent for more than one third.
+            ping_due = self._written + timeout / 2 if serves else given_up
+            if serves and now >= ping_due:
+                self._send_ping(timeout)
+            news = bool(self.handler.select([self._socket], [], [], min(given_up, ping_due) - now)[0])
+
+    def _received(self, most: int) -> bytes:
+        """What has come; nothing if that is nothing yet, or a part of a TLS record."""
         try:
-            part: bytes = self._socket.recv(min(length, _CHUNK))
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            part: bytes = self._socket.recv(min(most, _CHUNK))
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
         if not part:
             raise ConnectionDropped("the server closed the connection")

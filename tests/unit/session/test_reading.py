@@ -1,0 +1,158 @@
+"""Messages are read ahead, many with one system call, and seen to one by one, wherever the stream of bytes is cut."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any, cast
+
+import pytest
+from kazoo.exceptions import ConnectionDropped
+from kazoo.handlers.threading import KazooTimeoutError
+
+from zkdiscovery.session.connection import Connection
+from zkdiscovery.session.link import Link, LinkOwner
+from zkdiscovery.session.options import LinkOptions
+from zkdiscovery.session.requests import GetData, Stat
+
+PATH = "/services/payments/a"
+STAT = Stat(7, 7, 0, 0, 0, 0, 0, 0, 0, 0, 7)
+
+
+class Owner:
+    """Hears what comes."""
+
+    def __init__(self) -> None:
+        self.highest_zxid = 0
+        self.events: list[tuple[int, str]] = []
+
+    def link_event(self, kind: int, path: str) -> None:
+        self.events.append((kind, path))
+
+
+class Wire:
+    """Both ends of a connection that serves, without a thread."""
+
+    def __init__(self) -> None:
+        self.owner = Owner()
+        options = LinkOptions("127.0.0.1:1", 10.0, 1.0, None, [], None)
+        self.link = Link(cast("LinkOwner", self.owner), options)
+        self.connection: Connection = self.link._kazoo._connection
+        ours, self.server = socket.socketpair()
+        ours.setblocking(False)
+        self.connection._socket = ours
+        self.connection._came = bytearray()
+        self.connection._written = time.monotonic()
+
+    def ask(self, count: int) -> list[Future[Any]]:
+        """So many requests, numbered from 1, in flight."""
+        futures = [self.link.channel.submit(GetData(PATH), deadline=time.monotonic() + 60) for _ in range(count)]
+        for xid, entry in enumerate(self.link.channel.take(count), start=1):
+            entry.xid = xid
+        return futures
+
+    def read(self) -> None:
+        """What the connection thread does when the socket can be read."""
+        self.connection._read_socket(1.0)
+
+    def close(self) -> None:
+        """Close both ends."""
+        self.server.close()
+        self.connection._socket.close()
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    made = Wire()
+    made.link.channel.open(1)
+    yield made
+    made.close()
+
+
+def framed(body: bytes) -> bytes:
+    return struct.pack("!i", len(body)) + body
+
+
+def answer(xid: int, data: bytes) -> bytes:
+    return framed(struct.pack("!iqii", xid, 7, 0, len(data)) + data + struct.pack("!qqqqiiiqiiq", *STAT))
+
+
+def event(path: str) -> bytes:
+    name = path.encode()
+    return framed(struct.pack("!iqiiii", -1, -1, 0, 3, 3, len(name)) + name)
+
+
+def test_all_that_came_is_seen_to_at_once(wire: Wire) -> None:
+    """For the rest in the buffer no poll of the socket would tell of."""
+    futures = wire.ask(3)
+    wire.server.sendall(answer(1, b"one") + event(PATH) + answer(2, b"") + answer(3, b"three"))
+    wire.read()
+    assert [future.result(0).data for future in futures] == [b"one", b"", b"three"]
+    assert wire.owner.events == [(3, PATH)]
+
+
+def test_the_stream_may_be_cut_anywhere(wire: Wire) -> None:
+    """The beginning of a message waits for its end, and keeps nothing that came before it."""
+    first, second = answer(1, b"one"), event("/second")
+    for cut in range(len(first) + len(second)):
+        (future,) = wire.ask(1)
+        wire.server.sendall(event("/first") + (first + second)[:cut])
+        wire.read()
+        assert wire.owner.events == [(3, "/first")]
+        assert future.done() is (cut >= len(first))
+        wire.server.sendall((first + second)[cut:])
+        wire.read()
+        assert future.result(0).data == b"one"
+        assert wire.owner.events == [(3, "/first"), (3, "/second")]
+        wire.owner.events.clear()
+
+
+def test_a_large_answer_comes_with_what_follows_it(wire: Wire) -> None:
+    large = b"x" * 3_000_000
+    (one, other) = wire.ask(2)
+    sender = threading.Thread(target=wire.server.sendall, args=[answer(1, large) + answer(2, b"")])
+    sender.start()
+    while not other.done():
+        wire.read()
+    sender.join()
+    assert (one.result(0).data, other.result(0).data) == (large, b"")
+
+
+def test_nothing_is_read_beyond_a_handshake() -> None:
+    """What follows it belongs to the loop, which polls the socket for it."""
+    wire = Wire()
+    wire.server.sendall(framed(b"welcome") + event(PATH))
+    assert wire.connection._read(4, 1.0) == struct.pack("!i", 7)
+    assert wire.connection._read(7, 1.0) == b"welcome"
+    wire.link.channel.open(1)
+    wire.read()
+    assert wire.owner.events == [(3, PATH)]
+    assert not wire.connection._came
+    wire.close()
+
+
+@pytest.mark.parametrize(
+    ("message", "contact"), [(answer(1, b"one"), True), (event(PATH), False)], ids=["answer", "event"]
+)
+def test_a_part_of_an_answer_is_contact_and_one_of_an_event_is_not(wire: Wire, message: bytes, contact: bool) -> None:
+    """An event proves one direction only."""
+    wire.ask(1)
+    wire.link.channel.last_answer = 0.0
+    wire.server.sendall(message[:20])
+    with pytest.raises(KazooTimeoutError):
+        wire.connection._read_socket(0.05)
+    assert (wire.link.channel.last_answer > 0) is contact
+
+
+def test_a_silent_end_is_no_message(wire: Wire) -> None:
+    (future,) = wire.ask(1)
+    wire.server.sendall(answer(1, b"one") + answer(2, b"")[:10])
+    wire.server.shutdown(socket.SHUT_WR)
+    wire.read()
+    assert future.result(0).data == b"one", "what came whole before the end counts"
+    with pytest.raises(ConnectionDropped):
+        wire.read()
