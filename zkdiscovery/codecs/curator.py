@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import json
+from json.encoder import encode_basestring as _quoted
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +34,14 @@ _SERVERSET_STATUS = {
     Status.DRAINING: "STOPPING",
     Status.OUT_OF_SERVICE: "STOPPED",
 }
+_OF_SERVERSET_AND_NERVE = ("host", "serviceEndpoint", "additionalEndpoints", "status")
+
+# `scheme://address:port`. Curator's scheme is https where there is an sslPort, so that must be the port then.
+_PLAIN_URI, _TLS_URI = (
+    '{"parts":[{"value":"scheme","variable":true},{"value":"://","variable":false},{"value":"address","variable":true}'
+    f',{{"value":":","variable":false}},{{"value":"{port}","variable":true}}]}}'
+    for port in ("port", "ssl-port")
+)
 
 
 class CuratorCodec:
@@ -41,15 +50,20 @@ class CuratorCodec:
     def encode(self, instance: Instance, previous: bytes | None = None, override: Override | None = None) -> bytes:
         old = _stored(previous)
         old.pop("override", None)
-        node = _over(old, instance) if old else _fresh(instance)
-        if override is not None:
-            node["override"] = override.to_json()
-        try:
-            text = json.dumps(node, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        except ValueError as error:
-            raise InvalidInstance(
-                f"can't write instance {instance.id!r} of {instance.service!r} over what others stored there: {error}"
-            ) from None
+        text = _fresh(instance)
+        if old or override is not None:
+            node = json.loads(text)
+            if old:
+                node = _over(old, node, instance)
+            if override is not None:
+                node["override"] = override.to_json()
+            try:
+                text = json.dumps(node, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            except ValueError as error:
+                raise InvalidInstance(
+                    f"can't write instance {instance.id!r} of {instance.service!r} over what others stored there:"
+                    f" {error}"
+                ) from None
         return check_encoded(instance, text.encode())
 
     def read_override(self, data: bytes) -> Override | None:
@@ -77,68 +91,49 @@ def _stored(previous: bytes | None) -> dict[str, Any]:
     return node
 
 
-def _fresh(instance: Instance) -> dict[str, Any]:
-    """The JSON of an instance, in Curator's order."""
-    node: dict[str, Any] = {
-        "name": instance.service,
-        "id": instance.id,
-        "address": instance.host,
-        "port": instance.port,
-        "sslPort": instance.tls_port,
-        "payload": {
-            "@class": SPRING,
-            "id": instance.id,
-            "name": instance.service,
-            "metadata": to_metadata(instance),
-        },
-        "registrationTimeUTC": _milliseconds(instance),
-        "serviceType": "DYNAMIC",
-        "uriSpec": _uri_spec(instance),
-    }
-    if instance.status is not Status.UP:
-        node["enabled"] = False  # Curator's default serializer does not know the field when it writes
-    return node | _for_serverset_and_nerve(instance)
+def _fresh(instance: Instance) -> str:
+    """The JSON of an instance, in Curator's order. Put together by hand: `json.dumps` takes three times as long."""
+    service, name, host = _quoted(instance.service), _quoted(instance.id), _quoted(instance.host)
+    port, tls_port, status = instance.port, instance.tls_port, instance.status
+    enabled = "" if status is Status.UP else ',"enabled":false'  # Curator's default serializer leaves it out
+    metadata = _members({key: _quoted(value) for key, value in to_metadata(instance).items()})
+    others = _members({name: _endpoint(host, other) for name, other in instance.ports.items()})
+    time = 0 if instance.registered_at is None else round(instance.registered_at * 1000)
+    return (
+        f'{{"name":{service},"id":{name},"address":{host},"port":{port:d}'
+        f',"sslPort":{"null" if tls_port is None else format(tls_port, "d")}'
+        f',"payload":{{"@class":"{SPRING}","id":{name},"name":{service},"metadata":{metadata}}}'
+        f',"registrationTimeUTC":{time},"serviceType":"DYNAMIC"'
+        f',"uriSpec":{_PLAIN_URI if tls_port is None else _TLS_URI}'
+        # The rest is that of a ServerSet member and of a nerve node, without what Curator has, too.
+        f'{enabled},"host":{host},"serviceEndpoint":{_endpoint(host, port)},"additionalEndpoints":{others}'
+        f',"status":"{_SERVERSET_STATUS[status]}"}}'
+    )
 
 
-def _over(old: dict[str, Any], instance: Instance) -> dict[str, Any]:
+def _members(values: dict[str, str]) -> str:
+    """A JSON object of values that are JSON already."""
+    return f"{{{','.join([f'{_quoted(key)}:{value}' for key, value in values.items()])}}}"
+
+
+def _endpoint(host: str, port: int) -> str:
+    return f'{{"host":{host},"port":{port:d}}}'
+
+
+def _over(old: dict[str, Any], fresh: dict[str, Any], instance: Instance) -> dict[str, Any]:
     """The JSON that stands there, with what the instance says differently."""
-    node = old | {
-        "address": instance.host,
-        "sslPort": instance.tls_port,
-        "registrationTimeUTC": _milliseconds(instance),
-    }
+    node = old | {key: fresh[key] for key in ("address", "sslPort", "registrationTimeUTC")}
     if old.get("port") is not None or instance.port != instance.tls_port:
         node["port"] = instance.port
     if (old.get("sslPort") is None) != (instance.tls_port is None):
-        node["uriSpec"] = _uri_spec(instance)
+        node["uriSpec"] = fresh["uriSpec"]
     if instance.status is not Status.UP or "enabled" in old:
         node["enabled"] = instance.status is Status.UP
     payload = old.get("payload")
     if is_spring(payload):
         node["payload"] = payload | {"metadata": over_metadata(payload.get("metadata"), instance)}
     else:
-        node["zkdiscovery"] = to_metadata(instance)
+        node["zkdiscovery"] = fresh["payload"]["metadata"]
     if "serviceEndpoint" in old:
-        node |= _for_serverset_and_nerve(instance)
+        node |= {key: fresh[key] for key in _OF_SERVERSET_AND_NERVE}
     return node
-
-
-def _milliseconds(instance: Instance) -> int:
-    return 0 if instance.registered_at is None else round(instance.registered_at * 1000)
-
-
-def _uri_spec(instance: Instance) -> dict[str, Any]:
-    """`scheme://address:port`. Curator's scheme is https where there is an sslPort, so that must be the port then."""
-    port = "port" if instance.tls_port is None else "ssl-port"
-    parts = (("scheme", True), ("://", False), ("address", True), (":", False), (port, True))
-    return {"parts": [{"value": value, "variable": variable} for value, variable in parts]}
-
-
-def _for_serverset_and_nerve(instance: Instance) -> dict[str, Any]:
-    """The fields of a ServerSet member and of a nerve node, without those that Curator has too."""
-    return {
-        "host": instance.host,
-        "serviceEndpoint": {"host": instance.host, "port": instance.port},
-        "additionalEndpoints": {name: {"host": instance.host, "port": port} for name, port in instance.ports.items()},
-        "status": _SERVERSET_STATUS[instance.status],
-    }
