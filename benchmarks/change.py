@@ -19,7 +19,9 @@ from functools import partial
 from typing import NamedTuple
 
 from benchmarks.common import LIMIT, OURS, Bench, Figure, Published, Row, Target, exact, main, published, samples
-from benchmarks.peers import Curator, KazooView, curator, for_curator, kazoo, requests_of
+from benchmarks.peers import ahead
+from benchmarks.peers.curator import Curator, curator, for_curator
+from benchmarks.peers.kazoo import KazooView, kazoo, requests_of
 from tests.support import counting, wait_view
 
 LARGEST = {"kazoo": 10_000, "Curator": 10_000}
@@ -109,19 +111,23 @@ def measure(bench: Bench) -> list[Row]:
         bench.say(f"{count} changes for each of {len(consumers)}")
         taken = samples({name: consumer.see_one for name, consumer in consumers.items()}, count)
         if java:
-            java.ask("unwatch", "closed")
+            java.ask("release", "closed")
 
     def figures(size: int, of: Callable[[list[float]], Figure]) -> dict[str, Figure]:
         return {way: of(taken[f"{way} {size}"]) for way in (OURS, "kazoo", "Curator") if f"{way} {size}" in taken}
 
-    rows = [Row("change seen, p50", "ms", figures(size, Figure.of), size=size) for size in sizes]
-    rows += [Row("change seen, p99", "ms", figures(size, partial(percentile, 99)), size=size) for size in sizes]
+    percentiles: dict[str, Callable[[list[float]], Figure]] = {"p50": Figure.of, "p99": partial(percentile, 99)}
+    rows = [
+        Row(f"change seen, {name}", "ms", each := figures(size, of), ahead(each), size)
+        for name, of in percentiles.items()
+        for size in sizes
+    ]
     for size in sizes[1:]:
         row = {OURS: Figure.of(taken[f"{OURS} {size}"]), "100 instances": Figure.of(taken[f"{OURS} {sizes[0]}"])}
         targets = [Target(FLAT, "100 instances")] if size <= 10_000 else []
         rows.append(Row(f"change seen, p50, {size:,} instances", "ms", row, targets))
     rows += [
-        Row("requests for a change and its reversal", "requests", each, [Target(1)], size)
+        Row("requests for a change and its reversal", "requests", each, [Target(1), *ahead(each)], size)
         for size, each in requests.items()
     ]
     return rows

@@ -2,9 +2,11 @@
 
 Two contenders take turns. From the moment in which the leader's block is left to the one in which the other's begins:
 the hand-over. For the failover a process that leads is killed (SIGKILL), and its successor waits in this one; it can't
-take less than ZooKeeper takes to end the session of the dead. Beside the SDK: kazoo's `Election`, and tooz's elector,
-which has to be polled, and is polled here without a pause, which keeps a core busy. The floor of a hand-over is a
-round trip, over a bare socket.
+take less than ZooKeeper takes to end the session of the dead: the timeout from the last word of its client. Ours, which
+renews its lease every tenth of the timeout, has spoken later before its death than those that ping each third. Beside
+the SDK: kazoo's `Election`, and tooz's elector, which has to be polled, and is polled here without a pause, which keeps
+a core busy; and Curator's `LeaderLatch`, each in a JVM of its own, with the times by its own clock, which is the same
+one. The floor of a hand-over is a round trip, over a bare socket.
 
     python -m benchmarks.election [--quick]
 """
@@ -14,18 +16,20 @@ from __future__ import annotations
 import contextlib
 import random
 import statistics
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from kazoo.client import KazooClient
 
 from benchmarks.common import LIMIT, OURS, Bench, Figure, Row, Target, main, rounds, timed
+from benchmarks.peers import ahead
+from benchmarks.peers.curator import Curator, has_curator
+from benchmarks.peers.tooz import has_tooz
+from benchmarks.processes import Process
 from zkdiscovery import Client
 from zkdiscovery.testing.wire import RawSession
 
@@ -38,8 +42,8 @@ ROUND_TRIP = "raw round trip"
 class Contender(Protocol):
     """One who wants to lead."""
 
-    def lead(self, block: Callable[[], object]) -> object:
-        """Wait for leadership, run `block` as the leader, resign."""
+    def lead(self, turn: Turn) -> object:
+        """Wait for leadership, take the turn as the leader, resign."""
 
     def followed(self) -> bool:
         """Does somebody stand in the queue behind the leader?"""
@@ -54,9 +58,9 @@ class Ours:
         self._client = Client(hosts, namespace=namespace, session_timeout=SESSION_TIMEOUT).wait_connected(LIMIT)
         self._election = self._client.election("job", id=name)
 
-    def lead(self, block: Callable[[], object]) -> None:
+    def lead(self, turn: Turn) -> None:
         with self._election.campaign(LIMIT):
-            block()
+            turn.take()
 
     def followed(self) -> bool:
         return len(self._election.candidates()) > 1
@@ -73,8 +77,8 @@ class Kazoo:
         self._client.start()
         self._election = self._client.Election(f"{namespace}/kazoo", name)
 
-    def lead(self, block: Callable[[], object]) -> None:
-        self._election.run(block)
+    def lead(self, turn: Turn) -> None:
+        self._election.run(turn.take)
 
     def followed(self) -> bool:
         return len(self._election.contenders()) > 1
@@ -100,11 +104,11 @@ class Tooz:
         self._elected = threading.Event()
         self._coordinator.watch_elected_as_leader(self._group, lambda _: self._elected.set())
 
-    def lead(self, block: Callable[[], object]) -> None:
+    def lead(self, turn: Turn) -> None:
         self._elected.clear()
         while not self._elected.is_set():
             self._coordinator.run_watchers()
-        block()
+        turn.take()
         self._coordinator.stand_down_group_leader(self._group)
 
     def followed(self) -> bool:
@@ -114,23 +118,64 @@ class Tooz:
         self._coordinator.stop()
 
 
-CONTENDERS: dict[str, Callable[[str, str, str], Contender]] = {OURS: Ours, "kazoo": Kazoo, "tooz": Tooz}
+class OfCurator:
+    """Curator's latch."""
+
+    def __init__(self, hosts: str, namespace: str, _name: str) -> None:
+        self._hosts, self._path = hosts, f"{namespace}/curator"
+        self._java = Curator(hosts, SESSION_TIMEOUT)
+        self.close, self.kill = self._java.close, self._java.kill
+
+    def lead(self, turn: Turn) -> None:
+        self._java.tell(f"lead {self._path}")
+        turn.elected(self._java.hear("leading") / 1e9)
+        turn.wait_end()
+        turn.left = self._java.ask("resign", "resigned") / 1e9
+
+    def followed(self) -> bool:
+        with RawSession(self._hosts) as raw:
+            return len(raw.children(self._path)) > 1
+
+
+CONTENDERS: dict[str, Callable[[str, str, str], Contender]] = {
+    OURS: Ours, "kazoo": Kazoo, "tooz": Tooz, "Curator": OfCurator
+}  # fmt: skip
+
+
+def contenders(bench: Bench) -> dict[str, Callable[[str, str, str], Contender]]:
+    """Those that are installed."""
+    missing = {way for way, found in (("tooz", has_tooz), ("Curator", has_curator)) if not found(bench)}
+    return {way: kind for way, kind in CONTENDERS.items() if way not in missing}
 
 
 class Turn:
-    """One leadership, from the campaign for it to its end."""
+    """One leadership, from the campaign for it to its end.
+
+    Attributes:
+        began: when it was won, in seconds of the monotonic clock.
+        left: when it was about to be given up.
+    """
 
     def __init__(self, contender: Contender) -> None:
-        self.began = self.left = 0.0  # perf_counter seconds
+        self.began = self.left = 0.0
         self._elected, self._over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=contender.lead, args=(self._block,), daemon=True)
+        self._thread = threading.Thread(target=contender.lead, args=(self,), daemon=True)
         self._thread.start()
 
-    def _block(self) -> None:
-        self.began = time.perf_counter()
+    def take(self) -> None:
+        """Lead until the end (the leader's thread)."""
+        self.elected(time.monotonic())
+        self.wait_end()
+        self.left = time.monotonic()
+
+    def elected(self, at: float) -> None:
+        """It leads since then (the leader's thread)."""
+        self.began = at
         self._elected.set()
+
+    def wait_end(self) -> None:
+        """Until another may lead (the leader's thread)."""
         self._over.wait(LIMIT)
-        self.left = time.perf_counter()
 
     def wait_elected(self) -> None:
         """Until it leads."""
@@ -191,7 +236,7 @@ def hand_overs(bench: Bench, count: int) -> dict[str, Figure]:
     """Milliseconds without a leader, by way."""
     with contextlib.ExitStack() as stack:
         ways: dict[str, Callable[[], float]] = {}
-        for way, kind in CONTENDERS.items():
+        for way, kind in contenders(bench).items():
             pair = Pair(kind, bench.hosts, bench.namespace())
             stack.callback(pair.close)
             ways[way] = pair.hand_over
@@ -204,11 +249,12 @@ def failovers(bench: Bench, count: int) -> dict[str, Figure]:
 
     All ways at once, for all they do is wait. The kill comes at any phase of the pings.
     """
-    seconds: dict[str, list[float]] = {way: [] for way in CONTENDERS}
+    ways = contenders(bench)
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(count):
         with contextlib.ExitStack() as stack:
             scenes = []
-            for way, kind in CONTENDERS.items():
+            for way, kind in ways.items():
                 namespace = bench.namespace()
                 process = stack.enter_context(leading_process(way, bench.hosts, namespace))
                 successor = kind(bench.hosts, namespace, "successor")
@@ -221,7 +267,7 @@ def failovers(bench: Bench, count: int) -> dict[str, Figure]:
             killed = []
             for _, process, _ in scenes:
                 time.sleep(random.uniform(0.0, SESSION_TIMEOUT / 6))
-                killed.append(time.perf_counter())
+                killed.append(time.monotonic())
                 process.kill()
             for (way, _, turn), at in zip(scenes, killed, strict=True):
                 turn.wait_elected()
@@ -230,39 +276,33 @@ def failovers(bench: Bench, count: int) -> dict[str, Figure]:
 
 
 @contextlib.contextmanager
-def leading_process(way: str, hosts: str, namespace: str) -> Iterator[subprocess.Popen[bytes]]:
+def leading_process(way: str, hosts: str, namespace: str) -> Iterator[Process | OfCurator]:
     """A process that leads when the block is entered."""
-    command = [sys.executable, "-m", "benchmarks.election", "lead", way, hosts, namespace]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
-    try:
-        assert process.stdout is not None
-        if process.stdout.readline() != b"leading\n":
-            raise RuntimeError(f"{way} does not come to lead")
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    if way != "Curator":
+        with contextlib.closing(Process("benchmarks.election", "lead", way, hosts, namespace)) as process:
+            yield process
+        return
+    with contextlib.closing(OfCurator(hosts, namespace, "leader")) as java:
+        Turn(java).wait_elected()
+        yield java
 
 
 def lead(way: str, hosts: str, namespace: str) -> None:
     """Lead until killed (the process of `leading_process`)."""
-
-    def block() -> None:
-        print("leading", flush=True)
-        threading.Event().wait()
-
-    CONTENDERS[way](hosts, namespace, "leader").lead(block)
+    turn = Turn(CONTENDERS[way](hosts, namespace, "leader"))
+    turn.wait_elected()
+    print("ready", flush=True)
+    turn.wait_over()
 
 
 def measure(bench: Bench) -> list[Row]:
     """Hand-over and failover."""
     handed = hand_overs(bench, 10 if bench.quick else 60)
     failed = failovers(bench, 1 if bench.quick else 5)
+    timeout = Target(SESSION_TIMEOUT + 1.5 * TICK + 1)
     return [
-        Row("hand-over on resign", "ms", handed, [Target(15, ROUND_TRIP), Target(1, "kazoo")]),
-        Row(
-            f"failover, session timeout {SESSION_TIMEOUT:g} s", "s", failed, [Target(SESSION_TIMEOUT + 1.5 * TICK + 1)]
-        ),
+        Row("hand-over on resign", "ms", handed, [Target(15, ROUND_TRIP), *ahead(handed)]),
+        Row(f"failover, session timeout {SESSION_TIMEOUT:g} s", "s", failed, [timeout, *ahead(failed)]),
     ]
 
 

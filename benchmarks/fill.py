@@ -14,22 +14,14 @@ import time
 from collections.abc import Callable
 
 from benchmarks.common import LIMIT, OURS, Bench, Row, Target, main, published, rounds, timed
-from benchmarks.peers import (
-    Curator,
-    KazooView,
-    curator,
-    for_curator,
-    for_tooz,
-    kazoo,
-    load_tooz,
-    pipelined,
-    tooz,
-    tooz_members,
-)
+from benchmarks.peers import ahead
+from benchmarks.peers.curator import Curator, curator, for_curator
+from benchmarks.peers.kazoo import KazooView, kazoo, pipelined
+from benchmarks.peers.tooz import for_tooz, has_tooz, tooz, tooz_members
 from zkdiscovery.session import GetChildren, Session, bulk_read
 
 FLOOR = "bulk read"
-TARGETS = {10_000: [Target(3.0, FLOOR), Target(1 / 15, "kazoo, pipelined"), Target(1 / 5, "Curator")]}
+TARGETS = {10_000: [Target(3.0, FLOOR), Target(1 / 15, "kazoo, pipelined"), Target(1 / 5, "Curator")]}  # else: ahead
 SLOW = {"kazoo, ChildrenWatch": 1_000, "tooz": 1_000, "kazoo, pipelined": 10_000, "Curator": 10_000}  # up to this size
 
 
@@ -64,17 +56,17 @@ def fill(bench: Bench, java: Curator | None, size: int, count: int) -> Row:
             "kazoo, pipelined": lambda: timed(lambda: pipelined(by_hand, path)),
             "kazoo, ChildrenWatch": watched,
         }
-        if (coordination := load_tooz(bench)) and size <= SLOW["tooz"]:
+        if size <= SLOW["tooz"] and has_tooz(bench):
             other = bench.namespace()
             stack.enter_context(published(bench, other, size, encode=for_tooz))
-            coordinator = stack.enter_context(tooz(bench, coordination, f"{other}/services"))
+            coordinator = stack.enter_context(tooz(bench.hosts, f"{other}/services"))
             ways["tooz"] = lambda: timed(lambda: tooz_members(coordinator, "payments"))
         if java and size <= SLOW["Curator"]:
             foreign = bench.namespace()
             stack.enter_context(published(bench, foreign, size, encode=for_curator))
             ways["Curator"] = lambda: java.ask(f"fill {foreign}/services payments {size}", "seconds")
         ways = {way: measure for way, measure in ways.items() if size <= SLOW.get(way, size)}
-        return Row("fill", "s", rounds(ways, count), TARGETS.get(size, ()), size)
+        return Row("fill", "s", rounds(ways, count), TARGETS.get(size, ahead(ways)), size)
 
 
 def measure(bench: Bench) -> list[Row]:

@@ -1,9 +1,10 @@
 """What does a client cost that has nothing to do: CPU, wake-ups, requests?
 
-Each client lives in a process of its own, and all of them at the same time: beside the SDK stands kazoo used in the
-usual way, with a `ChildrenWatch` for each service. CPU is that of the whole process; a wake-up is a voluntary context
-switch of one of its threads; requests are what the server received, pings included, and is counted for one client
-after the other.
+Each client lives in a process of its own, and all of them at the same time. kazoo has a `ChildrenWatch` for each
+service, or holds its lock; Curator a ServiceCache for each, or a `LeaderLatch`. The floor is a bare socket that pings
+every third of the session timeout. tooz is left out: its heartbeat is for the user to send. CPU is that of all threads
+of the process; a wake-up is a voluntary context switch of one of them; requests are what the server received from it,
+pings included.
 
     python -m benchmarks.idle [--quick]
 """
@@ -11,7 +12,8 @@ after the other.
 from __future__ import annotations
 
 import contextlib
-import resource
+import itertools
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -19,113 +21,129 @@ from collections.abc import Callable
 from kazoo.client import KazooClient
 
 from benchmarks.common import LIMIT, OURS, SESSION_TIMEOUT, Bench, Figure, Row, main
-from benchmarks.processes import Process, received
+from benchmarks.peers import ahead
+from benchmarks.peers.curator import Curator, has_curator
+from benchmarks.peers.raw import RawWatch, run
+from benchmarks.processes import Process, cpu_seconds, received_from, wake_ups
+from tests.support import Truth
 from zkdiscovery import Client
-from zkdiscovery.testing.wire import RawSession
 
 SERVICES = 1_000
 MODULE = "benchmarks.idle"
+FLOOR = "raw pings"
+LEADING = "leading"  # else a number of services
+SUBJECTS = (("CPU", "ms/s"), ("wake-ups", "/s"), ("requests", "/s"))
+
+Used = dict[tuple[str, str], tuple[float, ...]]  # by scene and way: of each subject
 
 
-def ours(hosts: str, namespace: str, services: int) -> contextlib.AbstractContextManager[object]:
-    """Views of so many services, all loaded."""
+def ours(hosts: str, namespace: str, what: str) -> object:
+    """Views of so many services, all loaded; or a term, whose lease is renewed."""
     client = Client(hosts, namespace=namespace, session_timeout=SESSION_TIMEOUT).wait_connected(LIMIT)
-    views = [client.discover(f"service-{number}") for number in range(services)]
+    if what == LEADING:
+        term = client.election("job").campaign(LIMIT)
+        term.__enter__()
+        return term
+    views = [client.discover(service) for service in services(what)]
     for view in views:
         view.wait_ready(LIMIT, at_least=0)
-    return contextlib.closing(client)
+    return views
 
 
-def leading(hosts: str, namespace: str, _services: int) -> contextlib.AbstractContextManager[object]:
-    """The leader of an election, which renews its lease."""
-    client = Client(hosts, namespace=namespace, session_timeout=SESSION_TIMEOUT).wait_connected(LIMIT)
-    return client.election("job").campaign(LIMIT)
-
-
-def kazoo(hosts: str, namespace: str, services: int) -> contextlib.AbstractContextManager[object]:
-    """A ChildrenWatch for each service."""
+def kazoo(hosts: str, namespace: str, what: str) -> object:
+    """A ChildrenWatch for each service; or a lock held."""
     client = KazooClient(hosts, timeout=SESSION_TIMEOUT)
     client.start()
-    for number in range(services):
-        client.ChildrenWatch(f"{namespace}/services/service-{number}", lambda _children: None)
-    return contextlib.nullcontext()
+    if what == LEADING:
+        lock = client.Lock(f"{namespace}/lock")
+        lock.acquire(timeout=LIMIT)
+        return lock
+    for service in services(what):
+        client.ChildrenWatch(f"{namespace}/services/{service}", lambda _children: None)
+    return client
 
 
-def kazoo_leading(hosts: str, namespace: str, _services: int) -> contextlib.AbstractContextManager[object]:
-    """The holder of kazoo's lock."""
-    client = KazooClient(hosts, timeout=SESSION_TIMEOUT)
-    client.start()
-    lock = client.Lock(f"{namespace}/lock")
-    lock.acquire(timeout=LIMIT)
-    return contextlib.nullcontext()
+def raw(hosts: str, namespace: str, _what: str) -> object:
+    """One watch covers all services; a leader has no more to do either."""
+    return RawWatch(hosts, f"{namespace}/services", lambda *_: None, lambda _: None)
 
 
-KINDS: dict[str, Callable[[str, str, int], contextlib.AbstractContextManager[object]]] = {
-    "ours": ours, "leading": leading, "kazoo": kazoo, "kazoo_leading": kazoo_leading
-}  # fmt: skip
+KINDS: dict[str, Callable[[str, str, str], object]] = {OURS: ours, "kazoo": kazoo, FLOOR: raw}
 
 
-def idle(kind: str, hosts: str, namespace: str, services: int) -> None:
-    """The process of one client: for each line it is told, CPU seconds and wake-ups so far."""
-    with KINDS[kind](hosts, namespace, services):
-        print("ready", flush=True)
-        for _ in sys.stdin:
-            print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw, flush=True)
+def services(what: str) -> list[str]:
+    """The names of so many."""
+    return [f"service-{number}" for number in range(int(what))]
 
 
-def scene(bench: Bench, what: str, kinds: dict[str, str], services: int, namespace: str) -> list[Row]:
-    """CPU and wake-ups of one kind of idle client, all ways at the same time; then the requests of each way alone."""
-    seconds, count = (2.0, 1) if bench.quick else (5.0, 4)
-    cpu: dict[str, list[float]] = {way: [] for way in kinds}
-    wakes: dict[str, list[float]] = {way: [] for way in kinds}
-    packets = {}
-    arguments = bench.hosts, namespace, services
-    with contextlib.ExitStack() as stack:
-        alive = {way: Process(MODULE, "idle", kind, *arguments) for way, kind in kinds.items()}
-        for process in alive.values():
-            stack.callback(process.close)
-        time.sleep(1.0)
-        for _ in range(count):
-            before = {way: process.ask() for way, process in alive.items()}
-            time.sleep(seconds)
-            for way, process in alive.items():
-                used, switches = process.ask()
-                cpu[way].append((used - before[way][0]) / seconds * 1e3)
-                wakes[way].append((switches - before[way][1] - 1) / seconds)  # one is for the answer
-    for way, kind in kinds.items():
-        with contextlib.closing(Process(MODULE, "idle", kind, *arguments)):
-            time.sleep(1.0)
-            start = received(bench.hosts)
-            time.sleep(2 * seconds)
-            packets[way] = (received(bench.hosts) - start) / (2 * seconds)
-    return [
-        Row(f"CPU, {what}", "ms/s", {way: Figure.of(values) for way, values in cpu.items()}),
-        Row(f"wake-ups, {what}", "/s", {way: Figure.of(values) for way, values in wakes.items()}),
-        Row(f"requests, {what}", "/s", {way: Figure(value, value, value) for way, value in packets.items()}),
-    ]
+def idle(way: str, hosts: str, namespace: str, what: str) -> None:
+    """The process of one client, until it is killed."""
+    client = KINDS[way](hosts, namespace, what)
+    print("ready", flush=True)
+    if isinstance(client, RawWatch):
+        run([client])
+    sys.stdin.read()
+
+
+def start(way: str, bench: Bench, namespace: str, what: str) -> Process | Curator:
+    """The process of one client, which has nothing to do any more."""
+    if way != "Curator":
+        return Process(MODULE, "idle", way, bench.hosts, namespace, what)
+    java = Curator(bench.hosts)
+    if what == LEADING:
+        java.tell(f"lead {namespace}/latch")
+        java.hear("leading")
+    else:
+        java.ask(f"hold {namespace}/services 0 {' '.join(services(what))}", "seconds")
+    return java
 
 
 def measure(bench: Bench) -> list[Row]:
     """Nothing to do; a term held; a thousand services watched."""
-    namespace, services = bench.namespace(), 100 if bench.quick else SERVICES
-    with RawSession(bench.hosts) as raw:
-        path = ""
-        for part in f"{namespace}/services".strip("/").split("/"):
-            path += f"/{part}"
-            with contextlib.suppress(Exception):
-                raw.create(path)
-        for number in range(services):
-            raw.create(f"{path}/service-{number}")
-        watching = {OURS: "ours", "kazoo": "kazoo"}
-        return [
-            *scene(bench, "connected", watching, 0, namespace),
-            *scene(bench, "leading", {OURS: "leading", "kazoo": "kazoo_leading"}, 0, namespace),
-            *scene(bench, f"{services:,} services watched", watching, services, namespace),
-        ]
+    watched, seconds, count = (100, 2.0, 1) if bench.quick else (SERVICES, 5.0, 4)
+    namespace = bench.namespace()
+    scenes = {"connected": "0", "leading": LEADING, f"{watched:,} services watched": str(watched)}
+    ways = [*KINDS, *(["Curator"] if has_curator(bench) else [])]
+    with contextlib.ExitStack() as stack:
+        truth = stack.enter_context(Truth(bench.hosts))
+        for service in services(str(watched)):
+            truth.create(f"{namespace}/services/{service}")
+        pids = {}
+        for scene, way in itertools.product(scenes, ways):
+            bench.say(f"{scene}: {way}")
+            process = start(way, bench, namespace, scenes[scene])
+            stack.callback(process.kill)
+            pids[scene, way] = process.pid
+
+        def used() -> Used:
+            return {
+                client: (cpu_seconds(pid) * 1e3, wake_ups(pid), received_from(bench.hosts, pid))
+                for client, pid in pids.items()
+            }
+
+        time.sleep(1.0)
+        bench.say(f"{count} times {seconds:g} s")
+        states = [used()]
+        for _ in range(count):
+            time.sleep(seconds)
+            states.append(used())
+
+    def rates(client: tuple[str, str], place: int) -> list[float]:
+        values = [state[client][place] for state in states]
+        return [(after - before) / seconds for before, after in itertools.pairwise(values)]
+
+    rows = []
+    for scene, (place, (subject, unit)) in itertools.product(scenes, enumerate(SUBJECTS)):
+        each = {way: rates((scene, way), place) for way in ways}
+        if subject == "requests":  # too few for the time that is between two pings
+            each = {way: [statistics.mean(values)] for way, values in each.items()}
+        figures = {way: Figure.of(values) for way, values in each.items()}
+        rows.append(Row(f"{subject}, {scene}", unit, figures, ahead(figures)))
+    return rows
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["idle"]:
-        idle(*sys.argv[2:5], int(sys.argv[5]))
+        idle(*sys.argv[2:])
     else:
         main(measure, __doc__)

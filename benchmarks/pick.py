@@ -1,10 +1,10 @@
 """What does a pick cost, and does it depend on the number of instances?
 
 Every figure is a ratio to `random.choice` on the list of the same instances, measured in turns with it in the same run:
-ratios travel from machine to machine, nanoseconds do not. Measured is what a user calls, `Service.pick()` and
-`with Service.attempt()`, on a view that was filled without ZooKeeper. `next` on an `itertools.cycle` is the floor: what
-the interpreter takes at least; Curator's is a ServiceProvider. Then: what building costs, and what threads that pick
-notice of changes of the set.
+ratios travel from machine to machine, nanoseconds do not. Measured is what a user calls, `Service.pick()` and `with
+Service.attempt()`, on a view that was filled without ZooKeeper. `next` on an `itertools.cycle` is the floor: what the
+interpreter takes at least; Curator's is a ServiceProvider, round robin. kazoo and tooz pick nothing. Then: what
+building costs, and what threads that pick notice of changes of the set.
 
     python -m benchmarks.pick [--quick]
 """
@@ -16,14 +16,14 @@ import random
 import threading
 import time
 import timeit
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from benchmarks.common import OURS, Bench, Figure, Row, Target, main, published
-from benchmarks.peers import curator, for_curator
+from benchmarks.peers import ahead
+from benchmarks.peers.curator import Curator, curator, for_curator
 from zkdiscovery.balancing import Ejection, Endpoint, Outcome, Pool, resolve_balancer
 from zkdiscovery.discovery.cache import difference
 from zkdiscovery.discovery.service import Attachment, Service
@@ -41,7 +41,7 @@ BUILD_TARGETS = {  # ms for 100,000 instances of equal weight
     f"{strategy}, equal weights": 50.0 for strategy in ("round_robin", "p2c_ewma", "random", "weighted")
 }
 FLOORS = ("random.choice", "itertools.cycle", "Curator")
-BESIDE_CURATOR = (10, 100, 1_000, 10_000)  # it copies the list at each pick
+BESIDE_CURATOR = 10_000  # instances at most: it copies the list at each pick
 
 
 def make_instances(size: int, *, weighted: bool) -> list[Instance]:
@@ -152,17 +152,11 @@ def measure_builds(size: int, rounds: int) -> dict[str, float]:
     return best
 
 
-def measure_curator(bench: Bench, sizes: Sequence[int]) -> dict[int, float]:
-    """Nanoseconds of a pick of Curator's ServiceProvider, by size."""
-    found: dict[int, float] = {}
-    with curator(bench) as java:
-        if java is None:
-            return found
-        for size in sizes:
-            namespace = bench.namespace()
-            with published(bench, namespace, size, encode=for_curator):
-                found[size] = java.ask(f"select {namespace}/services payments {1_000_000 // size}", "nanoseconds")
-    return found
+def measure_curator(bench: Bench, java: Curator, size: int) -> float:
+    """Nanoseconds of a pick of Curator's ServiceProvider, the best of some rounds."""
+    namespace, picks = bench.namespace(), 1_000_000 // size
+    with published(bench, namespace, size, encode=for_curator):
+        return min(java.ask(f"select {namespace}/services payments {picks}", "nanoseconds") for _ in range(3))
 
 
 def rows(what: str, unit: str, by_size: dict[int, dict[str, float]], limits: dict[str, float]) -> list[Row]:
@@ -172,7 +166,7 @@ def rows(what: str, unit: str, by_size: dict[int, dict[str, float]], limits: dic
             f"{what} {way}",
             unit,
             {OURS: Figure.of([value]), **{other: Figure.of([row[other]]) for other in FLOORS if other in row}},
-            [Target(limits[way], FLOORS[0])] if way in limits else (),
+            [Target(limits[way], FLOORS[0]), *ahead(row)] if way in limits else (),
             size,
         )
         for way in dict.fromkeys(way for row in by_size.values() for way in row if way not in FLOORS)
@@ -186,12 +180,13 @@ def measure(bench: Bench) -> list[Row]:
     repeats, times = (3, 5_000) if bench.quick else (15, 50_000)
     sizes = SIZES[:3] if bench.quick else SIZES
     picks, builds = {}, {}
-    for size in sizes:
-        bench.say(f"{size:,} instances")
-        picks[size] = measure_picks(size, repeats, times)
-        builds[size] = measure_builds(size, 3)
-    for size, value in measure_curator(bench, [size for size in BESIDE_CURATOR if size in sizes]).items():
-        picks[size]["Curator"] = value
+    with curator(bench) as java:
+        for size in sizes:
+            bench.say(f"{size:,} instances")
+            picks[size] = measure_picks(size, repeats, times)
+            if java and size <= BESIDE_CURATOR:
+                picks[size]["Curator"] = measure_curator(bench, java, size)
+            builds[size] = measure_builds(size, 3)
     changes = {size: measure_changes(size, 0.2 if bench.quick else 2.0) for size in SIZES[:3]}
     found = rows("pick,", "ns", picks, TARGETS)
     for row in rows("build,", "ms", builds, {}):

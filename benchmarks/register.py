@@ -2,7 +2,10 @@
 
 Until all of them stand in ZooKeeper as ephemeral nodes, by one connected client. kazoo: `create` one by one,
 `create_async` all at once, and transactions of 500; Curator: `registerService`. tooz is left out: it has one member a
-connection.
+connection. The floor is our own transactions of 500, without all that a registration is beside its node.
+
+A server syncs each transaction to its disk before it answers, unless it is told not to (`forceSync=no`), as that of all
+other questions is. So this is measured on one of either kind.
 
     python -m benchmarks.register [--quick]
 """
@@ -15,8 +18,12 @@ from collections.abc import Callable
 from kazoo.client import KazooClient
 
 from benchmarks.common import LIMIT, METADATA, OURS, Bench, Published, Row, Target, main, published, rounds, timed
-from benchmarks.peers import curator, kazoo
+from benchmarks.peers import ahead
+from benchmarks.peers.curator import curator
+from benchmarks.peers.kazoo import kazoo
+from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.registration.room import Options
+from zkdiscovery.testing import zookeeper_server
 
 COUNT = 1_000
 BATCH = 500  # nodes in one transaction
@@ -68,9 +75,15 @@ def ours(bench: Bench, namespace: str, count: int) -> float:
         return timed(register)
 
 
-def measure(bench: Bench) -> list[Row]:
-    """By turns."""
-    count, times = (200, 2) if bench.quick else (COUNT, 9)
+def floor(instances: Published, count: int) -> float:
+    """What the transactions take alone."""
+    seconds = timed(lambda: instances.add(*range(count)))
+    instances.remove(*range(count))
+    return seconds
+
+
+def registrations(bench: Bench, where: str, count: int, times: int, factor: float | None) -> Row:
+    """By turns; ours must take so many times less than `create` one by one."""
     namespace, foreign = bench.namespace(), bench.namespace()
     with contextlib.ExitStack() as stack:
         instances = stack.enter_context(published(bench, namespace, 0))
@@ -79,12 +92,25 @@ def measure(bench: Bench) -> list[Row]:
             ONE_BY_ONE: with_kazoo(bench, instances, count, one_by_one),
             "kazoo, pipelined": with_kazoo(bench, instances, count, pipelined),
             "kazoo, transactions": with_kazoo(bench, instances, count, transactions),
+            "transactions alone": lambda: floor(instances, count),
         }
         if java := stack.enter_context(curator(bench)):
             ways["Curator"] = lambda: java.ask(f"register {foreign}/services payments {count}", "seconds")
-        bench.say(f"{times} times {count:,} registrations for each of {', '.join(ways)}")
-        targets = [Target(1 / 20, ONE_BY_ONE), Target(1, "Curator")]
-        return [Row(f"{count:,} registrations", "s", rounds(ways, times), targets)]
+        bench.say(f"{times} times {count:,} registrations for each of {', '.join(ways)}; {where}")
+        targets = [Target(1 / factor, ONE_BY_ONE)] if factor else []
+        return Row(f"{count:,} registrations, {where}", "s", rounds(ways, times), targets + ahead(ways, [ONE_BY_ONE]))
+
+
+def measure(bench: Bench) -> list[Row]:
+    """On both kinds of server."""
+    count, times = (200, 2) if bench.quick else (COUNT, 9)
+    rows = [registrations(bench, "no sync to disk", count, times, None)]
+    try:
+        with zookeeper_server(source="local", config={"forceSync": "yes"}) as server:
+            rows.append(registrations(bench.on(server), "each transaction synced", count, times, 20.0))
+    except NoServerForTests as error:
+        bench.say(f"left out: a server that syncs, for none can be started here: {error}")
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """How long does it take to begin: to import, to answer a command, to be connected?
 
 Imports and commands are timed in fresh interpreters, from start to end, by turns. `import zkdiscovery` loads nothing
-before a name is used, so what is compared is the import of the client with all it needs, against the import of
-the packages that it stands on. Connecting is timed in one process in which everything is loaded, up to the moment in
-which a request can be sent.
+before a name is used, so what is compared is the import of the client with all it needs, against the import of the
+packages that it stands on. Connecting is timed in one process in which everything is loaded, up to the moment in which
+a request can be sent. Curator connects in a JVM that runs already: the start of one is no import, and is left out.
 
     python -m benchmarks.start [--quick]
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from pathlib import Path
 from kazoo.client import KazooClient
 
 from benchmarks.common import LIMIT, OURS, SESSION_TIMEOUT, Bench, Figure, Row, Target, main, rounds, timed
-from benchmarks.election import Tooz
+from benchmarks.peers import ahead
+from benchmarks.peers.curator import Curator, curator
+from benchmarks.peers.tooz import has_tooz, tooz
 from zkdiscovery import Client
 from zkdiscovery.testing.wire import RawSession
 
@@ -74,7 +77,7 @@ class Interpreters:
         return self.rounds(ways, count)
 
 
-def connecting(bench: Bench) -> dict[str, Callable[[], float]]:
+def connecting(bench: Bench, java: Curator | None) -> dict[str, Callable[[], float]]:
     """Ways that answer the milliseconds until the first request can be sent; what ends the session is not timed."""
 
     def ours() -> float:
@@ -90,11 +93,9 @@ def connecting(bench: Bench) -> dict[str, Callable[[], float]]:
         client.close()
         return seconds * 1e3
 
-    def tooz() -> float:
-        made: list[Tooz] = []
-        seconds = timed(lambda: made.append(Tooz(bench.hosts, bench.namespace(), "one")))
-        made[0].close()
-        return seconds * 1e3
+    def polling() -> float:
+        with contextlib.ExitStack() as stack:
+            return timed(lambda: stack.enter_context(tooz(bench.hosts, bench.namespace()))) * 1e3
 
     def raw() -> float:
         made: list[RawSession] = []
@@ -102,21 +103,29 @@ def connecting(bench: Bench) -> dict[str, Callable[[], float]]:
         made[0].close()
         return seconds * 1e3
 
-    return {OURS: ours, "kazoo": kazoo, "tooz": tooz, "raw session": raw}
+    ways = {OURS: ours, "kazoo": kazoo, "raw session": raw}
+    if has_tooz(bench):
+        ways["tooz"] = polling
+    if java:
+        ways["Curator"] = lambda: java.ask("connect", "seconds") * 1e3
+    return ways
 
 
 def measure(bench: Bench) -> list[Row]:
     """Imports, the command, the first connection."""
-    count = 3 if bench.quick else 25
+    count = 3 if bench.quick else 20
+    imports = {way: program for way, program in IMPORTS.items() if way != "tooz" or has_tooz(bench)}
     with tempfile.TemporaryDirectory() as directory:
         fresh = Interpreters(directory)
         rows = [
-            Row("import", "ms", fresh.programs(IMPORTS, count), [Target(1.2, BASIS)]),
-            Row("import, and a client with its settings", "ms", fresh.programs(READY, count)),
+            Row("import", "ms", fresh.programs(imports, count), [Target(1.2, BASIS), *ahead(imports, [BASIS])]),
+            Row("import, and a client with its settings", "ms", fresh.programs(READY, count), ahead(READY)),
             Row("zkdiscovery --help", "ms", fresh.command(["--help"], count)),
             Row("zkdiscovery services", "ms", fresh.command(["--hosts", bench.hosts, "services"], count)),
         ]
-    return [*rows, Row("connect", "ms", rounds(connecting(bench), 4 * count), [Target(1, "kazoo")])]
+    with curator(bench) as java:
+        connected = rounds(connecting(bench, java), 4 * count)
+    return [*rows, Row("connect", "ms", connected, ahead(connected))]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """What does a storm of updates cost a consumer: the weights of all instances changed each second?
 
 The consumer lives in a process of its own. The one by hand has kazoo's `DataWatch` on each instance and parses the
-JSON. A write is one of transactions of 500 nodes; each way has a service of its own, in turns.
+JSON; Curator's is a ServiceCache. The floor is the least that any client in Python does: a bare socket with a watch,
+that reads together what has changed meanwhile, and searches the bytes for the weights. tooz is left out: it has no
+watches. A write is one of transactions of 500 nodes; each way has a service of its own, in turns. Requests are those of
+the consumer, as received by the server, pings included.
 
     python -m benchmarks.updates [--quick]
 """
@@ -9,21 +12,42 @@ JSON. A write is one of transactions of 500 nodes; each way has a service of its
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from kazoo.client import KazooClient
 
-from benchmarks.common import LIMIT, OURS, SESSION_TIMEOUT, Bench, Figure, Published, Row, Target, main, published
-from benchmarks.processes import Process, received
+from benchmarks.common import (
+    LIMIT,
+    OURS,
+    SESSION_TIMEOUT,
+    Bench,
+    Encode,
+    Figure,
+    Published,
+    Row,
+    encode_instance,
+    main,
+    published,
+)
+from benchmarks.peers import ahead
+from benchmarks.peers.curator import Curator, for_curator, has_curator
+from benchmarks.peers.raw import RawWatch, run
+from benchmarks.processes import Process, cpu_seconds, received_from
 from zkdiscovery import Change, Client
 
 SIZE = 1_000
 MODULE = "benchmarks.updates"
+FLOOR = "raw watch"
+WEIGHT = re.compile(rb'"weight":"(\d+)"')
 
 
 class Weights:
@@ -32,21 +56,22 @@ class Weights:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._known: dict[str, float] = {}
+        self._count: Counter[float] = Counter()
         self.calls = 0
 
     def note(self, weights: dict[str, float]) -> None:
         """Some are so now."""
         with self._changed:
             self.calls += 1
+            self._count.subtract(self._known[name] for name in weights if name in self._known)
+            self._count.update(weights.values())
             self._known |= weights
             self._changed.notify_all()
 
     def wait(self, size: int, weight: float) -> None:
         """Until all weigh so much."""
         with self._changed:
-            if not self._changed.wait_for(
-                lambda: len(self._known) == size and all(known == weight for known in self._known.values()), LIMIT
-            ):
+            if not self._changed.wait_for(lambda: self._count[weight] == size, LIMIT):
                 raise TimeoutError("not all have the new weight")
 
 
@@ -76,41 +101,88 @@ def kazoo(weights: Weights, hosts: str, namespace: str, service: str) -> object:
     return client
 
 
-KINDS: dict[str, Callable[..., object]] = {OURS: ours, "kazoo": kazoo}
+def raw(weights: Weights, hosts: str, namespace: str, service: str) -> object:
+    """A bare socket."""
+
+    def read(paths: Sequence[str], answer: bytes) -> None:
+        weights.note(dict(zip(paths, map(float, WEIGHT.findall(answer)), strict=True)))
+
+    path = f"{namespace}/services/{service}"
+    watch = RawWatch(hosts, path, read, lambda _: None)
+    weights.note({f"{path}/{name}": 1.0 for name in watch.names})  # as it is at first
+    threading.Thread(target=run, args=([watch],), daemon=True).start()
+    return watch
+
+
+KINDS: dict[str, Callable[..., object]] = {OURS: ours, "kazoo": kazoo, FLOOR: raw}
 
 
 def consume(way: str, hosts: str, namespace: str, service: str, size: int) -> None:
-    """The process of the consumer: told a weight, it answers CPU seconds and calls once all weigh so much."""
+    """The process of the consumer: told a weight, it answers the calls so far once all weigh so much."""
     weights = Weights()
     consumer = KINDS[way](weights, hosts, namespace, service)
     weights.wait(size, 1.0)
     print("ready", flush=True)
     for line in sys.stdin:
         weights.wait(size, float(line))
-        print(time.process_time(), weights.calls, flush=True)
+        print(weights.calls, flush=True)
     del consumer
 
 
-def storm(bench: Bench, service: Published, consumer: Process, size: int, seconds: int) -> tuple[float, ...]:
+class Consumer(NamedTuple):
+    """The process of one."""
+
+    pid: int
+    know: Callable[[int], float]  # waits until it knows this weight of all; answers the calls so far
+    close: Callable[[], object]
+
+    @classmethod
+    def of(cls, way: str, hosts: str, namespace: str, service: str, size: int) -> Consumer:
+        """Started, with all loaded."""
+        if way != "Curator":
+            process = Process(MODULE, "consume", way, hosts, namespace, service, size)
+
+            def know(weight: int) -> float:
+                process.tell(weight)
+                return float(process.answer()[0])
+
+            return cls(process.pid, know, process.close)
+        java = Curator(hosts)
+        try:
+            java.ask(f"hold {namespace}/services {size} {service}", "seconds")
+        except BaseException:
+            java.kill()
+            raise
+        return cls(java.pid, lambda weight: java.ask(f"know {size} {weight} {size}", "calls"), java.kill)
+
+
+def storm(
+    bench: Bench, service: Published, consumer: Consumer, size: int, seconds: int, weights: Iterator[int]
+) -> tuple[float, ...]:
     """For each second: ms of CPU, requests, calls; and ms from the last write until all is known."""
-    cpu, calls = consumer.ask(1.0)
-    packets = received(bench.hosts)
-    began = time.monotonic()
+
+    def write() -> int:
+        weight = next(weights)
+        service.change(*range(size), weight=float(weight))
+        return weight
+
+    def spent(calls: float) -> tuple[float, ...]:
+        return cpu_seconds(consumer.pid) * 1e3, received_from(bench.hosts, consumer.pid), calls
+
+    before = spent(consumer.know(write()))
+    began, weight = time.monotonic(), 0
     for second in range(seconds):
         time.sleep(max(0.0, began + second - time.monotonic()))
-        service.change(*range(size), weight=2.0 + second)
+        weight = write()
     written = time.perf_counter()
-    cpu_after, calls_after = consumer.ask(1.0 + seconds)
+    calls = consumer.know(weight)
     lag = (time.perf_counter() - written) * 1e3
-    packets = received(bench.hosts) - packets
-    service.change(*range(size), weight=1.0)
-    consumer.ask(1.0)
-    return (cpu_after - cpu) / seconds * 1e3, packets / seconds, (calls_after - calls) / seconds, lag
+    return *((late - early) / seconds for late, early in zip(spent(calls), before, strict=True)), lag
 
 
 SUBJECTS = (
     ("CPU a second", "ms"),
-    ("requests a second, the writer's included", "requests"),
+    ("requests a second", "requests"),
     ("calls of the callback a second", "calls"),
     ("from the last write until all is known", "ms"),
 )
@@ -118,27 +190,28 @@ SUBJECTS = (
 
 def measure(bench: Bench) -> list[Row]:
     """Some seconds of it, some times."""
-    size, seconds, count = (200, 2, 1) if bench.quick else (SIZE, 5, 4)
-    namespace = bench.namespace()
-    values: dict[str, list[tuple[float, ...]]] = {way: [] for way in KINDS}
+    size, seconds, count = (200, 1, 1) if bench.quick else (SIZE, 4, 3)
+    ways: dict[str, Encode] = {OURS: encode_instance, "kazoo": encode_instance, FLOOR: encode_instance}
+    if has_curator(bench):
+        ways["Curator"] = for_curator
+    namespace, weights = bench.namespace(), itertools.count(2)
+    values: dict[str, list[tuple[float, ...]]] = {way: [] for way in ways}
     with contextlib.ExitStack() as stack:
         scenes = {}
-        for way in KINDS:
-            service = stack.enter_context(published(bench, namespace, size, way))
-            process = Process(MODULE, "consume", way, bench.hosts, namespace, way, size)
-            stack.callback(process.close)
-            scenes[way] = service, process
+        for way, encode in ways.items():
+            service = stack.enter_context(published(bench, namespace, size, way.replace(" ", "-"), encode))
+            consumer = Consumer.of(way, bench.hosts, namespace, service.service, size)
+            stack.callback(consumer.close)
+            scenes[way] = service, consumer
+            storm(bench, service, consumer, size, min(seconds, 2), weights)  # once for the compiler of a JVM
         for turn in range(count):
             for way in list(scenes)[:: 1 if turn % 2 else -1]:
-                values[way].append(storm(bench, *scenes[way], size, seconds))
-    return [
-        Row(
-            f"{subject}, {size:,} weights changed", unit,
-            {way: Figure.of([each[place] for each in storms]) for way, storms in values.items()},
-            [Target(1, "kazoo")],
-        )
-        for place, (subject, unit) in enumerate(SUBJECTS)
-    ]  # fmt: skip
+                values[way].append(storm(bench, *scenes[way], size, seconds, weights))
+    rows = []
+    for place, (subject, unit) in enumerate(SUBJECTS):
+        figures = {way: Figure.of([each[place] for each in storms]) for way, storms in values.items()}
+        rows.append(Row(f"{subject}, {size:,} weights changed", unit, figures, ahead(figures)))
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,0 +1,22 @@
+"""The peers, each used in the usual way, and what a bare socket does; a file for each.
+
+A peer that is not there is left out, with a notice on stderr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+
+from benchmarks.common import Target
+
+PEERS = ("kazoo", "tooz", "Curator")
+
+
+def ahead(ways: Iterable[str], besides: Container[str] = ()) -> list[Target]:
+    """Ours must take no more than any peer among the ways; what is no peer, such as a floor, is no target.
+
+    Args:
+        ways: as in a row's figures.
+        besides: peers that have targets of their own.
+    """
+    return [Target(1, way) for way in ways if way.partition(",")[0] in PEERS and way not in besides]
