@@ -215,6 +215,12 @@ class Bench:
         """Where clients connect to."""
         return self.server.hosts
 
+    def on(self, server: ZookeeperServer) -> Bench:
+        """The same question on another server."""
+        other = Bench(self.name, quick=self.quick, stack=self._stack)
+        other.server = server
+        return other
+
     def namespace(self) -> str:
         """A namespace that nothing else uses; removed at the end."""
         return f"{self.server.namespace}/{self.name}-{secrets.token_hex(4)}"
