@@ -1,10 +1,15 @@
-"""What the benchmarks measure, counted: requests and snapshots, exact or within a wide bound; one ratio of times."""
+"""What the benchmarks measure of one consumer, counted: requests, snapshots, memory; one ratio of times.
+
+Fills and storms of other sizes are counted in integration/discovery/test_shared_cache.py, registrations in
+integration/registration/test_registration_many.py.
+"""
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
-
-import pytest
+import tracemalloc
 
 from benchmarks.common import Published
 from tests.conftest import MakeClient
@@ -14,9 +19,25 @@ from zkdiscovery.session import GetChildren, bulk_read
 MANY = 1_000
 
 
-@pytest.fixture
-def payments(truth: Truth, namespace: str) -> Published:
-    return Published(truth, namespace)
+def test_a_fill_is_a_watch_a_list_and_bulk_reads(make_client: MakeClient, payments: Published) -> None:
+    payments.add(*range(MANY))
+    client = make_client().wait_connected(LIMIT)
+    with counting(client) as requests:
+        view = client.discover("payments").wait_ready(LIMIT, at_least=MANY)
+    assert requests == {"SetWatches": 1, "GetChildren": 1, "MultiRead": 2}
+    assert view.snapshot.version == 1, "published once, as a whole"
+
+
+def test_arrivals_at_once_are_read_together(make_client: MakeClient, payments: Published) -> None:
+    client = make_client()
+    view = client.discover("payments")
+    before = wait_view(view, lambda snapshot: snapshot.loaded).version
+    with counting(client) as requests:
+        payments.add_singly(*range(MANY))
+        wait_view(view, lambda snapshot: len(snapshot) == MANY)
+    assert set(requests) == {"MultiRead"}
+    assert requests["MultiRead"] <= 20
+    assert view.snapshot.version - before <= 20
 
 
 def test_departures_at_once_are_read_of_events_alone(make_client: MakeClient, payments: Published) -> None:
@@ -79,3 +100,39 @@ def test_a_fill_costs_little_more_than_the_bulk_read(
         ours.append(time.perf_counter() - start)
         client.close()
     assert min(ours) <= 10 * min(floor), f"{min(ours) / min(floor):.1f} times"
+
+
+def test_a_cached_instance_takes_little_memory(make_client: MakeClient, payments: Published) -> None:
+    """The target is 1.5 KiB with five entries of metadata; it is more for a thousand, with what is there but once."""
+    payments.add(*range(MANY))
+    client = make_client().wait_connected(LIMIT)
+    client.discover("nobody")  # all that is loaded on first use
+    gc.collect()
+    tracemalloc.start()
+    try:
+        view = client.discover("payments").wait_ready(LIMIT, at_least=MANY)
+        view.pick()
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 200 < held / MANY <= 2 * 1024
+
+
+def test_a_pick_asks_for_nothing_and_leaves_nothing(make_client: MakeClient, payments: Published) -> None:
+    payments.add(*range(MANY))
+    client = make_client()
+    view = client.discover("payments").wait_ready(LIMIT, at_least=MANY)
+
+    def pick() -> None:
+        for _ in range(10 * MANY):
+            view.pick()
+
+    pick()
+    gc.collect()
+    before = sys.getallocatedblocks()
+    with counting(client) as requests:
+        pick()
+    assert requests == {}
+    gc.collect()
+    assert sys.getallocatedblocks() - before < MANY, "a block for each of ten picks would be as many"
