@@ -1,4 +1,4 @@
-"""What the benchmarks measure of many clients, and of links and elections, counted: requests, reads, snapshots, imports."""
+"""What the benchmarks measure of many clients, of links and elections, counted: requests, snapshots, imports."""
 
 from __future__ import annotations
 
