@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import accumulate, chain, count, cycle, repeat
 from math import ceil
 from operator import itemgetter, sub
@@ -107,17 +107,17 @@ def pairs(members: tuple[Endpoint, ...]) -> tuple[Iterable[Endpoint], Iterable[E
     left, right = chain.from_iterable(ones), chain.from_iterable(others)
     if len(ones[0]) > _ENTRIES:
         return left, right
-    # What of one random order is below `size` is a random order itself. Drawing one for each table would take several
-    # times as long as all the rest; tables of one size still differ by who comes first, and by offsets.
-    size = sum(map(len, ones))
-    deal = itemgetter(*[place for place in _order(size.bit_length()) if place < size])
+    deal = _shuffle(sum(map(len, ones)))
     return deal(list(left)), deal(list(right))
 
 
-@cache
-def _order(bits: int) -> list[int]:
-    """All numbers of so many bits, shuffled: always the same."""
-    return Random(bits).sample(range(1 << bits), 1 << bits)
+@lru_cache(maxsize=8)
+def _shuffle(size: int) -> Callable[[list[Endpoint]], tuple[Endpoint, ...]]:
+    """Puts so many into a random order, always the same one, for drawing one takes longer than all the rest of a table.
+
+    Tables of one size still differ, by who comes first and by the offsets of their rounds.
+    """
+    return itemgetter(*Random(size).sample(range(size), size))
 
 
 def _lines(members: tuple[Endpoint, ...], share: Sequence[float], *, alike: bool) -> Iterable[tuple[Endpoint, ...]]:
