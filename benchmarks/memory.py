@@ -120,7 +120,7 @@ def on_heap(java: Curator, namespace: str, size: int) -> float:
 
 def measure(bench: Bench) -> list[Row]:
     """All sizes."""
-    sizes = {1_000: 1} if bench.quick else {1_000: 3, 10_000: 2, 100_000: 1}
+    sizes = {1_000: 1} if bench.quick else {1_000: 2, 10_000: 1, 100_000: 1}
     fresh = [way for way in LARGEST if way != "Curator" and (way != "tooz" or has_tooz(bench))]
     rows = []
     with curator(bench) as java:

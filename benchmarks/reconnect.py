@@ -3,8 +3,10 @@
 The link stands still, one instance of each service changes, and the connection is cut: that no event tells of. Timed is
 the way from the cut until the cache of each service shows its change; counted are the requests that the server received
 from then on over the new connection. kazoo: its ChildrenWatches list again by themselves; what the children hold is
-then read again by hand, one by one or pipelined. Curator: a ServiceCache for each service. tooz is left out: it has no
-cache. The floor lists and reads all over a new connection.
+then read again by hand, one by one or pipelined. Curator: a ServiceCache for each service; ZooKeeper's Java client
+waits for up to a second before it connects again. tooz is left out: it has no cache. The floor watches, lists and reads
+all over a new connection, one request after another. Every way goes through a proxy in this process, which takes its
+time.
 
     python -m benchmarks.reconnect [--quick]
 """
@@ -134,7 +136,7 @@ def measure(bench: Bench) -> list[Row]:
     """Cuts by turns."""
     for name in ("zkdiscovery", "kazoo"):  # cuts are what is wanted
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    services, each, times = (20, 50, 1) if bench.quick else (SERVICES, EACH, 5)
+    services, each, times = (20, 50, 1) if bench.quick else (SERVICES, EACH, 3)
     names = [f"service-{number:03}" for number in range(services)]
     weights = itertools.count(2)
     with contextlib.ExitStack() as stack:

@@ -43,6 +43,7 @@ IMPORTS = {
 READY = {
     OURS: "from zkdiscovery import Client; Client().settings",
     "kazoo": "from kazoo.client import KazooClient; KazooClient()",
+    "tooz": "from tooz import coordination; coordination.get_coordinator('kazoo://127.0.0.1', b'one')",
     PYTHON: "pass",
 }
 
@@ -113,13 +114,14 @@ def connecting(bench: Bench, java: Curator | None) -> dict[str, Callable[[], flo
 
 def measure(bench: Bench) -> list[Row]:
     """Imports, the command, the first connection."""
-    count = 3 if bench.quick else 20
-    imports = {way: program for way, program in IMPORTS.items() if way != "tooz" or has_tooz(bench)}
+    count = 3 if bench.quick else 15
+    missing = () if has_tooz(bench) else ("tooz",)
+    imports, ready = ({way: each[way] for way in each if way not in missing} for each in (IMPORTS, READY))
     with tempfile.TemporaryDirectory() as directory:
         fresh = Interpreters(directory)
         rows = [
             Row("import", "ms", fresh.programs(imports, count), [Target(1.2, BASIS), *ahead(imports, [BASIS])]),
-            Row("import, and a client with its settings", "ms", fresh.programs(READY, count), ahead(READY)),
+            Row("import, and a client with its settings", "ms", fresh.programs(ready, count), ahead(ready)),
             Row("zkdiscovery --help", "ms", fresh.command(["--help"], count)),
             Row("zkdiscovery services", "ms", fresh.command(["--hosts", bench.hosts, "services"], count)),
         ]

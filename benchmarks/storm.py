@@ -3,7 +3,8 @@
 One session writes a thousand nodes one by one, without waiting, as a thousand processes would. Counted are the requests
 and the snapshots (calls of a listener) of one consumer, until it has seen all. kazoo: a ChildrenWatch that gets the
 children that are new; Curator: a ServiceCache, whose requests are those that the server received from it, pings
-included. tooz is left out: it has no watches.
+included. tooz is left out: it has no watches. The floor is a bare socket with a watch that reads together what is new,
+and decodes and publishes nothing.
 
     python -m benchmarks.storm [--quick]
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -20,6 +23,7 @@ from benchmarks.common import LIMIT, OURS, Bench, Figure, Published, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo, requests_of
+from benchmarks.peers.raw import RawWatch, run
 from benchmarks.processes import received_from
 from tests.support import counting, wait_view
 
@@ -78,6 +82,35 @@ def by_hand(bench: Bench, count: int) -> Iterator[Callable[[], Storms]]:
 
 
 @contextlib.contextmanager
+def raw(bench: Bench, count: int) -> Iterator[Callable[[], Storms]]:
+    """A bare socket; it publishes nothing."""
+    known, reads, changed = 0, 0, threading.Condition()
+
+    def note(by: int) -> None:
+        nonlocal known, reads
+        with changed:
+            known += by
+            reads += by > 0
+            changed.notify_all()
+
+    with published(bench, bench.namespace(), 0) as instances:
+        watch = RawWatch(bench.hosts, instances.path, lambda paths, _: note(len(paths)), lambda _: note(-1))
+        thread = threading.Thread(target=run, args=([watch],))
+        thread.start()
+
+        def storm(*, arriving: bool) -> Cost:
+            before, start = reads, time.monotonic()
+            write(instances, count, arriving=arriving)
+            with changed:
+                assert changed.wait_for(lambda: known == count * arriving, LIMIT)
+            return Cost(reads - before, math.nan, time.monotonic() - start)
+
+        yield lambda: (storm(arriving=True), storm(arriving=False))
+        watch.close()
+        thread.join()
+
+
+@contextlib.contextmanager
 def of_curator(bench: Bench, java: Curator, count: int) -> Iterator[Callable[[], Storms]]:
     """Curator."""
     namespace = bench.namespace()
@@ -101,7 +134,11 @@ def measure(bench: Bench) -> list[Row]:
     logging.getLogger("zkdiscovery").setLevel(logging.ERROR)  # the guard says that many vanish: they do
     count, times = (200, 2) if bench.quick else (COUNT, 5)
     with contextlib.ExitStack() as stack:
-        ways = {OURS: stack.enter_context(ours(bench, count)), "kazoo": stack.enter_context(by_hand(bench, count))}
+        ways = {
+            OURS: stack.enter_context(ours(bench, count)),
+            "kazoo": stack.enter_context(by_hand(bench, count)),
+            "raw watch": stack.enter_context(raw(bench, count)),
+        }
         if java := stack.enter_context(curator(bench)):
             ways["Curator"] = stack.enter_context(of_curator(bench, java, count))
         bench.say(f"{times} storms of {count:,} for each of {', '.join(ways)}")
@@ -111,7 +148,8 @@ def measure(bench: Bench) -> list[Row]:
     rows = []
     for place, what in enumerate((f"{count:,} registrations at once", f"{count:,} departures at once")):
         for field, unit in enumerate(Cost._fields):
-            figures = {way: Figure.of([storms[place][field] for storms in each]) for way, each in taken.items()}
+            values = {way: [storms[place][field] for storms in each] for way, each in taken.items()}
+            figures = {way: Figure.of(each) for way, each in values.items() if not math.isnan(each[0])}
             targets = [*([Target(20)] if unit != "seconds" else []), *ahead(figures)]
             rows.append(Row(what, "s" if unit == "seconds" else unit, figures, targets))
     return rows

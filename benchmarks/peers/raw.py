@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
+import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -76,18 +78,22 @@ class RawWatch:
         """As each client does that has nothing else to say."""
         self._session._send(struct.pack(">ii", PING_XID, PING))
 
+    def close(self) -> None:
+        """End the connection, and with it `run` (any thread)."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+
 
 def run(watches: Sequence[RawWatch]) -> None:
     """Drive them on this thread, until a connection breaks."""
-    selector = selectors.DefaultSelector()
-    for watch in watches:
-        selector.register(watch.socket, selectors.EVENT_READ, watch)
     interval = SESSION_TIMEOUT / 3
     due = time.monotonic() + interval
-    while True:
-        for key, _ in selector.select(max(0.0, due - time.monotonic())):
-            key.data.receive()
-        if time.monotonic() >= due:
-            due += interval
-            for watch in watches:
-                watch.ping()
+    with selectors.DefaultSelector() as selector, contextlib.suppress(OSError):
+        for watch in watches:
+            selector.register(watch.socket, selectors.EVENT_READ, watch)
+        while True:
+            for key, _ in selector.select(max(0.0, due - time.monotonic())):
+                key.data.receive()
+            if time.monotonic() >= due:
+                due += interval
+                for watch in watches:
+                    watch.ping()
