@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from enum import StrEnum
 from typing import Any, NoReturn, TypeGuard, TypeVar
 
@@ -19,11 +19,12 @@ LONGEST_TIMEOUT = 1e8  # seconds, three years; locks and sockets refuse what the
 MAX_NAME_BYTES = 255  # bytes of UTF-8 in one path segment
 MAX_TIME = 1e11  # seconds since the epoch, the year 5138: milliseconds stay exact in a float up to there and beyond
 
+_NO_NAMES = frozenset({"", ".", "..", "zookeeper"})
 # The ranges that ZooKeeper's PathUtils.validatePath refuses, and the separator. It looks at UTF-16 units,
 # so it refuses everything beyond U+FFFF for its surrogates.
 _NOT_IN_A_PATH = re.compile("[\x00-\x1f/\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
 _NOT_IN_A_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_PLAIN_HOST = re.compile(r"[A-Za-z0-9._-]+")
+PLAIN_HOST = re.compile(r"[A-Za-z0-9._-]+")
 _NOT_IN_A_HOST = re.compile(r"[\s/\\@?#\[\]]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -72,11 +73,11 @@ def check_name(value: object, what: str) -> str:
     """
     if not isinstance(value, str):
         raise InvalidName(f"{what} must be a string, not {type(value).__name__}")
-    if not value or value in {".", ".."} or value == "zookeeper":
+    if value in _NO_NAMES:
         raise InvalidName(f"{what} must not be empty, '.', '..' or 'zookeeper': got {value!r}")
     if bad := _NOT_IN_A_PATH.search(value):
         raise InvalidName(f"{what} must not contain {bad.group()!r}: got {value[:80]!r}")
-    if len(value.encode()) > MAX_NAME_BYTES:
+    if len(value) > MAX_NAME_BYTES // 4 and len(value.encode()) > MAX_NAME_BYTES:
         raise InvalidName(f"{what} is longer than {MAX_NAME_BYTES} bytes: {value[:40]!r}…")
     return value
 
@@ -183,7 +184,8 @@ class Instance:
         return replace(self, **changes)
 
 
-_FIELDS = tuple(getattr(Instance, name).__set__ for name in Instance.__slots__)
+# An instance that can still be written to: of the same layout, so that one becomes the other.
+_Draft: Any = make_dataclass("_Draft", Instance.__slots__, slots=True)
 
 
 def trusted_instance(*values: Any) -> Instance:
@@ -191,9 +193,8 @@ def trusted_instance(*values: Any) -> Instance:
 
     For codecs, which have checked every value already: a cache of 10,000 fills in half the time.
     """
-    instance = object.__new__(Instance)
-    for put, value in zip(_FIELDS, values, strict=True):
-        put(instance, value)
+    instance: Instance = _Draft(*values)
+    instance.__class__ = Instance
     return instance
 
 
@@ -221,7 +222,7 @@ def check_text(value: object, what: str) -> None:
 
 def check_host(value: object) -> None:
     """Refuse what is neither a host name nor an address, with InvalidInstance."""
-    if isinstance(value, str) and _PLAIN_HOST.fullmatch(value):
+    if isinstance(value, str) and PLAIN_HOST.fullmatch(value):
         return
     check_text(value, "host")
     if not isinstance(value, str) or _NOT_IN_A_HOST.search(value) or (":" in value and not _is_ipv6(value)):

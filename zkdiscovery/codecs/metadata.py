@@ -18,16 +18,19 @@ whose own metadata has one of them is refused.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Any, TypeGuard
 
 from zkdiscovery.errors import InvalidInstance
 from zkdiscovery.model import NO_PORTS, FrozenDict, Instance, Status, check_text, frozen_ports
 
-SpringClass = Literal["org.springframework.cloud.zookeeper.discovery.ZookeeperInstance"]
-SPRING: str = get_args(SpringClass)[0]
+SPRING = "org.springframework.cloud.zookeeper.discovery.ZookeeperInstance"
+
+# Status, weight, zone, version, tags, ports.
+Fields = tuple[Status, float, str | None, str | None, tuple[str, ...], FrozenDict[int]]
 
 _FIELDS = ("status", "weight", "zone", "version", "tags", "ports")
 _RESERVED = frozenset({"instance_status", *_FIELDS})
+_UP = Status.UP  # a global is read faster than an enum's member
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -68,26 +71,21 @@ def to_metadata(instance: Instance) -> dict[str, str]:
     return texts
 
 
-def take_fields(
-    texts: dict[str, str],
-) -> tuple[Status, float, str | None, str | None, tuple[str, ...], FrozenDict[int]]:
-    """Take the reserved keys out of stored metadata.
-
-    Returns:
-        What they say: status, weight, zone, version, tags, ports.
+def take_fields(texts: dict[str, str]) -> Fields:
+    """Take the reserved keys out of stored metadata, and return what they say.
 
     Raises:
         InvalidInstance: the status is none that we know, or a text has control characters.
     """
     take = texts.pop
-    status = _status(take("status", ""), take("instance_status", ""))
+    ours, spring = take("status", ""), take("instance_status", "")
     weight = take("weight", "")
     zone = take("zone", "")
     version = take("version", "")
     tags = take("tags", "")
     ports = take("ports", "")
     return (
-        status,
+        _UP if spring == "UP" and not ours else _status(ours, spring),
         _weight(weight) if weight else 1.0,
         _text(zone, "zone") if zone else None,
         _text(version, "version") if version else None,

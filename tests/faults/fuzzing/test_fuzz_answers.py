@@ -174,7 +174,7 @@ def test_every_length_claimed_at_every_place(request_: Request, answer: bytes) -
         (Multi([Create("/a", b"", OPEN)]), header(5) + STAT, "result 0 of a transaction is of type 5, not of 15"),
         (Multi([Check("/a"), Check("/b")]), header(13) + END, "result 1 of a transaction"),
         (Multi([Check("/a"), Check("/b")]), failed(0) + failed(-2) + END, "no operation to blame"),
-        (MultiRead(["/a"]), END, "a result of type -1 in a bulk read"),
+        (MultiRead(["/a"]), END + NODE, "a result of type -1 in a bulk read"),
         (MultiRead(["/a"]), header(7) + NODE, "a result of type 7 in a bulk read"),
     ],
     ids=range(13),

@@ -79,6 +79,8 @@ def test_bulk_answers() -> None:
     assert MultiRead(["/a", "/b", "/c"]).deserialize(answer, 4) == [Node(b"data", STAT), -101, Node(b"", STAT)]
     with pytest.raises(struct.error):
         MultiRead(["/a", "/b", "/c"]).deserialize(answer[: len(answer) // 2], 4)
+    with pytest.raises(struct.error):
+        MultiRead(["/a", "/b", "/c", "/d"]).deserialize(answer, 4)
 
 
 def test_data_is_copied_out_of_the_buffer() -> None:
