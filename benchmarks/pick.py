@@ -186,8 +186,8 @@ def measure(bench: Bench) -> list[Row]:
             picks[size] = measure_picks(size, repeats, times)
             if java and size <= BESIDE_CURATOR:
                 picks[size]["Curator"] = measure_curator(bench, java, size)
-            builds[size] = measure_builds(size, 3)
-    changes = {size: measure_changes(size, 0.2 if bench.quick else 2.0) for size in SIZES[:3]}
+            builds[size] = measure_builds(size, 1 if bench.quick else 3)
+    changes = {size: measure_changes(size, 0.2 if bench.quick else 2.0) for size in SIZES[: 1 if bench.quick else 3]}
     found = rows("pick,", "ns", picks, TARGETS)
     for row in rows("build,", "ms", builds, {}):
         limit = BUILD_TARGETS.get(row.what.removeprefix("build, "))

@@ -14,14 +14,13 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from kazoo.client import KazooClient
 
-from benchmarks.common import LIMIT, OURS, SESSION_TIMEOUT, Bench, Figure, Row, Target, main, rounds, timed
+from benchmarks.common import LIMIT, OURS, RESULTS, SESSION_TIMEOUT, Bench, Figure, Row, Target, main, rounds, timed
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator
 from benchmarks.peers.tooz import has_tooz, tooz
@@ -51,9 +50,9 @@ READY = {
 class Interpreters:
     """Fresh interpreters, for which everything is compiled already, as after an installation."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self) -> None:
         silent = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        self._environment = {**silent, "PYTHONPYCACHEPREFIX": directory}
+        self._environment = {**silent, "PYTHONPYCACHEPREFIX": str(RESULTS / "bytecode")}  # kept for the next run
 
     def milliseconds(self, *arguments: str) -> float:
         """What one takes, from start to end."""
@@ -114,17 +113,16 @@ def connecting(bench: Bench, java: Curator | None) -> dict[str, Callable[[], flo
 
 def measure(bench: Bench) -> list[Row]:
     """Imports, the command, the first connection."""
-    count = 3 if bench.quick else 15
+    count = 2 if bench.quick else 15
     missing = () if has_tooz(bench) else ("tooz",)
     imports, ready = ({way: each[way] for way in each if way not in missing} for each in (IMPORTS, READY))
-    with tempfile.TemporaryDirectory() as directory:
-        fresh = Interpreters(directory)
-        rows = [
-            Row("import", "ms", fresh.programs(imports, count), [Target(1.2, BASIS), *ahead(imports, [BASIS])]),
-            Row("import, and a client with its settings", "ms", fresh.programs(ready, count), ahead(ready)),
-            Row("zkdiscovery --help", "ms", fresh.command(["--help"], count)),
-            Row("zkdiscovery services", "ms", fresh.command(["--hosts", bench.hosts, "services"], count)),
-        ]
+    fresh = Interpreters()
+    rows = [
+        Row("import", "ms", fresh.programs(imports, count), [Target(1.2, BASIS), *ahead(imports, [BASIS])]),
+        Row("import, and a client with its settings", "ms", fresh.programs(ready, count), ahead(ready)),
+        Row("zkdiscovery --help", "ms", fresh.command(["--help"], count)),
+        Row("zkdiscovery services", "ms", fresh.command(["--hosts", bench.hosts, "services"], count)),
+    ]
     with curator(bench) as java:
         connected = rounds(connecting(bench, java), 4 * count)
     return [*rows, Row("connect", "ms", connected, ahead(connected))]
