@@ -34,7 +34,8 @@ class Worker:
             if self._closed:
                 return
             known = self._due.get(key)
-            if known is None or known[0] > due:
+            sooner = known is None or known[0] > due
+            if sooner:
                 self._due[key] = (due, task)
                 self._order += 1
                 heapq.heappush(self._heap, (due, self._order, key))
@@ -42,7 +43,7 @@ class Worker:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 thread.start()  # raises if the system has no thread to give: the next call tries again
                 self._thread = thread
-            elif self._heap[0][2] == key:
+            elif sooner and self._heap[0][2] == key:
                 self._ready.notify()
 
     def cancel(self, key: Hashable) -> None:

@@ -134,3 +134,14 @@ def test_no_thread_without_a_task() -> None:
     worker.cancel("a")
     assert threading.active_count() == before
     assert worker.close(0.0)
+
+
+def test_a_task_that_waits_already_wakes_nobody(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a storm of events each of them asks for the same task."""
+    worker.schedule("same", lambda: None, FAR)
+    woken: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(worker._ready, "notify", lambda: woken.append(1))
+        for _ in range(100):
+            worker.schedule("same", lambda: None, FAR)
+    assert woken == []
