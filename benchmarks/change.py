@@ -3,7 +3,7 @@
 From before the write, in another session, until the consumer's set has the instance, decoded; ours is a whole view,
 whose picker is built anew before the set is published. Every consumer has a service of its own and sees one change at a
 time; all sizes and ways by turns. kazoo: a ChildrenWatch that gets the children that are new; Curator: a ServiceCache.
-tooz is left out: it has no watches.
+tooz is left out: it has no watches. The floor is a bare socket with a watch that reads what is new, undecoded.
 
     python -m benchmarks.change [--quick]
 """
@@ -22,8 +22,11 @@ from benchmarks.common import LIMIT, OURS, Bench, Figure, Published, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo, requests_of
+from benchmarks.peers.raw import RawCount
+from benchmarks.processes import received_from
 from tests.support import counting, wait_view
 
+FLOOR = "raw watch"
 LARGEST = {"kazoo": 10_000, "Curator": 10_000}
 FLAT = 1.3  # times the figure of the smallest size, at most, at 10,000
 
@@ -81,13 +84,34 @@ def by_hand(bench: Bench, size: int, stack: contextlib.ExitStack) -> tuple[Consu
     return consumer, count_requests
 
 
-def of_curator(bench: Bench, java: Curator, size: int, stack: contextlib.ExitStack) -> Consumer:
-    """The same with Curator."""
+def raw(bench: Bench, size: int, stack: contextlib.ExitStack) -> Consumer:
+    """The floor."""
+    instances = stack.enter_context(published(bench, bench.namespace(), size))
+    watch = stack.enter_context(contextlib.closing(RawCount(bench.hosts, instances.path)))
+
+    def seen(count: int) -> float:
+        watch.wait(count)
+        return time.monotonic()
+
+    return Consumer(instances, size, seen)
+
+
+def of_curator(
+    bench: Bench, java: Curator, size: int, stack: contextlib.ExitStack
+) -> tuple[Consumer, Callable[[], float]]:
+    """The same with Curator; requests are what the server received."""
     namespace = bench.namespace()
     service = f"payments-{size}"
     instances = stack.enter_context(published(bench, namespace, size, service, for_curator))
     java.ask(f"watch {namespace}/services {service} {size}", "seconds")
-    return Consumer(instances, size, lambda _: java.hear("changed") / 1e9)
+    consumer = Consumer(instances, size, lambda _: java.hear("changed") / 1e9)
+
+    def count_requests() -> float:
+        before = received_from(bench.hosts, java.pid)
+        consumer.see_one()
+        return received_from(bench.hosts, java.pid) - before
+
+    return consumer, count_requests
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -100,11 +124,13 @@ def measure(bench: Bench) -> list[Row]:
         for size in sizes:
             bench.say(f"filling {size:,} instances for each consumer")
             consumers[f"{OURS} {size}"], count_ours = ours(bench, size, stack)
+            consumers[f"{FLOOR} {size}"] = raw(bench, size, stack)
             if size <= LARGEST["kazoo"]:
                 consumers[f"kazoo {size}"], count_kazoo = by_hand(bench, size, stack)
                 requests[size] = exact(ours=count_ours(), kazoo=count_kazoo())
             if java and size <= LARGEST["Curator"]:
-                consumers[f"Curator {size}"] = of_curator(bench, java, size, stack)
+                consumers[f"Curator {size}"], count_curator = of_curator(bench, java, size, stack)
+                requests[size] |= exact(Curator=count_curator())
         # The garbage collector looks at what all the consumers of this process hold: that is no one's own cost.
         gc.collect()
         gc.freeze()
@@ -114,7 +140,9 @@ def measure(bench: Bench) -> list[Row]:
             java.ask("release", "closed")
 
     def figures(size: int, of: Callable[[list[float]], Figure]) -> dict[str, Figure]:
-        return {way: of(taken[f"{way} {size}"]) for way in (OURS, "kazoo", "Curator") if f"{way} {size}" in taken}
+        return {
+            way: of(taken[f"{way} {size}"]) for way in (OURS, FLOOR, "kazoo", "Curator") if f"{way} {size}" in taken
+        }
 
     percentiles: dict[str, Callable[[list[float]], Figure]] = {"p50": Figure.of, "p99": partial(percentile, 99)}
     rows = [

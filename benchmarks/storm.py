@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from benchmarks.common import LIMIT, OURS, Bench, Figure, Published, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo, requests_of
-from benchmarks.peers.raw import RawWatch, run
+from benchmarks.peers.raw import RawCount
 from benchmarks.processes import received_from
 from tests.support import counting, wait_view
 
@@ -84,30 +83,18 @@ def by_hand(bench: Bench, count: int) -> Iterator[Callable[[], Storms]]:
 @contextlib.contextmanager
 def raw(bench: Bench, count: int) -> Iterator[Callable[[], Storms]]:
     """A bare socket; it publishes nothing."""
-    known, reads, changed = 0, 0, threading.Condition()
-
-    def note(by: int) -> None:
-        nonlocal known, reads
-        with changed:
-            known += by
-            reads += by > 0
-            changed.notify_all()
-
-    with published(bench, bench.namespace(), 0) as instances:
-        watch = RawWatch(bench.hosts, instances.path, lambda paths, _: note(len(paths)), lambda _: note(-1))
-        thread = threading.Thread(target=run, args=([watch],))
-        thread.start()
+    with (
+        published(bench, bench.namespace(), 0) as instances,
+        contextlib.closing(RawCount(bench.hosts, instances.path)) as watch,
+    ):
 
         def storm(*, arriving: bool) -> Cost:
-            before, start = reads, time.monotonic()
+            reads, start = watch.reads, time.monotonic()
             write(instances, count, arriving=arriving)
-            with changed:
-                assert changed.wait_for(lambda: known == count * arriving, LIMIT)
-            return Cost(reads - before, math.nan, time.monotonic() - start)
+            watch.wait(count * arriving)
+            return Cost(watch.reads - reads, math.nan, time.monotonic() - start)
 
         yield lambda: (storm(arriving=True), storm(arriving=False))
-        watch.close()
-        thread.join()
 
 
 @contextlib.contextmanager

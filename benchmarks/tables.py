@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks import carry
 from benchmarks.balancing.report import number, put_into_page
 from benchmarks.common import OURS, RESULTS, Figure, Row, growths
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, peer_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "scale.md"
 PICTURES = PAGE.with_suffix("")
@@ -104,12 +104,6 @@ def targets(results: Results) -> Sheet:
 def share(verdict: Mapping[str, Any]) -> float:
     """Of what the target allows; nothing where it is unknown."""
     return verdict["ratio"] or 0.0
-
-
-def peer_of(way: str | None) -> str | None:
-    """The peer that works in this way."""
-    name = (way or "").partition(",")[0]
-    return name if name in PEERS else None
 
 
 def peers(results: Results) -> Sheet:

@@ -6,6 +6,7 @@ import contextlib
 import selectors
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -97,3 +98,39 @@ def run(watches: Sequence[RawWatch]) -> None:
                 due += interval
                 for watch in watches:
                     watch.ping()
+
+
+class RawCount:
+    """A watch on a thread of its own, that counts.
+
+    Attributes:
+        reads: how many answers came.
+    """
+
+    def __init__(self, hosts: str, path: str) -> None:
+        self.reads = 0
+        self._changed = threading.Condition()
+        self._watch = RawWatch(hosts, path, self._read, lambda _: self._grown(-1))
+        self._size = len(self._watch.names)
+        self._thread = threading.Thread(target=run, args=([self._watch],))
+        self._thread.start()
+
+    def _read(self, paths: Sequence[str], _answer: bytes) -> None:
+        self.reads += 1
+        self._grown(len(paths))
+
+    def _grown(self, by: int) -> None:
+        with self._changed:
+            self._size += by
+            self._changed.notify_all()
+
+    def wait(self, size: int) -> None:
+        """Until so many nodes are there, and were read unless they were there at first."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._size == size, LIMIT):
+                raise TimeoutError(f"{self._size} nodes, not {size}")
+
+    def close(self) -> None:
+        """End it."""
+        self._watch.close()
+        self._thread.join(LIMIT)
