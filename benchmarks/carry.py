@@ -197,7 +197,7 @@ def changes(bench: Bench, server: psutil.Process, quiet: Published, watched: Pub
         watched: another one, which is watched.
         size: so many instances each of them has; further ones come and go.
     """
-    part, count = (4, 2) if bench.quick else (1, 5)
+    part, count = (4, 2) if bench.quick else (1, 4)
     crowds = (50, 200) if bench.quick else (100, 400, 1_600)
     some, many = range(size, size + 300 // part), range(size, size + 2_000 // part)
     nodes = [quiet.node(index) for index in range(size)]

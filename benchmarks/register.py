@@ -103,7 +103,7 @@ def registrations(bench: Bench, where: str, count: int, times: int, factor: floa
 
 def measure(bench: Bench) -> list[Row]:
     """On both kinds of server."""
-    count, times = (200, 2) if bench.quick else (COUNT, 9)
+    count, times = (200, 2) if bench.quick else (COUNT, 6)
     rows = [registrations(bench, "no sync to disk", count, times, None)]
     try:
         with zookeeper_server(source="local", config={"forceSync": "yes"}) as server:
