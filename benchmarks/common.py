@@ -367,7 +367,7 @@ def versions(bench: Bench) -> dict[str, str | int]:
     for jar in JARS.glob("curator-x-discovery-*.jar"):
         found["curator"] = jar.stem.rpartition("-")[2]
     if "server" in vars(bench):
-        found["zookeeper"] = bench.server.source.partition("ZooKeeper ")[2].split()[0]
+        found["zookeeper"] = bench.server.source.partition("ZooKeeper ")[2].split()[0].rstrip(",)")
     return found
 
 
