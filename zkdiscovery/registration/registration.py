@@ -91,13 +91,12 @@ class Registration:
         self, tools: Tools, path: str, instance: Instance, *, ready: Ready, drain_delay: float, on_conflict: OnConflict
     ) -> None:
         self._tools = tools
-        self._ready = ready
         self._drain_delay = drain_delay
         self._lock = threading.Lock()
         self._wanted = Wanted(instance)
         self._subscriptions: tuple[Subscription[Registration], ...] = ()
-        self._leaving = threading.Event()
-        self._gone = threading.Event()
+        self._leaving = False
+        self._stop_listening = threading.Event() if ready == "listening" else None
         self._closed = False
         self._why_closed = "was closed"
         self._node = tools.nodes.prepare(
@@ -121,7 +120,7 @@ class Registration:
         if self._closed:
             return RegistrationState.CLOSED
         state = _STATES[self._node.state]
-        leaving = self._leaving.is_set() and state is not RegistrationState.CLOSED
+        leaving = self._leaving and state is not RegistrationState.CLOSED
         return RegistrationState.DRAINING if leaving else state
 
     @property
@@ -157,7 +156,7 @@ class Registration:
         def failure() -> ZkDiscoveryError | None:
             return node.error or nodes.refusal
 
-        settled = node.wait(lambda node: self._leaving.is_set() or node.settled or failure() is not None, timeout)
+        settled = node.wait(lambda node: self._leaving or node.settled or failure() is not None, timeout)
         self._require_open()
         if (error := failure()) is not None:
             raise copy.copy(error)  # a traceback of its own for each who waits
@@ -224,7 +223,7 @@ class Registration:
         if self._say_goodbye(delay):
             self._node.wait(lambda node: node.settled, timeout)
             # Nothing but time can tell that callers have heard of it.
-            self._gone.wait(delay)
+            self._wait_left(delay)
         self._leave()
         if not self._wait_gone(timeout):
             log.warning("%s was not taken out within %.1f s; it vanishes with the session", self._node.path, timeout)
@@ -246,8 +245,10 @@ class Registration:
         node = self._node
         worth_it = delay > 0 and node.state is OwnedState.HELD
         with self._lock:
-            if not self._leaving.is_set():
-                self._leaving.set()
+            if not self._leaving:
+                self._leaving = True
+                if self._stop_listening is not None:
+                    self._stop_listening.set()
                 # A goodbye is nobody else's business: no override any more.
                 self._wanted = Wanted(self._wanted.own.with_(status=Status.DRAINING))
             if worth_it:
@@ -260,13 +261,17 @@ class Registration:
         if not self._closed:
             self._node.release(self._wanted.encode(self._tools.codec))
 
+    def _wait_left(self, delay: float) -> None:
+        """Wait, or until another thread has taken it out."""
+        if not self._closed:
+            self._node.wait(lambda node: self._closed or node.state is OwnedState.RELEASED, delay)
+
     def _wait_gone(self, timeout: float) -> bool:
         """Wait until it is gone; closed in any case."""
         if self._closed:
             return True
         gone = self._node.wait(lambda node: node.state is OwnedState.RELEASED, timeout)
         self._closed = True
-        self._gone.set()
         self._tools.closed(self)
         self._tell()
         return gone
@@ -281,13 +286,13 @@ class Registration:
 
     def _begin(self) -> None:
         """It is wanted from now on."""
-        if self._ready == "listening":
+        if (stop := self._stop_listening) is not None:
             name = f"zkdiscovery-ready-{self._wanted.own.service}"
-            threading.Thread(target=self._wait_listening, name=name, daemon=True).start()
+            threading.Thread(target=self._wait_listening, args=[stop], name=name, daemon=True).start()
 
-    def _wait_listening(self) -> None:
+    def _wait_listening(self, stop: threading.Event) -> None:
         own = self._wanted.own
-        if wait_listening(own.host, own.port, self._leaving):
+        if wait_listening(own.host, own.port, stop):
             try:
                 # A status that was set meanwhile stands.
                 self._change(lambda own: own.with_(status=Status.UP) if own.status is Status.STARTING else own)
@@ -308,7 +313,7 @@ class Registration:
         """Somebody wrote into our node (worker): adopt an operator's override, and write all else as it was."""
         override = self._tools.codec.read_override(data)
         with self._lock:
-            if self._leaving.is_set():
+            if self._leaving:
                 return
             wanted = self._wanted._replace(override=override)
             if wanted.instance() != self._wanted.instance():
@@ -330,16 +335,13 @@ class Registration:
         return f"{own.id!r} of {own.service!r}"
 
     def _require_open(self) -> None:
-        if self._leaving.is_set():
+        if self._leaving:
             raise ClientClosed(f"the registration of {self._name} {self._why_closed}")
 
     def _forked(self) -> None:
         """In a forked child: the registration is the parent's, and so are the locks."""
         self._lock = threading.Lock()
-        self._leaving, self._gone = threading.Event(), threading.Event()
-        self._leaving.set()
-        self._gone.set()
-        self._closed = True
+        self._leaving = self._closed = True
         self._why_closed = "belongs to the parent process; register anew in this one"
 
 

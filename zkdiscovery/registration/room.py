@@ -45,6 +45,9 @@ class Options(RegisterOptions, total=False):
     port: int
 
 
+_FIELDS = dict.fromkeys(Options.__annotations__)
+
+
 class Registrar:
     """Makes and ends the registrations of one client."""
 
@@ -76,10 +79,8 @@ class Registrar:
         return made
 
     def _make(self, entry: Options) -> Registration:
-        if unknown := set(entry) - set(Options.__annotations__):
-            raise InvalidInstance(
-                f"unknown fields: {', '.join(sorted(unknown))}; there are {', '.join(Options.__annotations__)}"
-            )
+        if unknown := entry.keys() - _FIELDS:
+            raise InvalidInstance(f"unknown fields: {', '.join(sorted(unknown))}; there are {', '.join(_FIELDS)}")
         fields: dict[str, Any] = {name: value for name, value in entry.items() if value is not None}
         if missing := {"service", "port"} - set(fields):
             raise InvalidInstance(f"{' and '.join(sorted(missing))} must be given")
@@ -119,7 +120,7 @@ class Registrar:
         delays = {r: r._drain_delay if r._say_goodbye(r._drain_delay) else 0.0 for r in self.open()}
         for registration, delay in sorted(delays.items(), key=lambda item: item[1]):
             leave_at = min(start + delay, end - LEAVING * timeout)
-            registration._gone.wait(max(0.0, leave_at - time.monotonic()))
+            registration._wait_left(max(0.0, leave_at - time.monotonic()))
             registration._leave()
         late = [r for r in delays if not r._wait_gone(max(0.0, end - time.monotonic()))]
         if late:

@@ -342,8 +342,8 @@ class Session:
         with self._changed:
             if known is None or known.session_id != credentials.session_id or state is State.EXPIRED:
                 self._epoch += 1
-            self._generation += 1
             self._credentials = credentials
+            self._generation += 1  # last: who reads the generation first, without the lock, finds its session
             self._timeout = timeout
             self._failure, self._failure_final = None, False
             self._rebuilds = 0

@@ -1,8 +1,8 @@
 """Keeps owned nodes: ephemerals that come back after every outage, or say why they can't.
 
 One worker thread looks, acts and looks again, for all nodes that are due, until ZooKeeper agrees with all wishes. It
-is called on each wish, event and connection. What came of a write is never concluded from its answer but looked at, so
-a lost answer is no special case.
+is called on each wish, event and connection. What came of a write is looked at in any case, so a lost answer is no
+special case. An answer that did come is passed on before the look: what it says was committed.
 
 Guarantees
 - On a new epoch each node is created again, independently of the others: many go in one transaction, which is taken
@@ -30,7 +30,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -46,6 +46,7 @@ from zkdiscovery.session import (
     Node,
     Session,
     SetData,
+    Stat,
     State,
     StateChange,
     Sync,
@@ -57,7 +58,7 @@ from zkdiscovery.session import (
 from zkdiscovery.znodes.owned import OwnedNode, OwnedState
 from zkdiscovery.znodes.parents import make_container
 from zkdiscovery.znodes.paths import parent_of
-from zkdiscovery.znodes.transactions import BROKEN, SURPRISES, transact
+from zkdiscovery.znodes.transactions import BROKEN, SURPRISES, Outcome, transact
 
 log = logging.getLogger("zkdiscovery.znodes")
 
@@ -65,6 +66,8 @@ ROUNDS = 5  # looks and acts in one run: parents made, successors met
 ROUNDS_TOGETHER = 3  # of these, how many use large transactions, which a node that always surprises would fail
 MOST_RAISED = 16  # writes that raise the version of a successor's node
 BACKOFF = (0.1, 10.0)  # seconds: first and longest delay after a refusal
+
+_UNKNOWN = 0  # no transaction has this id
 
 
 class OwnedNodes:
@@ -201,6 +204,8 @@ class _Run:
         self._session = keeper._session
         self._generation = generation
         self._session_id = session_id
+        # What is known of a new node before the first look, for the answer to a creation has no stat.
+        self._created = Stat(_UNKNOWN, _UNKNOWN, 0, 0, 0, 0, 0, session_id, 0, 0, _UNKNOWN)
         self.open = dict.fromkeys(due)  # what this run still sees to, in order
         self.refused: list[OwnedNode] = []  # what is to be tried again later
 
@@ -219,8 +224,7 @@ class _Run:
             plan = self._plan()
             if not plan:
                 break
-            failed = self._transact(plan, singly=number >= ROUNDS_TOGETHER)
-            self._conclude(plan, failed)
+            failed = self._conclude(plan, self._transact(plan, singly=number >= ROUNDS_TOGETHER))
             self._look([node for node in plan if node in self.open])
         else:
             self._give_way(failed)
@@ -291,7 +295,7 @@ class _Run:
     def _learn(self, node: OwnedNode, found: Node | None) -> None:
         before = node._ours
         wrote, node._uncertain = node._uncertain, False
-        if before is not None and (found is None or found.stat.czxid != before.stat.czxid):
+        if before is not None and (found is None or before.stat.czxid not in {_UNKNOWN, found.stat.czxid}):
             if not node.restore:
                 self._close(node, "deleted from outside")
                 return
@@ -365,33 +369,36 @@ class _Run:
 
     def _transact(
         self, plan: Mapping[OwnedNode, Sequence[Write]], *, singly: bool
-    ) -> dict[OwnedNode, ZkDiscoveryError]:
-        failed: dict[OwnedNode, ZkDiscoveryError] = {}
+    ) -> Iterator[tuple[OwnedNode, Outcome]]:
         # What one transaction creates has one transaction id: those whose id matters don't share.
         for restore in (False, True):
             part = {node: writes for node, writes in plan.items() if node.restore is restore}
-            failed |= transact(self._session, part, singly=singly or not restore, generation=self._generation)
-        return failed
+            yield from transact(self._session, part, singly=singly or not restore, generation=self._generation)
 
     def _conclude(
-        self, plan: Mapping[OwnedNode, Sequence[Write]], failed: Mapping[OwnedNode, ZkDiscoveryError]
-    ) -> None:
-        """Close what said goodbye, make parents that are missing, and set aside what ZooKeeper refuses.
+        self, plan: Mapping[OwnedNode, Sequence[Write]], outcomes: Iterable[tuple[OwnedNode, Outcome]]
+    ) -> dict[OwnedNode, ZkDiscoveryError]:
+        """Note what stands now, close what said goodbye, make parents that are missing, set aside what is refused.
+
+        Returns:
+            the error for each node that failed.
 
         Raises:
             NotConnected, OperationTimeout, …: the connection is of no use.
         """
+        failed: dict[OwnedNode, ZkDiscoveryError] = {}
         broken: ZkDiscoveryError | None = None
         orphans: list[OwnedNode] = []
-        for node, writes in plan.items():
-            error = failed.get(node)
-            if error is None and isinstance(writes[-1], Delete):
-                self._close(node)
-            elif error is None:
-                node._uncertain = True
-                # It has stood: who has replaced it since is left alone, as those are who start at the same time.
-                node._may_replace = False
-            elif isinstance(error, BROKEN):
+        for node, outcome in outcomes:
+            writes = plan[node]
+            if isinstance(outcome, list):
+                if isinstance(writes[-1], Delete):
+                    self._close(node)
+                else:
+                    self._stands(node, outcome[-1])
+                continue
+            error = failed[node] = outcome
+            if isinstance(error, BROKEN):
                 node._uncertain = node._uncertain or error.outcome_unknown
                 broken = error
             elif not isinstance(error, SURPRISES):
@@ -401,6 +408,16 @@ class _Run:
         if broken is not None:
             raise broken
         self._make_parents(orphans)
+        return failed
+
+    def _stands(self, node: OwnedNode, answer: Stat | str) -> None:
+        """It was written, and others may have written it since: the look that follows tells."""
+        node._uncertain = True
+        # It has stood: who has replaced it since is left alone, as those are who start at the same time.
+        node._may_replace = False
+        if node.restore and node._sent is not None:
+            stat = answer if isinstance(answer, Stat) else self._created
+            node._note(OwnedState.HELD, Node(node._sent, stat))
 
     def _make_parents(self, nodes: Sequence[OwnedNode]) -> None:
         """Never made, or reaped while they were empty."""

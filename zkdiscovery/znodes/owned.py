@@ -188,7 +188,7 @@ class OwnedNode:
             self._state, self._known = state, known
             if error is None and state is before[0] and not self.settled:
                 error = self._error
-            if str(error) != str(self._error):
+            if error is not self._error and str(error) != str(self._error):
                 self._error = error
             news = before != (self._state, self._error)
             self._changed.notify_all()

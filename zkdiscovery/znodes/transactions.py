@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 from zkdiscovery.errors import (
     ClientClosed,
@@ -19,6 +20,7 @@ from zkdiscovery.errors import (
 from zkdiscovery.session import Create, Multi, Session, SetData, Write
 
 K = TypeVar("K")
+Outcome = list[Any] | ZkDiscoveryError  # what was answered to the writes of one key, as `Multi` says; or why not
 
 BATCH = 500  # nodes in one transaction
 BATCH_BYTES = 512 * 1024  # bytes in one transaction; the server refuses requests over 1 MiB
@@ -29,7 +31,7 @@ SURPRISES = (NodeMissing, NodeExists, NodeChanged)  # the node is not as it was 
 
 def transact(
     session: Session, plan: Mapping[K, Sequence[Write]], *, singly: bool, generation: int
-) -> dict[K, ZkDiscoveryError]:
+) -> Iterator[tuple[K, Outcome]]:
     """Write what is planned for each key, all of it or nothing; a transaction holds as many keys as fit.
 
     A transaction that ZooKeeper refuses is taken apart, so that only the keys at fault fail. One that fails by surprise
@@ -41,18 +43,20 @@ def transact(
         singly: a transaction of its own for each key, whose surprises then can't fail the others.
         generation: the connection.
 
-    Returns:
-        the error for each key that failed, NotConnected and OperationTimeout included. Never raises.
+    Yields:
+        each key with its outcome, as the answers come; NotConnected and OperationTimeout are outcomes, too. Never
+        raises.
     """
-    failed: dict[K, ZkDiscoveryError] = {}
-    for batch, error in _send(session, _batches(plan, 1 if singly else BATCH), generation):
-        if error is None:
-            continue
-        if len(batch) == 1 or isinstance(error, (*BROKEN, *SURPRISES)):
-            failed.update(dict.fromkeys(batch, error))
+    for batch, outcome in _send(session, _batches(plan, 1 if singly else BATCH), generation):
+        if isinstance(outcome, list):
+            answers = iter(outcome)
+            for key, writes in batch.items():
+                yield key, list(islice(answers, len(writes)))
+        elif len(batch) == 1 or isinstance(outcome, (*BROKEN, *SURPRISES)):
+            for key in batch:
+                yield key, outcome
         else:
-            failed.update(transact(session, batch, singly=True, generation=generation))
-    return failed
+            yield from transact(session, batch, singly=True, generation=generation)
 
 
 def _batches(plan: Mapping[K, Sequence[Write]], most: int) -> Iterator[dict[K, Sequence[Write]]]:
@@ -81,7 +85,7 @@ def _size(write: Write) -> int:
 
 def _send(
     session: Session, batches: Iterator[dict[K, Sequence[Write]]], generation: int
-) -> Iterator[tuple[dict[K, Sequence[Write]], ZkDiscoveryError | None]]:
+) -> Iterator[tuple[dict[K, Sequence[Write]], Outcome]]:
     """Send all before waiting for the first answer."""
     deadline = time.monotonic() + session.settings.operation_timeout
     flying = []
@@ -90,8 +94,7 @@ def _send(
         flying.append((batch, request, session.submit(request, deadline=deadline, generation=generation)))
     for batch, request, future in flying:
         try:
-            session.result(future, request, deadline)
+            outcome: Outcome = session.result(future, request, deadline)
         except ZkDiscoveryError as error:
-            yield batch, error
-        else:
-            yield batch, None
+            outcome = error
+        yield batch, outcome

@@ -14,6 +14,7 @@ from tests.integration.registration.helpers import on_submit, path_of, seen_to
 from tests.support import LIMIT, Truth, wait_registration
 from zkdiscovery import Client, RegistrationState, ZkDiscoveryError
 from zkdiscovery.session import Create, Delete, Multi
+from zkdiscovery.session.requests import SetWatches
 from zkdiscovery.testing import ZookeeperServer
 from zkdiscovery.testing.wire import RawSession
 
@@ -74,6 +75,26 @@ def test_a_node_deleted_in_a_loop(make_client: MakeClient, truth: Truth) -> None
     assert_stands(truth, client, registration)
 
 
+def test_deleted_between_its_creation_and_the_look_at_it(make_client: MakeClient, truth: Truth, namespace: str) -> None:
+    """No event tells of it, for the watch is set with the look."""
+    client = make_client()
+    seen_to(client, client.register("payments", 8080, id="other").wait_registered(LIMIT))
+    with once_before(client, SetWatches, lambda: truth.delete(f"{namespace}/services/payments/a")):
+        registration = client.register("payments", 8081, id="a")
+    seen_to(client, registration)
+    assert_stands(truth, client, registration)
+
+
+def test_overridden_between_its_creation_and_the_look_at_it(make_client: MakeClient, truth: Truth) -> None:
+    client, operator = make_client(), make_client()
+    seen_to(client, client.register("payments", 8080, id="other").wait_registered(LIMIT))
+    with once_before(client, SetWatches, lambda: operator.override("payments", "a", weight=3.0)):
+        registration = client.register("payments", 8081, id="a")
+    seen_to(client, registration)
+    assert registration.instance.weight == 3.0
+    assert_stands(truth, client, registration)
+
+
 def test_the_parent_deleted_just_before_the_creation(make_client: MakeClient, truth: Truth, namespace: str) -> None:
     """ZooKeeper reaps an empty container between our look and our write."""
     client = make_client().wait_connected(LIMIT)
@@ -113,7 +134,7 @@ def test_a_node_deleted_while_it_drains_comes_back_to_finish_its_goodbye(make_cl
     client: Client = make_client()
     registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
     draining = in_background(lambda: registration.drain(delay=3600.0))
-    assert registration._node.wait(lambda node: registration._leaving.is_set() and node.settled, LIMIT)
+    assert registration._node.wait(lambda node: registration._leaving and node.settled, LIMIT)
     before = truth.get(path_of(registration))
     assert before is not None
     truth.delete(path_of(registration))

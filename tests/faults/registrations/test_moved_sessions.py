@@ -83,6 +83,7 @@ def test_what_is_closed_while_suspended_does_not_come_after_it(
     """kazoo.md, ghost operations: what timed out in a queue is executed after the reconnect."""
     client = make_client(zkdiscovery_proxy.address, session_timeout=10.0)
     other = client.register("payments", 8080, id="other").wait_registered(LIMIT)
+    seen_to(client, other)
     for fault in (zkdiscovery_proxy.refuse, zkdiscovery_proxy.pause, zkdiscovery_proxy.blackhole):
         fault()
         ghost = client.register("payments", 8081, id="ghost")

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.registrations.helpers import Expire, assert_ends, assert_stands, in_background, once_before
 from tests.integration.child import Child
-from tests.integration.registration.helpers import events, path_of, stored, wait_stored
+from tests.integration.registration.helpers import events, path_of, seen_to, stored, wait_stored
 from tests.integration.registration.test_registration_conflicts import REGISTRANT
 from tests.support import LIMIT, Truth, wait_epoch, wait_registration
 from zkdiscovery import Client, Registration, RegistrationState
@@ -36,7 +36,8 @@ def test_leaving_in_the_moment_of_being_replaced_spares_the_successor(
         first.wait_registered(LIMIT)
     if goodbye == "DRAINING was written":
         in_background(lambda: first.drain(delay=3600.0))
-        assert first._node.wait(lambda node: first._leaving.is_set() and node.settled, LIMIT)
+        assert first._node.wait(lambda node: first._leaving and node.settled, LIMIT)
+    seen_to(client, first)
     zkdiscovery_proxy.half_open("client_to_server")  # what it sends is executed; no news comes
     if goodbye == "overridden unseen":
         make_client().override("payments", "a", weight=3.0)
@@ -56,11 +57,13 @@ def test_leaving_just_after_being_replaced_is_no_conflict(
     zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who leaves has nothing to reclaim: nobody is told to stop one of the two."""
-    first = make_client(zkdiscovery_proxy.address).register("payments", 8080, id="a").wait_registered(LIMIT)
+    client = make_client(zkdiscovery_proxy.address)
+    first = client.register("payments", 8080, id="a").wait_registered(LIMIT)
+    seen_to(client, first)
     zkdiscovery_proxy.pause()
     second_client = make_client()
     second = second_client.register("payments", 8081, id="a").wait_registered(LIMIT)
-    first._leaving.set()
+    first._leaving = True
     first._leave()
     zkdiscovery_proxy.heal()
     assert first._wait_gone(LIMIT)

@@ -242,11 +242,12 @@ def test_a_path_taken_over_is_left_alone_when_its_first_owner_leaves(
 ) -> None:
     client = make_client(zkdiscovery_proxy.address)
     first = client.register("payments", 8080, id="a").wait_registered(LIMIT)
+    seen_to(client, first)
     zkdiscovery_proxy.pause()  # the news of its replacement does not arrive
     second = make_client().register("payments", 8081, id="a").wait_registered(LIMIT)
     second.update(version="2")
     second.wait_registered(LIMIT)
-    first._leaving.set()
+    first._leaving = True
     first._leave()
     zkdiscovery_proxy.heal()
     assert first._wait_gone(LIMIT)

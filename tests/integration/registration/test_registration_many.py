@@ -28,10 +28,11 @@ def wait_all(registrations: list[Registration]) -> None:
 
 def test_a_thousand_take_a_handful_of_requests(make_client: MakeClient, truth: Truth, namespace: str) -> None:
     client = make_client()
-    client.register("payments", 8080, id="first").wait_registered(LIMIT)
+    seen_to(client, client.register("payments", 8080, id="first").wait_registered(LIMIT))
     with counting(client) as requests:
         many = client.register_many(entries())
         wait_all(many)
+        seen_to(client, *many)
     assert requests == {"Multi": 2, "SetWatches": 2, "MultiRead": 2}
     assert len(truth.children(f"{namespace}/services/payments")) == MANY + 1
     assert stored(truth, many[-1]) == many[-1].instance
@@ -39,7 +40,9 @@ def test_a_thousand_take_a_handful_of_requests(make_client: MakeClient, truth: T
 
 def test_a_thousand_leave_in_a_handful_of_transactions(make_client: MakeClient, truth: Truth, namespace: str) -> None:
     client = make_client()
-    wait_all(client.register_many(entries()))
+    many = client.register_many(entries())
+    wait_all(many)
+    seen_to(client, *many)
     with counting(client) as requests:
         client.close()
     # The worker may take the first ones before the last one is told to leave.
@@ -54,6 +57,7 @@ def test_a_thousand_come_back_after_an_expiry_in_a_handful_of_requests(
     client = make_client()
     many = client.register_many(entries())
     wait_all(many)
+    seen_to(client, *many)
     with counting(client) as requests:
         zkdiscovery_expire(client)
         wait_epoch(client, 2)

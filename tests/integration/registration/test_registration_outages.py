@@ -121,6 +121,7 @@ def test_a_reconnect_within_the_session_reads_once_and_writes_nothing(
     ours = client.register_many([{"service": "payments", "port": port, "host": HOST} for port in range(1, 101)])
     for registration in ours:
         registration.wait_registered(LIMIT)
+    seen_to(client, *ours)
     session = client._use().session
     for _ in range(3):
         generation = session.generation
@@ -171,7 +172,7 @@ def test_closed_while_its_creation_is_under_way(
     zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth
 ) -> None:
     client = make_client(zkdiscovery_proxy.address)
-    client.register("payments", 8080, id="other").wait_registered(LIMIT)
+    seen_to(client, client.register("payments", 8080, id="other").wait_registered(LIMIT))
     zkdiscovery_proxy.half_open("client_to_server")  # no answer comes
     registration = client.register("payments", 8081, id="a")
     truth.wait(path_of(registration), lambda node: node is not None)
@@ -190,6 +191,7 @@ def test_closed_before_its_creation_was_sent(
 ) -> None:
     client = make_client(zkdiscovery_proxy.address)
     other = client.register("payments", 8080, id="other").wait_registered(LIMIT)
+    seen_to(client, other)
     zkdiscovery_proxy.pause()
     registration = client.register("payments", 8081, id="a")
     with pytest.raises(OperationTimeout):
@@ -209,6 +211,7 @@ def test_closed_while_the_outcome_of_its_creation_is_unknown(
 ) -> None:
     client = make_client(zkdiscovery_proxy.address, session_timeout=20.0)
     other = client.register("payments", 8080, id="other").wait_registered(LIMIT)
+    seen_to(client, other)
     zkdiscovery_proxy.half_open("client_to_server")
     registration = client.register("payments", 8081, id="a")
     truth.wait(path_of(registration), lambda node: node is not None)
@@ -247,7 +250,7 @@ def test_a_lost_answer_to_a_creation_is_settled_by_a_look(
     zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth
 ) -> None:
     client = make_client(zkdiscovery_proxy.address)
-    client.register("payments", 8080, id="other").wait_registered(LIMIT)
+    seen_to(client, client.register("payments", 8080, id="other").wait_registered(LIMIT))
     zkdiscovery_proxy.half_open("client_to_server")
     registration = client.register("payments", 8081, id="a")
     created = truth.wait(path_of(registration), lambda node: node is not None)
@@ -265,14 +268,15 @@ def test_closed_between_its_creation_and_the_look_at_it(
     zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth
 ) -> None:
     client = make_client(zkdiscovery_proxy.address)
-    client.register("payments", 8080, id="other").wait_registered(LIMIT)
+    seen_to(client, client.register("payments", 8080, id="other").wait_registered(LIMIT))
 
     def cut(request: object) -> None:
-        if isinstance(request, SetWatches):  # the creation has been answered
+        if isinstance(request, SetWatches):
             zkdiscovery_proxy.refuse()
 
     with on_submit(client, cut):
         registration = client.register("payments", 8081, id="a")
+        registration.wait_registered(LIMIT)  # for its creation has been answered
         wait_state(client, State.SUSPENDED)
     assert stored(truth, registration) is not None
     registration.close(timeout=0.05)
@@ -306,6 +310,7 @@ def test_what_could_not_be_looked_at_is_looked_at_again(
 ) -> None:
     client = make_client(zkdiscovery_proxy.address, settings=Settings(operation_timeout=0.2))
     registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
+    seen_to(client, registration)
     ours = truth.get(path_of(registration)).data
     looks: list[object] = []
 
@@ -347,6 +352,7 @@ def test_a_lost_answer_to_an_update_is_no_foreign_write(
     registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
     adopted: list[bytes] = []
     registration._node.on_foreign_write = adopted.append
+    seen_to(client, registration)
     zkdiscovery_proxy.half_open("client_to_server")
     registration.update(version="2")
     truth.wait(path_of(registration), lambda node: node is not None and node.stat.version == 1)
