@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain, count, cycle, repeat
 from math import ceil
-from operator import sub
+from operator import itemgetter, sub
 from random import Random, choice, random, randrange, sample
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
 from zkdiscovery.balancing.weighted import GOLDEN, shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
+
+    _Deal = Callable[[tuple[Endpoint, ...]], tuple[Endpoint, ...]]
 
 _ENTRIES = 4096  # pairs in the table, within these limits:
 _MOST_ROUNDS, _FEWEST_ROUNDS = 64, 4
@@ -67,18 +69,24 @@ def _cheaper_of_two(members: list[Endpoint]) -> Endpoint:
     return min(sample(members, min(2, len(members))), key=lambda endpoint: endpoint.cost)
 
 
-def endless(left: Iterable[Endpoint], right: Iterable[Endpoint]) -> Callable[[], tuple[Endpoint, Endpoint]]:
+def endless(left: Sequence[Endpoint], right: Sequence[Endpoint]) -> Callable[[], tuple[Endpoint, Endpoint]]:
     """Gives one pair of the table after the other, for ever; to any number of threads."""
-    if GIL:  # a sixth of the whole pick faster, for all is done in C; and a long table is put together as it is drawn
+    if GIL:
+        # A sixth of the whole pick faster, for all is done in C. The table has to be complete: an iterator that
+        # allocates could let another thread in while it is in the middle of a step.
         return zip(cycle(left), cycle(right), strict=False).__next__
-    table = list(zip(left, right, strict=True))
-    size = len(table)
+    ones, others = len(left), len(right)
     advance = count().__next__
-    return lambda: table[advance() % size]
+
+    def draw() -> tuple[Endpoint, Endpoint]:
+        place = advance()
+        return left[place % ones], right[place % others]
+
+    return draw
 
 
-def pairs(members: tuple[Endpoint, ...]) -> tuple[Iterable[Endpoint], Iterable[Endpoint]]:
-    """The table of pairs: the one of each pair, and the other of each pair.
+def pairs(members: tuple[Endpoint, ...]) -> tuple[Sequence[Endpoint], Sequence[Endpoint]]:
+    """The table of pairs: the one of each pair, and the other; if there are fewer of the one, they come again.
 
     It is made of rounds. A round pairs a line in which each endpoint stands as often as its weight demands with the
     same line turned by some offset: each endpoint is in as many pairs as is due, on both sides. Equal ones stand
@@ -99,12 +107,15 @@ def pairs(members: tuple[Endpoint, ...]) -> tuple[Iterable[Endpoint], Iterable[E
     lines = [members] * rounds if alike else _dealt(members, share, length, rounds)
     if length > _ENTRIES:
         offsets = _offsets(length, rounds, longest, random())
-        others = [(line[-offset:], line[:-offset]) for line, offset in zip(lines, offsets, strict=True)]
-        return chain.from_iterable(lines), chain.from_iterable(chain.from_iterable(others))
-    one, other, turns = _shuffled(length, rounds, longest)
+        others: list[Endpoint] = []
+        for line, offset in zip(lines, offsets, strict=True):
+            others += line[-offset:]
+            others += line[:-offset]
+        return members if alike else tuple(chain.from_iterable(lines)), others
+    deal_one, deal_other, turns = _shuffled(length, rounds, longest)
     ones = tuple(chain.from_iterable(lines))
     turn = choice(turns) if alike else 0
-    return map(ones.__getitem__, one), map((ones[turn:] + ones[:turn]).__getitem__, other)
+    return deal_one(ones), deal_other(ones[turn:] + ones[:turn])
 
 
 def _offsets(length: int, rounds: int, longest: int, spread: float) -> list[int]:
@@ -112,9 +123,9 @@ def _offsets(length: int, rounds: int, longest: int, spread: float) -> list[int]
 
 
 @lru_cache(maxsize=8)
-def _shuffled(length: int, rounds: int, longest: int) -> tuple[list[int], list[int], list[int]]:
-    """Where the one and the other of each pair stand in the lines, shuffled; and by how much the line of the others may
-    be turned, if the lines are all the same, for tables that differ.
+def _shuffled(length: int, rounds: int, longest: int) -> tuple[_Deal, _Deal, list[int]]:
+    """What gives the one and the other of each pair, shuffled, from the lines; and by how much those of the others may
+    be turned before, if all are the same, so that tables differ.
 
     Always the same for the same sizes, for drawing it takes ten times as long as all the rest of a table.
     """
@@ -122,7 +133,7 @@ def _shuffled(length: int, rounds: int, longest: int) -> tuple[list[int], list[i
     offsets = _offsets(length, rounds, longest, chance.random())
     one = chance.sample(range(length * rounds), length * rounds)
     other = [place - place % length + (place - offsets[place // length]) % length for place in one]
-    return one, other, sorted({*range(length)}.difference(offsets)) or [0]
+    return itemgetter(*one), itemgetter(*other), sorted({*range(length)}.difference(offsets)) or [0]
 
 
 def _dealt(
