@@ -185,7 +185,7 @@ class Instance:
 
 
 # An instance that can still be written to: of the same layout, so that one becomes the other.
-_Draft: Any = make_dataclass("_Draft", Instance.__slots__, slots=True)
+_Draft: Any = make_dataclass("_Draft", Instance.__slots__, slots=True, eq=False, repr=False)
 
 
 def trusted_instance(*values: Any) -> Instance:

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings
 from zkdiscovery.model import check_host, check_name, check_text
 
+_PREFIX = "ZKDISCOVERY_"  # of all variables in the environment
 _FROZEN = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 _REFUSED = "settings can't be used: "
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
@@ -166,7 +167,7 @@ class Settings(_Checked, BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="ZKDISCOVERY_",
+        env_prefix=_PREFIX,
         env_ignore_empty=True,
         env_nested_delimiter="__",
         frozen=True,
@@ -185,6 +186,20 @@ class Settings(_Checked, BaseSettings):
     acl: Acl = "open"
     parent_acl: Acl = "open"
     guard: Guard = Guard()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there is no such file
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # To look for each field and its parts takes as long as to connect: not where nothing can be found.
+        if any(name.upper().startswith(_PREFIX) for name in os.environ):
+            return init_settings, env_settings
+        return (init_settings,)
 
     @field_validator("hosts", mode="before")
     @classmethod
@@ -273,7 +288,7 @@ def load_settings(base: Settings | None = None, **given: Any) -> Settings:
     try:
         return (Settings if base is None else type(base))(**values)
     except InvalidSettings as error:
-        names = [f"ZKDISCOVERY_{name.upper()}" for name in Settings.model_fields if name not in values]
+        names = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields if name not in values]
         found = sorted(key for key in os.environ if any(key == n or key.startswith(f"{n}__") for n in names))
         source = (
             f"of the environment, {', '.join(found)} took part" if found else "nothing of the environment took part"

@@ -48,6 +48,11 @@ def test_arguments_then_settings_then_environment(environment: Callable[..., Non
     assert (both.zone, both.namespace, both.hosts, both.session_timeout) == ("argument", "/base", "env:1", 7.5)
 
 
+def test_variables_are_found_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("zkdiscovery_Hosts", "one:1")
+    assert load_settings().hosts == "one:1"
+
+
 def test_nested_variables(environment: Callable[..., None], tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.touch()

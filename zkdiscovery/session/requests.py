@@ -14,9 +14,11 @@ import functools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 from zkdiscovery.session.translate import error_for_code
+
+_T = TypeVar("_T")
 
 EPHEMERAL = 1
 CONTAINER = 4
@@ -62,6 +64,12 @@ class Request(Protocol):
     def deserialize(self, buffer: bytes, offset: int) -> Any: ...
 
 
+@dataclass_transform()
+def _request(cls: type[_T]) -> type[_T]:
+    """A request with fields. It is neither compared nor shown: to make what does that would take most of the import."""
+    return dataclass(slots=True, eq=False, repr=False)(cls)
+
+
 def encode(request: Request) -> bytes:
     """A request as it is sent, but for its length and number."""
     return _INT.pack(request.type) + request.serialize()
@@ -105,7 +113,7 @@ def _read_string(buffer: bytes, offset: int) -> tuple[str, int]:
         raise ValueError("a text is not UTF-8") from None
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class Create:
     """Create a node; answers its stat. `mode` is EPHEMERAL, CONTAINER or 0 (persistent)."""
 
@@ -126,7 +134,7 @@ class Create:
         return _read_stat(buffer, offset)[0]
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class Delete:
     """Delete a node; `version` -1: any."""
 
@@ -141,7 +149,7 @@ class Delete:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class SetData:
     """Replace a node's data; answers its stat; `version` -1: any."""
 
@@ -157,7 +165,7 @@ class SetData:
         return _read_stat(buffer, offset)[0]
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class Check:
     """Inside a transaction: the node exists, and has this version unless -1."""
 
@@ -172,7 +180,7 @@ class Check:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class GetData:
     """Data and stat of a node, as `Node`."""
 
@@ -189,7 +197,7 @@ class GetData:
         return Node(buffer[start:end], _read_stat(buffer, end)[0])
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class Exists:
     """Stat of a node. Most servers tell it to those who may not read the node, too."""
 
@@ -203,7 +211,7 @@ class Exists:
         return _read_stat(buffer, offset)[0]
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class GetChildren:
     """Names of a node's children, as a list of strings."""
 
@@ -227,7 +235,7 @@ class GetChildren:
         return children
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class Sync:
     """Let the server catch up with the leader before it answers what follows."""
 
@@ -241,7 +249,7 @@ class Sync:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class SetWatches:
     """Persistent watches on paths and all below them, many in one request (setWatches2, ZooKeeper 3.6 and later).
 
@@ -260,7 +268,7 @@ class SetWatches:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class RemoveWatches:
     """Remove this connection's watches on the path."""
 
@@ -278,7 +286,7 @@ Write = Create | Delete | SetData | Check
 _ANSWERED_BY = {19: 19, 15: 1, 2: 2, 5: 5, 13: 13}  # in a transaction the server makes plain creates of create2
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class Multi:
     """All of the operations or none; answers one result each: the path of a Create, the stat of a SetData, None.
 
@@ -326,7 +334,7 @@ class Multi:
         return results
 
 
-@dataclass(frozen=True, slots=True)
+@_request
 class MultiRead:
     """Data and stat of many nodes in one request (ZooKeeper 3.6 and later); no atomic snapshot.
 

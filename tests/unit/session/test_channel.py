@@ -85,7 +85,7 @@ def test_what_was_cancelled_is_not_sent(channel: Channel) -> None:
     cancelled = channel.submit(Sync("/cancelled"), deadline=LATER)
     channel.submit(Sync("/kept"), deadline=LATER)
     assert cancelled.cancel()
-    assert [entry.request for entry in channel.take(10)] == [Sync("/kept")]
+    assert [entry.request.path for entry in channel.take(10)] == ["/kept"]
 
 
 def test_what_was_sent_can_not_be_cancelled(channel: Channel) -> None:
@@ -97,7 +97,7 @@ def test_what_was_sent_can_not_be_cancelled(channel: Channel) -> None:
 def test_what_is_late_is_not_sent(channel: Channel) -> None:
     late = channel.submit(Sync("/late"), deadline=time.monotonic())
     channel.submit(Sync("/kept"), deadline=LATER)
-    assert [entry.request for entry in channel.take(10)] == [Sync("/kept")]
+    assert [entry.request.path for entry in channel.take(10)] == ["/kept"]
     error = late.exception(0)
     assert isinstance(error, OperationTimeout)
     assert (error.path, error.outcome_unknown) == ("/late", False)
