@@ -18,7 +18,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings
 from zkdiscovery.model import check_host, check_name, check_text
 
-_PREFIX = "ZKDISCOVERY_"  # of all variables in the environment
 _FROZEN = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 _REFUSED = "settings can't be used: "
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
@@ -167,7 +166,7 @@ class Settings(_Checked, BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
+        env_prefix="ZKDISCOVERY_",
         env_ignore_empty=True,
         env_nested_delimiter="__",
         frozen=True,
@@ -190,16 +189,16 @@ class Settings(_Checked, BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there is no such file
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are no such files
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # To look for each field and its parts takes as long as to connect: not where nothing can be found.
-        if any(name.upper().startswith(_PREFIX) for name in os.environ):
-            return init_settings, env_settings
-        return (init_settings,)
+        prefix = settings_cls.model_config.get("env_prefix", "").upper()
+        found = any(name.upper().startswith(prefix) for name in os.environ)
+        return (init_settings, env_settings) if found else (init_settings,)
 
     @field_validator("hosts", mode="before")
     @classmethod
@@ -288,7 +287,7 @@ def load_settings(base: Settings | None = None, **given: Any) -> Settings:
     try:
         return (Settings if base is None else type(base))(**values)
     except InvalidSettings as error:
-        names = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields if name not in values]
+        names = [f"ZKDISCOVERY_{name.upper()}" for name in Settings.model_fields if name not in values]
         found = sorted(key for key in os.environ if any(key == n or key.startswith(f"{n}__") for n in names))
         source = (
             f"of the environment, {', '.join(found)} took part" if found else "nothing of the environment took part"
