@@ -91,7 +91,7 @@ class Connection(NamedTuple):
 
 def connections(hosts: str) -> Iterator[Connection]:
     """All that the server has now."""
-    found = re.findall(r":(\d+)\[\d+\]\(queued=\d+,recved=(\d+),sent=\d+,sid=0x(\w+)", four_letter_word(hosts, "cons"))
+    found = re.findall(r":(\d+)\[\d+\]\(queued=\d+,recved=(\d+),sent=\d+,sid=0x(\w+)", four_letter_word(hosts, "cons", 10.0))
     return (Connection(int(port), int(session, 16), int(received)) for port, received, session in found)
 
 
