@@ -55,7 +55,10 @@ def main() -> int:
     if failed:
         console.print(f"[bold red]Failed: {', '.join(failed)}[/]")
     elif not asked.quick and set(chosen) == set(QUESTIONS):
-        tables.publish()
+        try:
+            tables.publish()
+        except ValueError as error:
+            console.print(error)
     return 1 if failed or (missed and not asked.quick) else 0
 
 
