@@ -91,7 +91,8 @@ class Connection(NamedTuple):
 
 def connections(hosts: str) -> Iterator[Connection]:
     """All that the server has now."""
-    found = re.findall(r":(\d+)\[\d+\]\(queued=\d+,recved=(\d+),sent=\d+,sid=0x(\w+)", four_letter_word(hosts, "cons", 10.0))
+    answer = four_letter_word(hosts, "cons", timeout=10.0)
+    found = re.findall(r":(\d+)\[\d+\]\(queued=\d+,recved=(\d+),sent=\d+,sid=0x(\w+)", answer)
     return (Connection(int(port), int(session, 16), int(received)) for port, received, session in found)
 
 
