@@ -45,7 +45,6 @@ RUN = "BENCHMARK_RUN"  # variable of the environment with the name of the run th
 JARS = Path("/usr/share/java")  # where Debian puts Curator
 LIMIT = 120.0  # seconds for anything that is waited for
 SESSION_TIMEOUT = 10.0  # seconds; what a server with a tick of 0.5 s grants at most
-METADATA = {f"key-{entry}": f"value-{entry}" for entry in range(5)}
 BATCH = 500  # nodes written by one transaction
 WINDOW = 4  # transactions in flight
 HEAP = "-Xmx1g"  # of a server that we start here: hundreds of thousands of nodes take more than what tests give it
@@ -235,6 +234,11 @@ class Bench:
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)
 
 
+def metadata(index: int) -> dict[str, str]:
+    """Five entries, one of which no other instance has: who shares what is equal can't share it as a whole."""
+    return {**{f"key-{entry}": f"value-{entry}" for entry in range(4)}, "key-4": f"value-{index}"}
+
+
 class Published:
     """The instances of one service, ephemeral nodes of one session, written behind the SDK's back.
 
@@ -257,7 +261,7 @@ class Published:
     def instance(self, index: int, **fields: Any) -> Instance:
         """Instance number `index`, with five entries of metadata."""
         host = f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}"
-        options = {"id": f"i{index:06}", "metadata": METADATA, "registered_at": 1_700_000_000.0, **fields}
+        options = {"id": f"i{index:06}", "metadata": metadata(index), "registered_at": 1_700_000_000.0, **fields}
         return Instance(self.service, host, 8080, **options)
 
     def node(self, index: int) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from kazoo.client import KazooClient
 
-from benchmarks.common import LIMIT, METADATA, OURS, Bench, Published, Row, Target, main, published, rounds, timed
+from benchmarks.common import LIMIT, OURS, Bench, Published, Row, Target, main, metadata, published, rounds, timed
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import curator
 from benchmarks.peers.kazoo import kazoo
@@ -64,7 +64,7 @@ def with_kazoo(
 def ours(bench: Bench, namespace: str, count: int) -> float:
     """The SDK."""
     entries: list[Options] = [
-        {"service": "payments", "host": "10.0.0.1", "port": 1 + n, "metadata": METADATA} for n in range(count)
+        {"service": "payments", "host": "10.0.0.1", "port": 1 + n, "metadata": metadata(n)} for n in range(count)
     ]
 
     def register() -> None:
