@@ -24,15 +24,14 @@ class Watchdog:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._look_at = 0.0  # monotonic seconds; when the link is to be looked at next
-        self._overdue = False  # an answer was, at the last look
+        self._checked = 0.0  # monotonic seconds; when the link was looked at last
         self._refused = False  # servers hang up on our handshakes, and have not let us in since
 
     def connected(self) -> None:
         """A connection stands (connection thread)."""
         self._refused = False
-        self._overdue = False
-        self._check_at(time.monotonic() + self._session.timeout / 3)
+        self._checked = time.monotonic()
+        self._later(self._check_link, self._session.timeout / 12)
 
     def disconnected(self) -> None:
         """There is no connection, or none yet (any thread)."""
@@ -54,12 +53,8 @@ class Watchdog:
             log.warning("%s; still trying", session.trouble)
             self._later(self._report_absence, ABSENCE_AGAIN)
 
-    def _check_at(self, moment: float) -> None:
-        self._look_at = moment
-        self._later(self._check_link, moment - time.monotonic())
-
     def _check_link(self) -> None:
-        """Drop a link whose oldest request or ping waits longer than a third of the timeout, by a twelfth more at most.
+        """Drop a link whose oldest request or ping waits too long.
 
         kazoo sends no pings under traffic, so it would not notice.
         """
@@ -67,17 +62,13 @@ class Watchdog:
         if link is None or self._session.state is not State.CONNECTED:
             return
         now = time.monotonic()
+        paused = now - self._checked > timeout / 3  # we did not run: the answers may lie in the socket's buffer
+        self._checked = now
         stamps = [stamp for stamp in (link.channel.oldest_sent(), link.ping_sent) if stamp is not None]
-        # Answers prove the link for the requests behind them, too: a long pipeline is not a dead link. And what is sent
-        # from now on is due later.
-        due = (max(min(stamps), link.channel.last_answer) if stamps else now) + timeout / 3
-        late = now - self._look_at > timeout / 12
-        overdue = now >= due
-        # At the second look only: if we did not run for a while, the answers may lie in the socket's buffer.
-        if overdue and self._overdue and not late:
+        # Answers prove the link for the requests behind them, too: a long pipeline is not a dead link.
+        if stamps and not paused and now - max(min(stamps), link.channel.last_answer) > timeout / 3:
             link.drop(f"no answer for {timeout / 3:.1f} s")
-        self._overdue = overdue
-        self._check_at(now + timeout / 12 if overdue else due)
+        self._later(self._check_link, timeout / 12)
 
     def _check_data(self) -> None:
         """Every server hangs up on us: without quorum, or with less data than we have seen?"""
