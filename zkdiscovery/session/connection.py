@@ -41,6 +41,7 @@ _UNIMPLEMENTED = -6
 _AUTH_CODES = frozenset({-115, -124})  # the server refuses the credentials, or asks for some
 _CHUNK = 1024 * 1024  # bytes read at once, at most
 _AHEAD = 64 * 1024  # bytes read at once, if there are so many; requests are not sent before all of them are seen to
+_PING_ANSWER = 20  # bytes
 _EVENT = wire.int_struct.pack(kazoo_connection.WATCH_XID)  # begins a message that proves one direction only
 
 
@@ -196,12 +197,14 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
     def _fill(self, came: bytearray, length: int, timeout: float) -> None:
         """Have `length` bytes in the buffer.
 
-        A message that comes slowly is contact: it keeps the link, and pings keep the session.
+        A message that comes slowly is contact: it keeps the link, and pings keep the session. Not if it grows by no
+        more than the answers to these pings: then its length is nonsense, and it swallows them.
         """
         channel = self._link.channel
         serves = channel.is_open  # in the handshake nothing is read ahead, and the limit is one for the whole message
         given_up = time.monotonic() + timeout
         news = bool(came)  # something has come just now; a part of a TLS record, perhaps
+        grown = pings = 0  # bytes that came and pings that were sent since it was contact
         while True:
             part = self._received(max(length - len(came), _AHEAD if serves else 0))
             came += part
@@ -209,9 +212,12 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                 return
             now = time.monotonic()
             news = news or bool(part)
-            if serves and news and not (came and _EVENT.startswith(bytes(came[:4]))):
+            grown += len(part)
+            grows = not part or grown > pings * _PING_ANSWER
+            if serves and news and grows and not (came and _EVENT.startswith(bytes(came[:4]))):
                 channel.last_answer = now
                 given_up = now + timeout
+                grown = pings = 0
             if not news and now >= given_up:
                 raise KazooTimeoutError("no answer in time")
             # Outside the handshake, `timeout` is two thirds of the session timeout, and leases rest on it that we
@@ -219,6 +225,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
             ping_due = self._written + timeout / 2 if serves else given_up
             if serves and now >= ping_due:
                 self._send_ping(timeout)
+                pings += 1
             news = bool(self.handler.select([self._socket], [], [], min(given_up, ping_due) - now)[0])
 
     def _received(self, most: int) -> bytes:
