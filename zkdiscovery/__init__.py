@@ -13,8 +13,9 @@ payments.wait_ready().pick().url
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from zkdiscovery.lazy import lazy
 
 if TYPE_CHECKING:
     from zkdiscovery.balancing import (
@@ -135,8 +136,8 @@ __all__ = [
     "outcome_of",
 ]
 
-# Each name is loaded on first use: importing the package costs nothing, so that its pytest plugin can be loaded before
-# a coverage tool starts, and a process that only needs the model never loads kazoo.
+# Importing the package costs nothing, so that its pytest plugin can be loaded before a coverage tool starts, and a
+# process that only needs the model never loads kazoo.
 _HOMES = {
     "balancing": (
         "Balancer",
@@ -190,16 +191,4 @@ _HOMES = {
     "session": ("State", "Subscription"),
     "settings": ("AclEntry", "Auth", "Guard", "Settings", "Tls"),
 }
-_HOME = {name: room for room, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)

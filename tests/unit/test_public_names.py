@@ -8,14 +8,19 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import zkdiscovery
 from tests.support import LIMIT
-from zkdiscovery import errors
+from zkdiscovery import balancing, errors, testing
 
 SOURCE = Path(zkdiscovery.__file__)
+
+every_lazy_package = pytest.mark.parametrize(
+    "package", [zkdiscovery, balancing, testing], ids=lambda package: package.__name__
+)
 
 
 def run(code: str, **environment: str) -> str:
@@ -29,37 +34,41 @@ def run(code: str, **environment: str) -> str:
     return done.stdout
 
 
-def names_for_type_checkers() -> dict[str, str]:
-    """Home module by name, from the block that type checkers read."""
-    tree = ast.parse(SOURCE.read_text())
+def names_for_type_checkers(package: ModuleType) -> set[tuple[str, str]]:
+    """Home module and name, from the block that type checkers read."""
+    tree = ast.parse(Path(str(package.__file__)).read_text())
     (block,) = [
         node
         for node in tree.body
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     ]
     return {
-        alias.name: str(node.module).removeprefix("zkdiscovery.")
+        (str(node.module).removeprefix(f"{package.__name__}."), alias.name)
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
 
 
-def test_the_three_lists_agree() -> None:
-    assert names_for_type_checkers() == zkdiscovery._HOME
-    assert sorted(zkdiscovery.__all__) == sorted(zkdiscovery._HOME)
-    assert len(set(zkdiscovery.__all__)) == len(zkdiscovery.__all__)
-    assert set(zkdiscovery.__all__) <= set(dir(zkdiscovery))
+@every_lazy_package
+def test_the_three_lists_agree(package: ModuleType) -> None:
+    homes = [(module, name) for module, names in package._HOMES.items() for name in names]
+    assert names_for_type_checkers(package) == set(homes)
+    assert sorted(package.__all__) == sorted(name for _, name in homes)
+    assert len(set(package.__all__)) == len(package.__all__)
+    assert set(package.__all__) <= set(dir(package))
 
 
-def test_every_name_is_there() -> None:
-    for name in zkdiscovery.__all__:
-        assert getattr(zkdiscovery, name).__name__ == name
+@every_lazy_package
+def test_every_name_is_there(package: ModuleType) -> None:
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
 
 
-def test_an_unknown_name_is_an_error() -> None:
-    with pytest.raises(AttributeError, match="module 'zkdiscovery' has no attribute 'Nothing'"):
-        zkdiscovery.Nothing  # noqa: B018
+@every_lazy_package
+def test_an_unknown_name_is_an_error(package: ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'Nothing'"):
+        package.Nothing  # noqa: B018
 
 
 def test_every_error_is_public() -> None:
@@ -71,7 +80,7 @@ def test_importing_loads_next_to_nothing() -> None:
     heavy = {"kazoo", "pydantic", "pydantic_settings", "tenacity", "typer", "rich", "asyncio", "ssl"}
     loaded = run("import sys, zkdiscovery; print(*sys.modules)").split()
     assert not heavy & set(loaded)
-    assert {name for name in loaded if name.startswith("zkdiscovery.")} == set()
+    assert {name for name in loaded if name.startswith("zkdiscovery.")} == {"zkdiscovery.lazy"}
 
 
 def test_the_model_needs_no_connection() -> None:

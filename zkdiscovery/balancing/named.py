@@ -5,16 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from zkdiscovery.balancing.least_in_flight import LeastInFlight
-from zkdiscovery.balancing.maglev import Maglev
-from zkdiscovery.balancing.p2c import P2cEwma
-from zkdiscovery.balancing.rendezvous import Rendezvous
-from zkdiscovery.balancing.ring import RingHash
-from zkdiscovery.balancing.simple import Random, RoundRobin
-from zkdiscovery.balancing.sticky import Sticky
-from zkdiscovery.balancing.tiers import Tiers
-from zkdiscovery.balancing.weighted import Weighted, WeightedRoundRobin
-from zkdiscovery.balancing.zone import PreferZone, in_zone
+from zkdiscovery import balancing
+from zkdiscovery.balancing.zone import in_zone
 from zkdiscovery.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -24,20 +16,20 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "zkdiscovery.balancers"  # group; a name there gives a strategy, or what makes one without arguments
 
-BALANCERS: Mapping[str, Balancer] = MappingProxyType(
+BALANCERS: Mapping[str, str] = MappingProxyType(  # classes; each is loaded when it is asked for
     {
-        "p2c_ewma": P2cEwma(),
-        "round_robin": RoundRobin(),
-        "random": Random(),
-        "weighted": Weighted(),
-        "weighted_round_robin": WeightedRoundRobin(),
-        "least_in_flight": LeastInFlight(),
-        "ring_hash": RingHash(),
-        "maglev": Maglev(),
-        "rendezvous": Rendezvous(),
-        "sticky": Sticky(),
-        "prefer_zone": PreferZone(),
-        "tiers": Tiers(),
+        "p2c_ewma": "P2cEwma",
+        "round_robin": "RoundRobin",
+        "random": "Random",
+        "weighted": "Weighted",
+        "weighted_round_robin": "WeightedRoundRobin",
+        "least_in_flight": "LeastInFlight",
+        "ring_hash": "RingHash",
+        "maglev": "Maglev",
+        "rendezvous": "Rendezvous",
+        "sticky": "Sticky",
+        "prefer_zone": "PreferZone",
+        "tiers": "Tiers",
     }
 )
 
@@ -55,7 +47,7 @@ def resolve_balancer(spec: str | Balancer, zone: str | None = None) -> Balancer:
     """
     found: Any = spec
     if isinstance(spec, str):
-        found = BALANCERS.get(spec) or _from_packages(spec)
+        found = getattr(balancing, BALANCERS[spec])() if spec in BALANCERS else _from_packages(spec)
     if callable(getattr(found, "build", None)) and not isinstance(found, type):
         return in_zone(found, zone)
     raise InvalidSettings(_unknown(spec))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing import Pool
 from zkdiscovery.model import Instance, Snapshot, Status
+
+if TYPE_CHECKING:
+    from zkdiscovery.balancing import Pool
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypedDict
 
-from zkdiscovery.balancing import Balancer, Ejection, Outcome, Pool, resolve_balancer
+from zkdiscovery.balancing import Balancer, Ejection, Outcome
 from zkdiscovery.balancing.limits import check_number
 from zkdiscovery.codecs import Codec
 from zkdiscovery.discovery.attempt import outcome_of
@@ -124,6 +124,8 @@ def make_view(
     Raises:
         InvalidSettings: a preference can't be used.
     """
+    from zkdiscovery.balancing import Pool, resolve_balancer  # noqa: PLC0415 - strategies are loaded on use
+
     balancer = resolve_balancer(preferences.get("balancer", "p2c_ewma"), zone)
     ejection = preferences.get("ejection", Ejection())
     if not (ejection is None or isinstance(ejection, Ejection)):

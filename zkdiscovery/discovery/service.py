@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar, overload
 
-from zkdiscovery.balancing import Endpoint, Outcome, Pool
+from zkdiscovery.balancing import Endpoint, Outcome
 from zkdiscovery.discovery.attempt import Attempt, outcome_of
 from zkdiscovery.discovery.cache import ServiceCache, difference
 from zkdiscovery.discovery.calls import Call, RetryBudget, TimedCall, check_call
@@ -24,6 +24,7 @@ from zkdiscovery.model import Change, Instance, Snapshot, Status, deadline_after
 from zkdiscovery.session import GLANCE, Dispatcher, Subscription
 
 if TYPE_CHECKING:
+    from zkdiscovery.balancing import Pool
     from zkdiscovery.balancing.interface import Pick
 
 R = TypeVar("R")

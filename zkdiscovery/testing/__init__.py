@@ -5,8 +5,9 @@ Guarantees: importing this package loads nothing else; each name is loaded on fi
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from zkdiscovery.lazy import lazy
 
 if TYPE_CHECKING:
     from zkdiscovery.testing.ensemble import ZookeeperEnsemble, ZookeeperMember, zookeeper_ensemble
@@ -27,26 +28,12 @@ __all__ = [
     "zookeeper_server",
 ]
 
-_HOME = {
-    "FaultProxy": "proxy",
-    "StaticClient": "static",
-    "ZookeeperEnsemble": "ensemble",
-    "ZookeeperMember": "ensemble",
-    "ZookeeperServer": "server",
-    "expire_session": "expiry",
-    "static_client": "static",
-    "zookeeper_ensemble": "ensemble",
-    "zookeeper_server": "server",
+_HOMES = {
+    "ensemble": ("ZookeeperEnsemble", "ZookeeperMember", "zookeeper_ensemble"),
+    "expiry": ("expire_session",),
+    "proxy": ("FaultProxy",),
+    "server": ("ZookeeperServer", "zookeeper_server"),
+    "static": ("StaticClient", "static_client"),
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__getattr__, __dir__ = lazy(__name__, _HOMES)
