@@ -42,6 +42,7 @@ _AUTH_CODES = frozenset({-115, -124})  # the server refuses the credentials, or 
 _CHUNK = 1024 * 1024  # bytes read at once, at most
 _AHEAD = 64 * 1024  # bytes read at once, if there are so many; requests are not sent before all of them are seen to
 _PING_ANSWER = 20  # bytes
+_PROBE, _PROBE_XID = MultiRead(()), 1
 _EVENT = wire.int_struct.pack(kazoo_connection.WATCH_XID)  # begins a message that proves one direction only
 
 
@@ -61,6 +62,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
     client: LinkClient
     _came: bytearray  # read from the socket and not seen to
     _written = 0.0  # monotonic seconds; when something was sent last
+    _probes_along = False  # the handshake takes the probe along
 
     @property
     def _link(self) -> Link:
@@ -80,6 +82,9 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         # kazoo forgets it at expiry; a new session must not read older state from a server that lags.
         self.client.last_zxid = link.owner.highest_zxid
         known = self.client._session_id, self.client._session_passwd
+        # A server reads no further until the session stands, so a round trip is saved. Not with a session that may have
+        # expired: the server says so and closes, and what it has not read could cost us its answer (by a reset).
+        self._probes_along = not (self.client._session_id or self.client.auth_data or self.sasl_options)
         try:
             read_timeout, connect_timeout = super()._connect(host, hostip, port)
             self._probe()
@@ -107,8 +112,9 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
 
         Both close the connection.
         """
-        self._xid = 1
-        self._submit(MultiRead(()), self._link.attempt_limit(), self._xid)
+        self._xid = _PROBE_XID
+        if not self._probes_along:
+            self._submit(_PROBE, self._link.attempt_limit(), _PROBE_XID)
         header, _, _ = self._read_header(self._link.attempt_limit())
         if header.err in _AUTH_CODES:
             raise AuthFailedError
@@ -145,9 +151,10 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
             if self._sasl_rounds > SASL_ROUNDS:  # a server without SASL answers with empty challenges for ever
                 raise AuthFailedError
         # kazoo's own would log the request, passwords included.
-        body = b"" if xid is None else wire.int_struct.pack(xid)
-        body += encode(request) if request.type else request.serialize()
-        self._write(wire.int_struct.pack(len(body)) + body, timeout)
+        message = _message(request, xid)
+        if isinstance(request, wire.Connect) and self._probes_along:
+            message += _message(_PROBE, _PROBE_XID)
+        self._write(message, timeout)
 
     def _send_ping(self, connect_timeout: float) -> None:
         if self._link.ping_sent is None:  # or else the one before is not answered yet
@@ -289,6 +296,13 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         except (struct.error, UnicodeDecodeError) as error:
             raise ConnectionDropped(f"{self._link.server} sends an event that can't be read") from error
         self._link.owner.link_event(event.type, event.path or "/")
+
+
+def _message(request: Any, xid: int | None) -> bytes:
+    body = b"" if xid is None else wire.int_struct.pack(xid)
+    body += encode(request) if request.type else request.serialize()
+    message: bytes = wire.int_struct.pack(len(body)) + body
+    return message
 
 
 class _CloseSession:

@@ -164,10 +164,11 @@ class Session:
     def start(self) -> None:
         """Begin to connect. Returns at once, whether or not ZooKeeper is there."""
         with self._changed:
-            if self._link is None and not self._closing.is_set():
-                self._link = Link(self, self._options)
-                self._link.start()
-                self._watchdog.disconnected()
+            if self._link is not None or self._closing.is_set():
+                return
+            self._link = Link(self, self._options)
+            self._link.start()
+        self._watchdog.disconnected()  # not under the lock: it starts a thread, and the link's has need of the lock
 
     def close(self, timeout: float) -> bool:
         """End the session at the server if it can be reached, and all threads, within `timeout` seconds.

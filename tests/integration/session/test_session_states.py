@@ -151,12 +151,14 @@ class Handshakes:
 
     def __init__(self, proxy: FaultProxy) -> None:
         self.last_zxids: list[int] = []
+        self.alone: list[bool] = []  # nothing was sent along with it
         proxy.alter("client_to_server", self._note)
 
     def _note(self, chunk: bytes) -> bytes:
         length, protocol, zxid = struct.unpack_from(">iiq", chunk + bytes(16))
         if length > 40 and protocol == 0:  # requests have their number, from 1, in this place
             self.last_zxids.append(zxid)
+            self.alone.append(len(chunk) == 4 + length)
         return chunk
 
 
@@ -181,6 +183,20 @@ def test_the_highest_transaction_seen_goes_into_the_next_session(
     assert first == 0
     assert len(others) == 2, "one by the old session, which has expired, and one by the new"
     assert min(others) >= created.czxid
+
+
+def test_nothing_is_sent_along_with_the_handshake_of_a_known_session(
+    make_session: MakeSession, zkdiscovery_proxy: FaultProxy, zkdiscovery_server: ZookeeperServer
+) -> None:
+    """A server that says that it has expired closes: with something unread it would reset, and could take that back."""
+    handshakes = Handshakes(zkdiscovery_proxy)
+    session = make_session(zkdiscovery_proxy.address)
+    changes = heard(session)
+    zkdiscovery_proxy.drop()
+    changes.wait(lambda seen: bool(seen) and seen[-1].generation == 2)
+    expire(session, zkdiscovery_server)
+    changes.wait(lambda seen: seen[-1].epoch == 2 and seen[-1].state is State.CONNECTED)
+    assert handshakes.alone == [False, True, True, False], "new, known, expired, new"
 
 
 def test_lost_data_is_reported_and_overcome(
@@ -217,7 +233,9 @@ class OldServer:
         proxy.alter("server_to_client", self._answer)
 
     def _answer(self, chunk: bytes) -> bytes:
-        _, number, zxid = struct.unpack_from(">iiq", chunk + bytes(16))
+        length, number, zxid = struct.unpack_from(">iiq", chunk + bytes(16))
+        if number == 0 and len(chunk) > 4 + length:  # that of the handshake, and the other one with it
+            return chunk[: 4 + length] + self._answer(chunk[4 + length :])
         if number != 1:
             return chunk
         self.answered += 1
