@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings
 from zkdiscovery.model import check_host, check_name, check_text
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+_PREFIX = "ZKDISCOVERY_"
 _REFUSED = "settings can't be used: "
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 
@@ -34,8 +34,6 @@ class _Checked(BaseModel):
             except ValidationError as error:
                 entries = error.errors(include_input=False, include_url=False, include_context=False)
                 raise InvalidSettings(_REFUSED + "; ".join(map(_problem, entries))) from None
-            except SettingsError as error:  # a variable that should hold JSON and does not; names the field alone
-                raise InvalidSettings(f"{_REFUSED}{error}") from None
 
 
 def _problem(entry: Any) -> str:
@@ -145,7 +143,7 @@ class Guard(_Checked):
     hold: Annotated[float, Field(gt=0, le=3600)] | None = None  # seconds
 
 
-class Settings(_Checked, BaseSettings):
+class Settings(_Checked):
     """All settings of a client.
 
     Attributes:
@@ -165,14 +163,7 @@ class Settings(_Checked, BaseSettings):
         InvalidSettings: a value can't be used; names the fields, never repeats the values.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="ZKDISCOVERY_",
-        env_ignore_empty=True,
-        env_nested_delimiter="__",
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-    )
+    model_config = _FROZEN
 
     hosts: str = "127.0.0.1:2181"
     namespace: str = "/"
@@ -186,19 +177,14 @@ class Settings(_Checked, BaseSettings):
     parent_acl: Acl = "open"
     guard: Guard = Guard()
 
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None:
+            super().__init__(**_merged(self._environment(), values))
+
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are no such files
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # To look for each field and its parts takes as long as to connect: not where nothing can be found.
-        prefix = settings_cls.model_config.get("env_prefix", "").upper()
-        found = any(name.upper().startswith(prefix) for name in os.environ)
-        return (init_settings, env_settings) if found else (init_settings,)
+    def _environment(cls) -> dict[str, Any]:
+        return _read_environment(cls)
 
     @field_validator("hosts", mode="before")
     @classmethod
@@ -250,6 +236,31 @@ class Settings(_Checked, BaseSettings):
         return self
 
 
+def _read_environment(model: type[BaseModel]) -> dict[str, Any]:
+    """What variables say of the fields, with dicts for the fields that have fields."""
+    if not any(name.upper().startswith(_PREFIX) for name in os.environ):
+        return {}
+    # It takes half as long to load as everything else that a client needs; and to look for each field takes a while.
+    from pydantic_settings import EnvSettingsSource, SettingsError  # noqa: PLC0415
+
+    source: Any = EnvSettingsSource  # typed for models of a base class of its own package; it takes any
+    try:
+        found: dict[str, Any] = source(model, env_prefix=_PREFIX, env_nested_delimiter="__", env_ignore_empty=True)()
+    except SettingsError as error:  # a variable that should hold JSON and does not; names the field alone
+        raise InvalidSettings(f"{_REFUSED}{error}") from None
+    return found
+
+
+def _merged(found: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Both; what was given wins, and of fields that have fields each one."""
+    parts = {
+        name: _merged(found[name], value)
+        for name, value in given.items()
+        if isinstance(value, dict) and isinstance(found.get(name), dict)
+    }
+    return found | given | parts
+
+
 def split_host(text: str) -> tuple[str, int]:
     """Host and port of `host`, `host:port` or `[v6]:port`; 2181 if no port is given.
 
@@ -297,15 +308,8 @@ def load_settings(base: Settings | None = None, **given: Any) -> Settings:
 
 class _Given(Settings):
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
+    def _environment(cls) -> dict[str, Any]:
+        return {}
 
 
 def settings_without_environment(**given: Any) -> Settings:

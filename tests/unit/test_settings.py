@@ -69,6 +69,12 @@ def test_nested_variables(environment: Callable[..., None], tmp_path: Path) -> N
     assert settings.parent_acl == "creator"
 
 
+def test_parts_of_a_field_from_arguments_and_from_the_environment(environment: Callable[..., None]) -> None:
+    environment(GUARD__HOLD="3", GUARD__MINIMUM="4")
+    assert load_settings(guard={"minimum": 5}).guard == Guard(minimum=5, hold=3.0)
+    assert load_settings(guard=Guard(minimum=5)).guard == Guard(minimum=5)
+
+
 def test_empty_and_foreign_variables_count_for_nothing(environment: Callable[..., None]) -> None:
     environment(ZONE="", HOSTS="", ADVERTISE_HOST="10.0.0.1", TEST_HOSTS="test:1", SOMETHING_ELSE="1")
     assert load_settings() == Settings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -117,13 +118,26 @@ def test_an_idle_client_sends_pings_alone(
     assert time.monotonic() - start > 2 * 2.0 / 3 * 0.8, "one each third of the session timeout, or somewhat less"
 
 
+def loaded_by(code: str) -> set[str]:
+    """Modules that a fresh interpreter has loaded after it; no variable of ours is set."""
+    code = f"import sys; from zkdiscovery import Client; {code}; print(*sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ZKDISCOVERY_")}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT, env=environment)
+    return set(run.stdout.split())
+
+
 def test_a_client_is_imported_without_what_is_loaded_on_use() -> None:
-    code = "import sys; from zkdiscovery import Client; Client(); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=LIMIT)
-    names = set(loaded.stdout.split())
+    names = loaded_by("Client()")
     assert "kazoo.client" in names
     packages = {"asyncio", "dotenv", "httpx", "pydantic", "pydantic_settings", "pytest", "rich", "typer"}
     rooms = {f"zkdiscovery.{room}" for room in ("cli", "demo", "lifecycle", "settings", "testing")}
     assert not (packages | rooms) & names
     of_balancing = {name.removeprefix("zkdiscovery.balancing.") for name in names if "balancing." in name}
     assert of_balancing == {"ejection", "endpoint", "interface", "limits"}, "no strategy"
+
+
+def test_settings_without_variables_load_nothing_that_reads_them() -> None:
+    names = loaded_by("Client().settings")
+    assert "zkdiscovery.settings" in names
+    assert not {"asyncio", "dotenv", "pydantic_settings"} & names
