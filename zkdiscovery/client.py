@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
+from zkdiscovery import election as election_room  # its names are loaded on use
 from zkdiscovery.balancing import Balancer, Ejection, Outcome
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.discovery import Attachment, Discovery, Service, make_view, outcome_of
-from zkdiscovery.election import Election, OnSuspend, Room, Term, close_elections, election_names, while_leader
 from zkdiscovery.errors import ClientClosed
 from zkdiscovery.model import Instance, Status, deadline_after
 from zkdiscovery.registration import Overrides, Registrar, Registration, registered
@@ -32,6 +32,8 @@ from zkdiscovery.session import Dispatcher, Session, State, StateChange, Subscri
 from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 if TYPE_CHECKING:
+    from zkdiscovery.election import Election, Term
+    from zkdiscovery.election.election import OnSuspend
     from zkdiscovery.settings import Settings
 
 R = TypeVar("R")
@@ -61,7 +63,7 @@ class _Core:
         self.registrar = Registrar(self.session, self.nodes, dispatcher, self.paths, codec)
         self.overrides = Overrides(self.session, self.paths, codec)
         self.discovery = Discovery(self.session, dispatcher, self.paths, codec)
-        self.elections = Room(
+        self.elections = election_room.Room(
             self.session, self.nodes, self.owner_worker, self.discovery.loader, dispatcher, self.paths
         )
 
@@ -151,7 +153,8 @@ class Client:
             views, elections = list(self._views), list(self._elections)
         try:
             if core is not None:
-                close_elections(elections, ELECTIONS_SHARE * left())
+                if elections:
+                    election_room.close_elections(elections, ELECTIONS_SHARE * left())
                 core.registrar.close(left())
         finally:  # also if the user loses patience: nothing may live on in ZooKeeper without a client
             for view in views:
@@ -381,7 +384,7 @@ class Client:
         Raises:
             InvalidName: no name for an election, or no id.
         """
-        election = Election(name, id, on_suspend, lambda: self._use().elections)
+        election = election_room.Election(name, id, on_suspend, lambda: self._use().elections)
         with self._lock:
             if self._closed:
                 raise ClientClosed("the client was closed; make a new one")
@@ -390,7 +393,7 @@ class Client:
 
     def election_names(self, timeout: float = 5.0) -> list[str]:
         """Names of all elections, sorted; one read. Raises as `service_names`."""
-        return election_names(self._use().elections, timeout)
+        return election_room.election_names(self._use().elections, timeout)
 
     def while_leader(self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold") -> _LeaderDecorator:
         """Decorate a function that only the leader may run. Calling it campaigns and blocks; it runs again after a
@@ -536,4 +539,4 @@ class _LeaderDecorator:
     def __call__(self, fn: Callable[[], R]) -> Callable[[], R | None]: ...
 
     def __call__(self, fn: Callable[..., R]) -> Callable[[], R | None]:
-        return while_leader(fn, self._election, takes_term=takes_argument(fn))
+        return election_room.while_leader(fn, self._election, takes_term=takes_argument(fn))

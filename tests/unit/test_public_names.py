@@ -14,12 +14,12 @@ import pytest
 
 import zkdiscovery
 from tests.support import LIMIT
-from zkdiscovery import balancing, errors, testing
+from zkdiscovery import balancing, election, errors, testing
 
 SOURCE = Path(zkdiscovery.__file__)
 
 every_lazy_package = pytest.mark.parametrize(
-    "package", [zkdiscovery, balancing, testing], ids=lambda package: package.__name__
+    "package", [zkdiscovery, balancing, election, testing], ids=lambda package: package.__name__
 )
 
 
@@ -92,7 +92,7 @@ def test_a_client_is_inert_until_it_is_used() -> None:
     """No environment is read, no thread started, nothing opened: safe at import time and before a fork."""
     code = """
 import os, threading, sys
-from zkdiscovery import Client
+from zkdiscovery import Client, Election  # a module that is loaded on use is opened
 opened = []
 sys.addaudithook(lambda event, args: opened.append((event, args)) if event.startswith(("socket.", "open")) else None)
 class Refuse(dict):

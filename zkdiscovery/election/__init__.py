@@ -1,12 +1,28 @@
-"""Leader election: candidates, terms with leases and fences."""
+"""Leader election: candidates, terms with leases and fences. Most clients have no part in one."""
 
 from __future__ import annotations
 
-from zkdiscovery.election.candidate import Candidate
-from zkdiscovery.election.decorator import while_leader
-from zkdiscovery.election.election import Election, OnSuspend, close_elections
-from zkdiscovery.election.names import election_names
-from zkdiscovery.election.room import Room
-from zkdiscovery.election.term import Term
+from typing import TYPE_CHECKING
 
-__all__ = ["Candidate", "Election", "OnSuspend", "Room", "Term", "close_elections", "election_names", "while_leader"]
+from zkdiscovery.lazy import lazy
+
+if TYPE_CHECKING:
+    from zkdiscovery.election.candidate import Candidate
+    from zkdiscovery.election.decorator import while_leader
+    from zkdiscovery.election.election import Election, close_elections
+    from zkdiscovery.election.names import election_names
+    from zkdiscovery.election.room import Room
+    from zkdiscovery.election.term import Term
+
+__all__ = ["Candidate", "Election", "Room", "Term", "close_elections", "election_names", "while_leader"]
+
+_HOMES = {
+    "candidate": ("Candidate",),
+    "decorator": ("while_leader",),
+    "election": ("Election", "close_elections"),
+    "names": ("election_names",),
+    "room": ("Room",),
+    "term": ("Term",),
+}
+
+__getattr__, __dir__ = lazy(__name__, _HOMES)

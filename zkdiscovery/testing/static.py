@@ -19,8 +19,9 @@ from zkdiscovery.codecs import CuratorCodec, Override
 from zkdiscovery.discovery import Service, make_view
 from zkdiscovery.discovery.room import Preferences
 from zkdiscovery.discovery.service import Attachment
-from zkdiscovery.election import Candidate, Election, OnSuspend, Room, Term
+from zkdiscovery.election import Candidate, Election, Room, Term
 from zkdiscovery.election.candidacy import Candidacy
+from zkdiscovery.election.election import OnSuspend
 from zkdiscovery.errors import ClientClosed, InvalidInstance, NodeMissing
 from zkdiscovery.model import Instance, Snapshot, Status, check_name
 from zkdiscovery.registration import Registrar, Registration

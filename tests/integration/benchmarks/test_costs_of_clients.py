@@ -135,6 +135,7 @@ def test_a_client_is_imported_without_what_is_loaded_on_use() -> None:
     assert not (packages | rooms) & names
     of_balancing = {name.removeprefix("zkdiscovery.balancing.") for name in names if "balancing." in name}
     assert of_balancing == {"ejection", "endpoint", "interface", "limits"}, "no strategy"
+    assert not {name for name in names if name.startswith("zkdiscovery.election.")}
 
 
 def test_settings_without_variables_load_nothing_that_reads_them() -> None:
