@@ -36,6 +36,7 @@ from benchmarks.balancing.report import number
 from tests.support import Truth
 from zkdiscovery import Client, Instance
 from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.session import EPHEMERAL, Create, Delete, Multi, SetData, Write
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
 
@@ -166,6 +167,11 @@ def exact(**figures: float) -> dict[str, Figure]:
     return {OURS if way == "ours" else way.replace("_", " "): Figure(v, v, v) for way, v in figures.items()}
 
 
+def milliseconds(figures: Mapping[K, Figure]) -> dict[K, Figure]:
+    """Of seconds."""
+    return {name: Figure(*(1e3 * value for value in figure)) for name, figure in figures.items()}
+
+
 def rounds(ways: Mapping[K, Callable[[], float]], count: int) -> dict[K, Figure]:
     """What each way measures, over so many rounds; see `samples`."""
     return {name: Figure.of(each) for name, each in samples(ways, count).items()}
@@ -174,18 +180,20 @@ def rounds(ways: Mapping[K, Callable[[], float]], count: int) -> dict[K, Figure]
 def samples(ways: Mapping[K, Callable[[], T]], count: int) -> dict[K, list[T]]:
     """Call all ways round by round, each time beginning with another one, so that a drifting machine hits all alike.
 
+    A round before the first is not counted, for virtual machines and caches are cold.
+
     Args:
         ways: each measures once and answers what it measured.
         count: number of rounds.
     """
     values: dict[K, list[T]] = {name: [] for name in ways}
     names = list(ways)
-    for turn in range(count):
+    for turn in range(count + 1):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             gc.collect()  # what one way left is not the next one's to sweep
             values[name].append(ways[name]())
-    return values
+    return {name: each[1:] for name, each in values.items()}
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -193,6 +201,18 @@ def timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def server() -> Iterator[ZookeeperServer]:
+    """A real ZooKeeper; where there is none, the program ends with the reason."""
+    os.environ.setdefault("JVMFLAGS", HEAP)
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(zookeeper_server())
+        except NoServerForTests as error:
+            sys.exit(str(error))
+        yield found
 
 
 class Bench:
@@ -206,8 +226,7 @@ class Bench:
     @functools.cached_property
     def server(self) -> ZookeeperServer:
         """A real ZooKeeper: that of the whole run, or one of our own. Started when it is first asked for."""
-        os.environ.setdefault("JVMFLAGS", HEAP)
-        return self._stack.enter_context(zookeeper_server())
+        return self._stack.enter_context(server())
 
     @property
     def hosts(self) -> str:
@@ -359,7 +378,7 @@ def main(measure: Callable[[Bench], list[Row]], doc: str | None) -> None:
     if asked.output == "json":
         sys.stdout.write(text)
     else:
-        show(title, rows)
+        show(title, rows, quick=asked.quick)
 
 
 def versions(bench: Bench) -> dict[str, str | int]:
@@ -387,34 +406,26 @@ def growths(rows: Sequence[Row]) -> dict[str, dict[str, Growth]]:
     return found
 
 
-def show(title: str, rows: Sequence[Row], console: Console | None = None) -> None:
-    """The table: median and quartiles; in brackets, how many times ours."""
-    console = console or wide_console()
+def show(title: str, rows: Sequence[Row], *, quick: bool) -> None:
+    """The table: median and quartiles; how many times ours the others take. What was quick is not judged."""
+    console = wide_console()
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    ways = [OURS, *dict.fromkeys(way for row in rows for way in row.figures if way != OURS)]
-    for way in ways:
-        table.add_column(way, justify="right")
+    table.add_column("way")
+    for name in ("median", "quartiles", "times ours"):
+        table.add_column(name, justify="right")
     for row in rows:
-        ours = row.figures[OURS].median
-        cells = []
-        for way in ways:
-            figure = row.figures.get(way)
-            if figure is None:
-                cells.append("–")
-                continue
-            text = f"{number(figure.median)} {row.unit}"
-            if figure.low != figure.high:
-                text += f"\n{number(figure.low)} – {number(figure.high)}"
-            if way != OURS and ours:
-                text += f"\n({number(figure.median / ours)} x)"
-            cells.append(text)
-        table.add_row(row.label, *cells)
+        ours, label = row.figures[OURS].median, row.label
+        for way, figure in row.figures.items():
+            spread = f"{number(figure.low)} – {number(figure.high)}" if figure.low != figure.high else ""
+            ratio = number(figure.median / ours) if way != OURS and ours else ""
+            table.add_row(label, way, f"{number(figure.median)} {row.unit}", spread, ratio)
+            label = ""
+        table.add_section()
     console.print(table)
     for what, found in growths(rows).items():
-        grown = (f"{growth}, {growth.last:.2f} at the end ({way})" for way, growth in found.items())
-        console.print(f"  {what} grows as", "; ".join(grown))
-    for row in rows:
+        console.print(f"  {what} grows as {found[OURS]}, {found[OURS].last:.2f} at the end")
+    for row in rows if not quick else ():
         for verdict in row.verdicts():
             show_verdict(verdict, console)
 

@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from benchmarks.common import LIMIT, OURS, Bench, Row, Target, main, published, rounds, timed
+from benchmarks.common import LIMIT, OURS, Bench, Row, Target, main, milliseconds, published, rounds, timed
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo, pipelined
@@ -66,7 +66,7 @@ def fill(bench: Bench, java: Curator | None, size: int, count: int) -> Row:
             stack.enter_context(published(bench, foreign, size, encode=for_curator))
             ways["Curator"] = lambda: java.ask(f"fill {foreign}/services payments {size}", "seconds")
         ways = {way: measure for way, measure in ways.items() if size <= SLOW.get(way, size)}
-        return Row("fill", "s", rounds(ways, count), TARGETS.get(size, ahead(ways)), size)
+        return Row("fill", "ms", milliseconds(rounds(ways, count)), TARGETS.get(size, ahead(ways)), size)
 
 
 def measure(bench: Bench) -> list[Row]:

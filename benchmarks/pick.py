@@ -40,7 +40,8 @@ TARGETS = {"round_robin": 1.0, "p2c_ewma": 1.0, "maglev": 1.2, "attempt": 8.0}  
 BUILD_TARGETS = {  # ms for 100,000 instances of equal weight
     f"{strategy}, equal weights": 50.0 for strategy in ("round_robin", "p2c_ewma", "random", "weighted")
 }
-FLOORS = ("random.choice", "itertools.cycle", "Curator")
+FLOORS = ("random.choice", "itertools.cycle")
+AS_CURATOR = "round_robin"  # what Curator picks by
 BESIDE_CURATOR = 10_000  # instances at most: it copies the list at each pick
 
 
@@ -161,18 +162,18 @@ def measure_curator(bench: Bench, java: Curator, size: int) -> float:
 
 def rows(what: str, unit: str, by_size: dict[int, dict[str, float]], limits: dict[str, float]) -> list[Row]:
     """For each strategy its own, with what it is compared to."""
-    return [
-        Row(
-            f"{what} {way}",
-            unit,
-            {OURS: Figure.of([value]), **{other: Figure.of([row[other]]) for other in FLOORS if other in row}},
-            [Target(limits[way], FLOORS[0]), *ahead(row)] if way in limits else (),
-            size,
-        )
-        for way in dict.fromkeys(way for row in by_size.values() for way in row if way not in FLOORS)
-        for size, row in by_size.items()
-        if (value := row.get(way)) is not None
-    ]
+    found = []
+    for way in dict.fromkeys(way for row in by_size.values() for way in row if way not in {*FLOORS, "Curator"}):
+        others = (*FLOORS, "Curator") if way == AS_CURATOR else FLOORS
+        for size, row in by_size.items():
+            if way in row:
+                figures = {
+                    OURS: Figure.of([row[way]]),
+                    **{other: Figure.of([row[other]]) for other in others if other in row},
+                }
+                targets = [Target(limits[way], FLOORS[0])] if way in limits else []
+                found.append(Row(f"{what} {way}", unit, figures, targets + ahead(figures), size))
+    return found
 
 
 def measure(bench: Bench) -> list[Row]:

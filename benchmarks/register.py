@@ -17,7 +17,20 @@ from collections.abc import Callable
 
 from kazoo.client import KazooClient
 
-from benchmarks.common import LIMIT, OURS, Bench, Published, Row, Target, main, metadata, published, rounds, timed
+from benchmarks.common import (
+    LIMIT,
+    OURS,
+    Bench,
+    Published,
+    Row,
+    Target,
+    main,
+    metadata,
+    milliseconds,
+    published,
+    rounds,
+    timed,
+)
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import curator
 from benchmarks.peers.kazoo import kazoo
@@ -98,7 +111,12 @@ def registrations(bench: Bench, where: str, count: int, times: int, factor: floa
             ways["Curator"] = lambda: java.ask(f"register {foreign}/services payments {count}", "seconds")
         bench.say(f"{times} times {count:,} registrations for each of {', '.join(ways)}; {where}")
         targets = [Target(1 / factor, ONE_BY_ONE)] if factor else []
-        return Row(f"{count:,} registrations, {where}", "s", rounds(ways, times), targets + ahead(ways, [ONE_BY_ONE]))
+        return Row(
+            f"{count:,} registrations, {where}",
+            "ms",
+            milliseconds(rounds(ways, times)),
+            targets + ahead(ways, [ONE_BY_ONE]),
+        )
 
 
 def measure(bench: Bench) -> list[Row]:

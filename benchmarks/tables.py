@@ -30,8 +30,13 @@ QUESTIONS = (
     "idle", "updates",
 )  # fmt: skip
 GROWING = ("fill", "change", "memory", "pick")
+DRAWN = {
+    "pick": [f"pick, {way}" for way in ("round_robin", "p2c_ewma", "least_in_flight", "maglev", "attempt")]
+}  # or all
 CORE = 0.5  # of one core: what a server is given to do here, at most
 LOADS = ((200, 1_000, 10), (1_000, 1_000, 5), (2_000, 10_000, 5), (10_000, 10_000, 1), (10_000, 100_000, 10))
+
+MISSED = "**MISSED**"
 
 Sheet = list[list[str]]  # the first row is the header; a cell in ** is bad, or bold
 
@@ -95,7 +100,7 @@ def targets(results: Results) -> Sheet:
             target,
             verdict["value"],
             "–" if verdict["ratio"] is None else number(verdict["ratio"]),
-            {True: "yes", False: "**MISSED**", None: "unknown"}[verdict["met"]],
+            {True: "yes", False: MISSED, None: "unknown"}[verdict["met"]],
         ]
         for (name, _, target), verdict in worst.items()
     ]
@@ -146,11 +151,16 @@ def growing(results: Results) -> Sheet:
     for name in GROWING:
         if name not in results:
             continue
-        for what, ways in growths(results[name].rows).items():
+        for what, ways in growths(drawn(name, results[name])).items():
             if len(ways) > 1:
                 beside = "; ".join(f"{way} {growth}" for way, growth in ways.items() if way != OURS)
                 sheet.append([what, str(ways[OURS]), f"N^{ways[OURS].last:.2f}", beside])
     return sheet
+
+
+def drawn(name: str, result: Result) -> Sequence[Row]:
+    """What of a question is drawn, and told the growth of."""
+    return [row for row in result.rows if row.what in DRAWN.get(name, [row.what])]
 
 
 # -- what one server carries --
@@ -291,7 +301,7 @@ def publish() -> None:
     for name in shown_in():
         put_into_page(name, markdown(SHEETS[name](results)), PAGE)
     for name, result in results.items():
-        draw(result.title, result.rows, PICTURES / f"{name}.svg")
+        draw(result.title, drawn(name, result), PICTURES / f"{name}.svg")
 
 
 if __name__ == "__main__":
