@@ -124,7 +124,8 @@ class Ejector:
         """The set is another one; see `Pool.update`."""
         with self._lock:
             self._endpoints, self._counted = tuple(endpoints), None
-            ejected = bool(self._ejected)
+            # Those of weight 0 that are ejected count once nothing else is left.
+            ejected = bool(self._ejected) or not any(endpoint.instance.weight for endpoint in endpoints)
             for endpoint in changed:
                 endpoint.judge = self
                 ejected = ejected or endpoint.ejection is not None

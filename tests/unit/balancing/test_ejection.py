@@ -213,6 +213,18 @@ def test_those_of_weight_0_are_no_part_of_what_must_be_left() -> None:
     assert set(service.picked()) == {1}
 
 
+def test_one_of_weight_0_stays_ejected_when_the_others_leave() -> None:
+    service = Service(4)
+    service.eject(0)
+    for endpoint in service.endpoints:
+        if endpoint is not service.endpoints[1]:
+            endpoint.instance = dataclasses.replace(endpoint.instance, weight=0.0)
+    service.pool.update(service.endpoints)
+    assert set(service.picked()) == {1}
+    service.pool.update([e for e in service.endpoints if e is not service.endpoints[1]], changed=())
+    assert set(service.picked()) == {2, 3}
+
+
 def test_when_too_few_are_left_all_are_used() -> None:
     service = Service(8)
     for index in range(4):
