@@ -146,5 +146,6 @@ def _dealt(
     """
     scale = length * rounds / len(members)
     ends = list(map(int, accumulate([value * scale for value in share], initial=random())))
+    ends[-1] = length * rounds  # whatever the sum of the fractions was rounded to
     rows = tuple(chain.from_iterable(map(repeat, members, map(sub, ends[1:], ends))))
     return [rows[number::rounds] for number in range(rounds)]

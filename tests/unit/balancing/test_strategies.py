@@ -449,6 +449,12 @@ def test_an_endpoint_is_in_pairs_in_proportion_to_its_weight_and_never_with_itse
     assert not any(one == other for one, other in pairs)
 
 
+def test_a_sum_of_weights_that_is_rounded_down_leaves_the_table_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zkdiscovery.balancing.p2c.random", lambda: 0.0)
+    for number in range(2, 100):
+        table([1.0 + index / 10 for index in range(number)])
+
+
 def test_an_endpoint_with_most_of_the_weight_is_also_paired_with_itself() -> None:
     pairs = table([9.0, 1.0])
     assert sum(one == other for one, other in pairs) / len(pairs) == pytest.approx(0.8, abs=0.02)
