@@ -187,7 +187,9 @@ class Leases:
         if session.generation != proof.generation or session.state is not State.CONNECTED:
             self._forget(lease)
             raise NotConnected(f"the connection broke while the lease on {path} began; nothing is held", path=path)
-        session.keeper.schedule(self._renew, self._renew, RENEWAL * proof.timeout)
+        # From when the proof was sent, as the lease is: it may have waited long for us.
+        due = proof.sent + RENEWAL * proof.timeout
+        session.keeper.schedule(self._renew, self._renew, max(0.0, due - lease_now()))
         self._watch_deadlines()
         return lease
 

@@ -121,6 +121,16 @@ def test_a_lease_begins_with_four_tenths_of_the_timeout_from_when_its_proof_was_
     assert bench.acquire().remaining == pytest.approx(FIRST - 1.0)
 
 
+def test_the_first_renewal_is_due_by_when_the_proof_was_sent(bench: Bench) -> None:
+    def answer_late() -> None:
+        bench.now += 3.5
+
+    bench.during_call = answer_late
+    lease = bench.acquire()
+    bench.run_due()
+    assert [paths for paths, _ in bench.sent] == [[lease.path]], "half a second is left"
+
+
 def test_regular_renewals_give_six_tenths_of_the_timeout(bench: Bench) -> None:
     lease = bench.acquire()
     left = []
