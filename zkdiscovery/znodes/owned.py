@@ -112,7 +112,7 @@ class OwnedNode:
 
     @property
     def czxid(self) -> int:
-        """Transaction id of its creation; 0 while it is not held."""
+        """Transaction id of its creation; 0 while it is not held, or was not looked at since."""
         ours = self._ours
         return ours.stat.czxid if ours is not None else 0
 

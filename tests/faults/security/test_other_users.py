@@ -106,6 +106,7 @@ def test_open_parents_do_not_protect(make_secure: MakeSecure, place: str, plain_
     path = f"{place}/services/payments/a"
     node = registration._node
     assert node is not None
+    assert node.wait(lambda it: it.czxid > 0, LIMIT)
     before = node.czxid
     with pytest.raises(AccessDenied):
         plain_truth.get(path)
