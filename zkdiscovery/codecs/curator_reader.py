@@ -29,7 +29,7 @@ from zkdiscovery.model import (
     trusted_instance,
 )
 
-_KNOWN = 1024  # different metadata that are remembered,
+_KNOWN = 64  # different metadata that are remembered: a fleet has few, or one for each instance,
 _LONGEST_KNOWN = 1024  # bytes, each
 
 _Port = Annotated[int, Field(ge=1, le=65535)]

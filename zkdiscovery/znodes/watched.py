@@ -280,17 +280,19 @@ class WatchedChildren(Generic[T]):
         reading: _Reading[T] = _Reading()
         # After a loss of data the same transaction ids stand for other transactions.
         known = self._keys if self._data_losses == self._session.data_losses else {}
+        present, values, keys, decode = reading.present, reading.values, reading.keys, self._decode
         size = len(self.path) + 1
         for path, node in nodes:
             name = path[size:]
             if isinstance(node, Node):
-                reading.present.add(name)
-                key = (node.stat.czxid, node.stat.mzxid, node.stat.mtime)
+                present.add(name)
+                data, stat = node
+                key = (stat.czxid, stat.mzxid, stat.mtime)
                 if known.get(name) == key:
                     continue
                 try:
-                    reading.values[name] = self._decode(name, node.data, node.stat)
-                    reading.keys[name] = key
+                    values[name] = decode(name, data, stat)
+                    keys[name] = key
                 except UndecodableNode as error:
                     reading.refused[name] = str(error)
                 except BaseException as error:  # noqa: BLE001 - whatever a codec raises is the trouble of one node
