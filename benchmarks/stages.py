@@ -16,7 +16,7 @@ import itertools
 import statistics
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
@@ -65,7 +65,7 @@ class Stopwatch:
     """CPU seconds by stage, on all threads."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._thread = threading.local()
         self._lock = threading.Lock()
 
@@ -124,7 +124,7 @@ def measured(
     what: str, of: dict[tuple[type, str], str], work: Callable[[], object], count: int, share: int, unit: str
 ) -> list[Row]:
     """The stages of some work, done so often; `share` is what its cost is divided by, in microseconds."""
-    taken: list[Counter[str]] = []
+    taken: list[dict[str, float]] = []
     for _ in range(count):
         gc.collect()
         start = time.process_time()
@@ -133,10 +133,9 @@ def measured(
         gc.collect()
         with stages(of) as watch:
             work()
-        watch.seconds[ALL] = whole
-        taken.append(watch.seconds)
+        taken.append({**watch.seconds, ALL: whole})
     labels = [ALL, *dict.fromkeys(of.values()), COLLECTOR]
-    medians = {label: statistics.median(seconds[label] for seconds in taken) / share * 1e6 for label in labels}
+    medians = {label: statistics.median(seconds.get(label, 0.0) for seconds in taken) / share * 1e6 for label in labels}
     return [Row(f"{what}: {label}", unit, {OURS: Figure(value, value, value)}) for label, value in medians.items()]
 
 
@@ -157,9 +156,9 @@ def measure(bench: Bench) -> list[Row]:
         view = client.discover("payments").wait_ready(LIMIT, at_least=size)
 
         def change() -> None:
-            for there in (True, False):
-                instances.add(size) if there else instances.remove(size)
-                wait_view(view, lambda snapshot, there=there: len(snapshot) == size + there, LIMIT)
+            for write, number in ((instances.add, size + 1), (instances.remove, size)):
+                write(size)
+                wait_view(view, lambda snapshot, number=number: len(snapshot) == number, LIMIT)  # type: ignore[misc]
 
         names = map("stock-{}".format, itertools.count())
 
