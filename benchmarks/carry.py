@@ -34,8 +34,10 @@ from benchmarks.common import (
     rounds,
 )
 from benchmarks.processes import cpu_seconds, server_process
+from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.session import MultiRead
 from zkdiscovery.session.requests import SetWatches
+from zkdiscovery.testing import zookeeper_server
 from zkdiscovery.testing.wire import RawSession
 
 PING, PING_XID = 11, -2
@@ -251,22 +253,35 @@ def heap(server: psutil.Process) -> int:
     return int(total.split()[1])
 
 
-def memory(bench: Bench, server: psutil.Process, instances: Published, size: int) -> list[Row]:
-    """What the server keeps for an instance."""
+def memory(bench: Bench, size: int) -> list[Row]:
+    """What a server keeps for an instance; one of its own, on which nothing else begins or ends meanwhile."""
     if shutil.which("jcmd") is None:
         bench.say("left out: the server's heap, for no JDK is installed")
         return []
+    try:
+        with zookeeper_server(source="local") as server:
+            alone = bench.on(server)
+            process = server_process(alone.hosts)
+            assert process is not None
+            with published(alone, alone.namespace(), 0) as instances:
+                return [Row(INSTANCE, "bytes of heap", exact(ours=held(process, instances, size)))]
+    except NoServerForTests as error:
+        bench.say(f"left out: the server's heap, for no server can be started here: {error}")
+        return []
+
+
+def held(server: psutil.Process, instances: Published, size: int) -> float:
+    """Bytes of heap for each of so many."""
 
     def lives() -> int:
         # ZooKeeper keeps the last 500 transactions in memory: small ones take the place of those that filled.
-        instances.add_singly(*range(size, size + LOG))
-        instances.remove_singly(*range(size, size + LOG))
+        instances.add_singly(*range(LOG))
+        instances.remove_singly(*range(LOG))
         return heap(server)
 
-    more = range(size + LOG, size + LOG + (2_000 if bench.quick else 20_000))
     before = lives()
-    instances.add(*more)
-    return [Row(INSTANCE, "bytes of heap", exact(ours=(lives() - before) / len(more)))]
+    instances.add(*range(LOG, LOG + size))
+    return (lives() - before) / size
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -277,7 +292,8 @@ def measure(bench: Bench) -> list[Row]:
         return []
     namespace = bench.namespace()
     with published(bench, namespace, size, "quiet") as quiet, published(bench, namespace, size, "watched") as watched:
-        return changes(bench, server, quiet, watched, size) + memory(bench, server, quiet, size)
+        rows = changes(bench, server, quiet, watched, size)
+    return rows + memory(bench, 2_000 if bench.quick else 20_000)
 
 
 if __name__ == "__main__":
