@@ -172,28 +172,28 @@ def milliseconds(figures: Mapping[K, Figure]) -> dict[K, Figure]:
     return {name: Figure(*(1e3 * value for value in figure)) for name, figure in figures.items()}
 
 
-def rounds(ways: Mapping[K, Callable[[], float]], count: int) -> dict[K, Figure]:
+def rounds(ways: Mapping[K, Callable[[], float]], count: int, *, warm: bool = False) -> dict[K, Figure]:
     """What each way measures, over so many rounds; see `samples`."""
-    return {name: Figure.of(each) for name, each in samples(ways, count).items()}
+    return {name: Figure.of(each) for name, each in samples(ways, count, warm=warm).items()}
 
 
-def samples(ways: Mapping[K, Callable[[], T]], count: int) -> dict[K, list[T]]:
+def samples(ways: Mapping[K, Callable[[], T]], count: int, *, warm: bool = False) -> dict[K, list[T]]:
     """Call all ways round by round, each time beginning with another one, so that a drifting machine hits all alike.
-
-    A round before the first is not counted, for virtual machines and caches are cold.
 
     Args:
         ways: each measures once and answers what it measured.
         count: number of rounds.
+        warm: nothing is cold any more. Otherwise a round before the first is not counted, for virtual machines and
+            caches are.
     """
     values: dict[K, list[T]] = {name: [] for name in ways}
     names = list(ways)
-    for turn in range(count + 1):
+    for turn in range(count if warm else count + 1):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             gc.collect()  # what one way left is not the next one's to sweep
             values[name].append(ways[name]())
-    return {name: each[1:] for name, each in values.items()}
+    return {name: each[-count:] for name, each in values.items()}
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -141,10 +141,16 @@ def measure(bench: Bench) -> list[Row]:
                     }
                     if java and "Curator" in names and how == ALLOCATED:
                         ways["Curator"] = partial(on_heap, java, where["Curator"], size)
-                    # Of 1,000 instances RSS says little: it grows by whole arenas.
+                    # A process is fresh each time. Of 1,000 instances RSS says little: it grows by whole arenas.
                     targets = [Target(1.5)] if how == ALLOCATED or size > 1_000 else []
                     rows.append(
-                        Row(f"a cached instance, {how}", "KiB", rounds(ways, times), [*targets, *ahead(ways)], size)
+                        Row(
+                            f"a cached instance, {how}",
+                            "KiB",
+                            rounds(ways, times, warm=True),
+                            [*targets, *ahead(ways)],
+                            size,
+                        )
                     )
     return rows
 

@@ -64,7 +64,8 @@ class Interpreters:
         """Milliseconds by way; the first round, which compiles, does not count."""
         for arguments in ways.values():
             self.milliseconds(*arguments)
-        return rounds({way: partial(self.milliseconds, *arguments) for way, arguments in ways.items()}, count)
+        timings = {way: partial(self.milliseconds, *arguments) for way, arguments in ways.items()}
+        return rounds(timings, count, warm=True)
 
     def programs(self, programs: dict[str, str], count: int) -> dict[str, Figure]:
         """Milliseconds of each program, by way."""
