@@ -28,7 +28,6 @@ from benchmarks.common import (
     Figure,
     Published,
     Row,
-    exact,
     main,
     published,
     rounds,
@@ -228,8 +227,6 @@ def changes(bench: Bench, server: psutil.Process, quiet: Published, watched: Pub
                 people.ping()  # they are silent while others have their turns
             return measure()
 
-        for key in works:
-            alive(measures[key])  # the server's compiler has seen it
         taken = rounds({key: partial(alive, measure) for key, measure in measures.items()}, count)
     for way in (OURS, TOGETHER):
         written = taken[WRITE, way].median / CROWD
@@ -240,7 +237,7 @@ def changes(bench: Bench, server: psutil.Process, quiet: Published, watched: Pub
     ]
     low, high = Costs.of(rows, TOGETHER), Costs.of(rows, OURS)
     for people in crowds:
-        least, most = (exact(ours=costs.change(people) * 1e3)[OURS] for costs in (low, high))
+        least, most = (Figure.of([costs.change(people) * 1e3]) for costs in (low, high))
         figures = {OURS: taken[ADDITION, str(people)], "model, at least": least, "model, at most": most}
         rows.append(Row(ADDITION, "ms", figures, size=people))
     return rows
@@ -264,7 +261,7 @@ def memory(bench: Bench, size: int) -> list[Row]:
             process = server_process(alone.hosts)
             assert process is not None
             with published(alone, alone.namespace(), 0) as instances:
-                return [Row(INSTANCE, "bytes of heap", exact(ours=held(process, instances, size)))]
+                return [Row(INSTANCE, "bytes of heap", {OURS: Figure.of([held(process, instances, size)])})]
     except NoServerForTests as error:
         bench.say(f"left out: the server's heap, for no server can be started here: {error}")
         return []

@@ -172,7 +172,7 @@ def measure(bench: Bench) -> list[Row]:
             for way in ways:
                 consumers[f"{way} {size}"] = consumer(bench, way, size, java if way == "Curator" else None, stack)
             counts = {way: consumers[f"{way} {size}"].requests(bench.hosts) for way in ways}
-            requests[size] = {way: Figure(count, count, count) for way, count in counts.items()}
+            requests[size] = {way: Figure.of([count]) for way, count in counts.items()}
         bench.say(f"{count} changes for each of {len(consumers)}")
         taken = samples({name: consumer.see_one for name, consumer in consumers.items()}, count)
         if java:
@@ -202,8 +202,7 @@ def measure(bench: Bench) -> list[Row]:
 
 def percentile(place: int, values: list[float]) -> Figure:
     """Out of a hundred."""
-    value = statistics.quantiles(values, n=100, method="inclusive")[place - 1]
-    return Figure(value, value, value)
+    return Figure.of([statistics.quantiles(values, n=100, method="inclusive")[place - 1]])
 
 
 if __name__ == "__main__":

@@ -162,11 +162,6 @@ def over(value: float, other: float) -> float:
     return value / other if other else math.inf if value else 1.0
 
 
-def exact(**figures: float) -> dict[str, Figure]:
-    """Figures that were counted, not timed; `ours` stands for OURS."""
-    return {OURS if way == "ours" else way.replace("_", " "): Figure(v, v, v) for way, v in figures.items()}
-
-
 def milliseconds(figures: Mapping[K, Figure]) -> dict[K, Figure]:
     """Of seconds."""
     return {name: Figure(*(1e3 * value for value in figure)) for name, figure in figures.items()}

@@ -35,6 +35,7 @@ from benchmarks.common import (
     encode_instance,
     main,
     published,
+    samples,
 )
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, for_curator, has_curator
@@ -202,7 +203,6 @@ def measure(bench: Bench) -> list[Row]:
         ways["Curator"] = for_curator
     for size in (100,) if bench.quick else (100, 1_000):
         namespace = bench.namespace()
-        values: dict[str, list[tuple[float, ...]]] = {way: [] for way in ways}
         with contextlib.ExitStack() as stack:
             work: dict[str, Callable[[], tuple[float, ...]]] = {}
             for way, encode in ways.items():
@@ -214,11 +214,8 @@ def measure(bench: Bench) -> list[Row]:
                     stack.callback(each.close)
                     processes.append(each)
                 work[way] = partial(batch, bench, service, processes, size, changes)
-                work[way]()  # once for the compiler of a JVM
             bench.say(f"{count} times {changes} changes for each")
-            for turn in range(count):
-                for way in list(work)[:: 1 if turn % 2 else -1]:
-                    values[way].append(work[way]())
+            values = samples(work, count)
         for place, (subject, unit) in enumerate(SUBJECTS):
             figures = {way: Figure.of([each[place] for each in batches]) for way, batches in values.items()}
             rows.append(Row(subject.format(consumers), unit, figures, ahead(figures), size))

@@ -136,7 +136,7 @@ def measured(
         taken.append({**watch.seconds, ALL: whole})
     labels = [ALL, *dict.fromkeys(of.values()), COLLECTOR]
     medians = {label: statistics.median(seconds.get(label, 0.0) for seconds in taken) / share * 1e6 for label in labels}
-    return [Row(f"{what}: {label}", unit, {OURS: Figure(value, value, value)}) for label, value in medians.items()]
+    return [Row(f"{what}: {label}", unit, {OURS: Figure.of([value])}) for label, value in medians.items()]
 
 
 def measure(bench: Bench) -> list[Row]:

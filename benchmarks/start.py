@@ -61,11 +61,8 @@ class Interpreters:
         return timed(run) * 1e3
 
     def rounds(self, ways: dict[str, list[str]], count: int) -> dict[str, Figure]:
-        """Milliseconds by way; the first round, which compiles, does not count."""
-        for arguments in ways.values():
-            self.milliseconds(*arguments)
-        timings = {way: partial(self.milliseconds, *arguments) for way, arguments in ways.items()}
-        return rounds(timings, count, warm=True)
+        """Milliseconds by way; the round that does not count compiles."""
+        return rounds({way: partial(self.milliseconds, *arguments) for way, arguments in ways.items()}, count)
 
     def programs(self, programs: dict[str, str], count: int) -> dict[str, Figure]:
         """Milliseconds of each program, by way."""

@@ -37,6 +37,7 @@ from benchmarks.common import (
     encode_instance,
     main,
     published,
+    samples,
 )
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, for_curator, has_curator
@@ -195,21 +196,17 @@ def measure(bench: Bench) -> list[Row]:
     if has_curator(bench):
         ways["Curator"] = for_curator
     namespace, weights = bench.namespace(), itertools.count(2)
-    values: dict[str, list[tuple[float, ...]]] = {way: [] for way in ways}
     with contextlib.ExitStack() as stack:
-        scenes = {}
+        storms = {}
         for way, encode in ways.items():
             service = stack.enter_context(published(bench, namespace, size, way.replace(" ", "-"), encode))
             consumer = Consumer.of(way, bench.hosts, namespace, service.service, size)
             stack.callback(consumer.close)
-            scenes[way] = service, consumer
-            storm(bench, service, consumer, size, min(seconds, 2), weights)  # once for the compiler of a JVM
-        for turn in range(count):
-            for way in list(scenes)[:: 1 if turn % 2 else -1]:
-                values[way].append(storm(bench, *scenes[way], size, seconds, weights))
+            storms[way] = partial(storm, bench, service, consumer, size, seconds, weights)
+        values = samples(storms, count)
     rows = []
     for place, (subject, unit) in enumerate(SUBJECTS):
-        figures = {way: Figure.of([each[place] for each in storms]) for way, storms in values.items()}
+        figures = {way: Figure.of([each[place] for each in taken]) for way, taken in values.items()}
         rows.append(Row(f"{subject}, {size:,} weights changed", unit, figures, ahead(figures)))
     return rows
 
