@@ -23,6 +23,8 @@ _T = TypeVar("_T")
 EPHEMERAL = 1
 CONTAINER = 4
 
+_CREATE, _CREATE2, _CREATE_CONTAINER = 1, 15, 19
+
 _STAT = struct.Struct("!qqqqiiiqiiq")
 _INT = struct.Struct("!i")
 _HEADER = struct.Struct("!iBi")
@@ -124,7 +126,7 @@ class Create:
 
     @property
     def type(self) -> int:
-        return 19 if self.mode == CONTAINER else 15  # createContainer, create2
+        return _CREATE_CONTAINER if self.mode == CONTAINER else _CREATE2
 
     def serialize(self) -> bytes:
         return _string(self.path) + _data(self.data) + _entries(tuple(self.acl)) + _INT.pack(self.mode)
@@ -283,12 +285,16 @@ class RemoveWatches:
 
 
 Write = Create | Delete | SetData | Check
-_ANSWERED_BY = {19: 19, 15: 1, 2: 2, 5: 5, 13: 13}  # in a transaction the server makes plain creates of create2
+_CREATED = (_CREATE2, _CREATE)
+_WITH_STAT = (_CREATE2, SetData.type)
 
 
 @_request
 class Multi:
-    """All of the operations or none; answers one result each: the path of a Create, the stat of a SetData, None.
+    """All of the operations or none; answers one result each: the stat of a Create or a SetData, else None.
+
+    Older servers (ZooKeeper 3.6.4 and 3.8.0 among them) answer to a Create without a stat, and the result is None: in a
+    transaction they take create2 for the older create (ZOOKEEPER-4026). All give the stat of a container.
 
     A transaction that fails raises the error of the operation that failed, with its position in `_index`. The server
     reports it in the body of the answer; kazoo would return it as a value.
@@ -301,8 +307,8 @@ class Multi:
         parts = [_HEADER.pack(op.type, False, -1) + op.serialize() for op in self.operations]
         return b"".join(parts) + _END
 
-    def deserialize(self, buffer: bytes, offset: int) -> list[Any]:
-        results: list[Any] = []
+    def deserialize(self, buffer: bytes, offset: int) -> list[Stat | None]:
+        results: list[Stat | None] = []
         for index, operation in enumerate(self.operations):
             kind, done, _ = _HEADER.unpack_from(buffer, offset)
             offset += _HEADER.size
@@ -315,20 +321,15 @@ class Multi:
                     error._index = index
                     raise error
                 continue
-            if done or kind != _ANSWERED_BY[operation.type]:
+            creates = isinstance(operation, Create)  # containers, too, are answered as other nodes
+            if done or kind not in (_CREATED if creates else (operation.type,)):
                 raise ValueError(f"result {index} of a transaction is of type {kind}, not of {operation.type}")
-            if kind == 1:  # no stat
-                path, offset = _read_string(buffer, offset)
-                results.append(path)
-            elif kind == 19:
+            if creates:
                 _, offset = _read_string(buffer, offset)
+            stat = None
+            if kind in _WITH_STAT:
                 stat, offset = _read_stat(buffer, offset)
-                results.append(stat)
-            elif kind == 5:
-                stat, offset = _read_stat(buffer, offset)
-                results.append(stat)
-            else:
-                results.append(None)
+            results.append(stat)
         if len(results) != len(self.operations):
             raise ValueError("a transaction that failed, and no operation to blame")
         return results

@@ -61,6 +61,7 @@ class ZookeeperServer:
     Attributes:
         hosts: `host:port`, or several with commas, as a client takes it; the same over restarts.
         source: what the server is, for people.
+        version: ZooKeeper's, such as `3.9.5`, as the server itself says.
         namespace: a path that nobody else uses, such as `/zkdiscovery-test-5f0c…`; not created here.
     """
 
@@ -70,7 +71,8 @@ class ZookeeperServer:
         self._state = _State.STOPPED
         self._owner = os.getpid()
         self.namespace = f"/zkdiscovery-test-{secrets.token_hex(6)}"
-        self.source = source.describe("not started")
+        self.version = "not started"
+        self.source = source.describe(self.version)
 
     @property
     def hosts(self) -> str:
@@ -232,7 +234,8 @@ class ZookeeperServer:
             try:
                 answer = self._ask(partial(four_letter_word, word="srvr", timeout=patience))
                 if "Mode:" in answer and self._source.is_ours():
-                    self.source = self._source.describe(_version(answer))
+                    self.version = _version(answer)
+                    self.source = self._source.describe(self.version)
                     return
                 problem = f"it answers {answer[:200]!r}"
             except OSError as error:

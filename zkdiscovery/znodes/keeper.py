@@ -204,7 +204,7 @@ class _Run:
         self._session = keeper._session
         self._generation = generation
         self._session_id = session_id
-        # What is known of a new node before the first look, for the answer to a creation has no stat.
+        # What is known of a new node before the first look where the server answers to its creation without a stat.
         self._created = Stat(_UNKNOWN, _UNKNOWN, 0, 0, 0, 0, 0, session_id, 0, 0, _UNKNOWN)
         self.open = dict.fromkeys(due)  # what this run still sees to, in order
         self.refused: list[OwnedNode] = []  # what is to be tried again later
@@ -410,14 +410,13 @@ class _Run:
         self._make_parents(orphans)
         return failed
 
-    def _stands(self, node: OwnedNode, answer: Stat | str) -> None:
+    def _stands(self, node: OwnedNode, stat: Stat | None) -> None:
         """It was written, and others may have written it since: the look that follows tells."""
         node._uncertain = True
         # It has stood: who has replaced it since is left alone, as those are who start at the same time.
         node._may_replace = False
         if node.restore and node._sent is not None:
-            stat = answer if isinstance(answer, Stat) else self._created
-            node._note(OwnedState.HELD, Node(node._sent, stat))
+            node._note(OwnedState.HELD, Node(node._sent, stat or self._created))
 
     def _make_parents(self, nodes: Sequence[OwnedNode]) -> None:
         """Never made, or reaped while they were empty."""

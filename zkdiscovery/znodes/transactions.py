@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from zkdiscovery.errors import (
     ClientClosed,
@@ -17,10 +17,10 @@ from zkdiscovery.errors import (
     SessionExpired,
     ZkDiscoveryError,
 )
-from zkdiscovery.session import Create, Multi, Session, SetData, Write
+from zkdiscovery.session import Create, Multi, Session, SetData, Stat, Write
 
 K = TypeVar("K")
-Outcome = list[Any] | ZkDiscoveryError  # what was answered to the writes of one key, as `Multi` says; or why not
+Outcome = list[Stat | None] | ZkDiscoveryError  # the results of the writes of one key, as of a `Multi`; or why none
 
 BATCH = 500  # nodes in one transaction
 BATCH_BYTES = 512 * 1024  # bytes in one transaction; the server refuses requests over 1 MiB
