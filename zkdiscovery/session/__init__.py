@@ -24,6 +24,7 @@ from zkdiscovery.session.requests import (
     Sync,
     Write,
 )
+from zkdiscovery.session.resolver import Address, Resolver
 from zkdiscovery.session.session import GLANCE, Session
 from zkdiscovery.session.states import State, StateChange
 from zkdiscovery.session.translate import NO_NODE, error_for_code
@@ -35,6 +36,7 @@ __all__ = [
     "EPHEMERAL",
     "GLANCE",
     "NO_NODE",
+    "Address",
     "Check",
     "Create",
     "Delete",
@@ -48,6 +50,7 @@ __all__ = [
     "MultiRead",
     "Node",
     "Proof",
+    "Resolver",
     "ServerInfo",
     "Session",
     "SetData",

@@ -42,6 +42,7 @@ from zkdiscovery.session.lease import Leases
 from zkdiscovery.session.link import Link
 from zkdiscovery.session.options import acl_entries, link_options
 from zkdiscovery.session.requests import Request
+from zkdiscovery.session.resolver import Resolver
 from zkdiscovery.session.states import TRANSITIONS, State, StateChange
 from zkdiscovery.session.translate import describe, path_of
 from zkdiscovery.session.watchdog import Watchdog
@@ -74,6 +75,7 @@ class Session:
         self.data_losses = 0  # transaction ids from before one say nothing about nodes from after it
         self.bulk_size = BATCH  # nodes in the next bulk read; see bulk.py
         self.authenticated = False
+        self.resolver = Resolver(self.addresses())
         self._options = link_options(settings)
         self._changed = threading.Condition()
         self._state = State.NEW
@@ -163,6 +165,7 @@ class Session:
 
     def start(self) -> None:
         """Begin to connect. Returns at once, whether or not ZooKeeper is there."""
+        self.resolver.refresh()
         with self._changed:
             if self._link is not None or self._closing.is_set():
                 return
@@ -181,6 +184,7 @@ class Session:
             self._closing.set()
             link = self._link
             self._changed.notify_all()
+        self.resolver.close()
         stopped = True
         if link is not None:
             stopped = link.stop(timeout)
