@@ -9,12 +9,17 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support import Truth
 from zkdiscovery import Client
 from zkdiscovery.testing import ZookeeperServer
 
 MakeClient = Callable[..., Client]
+
+# A busy machine is no defect: pytest limits the time of a whole test.
+settings.register_profile("zkdiscovery", deadline=None)
+settings.load_profile("zkdiscovery")
 
 # In the background of a script SIGINT is ignored, which children inherit: those that tests interrupt would never end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
