@@ -36,7 +36,8 @@ class Ejection:
     is below mean - `deviations` x standard deviation, and 5 percentage points below the mean, of all that had at least
     `min_calls` calls, if those are at least `min_endpoints`. The first ejection takes `base` seconds, each further one
     twice as long, up to `longest`, plus up to a half by chance; one that was well for `longest` begins anew. When the
-    time is over, one call tries it (Linkerd's probation): a success brings it back, a failure ejects it again.
+    time is over, one call tries it (Linkerd's probation): a success brings it back, a failure ejects it again. If that
+    call is cancelled, another one tries it `base` seconds later.
 
     Args:
         consecutive: failures in a row.
@@ -162,6 +163,17 @@ class Ejector:
                     self._settle()
             # Under the lock: 0 after another thread's ejection would hide the successes that are to end that.
             endpoint.failed_in_a_row = 0
+
+    def given_up(self, endpoint: Endpoint, started: float, now: float) -> None:
+        """A call that began at `started` was cancelled. If it was to prove the endpoint well, another one soon may.
+
+        Not at once: callers with time limits of their own cancel their calls to an endpoint that hangs.
+        """
+        with self._lock:
+            record = endpoint.ejection
+            if record is not None and record.until and started >= record.probed_at:
+                record.until = min(record.until, now + self._rules.base)
+                self._settle()
 
     # -- what picks ask --
 

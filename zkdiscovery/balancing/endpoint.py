@@ -156,15 +156,16 @@ class Endpoint:
         took = now - started
         if took <= 0.0:
             took = _SHORTEST
-        # Of a call that was given up it is known that the answer would have taken longer, and nothing else.
-        if outcome is not _CANCELLED or took > (self.latency or _GLIMPSE):
+        if outcome is _CANCELLED:
+            self._given_up(started, now, took)
+        else:
             average = self._average
             if outcome is _SUCCESS:
                 self._penalty = FAILURE_PENALTY
                 self.successes += 1
                 if self.failed_in_a_row:
                     average = self._recovered(started, average)
-            elif outcome is not _CANCELLED:
+            else:
                 took = self._failed(started, now, took)
             if average > took:
                 took += (average - took) * exp((self._stamp - now) / DECAY)
@@ -176,6 +177,17 @@ class Endpoint:
             if in_flight == self.in_flight:
                 return
         self._weigh()
+
+    def _given_up(self, started: float, now: float, took: float) -> None:
+        """Nothing is known but that the answer would have taken longer."""
+        if took > (self.latency or _GLIMPSE):
+            average = self._average
+            if average > took:
+                took += (average - took) * exp((self._stamp - now) / DECAY)
+            self._average = took
+            self._stamp = now
+        if self.ejection is not None and self.judge is not None:
+            self.judge.given_up(self, started, now)
 
     def _recovered(self, started: float, average: float) -> float:
         """A success after failures: the average that still counts, in seconds."""

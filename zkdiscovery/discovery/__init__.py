@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from zkdiscovery.discovery.attempt import Attempt, outcome_of
+from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.discovery.explain import Standing
+from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.discovery.room import Discovery, make_view
 from zkdiscovery.discovery.service import Attachment, Service
 

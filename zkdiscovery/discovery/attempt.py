@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-import sys
 from collections.abc import Callable, Collection
 from typing import Any, Self
 
 from zkdiscovery.balancing import Endpoint, Outcome
+from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Instance
 
 log = logging.getLogger("zkdiscovery.discovery")
 
 _SUCCESS = Outcome.SUCCESS  # looked up once: a member of an enum costs as much as a pick
+_TROUBLES = frozenset({Outcome.FAILURE, Outcome.OVERLOADED})
 _NOT_ENTERED: list[Endpoint] = []  # stays empty
-_OVERLOADED = frozenset({429, 503})  # HTTP status codes
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    asyncio = sys.modules.get("asyncio")  # takes long to load; without it, there is none
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
-
-
-def outcome_of(error: BaseException | None) -> Outcome:
-    """What an exception says about the instance.
-
-    An HTTP status is read from `error.response.status_code`, `error.response.status` or `error.status`: 429 and 503
-    mean overload, other 4xx are the caller's own fault and count as answered. Cancellation tells nothing about the
-    instance.
-    """
-    if error is None:
-        return Outcome.SUCCESS
-    if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)) or _is_cancellation(error):
-        return Outcome.CANCELLED
-    response = getattr(error, "response", None)
-    for source, name in ((response, "status_code"), (response, "status"), (error, "status")):
-        status = getattr(source, name, None)
-        if isinstance(status, int):
-            if status in _OVERLOADED:
-                return Outcome.OVERLOADED
-            return Outcome.SUCCESS if 400 <= status < 500 and status != 408 else Outcome.FAILURE
-    return Outcome.FAILURE
 
 
 def _nothing(exclude: Collection[str]) -> NoInstanceAvailable:
@@ -52,12 +27,14 @@ class Attempt:
     """A context manager, sync and async, around one call: picks on entering, reports on leaving.
 
     Attributes:
-        instance: whom to call; only inside the block.
+        instance: whom to call; set on entering.
+        outcome: how the call ended; set by the report.
     """
 
-    __slots__ = ("_choose", "_classify", "_exclude", "_key", "_nothing", "_open", "_started", "instance")
+    __slots__ = ("_choose", "_classify", "_exclude", "_key", "_nothing", "_open", "_started", "instance", "outcome")
 
     instance: Instance
+    outcome: Outcome
 
     def __init__(
         self,
@@ -90,14 +67,16 @@ class Attempt:
         outcome = _SUCCESS if error is None else Outcome.FAILURE
         try:
             given: object = self._classify(error)
-        except Exception:  # must neither leave the call in flight for good nor take the place of `error`
-            log.exception("can't classify %s", type(error).__name__)
-        else:
             if isinstance(given, Outcome):
                 outcome = given
             else:
+                if inspect.iscoroutine(given):
+                    given.close()
                 log.error("can't classify %s: %.80r is no Outcome", type(error).__name__, given)
-        self.report(outcome, "" if error is None else type(error).__name__)
+        except Exception:  # must not take the place of `error`
+            log.exception("can't classify %s", type(error).__name__)
+        finally:  # Ctrl-C in `classify` must not leave the call in flight for good
+            self.report(outcome, "" if error is None else type(error).__name__)
 
     def report(self, outcome: Outcome, reason: str = "") -> None:
         """The call ended so, as the caller knows best: a response of 429 is `Outcome.OVERLOADED`. Counts once; later
@@ -117,7 +96,8 @@ class Attempt:
             endpoint = self._open.pop()
         except IndexError:  # reported already, or not entered
             return
-        if reason and outcome is not _SUCCESS:
+        self.outcome = outcome
+        if reason and outcome in _TROUBLES:
             endpoint.trouble = reason
         endpoint.finished(self._started, outcome)
 
@@ -140,6 +120,7 @@ class Attempt:
                 endpoint = self._open.pop()  # as in report(), without the call
             except IndexError:
                 return
+            self.outcome = _SUCCESS
             endpoint.finished(self._started, _SUCCESS)
 
     async def __aenter__(self) -> Self:

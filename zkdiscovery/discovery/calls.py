@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from zkdiscovery.balancing import Endpoint
+from zkdiscovery.balancing import Endpoint, Outcome
 from zkdiscovery.balancing.limits import check_number, check_whole
 from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.errors import OperationTimeout
@@ -68,6 +68,7 @@ class _Answer(NamedTuple, Generic[R]):
     begun: float  # monotonic seconds
     result: R | None
     error: BaseException | None
+    may_retry: bool = False
 
 
 @dataclass(slots=True)
@@ -114,17 +115,18 @@ class Call(Generic[R]):
     def _in_turns(self, endpoint: Endpoint) -> R:
         while True:
             begun = self._begin(endpoint)
+            attempt = self.attempt(endpoint)
             try:
-                return self._try(endpoint)
-            except self.retry_on as error:
+                return self._try(attempt)
+            except Exception as error:
+                if not self._may_retry(attempt, error):
+                    self._end_with(endpoint, begun, error)
+                    raise
                 self._note(endpoint, begun, error)
                 another = self._another()
                 if another is None:
                     self._tell(error)
                     raise
-            except Exception as error:
-                self._end_with(endpoint, begun, error)
-                raise
             endpoint = another
 
     def _hedged(self, first: Endpoint, delay: float) -> R:
@@ -138,7 +140,7 @@ class Call(Generic[R]):
                 running -= 1
                 if (error := answer.error) is None:
                     return answer.result  # type: ignore[return-value] # it is there if there is no error
-                if not isinstance(error, self.retry_on):
+                if not answer.may_retry:
                     if not running or not isinstance(error, Exception):
                         self._end_with(answer.endpoint, answer.begun, error)
                         raise error
@@ -158,14 +160,15 @@ class Call(Generic[R]):
 
     def _start(self, endpoint: Endpoint, answers: queue.SimpleQueue[_Answer[R]]) -> None:
         begun = self._begin(endpoint)
+        attempt = self.attempt(endpoint)
 
-        def attempt() -> None:
+        def answer() -> None:
             try:
-                answers.put(_Answer(endpoint, begun, self._try(endpoint), None))
+                answers.put(_Answer(endpoint, begun, self._try(attempt), None))
             except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
-                answers.put(_Answer(endpoint, begun, None, error))
+                answers.put(_Answer(endpoint, begun, None, error, self._may_retry(attempt, error)))
 
-        run = partial(contextvars.copy_context().run, attempt)
+        run = partial(contextvars.copy_context().run, answer)
         threading.Thread(target=run, name="zkdiscovery-hedge", daemon=True).start()
 
     def _wait(self, answers: queue.SimpleQueue[_Answer[R]], pause: float | None) -> _Answer[R] | None:
@@ -184,16 +187,21 @@ class Call(Generic[R]):
         self._tried.append(endpoint.instance.id)
         return time.monotonic()
 
-    def _try(self, endpoint: Endpoint) -> R:
-        with self.attempt(endpoint) as attempt:
+    def _try(self, attempt: Attempt) -> R:
+        with attempt:
             if self._passes_timeout and self._end is not None:
                 result = self.fn(attempt.instance, timeout=max(0.001, self._end - time.monotonic()))
             else:
                 result = self.fn(attempt.instance)
             if inspect.iscoroutine(result):
+                attempt.report(Outcome.CANCELLED)  # nothing was called
                 result.close()
                 raise TypeError(NO_AWAIT)
             return result
+
+    def _may_retry(self, attempt: Attempt, error: BaseException) -> bool:
+        """Whoever gave up wants no other answer, and takes nothing from the budget."""
+        return isinstance(error, self.retry_on) and attempt.outcome is not Outcome.CANCELLED
 
     def _another(self, *, elsewhere: bool = False) -> Endpoint | None:
         """Where to try again, or to ask as well; None: not again."""

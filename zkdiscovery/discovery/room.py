@@ -12,8 +12,8 @@ from typing import TypedDict
 from zkdiscovery.balancing import Balancer, Ejection, Outcome
 from zkdiscovery.balancing.limits import check_number
 from zkdiscovery.codecs import Codec
-from zkdiscovery.discovery.attempt import outcome_of
 from zkdiscovery.discovery.cache import ServiceCache
+from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.discovery.service import Attachment, Service
 from zkdiscovery.errors import AccessDenied, InvalidSettings, NodeError, NodeMissing, UndecodableNode
 from zkdiscovery.model import Instance, deadline_after

@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar, overload
 
 from zkdiscovery.balancing import Endpoint, Outcome
-from zkdiscovery.discovery.attempt import Attempt, outcome_of
+from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.discovery.cache import ServiceCache, difference
 from zkdiscovery.discovery.calls import Call, RetryBudget, TimedCall, check_call
 from zkdiscovery.discovery.explain import Standing, explain
+from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.errors import (
     ClientClosed,
     NoInstanceAvailable,

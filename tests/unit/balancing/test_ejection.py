@@ -124,6 +124,35 @@ def test_the_probe_is_one_pick_and_is_offered_again_if_nothing_is_heard_of_it() 
     assert service.pool.pick() is service.endpoints[2]
 
 
+def test_a_cancelled_probe_is_made_again_soon_but_not_at_once() -> None:
+    service = Service(5)
+    service.eject(2)
+    for _ in range(5):  # so that its ejection lasts for long
+        service.now += service.seconds_out(2)
+        assert service.pool.pick(exclude={"0", "1", "3", "4"}) is service.endpoints[2]
+        service.report(2, Outcome.FAILURE)
+    service.now += service.seconds_out(2)
+    assert service.picked()[2] == 1
+    service.report(2, Outcome.CANCELLED)
+    assert service.seconds_out(2) == RULES.base
+    assert 2 not in service.picked(), "a cancelled call to one that hangs must not be followed by the next"
+    service.now += RULES.base
+    assert service.picked()[2] == 1
+    service.report(2, Outcome.SUCCESS)
+    assert service.picked(100)[2] == 20
+
+
+def test_a_call_that_began_before_the_probe_and_is_cancelled_says_nothing_of_it() -> None:
+    service = Service(5)
+    stamp = service.endpoints[2].started()
+    service.now += 0.001
+    service.eject(2)
+    out = service.seconds_out(2)
+    service.endpoints[2].finished(stamp, Outcome.CANCELLED)
+    assert service.seconds_out(2) == out
+    assert 2 not in service.picked()
+
+
 def test_a_failed_probe_ejects_for_twice_as_long_up_to_the_longest() -> None:
     service = Service(5)
     service.report(2, Outcome.FAILURE, RULES.consecutive)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import math
+import urllib.error
 from collections.abc import Callable
+from email.message import Message
+from enum import Enum, IntEnum
+from http import HTTPStatus
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdiscovery.balancing import Endpoint, Outcome
-from zkdiscovery.discovery.attempt import Attempt, outcome_of
+from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.discovery.calls import RetryBudget
+from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Instance
 
@@ -54,6 +62,146 @@ def test_what_errors_say(error: BaseException | None, outcome: Outcome) -> None:
     assert outcome_of(error) is outcome
 
 
+class Code(Enum):
+    """As gRPC's StatusCode: a number and a text for each name."""
+
+    NOT_FOUND = (5, "not found")
+    UNAVAILABLE = (14, "unavailable")
+    OK = (0, "ok")
+    SPLENDID = (99, "of no protocol")
+
+
+class NumberedCode(IntEnum):
+    NOT_FOUND = 5
+
+
+class AttributesError(Exception):
+    """An error whose attributes do what the functions given do."""
+
+    def __getattr__(self, name: str) -> object:
+        return self.__dict__["_given"][name]()
+
+    def __init__(self, **given: Callable[[], object]) -> None:
+        self._given = given
+
+
+def unset() -> object:
+    raise RuntimeError("not set")
+
+
+class Unequal:
+    """An object that can be asked nothing."""
+
+    def _refuse(self, *_: object) -> Any:
+        raise RuntimeError
+
+    __eq__ = __lt__ = __bool__ = __int__ = __index__ = _refuse  # type: ignore[assignment]
+    __hash__ = _refuse  # type: ignore[assignment]
+    __class__ = property(_refuse)  # type: ignore[assignment]
+
+
+class Hostile(int):
+    """A number that can be asked nothing."""
+
+    def _refuse(self, *_: object) -> Any:
+        raise RuntimeError
+
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
+    __hash__ = _refuse  # type: ignore[assignment]
+
+
+async def later() -> int:
+    return 404
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (HttpError(status_code=404), Outcome.SUCCESS),
+        (HttpError(code=404), Outcome.SUCCESS),
+        (HttpError(code=lambda: 404), Outcome.SUCCESS),
+        (HttpError(status=304), Outcome.SUCCESS),
+        (HttpError(status=HTTPStatus.BAD_GATEWAY), Outcome.FAILURE),
+        (HttpError(code=Code.NOT_FOUND), Outcome.SUCCESS),
+        (HttpError(code=lambda: Code.NOT_FOUND), Outcome.SUCCESS),
+        (HttpError(status=NumberedCode.NOT_FOUND), Outcome.SUCCESS),
+        (HttpError(code=Code.UNAVAILABLE), Outcome.FAILURE),
+        (HttpError(code=Code.OK), Outcome.FAILURE),
+        (HttpError(code=Code.SPLENDID), Outcome.FAILURE),
+        (HttpError(code=Code.SPLENDID, response=SimpleNamespace(code=404)), Outcome.SUCCESS),
+        (HttpError(response={"ResponseMetadata": {"HTTPStatusCode": 404}}), Outcome.SUCCESS),
+        (HttpError(response={"ResponseMetadata": None}), Outcome.FAILURE),
+        (HttpError(response={}), Outcome.FAILURE),
+        (HttpError(code=5), Outcome.FAILURE),
+        (HttpError(code=1006), Outcome.FAILURE),
+        (HttpError(status=200), Outcome.FAILURE),
+        (HttpError(status=True), Outcome.FAILURE),
+        (HttpError(status=404.0), Outcome.FAILURE),
+        (HttpError(status=math.nan), Outcome.FAILURE),
+        (HttpError(status=b"404"), Outcome.FAILURE),
+        (HttpError(code=HTTPStatus), Outcome.FAILURE),
+        (HttpError(code=later), Outcome.FAILURE),
+        (HttpError(code=unset), Outcome.FAILURE),
+        (HttpError(code=lambda more: more), Outcome.FAILURE),
+        (HttpError(code=Unequal()), Outcome.FAILURE),
+        (HttpError(response=Unequal()), Outcome.FAILURE),
+        (HttpError(status=Hostile(404)), Outcome.FAILURE),
+        (AttributesError(response=unset, status=lambda: 404, status_code=unset, code=unset), Outcome.SUCCESS),
+        (AttributesError(response=unset, status=unset, status_code=unset, code=unset), Outcome.FAILURE),
+        (urllib.error.HTTPError("http://a", 404, "", Message(), None), Outcome.SUCCESS),
+        (concurrent.futures.CancelledError(), Outcome.CANCELLED),
+        (type("Cancelled", (BaseException,), {})(), Outcome.CANCELLED),
+    ],
+    ids=repr,
+)
+def test_a_status_is_found_where_clients_put_it_and_nothing_raises(error: BaseException, outcome: Outcome) -> None:
+    assert outcome_of(error) is outcome
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def met(error: Exception, context: Exception) -> Exception:
+    error.__context__ = context
+    return error
+
+
+def ring() -> Exception:
+    one, other = ValueError(), ValueError()
+    return caused(one, caused(other, one))
+
+
+def nested(depth: int) -> Exception:
+    error: Exception = HttpError(status=404)
+    for _ in range(depth):
+        error = ExceptionGroup("", [error])
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (caused(LookupError(), HttpError(status=404)), Outcome.SUCCESS),
+        (caused(LookupError(), caused(LookupError(), HttpError(status=429))), Outcome.OVERLOADED),
+        (caused(HttpError(status=404), HttpError(status=500)), Outcome.SUCCESS),
+        (caused(TimeoutError(), asyncio.CancelledError()), Outcome.FAILURE),
+        (caused(TimeoutError(), HttpError(code=Code.NOT_FOUND)), Outcome.FAILURE),
+        (caused(ValueError(), KeyboardInterrupt()), Outcome.FAILURE),
+        (met(ValueError(), HttpError(status=404)), Outcome.FAILURE),
+        (ring(), Outcome.FAILURE),
+        (ExceptionGroup("", [HttpError(status=404), HttpError(status=503)]), Outcome.OVERLOADED),
+        (ExceptionGroup("", [HttpError(status=404), OSError()]), Outcome.FAILURE),
+        (BaseExceptionGroup("", [asyncio.CancelledError(), HttpError(status=404)]), Outcome.CANCELLED),
+        (nested(3), Outcome.SUCCESS),
+        (nested(3000), Outcome.FAILURE),
+    ],
+)
+def test_causes_and_groups(error: BaseException, outcome: Outcome) -> None:
+    assert outcome_of(error) is outcome
+
+
 class Reports(Endpoint):
     """An endpoint that keeps what was reported to it."""
 
@@ -92,6 +240,27 @@ def test_leaving_with_an_error_reports_it() -> None:
     assert endpoint.outcomes == [Outcome.OVERLOADED]
 
 
+def test_a_cancellation_is_no_trouble() -> None:
+    """What `explain` names as the last failure is a failure."""
+    endpoint = Reports()
+    for error in (ConnectionError(), asyncio.CancelledError()):
+        with pytest.raises(type(error)), Attempt(lambda *_: endpoint) as attempt:
+            raise error
+    assert attempt.outcome is Outcome.CANCELLED
+    assert endpoint.trouble == "ConnectionError"
+    assert endpoint.failed_in_a_row == 1
+
+
+def test_an_interrupted_classification_leaves_nothing_in_flight() -> None:
+    def interrupted(error: BaseException | None) -> Outcome:
+        raise KeyboardInterrupt
+
+    endpoint = Reports()
+    with pytest.raises(KeyboardInterrupt), Attempt(lambda *_: endpoint, classify=interrupted):
+        raise ValueError
+    assert endpoint.in_flight == 0
+
+
 def test_reports_outside_the_block() -> None:
     endpoint = Reports()
     attempt = Attempt(lambda *_: endpoint)
@@ -102,14 +271,6 @@ def test_reports_outside_the_block() -> None:
     assert endpoint.outcomes == [Outcome.SUCCESS]
 
 
-class UnsetError(Exception):
-    """As errors whose attributes raise while they are not set."""
-
-    @property
-    def response(self) -> object:
-        raise RuntimeError("no response")
-
-
 def broken(error: BaseException | None) -> Outcome:
     raise RuntimeError("a defect")
 
@@ -118,8 +279,16 @@ def undecided(error: BaseException | None) -> Outcome:
     return None  # type: ignore[return-value]
 
 
+async def decides_later(error: BaseException | None) -> Outcome:
+    return Outcome.SUCCESS
+
+
+def delayed(error: BaseException | None) -> Outcome:
+    return decides_later(error)  # type: ignore[return-value]
+
+
 @pytest.mark.parametrize(
-    ("classify", "error"), [(broken, ValueError()), (outcome_of, UnsetError()), (undecided, ValueError())]
+    ("classify", "error"), [(broken, ValueError()), (undecided, ValueError()), (delayed, ValueError())]
 )
 def test_a_classification_that_raises_leaves_nothing_in_flight_and_hides_no_error(
     classify: Callable[[BaseException | None], Outcome], error: Exception, caplog: pytest.LogCaptureFixture

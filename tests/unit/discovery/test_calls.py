@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from enum import Enum
 
 import pytest
 
@@ -18,6 +19,10 @@ from zkdiscovery.errors import OperationTimeout
 from zkdiscovery.model import Instance
 
 SOON = 0.005  # seconds
+
+
+class Code(Enum):
+    CANCELLED = 1
 
 
 class Service:
@@ -90,6 +95,38 @@ def test_an_error_that_is_not_to_be_retried_tells_of_those_before_it(hedge: floa
     with pytest.raises(KeyError) as raised_at_once:
         Service().call(lambda _: {}[""], hedge=hedge)
     assert not hasattr(raised_at_once.value, "__notes__")
+
+
+@pytest.mark.parametrize("hedge", [None, LIMIT])
+def test_whoever_gave_up_is_not_called_for_again(hedge: float | None) -> None:
+    def fn(instance: Instance) -> str:
+        calls.append(instance.id)
+        error = ConnectionError("given up")
+        error.code = lambda: Code.CANCELLED  # type: ignore[attr-defined] # as gRPC's errors
+        raise error
+
+    calls: list[str] = []
+    service = Service()
+    with pytest.raises(ConnectionError, match="given up"):
+        service.call(fn, hedge=hedge)
+    assert calls == ["a"]
+    assert [endpoint.failures for endpoint in service.endpoints] == [0, 0, 0]
+    assert [service.budget.retry() for _ in range(11)] == [True] * 10 + [False], "nothing was taken"
+
+
+@pytest.mark.parametrize("hedge", [None, LIMIT])
+def test_a_function_that_returns_a_coroutine_is_refused_and_says_nothing_of_the_instance(hedge: float | None) -> None:
+    async def later(instance: Instance) -> str:
+        return instance.id
+
+    def fetch(instance: Instance) -> str:
+        return later(instance)  # type: ignore[return-value]
+
+    service = Service()
+    with pytest.raises(TypeError, match="can't await"):
+        service.call(fetch, hedge=hedge)
+    assert [endpoint.failures for endpoint in service.endpoints] == [0, 0, 0]
+    assert [endpoint.in_flight for endpoint in service.endpoints] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("attempts", [0, -1, math.nan, 2.5, True, "3", None])
