@@ -3,18 +3,23 @@
 #
 #     PYTHON=/path/to/python3    the Python to use, 3.11 or later; found by itself if not given
 #     SOURCE=container           the ZooKeeper to use: auto (the default), hosts, container or local
+#     ZOOKEEPER=3.9.5            its version; any if not given
 #     ARGS='...'                 further arguments for the demo, for pytest, or for what else runs
 #     WORKERS=4                  processes that run tests at the same time
 #     MINUTES=60 SEED=7          how long `make chaos` goes on, and its schedule
 
 PYTHON ?=
 SOURCE ?= auto
+ZOOKEEPER ?=
 ARGS ?=
 WORKERS ?= 2
 FUZZ ?= 20
 MINUTES ?= 1
 SEED ?=
 export PYTHON
+ifneq ($(ZOOKEEPER),)
+export ZKDISCOVERY_ZOOKEEPER_VERSION := $(ZOOKEEPER)
+endif
 
 BIN := .venv/bin
 
@@ -23,7 +28,7 @@ BIN := .venv/bin
 
 help:
 	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
-	@echo 'make test        all tests, with branch coverage'
+	@echo 'make test        all tests, with branch coverage; ZOOKEEPER=3.9.5 on that version of ZooKeeper'
 	@echo 'make lint        ruff, mypy and import-linter'
 	@echo 'make typecheck   mypy alone'
 	@echo 'make docs        the documentation, in site/'

@@ -1,19 +1,31 @@
 #!/bin/sh
-# Builds a container image with ZooKeeper from the packages of the Debian or Ubuntu that this machine runs, for places
+# Builds a container image with a ZooKeeper from Maven Central, on the Debian or Ubuntu that this machine runs, for places
 # where the official image can't be pulled.
 #
-#     scripts/build_zookeeper_image.sh TAG        needs root, mmdebstrap and a Docker engine; takes about a minute
+#     scripts/build_zookeeper_image.sh TAG VERSION     needs root, mmdebstrap and a Docker engine; takes about a minute
 #
 # The image honours the official image's variables ZOO_TICK_TIME, ZOO_INIT_LIMIT, ZOO_SYNC_LIMIT, ZOO_MAX_CLIENT_CNXNS,
 # ZOO_4LW_COMMANDS_WHITELIST, ZOO_ADMINSERVER_ENABLED, ZOO_SERVERS, ZOO_MY_ID, ZOO_CFG_EXTRA and JVMFLAGS, listens on
 # 2181, keeps its data in /data, and runs the server as process 1, so that `docker stop` reaches it.
 set -eu
+cd "$(dirname "$0")/.."
 
-tag=${1:?usage: scripts/build_zookeeper_image.sh TAG}
+tag=${1:?usage: scripts/build_zookeeper_image.sh TAG VERSION}
+jars=$(sh scripts/get_zookeeper.sh "${2:?usage: scripts/build_zookeeper_image.sh TAG VERSION}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
+mkdir "$work/zookeeper"
+cp "$jars"/*.jar "$work/zookeeper"
+cat >"$work/zookeeper/logback.xml" <<'LOGBACK'
+<configuration>
+  <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%d [%thread] %-5level %logger{20} - %msg%n</pattern></encoder>
+  </appender>
+  <root level="INFO"><appender-ref ref="out"/></root>
+</configuration>
+LOGBACK
 cat >"$work/zookeeper-entrypoint" <<'ENTRYPOINT'
 #!/bin/sh
 set -eu
@@ -33,8 +45,7 @@ set -eu
 echo "${ZOO_MY_ID:-1}" >/data/myid
 cd /data
 # shellcheck disable=SC2086 # several options
-exec java -Xmx256m -XX:+UseSerialGC ${JVMFLAGS:-} -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar \
-    -Dorg.slf4j.simpleLogger.logFile=System.out \
+exec java -Xmx256m -XX:+UseSerialGC ${JVMFLAGS:-} -cp '/zookeeper/*:/zookeeper' \
     org.apache.zookeeper.server.quorum.QuorumPeerMain /data/zoo.cfg
 ENTRYPOINT
 chmod 755 "$work/zookeeper-entrypoint"
@@ -46,9 +57,10 @@ sources=$(grep -rlsE "^[^#]*[[:space:]]${VERSION_CODENAME}([[:space:]]|\$)" /etc
 apt-config dump | grep '^Acquire::' >"$work/apt.conf" || true
 
 # shellcheck disable=SC2016,SC2086 # $1 is the hook's own; one argument for each file
-mmdebstrap --quiet --variant=apt --include=default-jre-headless,libzookeeper-java,libslf4j-java \
+mmdebstrap --quiet --variant=apt --include=default-jre-headless \
     --aptopt="$work/apt.conf" \
     --customize-hook="copy-in $work/zookeeper-entrypoint /usr/local/bin" \
+    --customize-hook="copy-in $work/zookeeper /" \
     --customize-hook='mkdir "$1/data" && rm -rf "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list*' \
     "$VERSION_CODENAME" "$work/rootfs.tar" $sources
 

@@ -1,11 +1,12 @@
 #!/bin/sh
 # scripts/setup_zookeeper.sh [auto|hosts|container|local]: sees to it that tests and demo can have a ZooKeeper of that
-# kind, and on Debian and Ubuntu installs one if not.
+# kind, and of the version $ZKDISCOVERY_ZOOKEEPER_VERSION if that is set; gets one if not.
 #
 # To find out, it starts one as the tests do and stops it again. Needs the environment of setup_python.sh.
 set -eu
 cd "$(dirname "$0")/.."
 source=${1:-auto}
+version=${ZKDISCOVERY_ZOOKEEPER_VERSION:-}
 
 # Status 3: no server of that kind can be had; the reason is printed.
 try() {
@@ -30,11 +31,23 @@ except NoServerForTests as error:
 PY
 }
 
+# A version that is asked for comes from Maven. Else any will do: a current one where Maven is here, or Debian's.
+get() {
+    if [ -n "$version" ]; then
+        sh scripts/get_zookeeper.sh "$version" >/dev/null
+    elif ! command -v mvn >/dev/null || ! sh scripts/get_zookeeper.sh 3.9.5 >/dev/null; then
+        sh scripts/apt_install.sh 'libzookeeper-java (>= 3.6)' 'openjdk-17-jre-headless | default-jre-headless' \
+            libslf4j-java
+    fi
+}
+
 status=0
 try || status=$?
-if [ $status = 3 ] && { [ "$source" = auto ] || [ "$source" = local ]; } && command -v apt-get >/dev/null; then
-    sh scripts/apt_install.sh 'libzookeeper-java (>= 3.6)' 'openjdk-17-jre-headless | default-jre-headless' libslf4j-java
-    status=0
-    try || status=$?
-fi
+case $status-$source-${ZKDISCOVERY_TEST_HOSTS:+named} in
+    3-local-* | 3-auto-)
+        get
+        status=0
+        try || status=$?
+        ;;
+esac
 exit $status

@@ -1,9 +1,9 @@
 """ZooKeeper in a container, through testcontainers.
 
-The image is `zookeeper:3.9`, or that of `ZKDISCOVERY_ZOOKEEPER_IMAGE`: one that takes its settings from the official
-image's variables (`ZOO_TICK_TIME`, `ZOO_4LW_COMMANDS_WHITELIST`, `ZOO_ADMINSERVER_ENABLED`, `ZOO_MAX_CLIENT_CNXNS`,
-`ZOO_CFG_EXTRA`; for an ensemble `ZOO_INIT_LIMIT`, `ZOO_SYNC_LIMIT`, `ZOO_MY_ID` and `ZOO_SERVERS`) and listens on
-port 2181.
+The image is that of `ZKDISCOVERY_ZOOKEEPER_IMAGE`, else `zookeeper:VERSION` where a version is wanted, else
+`zookeeper:3.9`. It takes its settings from the official image's variables (`ZOO_TICK_TIME`,
+`ZOO_4LW_COMMANDS_WHITELIST`, `ZOO_ADMINSERVER_ENABLED`, `ZOO_MAX_CLIENT_CNXNS`, `ZOO_CFG_EXTRA`; for an ensemble
+`ZOO_INIT_LIMIT`, `ZOO_SYNC_LIMIT`, `ZOO_MY_ID` and `ZOO_SERVERS`) and listens on port 2181.
 
 Guarantees: the container and its data are removed when this process ends, however it ends, whether testcontainers'
 own reaper (Ryuk) runs or not.
@@ -28,7 +28,7 @@ from zkdiscovery.testing.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-DEFAULT_IMAGE = "zookeeper:3.9"
+DEFAULT_VERSION = "3.9"
 
 PORT = 2181  # inside the container
 _VARIABLES = {
@@ -64,7 +64,7 @@ class NoEngine(NoContainer):
 class Container(Source):
     """A ZooKeeper in a container that is published on one port of its host: `port`; None: a free one.
 
-    `environment` are further variables for the image.
+    `version` is that of the official image; `environment` are further variables for the image.
 
     Raises:
         NoEngine: no Docker engine is there.
@@ -76,6 +76,8 @@ class Container(Source):
         config: Mapping[str, str],
         notify: Callable[[str], None],
         port: int | None = None,
+        *,
+        version: str | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._endpoint = engine.find_endpoint()
@@ -90,7 +92,7 @@ class Container(Source):
         name = f"zkdiscovery-test-{secrets.token_hex(6)}"
         try:
             self._wrapper: Any = DockerContainer(
-                os.environ.get("ZKDISCOVERY_ZOOKEEPER_IMAGE") or DEFAULT_IMAGE,
+                os.environ.get("ZKDISCOVERY_ZOOKEEPER_IMAGE") or f"zookeeper:{version or DEFAULT_VERSION}",
                 docker_client_kw={"timeout": _API_LIMIT},
                 name=name,
                 env={

@@ -26,9 +26,14 @@ class _ContainerMember(Container):
     """One member, which joins its networks when its container begins."""
 
     def __init__(
-        self, config: Mapping[str, str], notify: Callable[[str], None], environment: Mapping[str, str], name: str
+        self,
+        config: Mapping[str, str],
+        notify: Callable[[str], None],
+        version: str | None,
+        environment: Mapping[str, str],
+        name: str,
     ) -> None:
-        super().__init__(config, notify, environment=environment)
+        super().__init__(config, notify, version=version, environment=environment)
         self.name = name
         self._networks: list[_Network] = []
         self._hosts: dict[str, str] = {}
@@ -113,7 +118,7 @@ def _private_network(docker: Any, name: str) -> tuple[Any, ipaddress.IPv4Network
 
 
 def container_ensemble(
-    size: int, settings: Mapping[str, str], notify: Callable[[str], None]
+    size: int, settings: Mapping[str, str], notify: Callable[[str], None], version: str | None
 ) -> tuple[list[_ContainerMember], dict[tuple[int, int], Sequence[_Network]]]:
     """The sources of so many members, not started, and their links by the places of the two members.
 
@@ -130,7 +135,7 @@ def container_ensemble(
             known = ["0.0.0.0" if other == name else other for other in names]  # noqa: S104 - in its container
             servers = [f"server.{at}={host}:2888:3888;2181" for at, host in enumerate(known, start=1)]
             environment = {"ZOO_MY_ID": str(number), "ZOO_SERVERS": " ".join(servers)}
-            sources.append(_ContainerMember(config, notify, environment, name))
+            sources.append(_ContainerMember(config, notify, version, environment, name))
             ending.callback(sources[-1].close)
         links: dict[tuple[int, int], Sequence[_Network]] = {}
         for here, there in itertools.combinations(range(size), 2):

@@ -21,6 +21,7 @@ from zkdiscovery.testing.container import NoContainer, NoEngine
 from zkdiscovery.testing.container_ensemble import container_ensemble
 from zkdiscovery.testing.local_ensemble import local_ensemble
 from zkdiscovery.testing.server import SourceName, ZookeeperServer, _State, server_settings, to_stderr
+from zkdiscovery.testing.version import wanted_version
 from zkdiscovery.testing.wire import RawSession, four_letter_word
 
 if TYPE_CHECKING:
@@ -264,6 +265,7 @@ def zookeeper_ensemble(
     size: int = 3,
     *,
     source: SourceName = "auto",
+    version: str | None = None,
     tick_time_ms: int = 500,
     config: Mapping[str, str] | None = None,
     notify: Callable[[str], None] = to_stderr,
@@ -273,6 +275,7 @@ def zookeeper_ensemble(
     Args:
         size: number of servers; three survive the loss of one.
         source: as of `zookeeper_server`, but an ensemble that somebody else runs can't be used.
+        version: as of `zookeeper_server`.
         tick_time_ms: ZooKeeper's tick in milliseconds; it grants session timeouts from 2 to 20 ticks.
         config: further settings of zoo.cfg, by name.
         notify: takes each line that people should read.
@@ -281,18 +284,22 @@ def zookeeper_ensemble(
         NoServerForTests: no source has servers; says what was tried and what to install.
     """
     settings = {"initLimit": "6", "syncLimit": "4", **server_settings(tick_time_ms, config or {})}
-    with _started(size, source, settings, notify) as ensemble:
+    with _started(size, source, settings, notify, wanted_version(version)) as ensemble:
         yield ensemble
 
 
 def _started(
-    size: int, source: SourceName, settings: Mapping[str, str], notify: Callable[[str], None]
+    size: int,
+    source: SourceName,
+    settings: Mapping[str, str],
+    notify: Callable[[str], None],
+    version: str | None,
 ) -> ZookeeperEnsemble:
     if source == "hosts":
         raise NoServerForTests("servers that somebody else runs are no ensemble for tests; use source='local'")
     if source != "local":
         try:
-            return _launched(*container_ensemble(size, settings, notify))
+            return _launched(*container_ensemble(size, settings, notify, version), version)
         except NoServerForTests as error:
             if source == "container":
                 raise
@@ -300,15 +307,19 @@ def _started(
                 brief = error.brief if isinstance(error, NoContainer) else "what was started does not serve"
                 _log.debug("no ensemble in containers: %s", error)
                 notify(f"no ensemble in containers: {brief}; using local processes")
-    return _launched(*local_ensemble(size, settings))
+    return _launched(*local_ensemble(size, settings, version), version)
 
 
-def _launched(sources: Sequence[Source], links: Mapping[tuple[int, int], Sequence[Link]]) -> ZookeeperEnsemble:
+def _launched(
+    sources: Sequence[Source], links: Mapping[tuple[int, int], Sequence[Link]], version: str | None
+) -> ZookeeperEnsemble:
     ensemble = ZookeeperEnsemble([ZookeeperMember(source) for source in sources], links)
     try:
         for member in ensemble.members:
             member._launch()
         ensemble.wait_serving()
+        for member in ensemble.members:
+            member._identify(four_letter_word(member.hosts, "srvr"), version)
     except BaseException:
         ensemble.close()
         raise

@@ -1,13 +1,15 @@
 """ZooKeeper as a private process of this machine, from what is installed here.
 
-Looked for: `ZOOKEEPER_HOME`, then the places of Debian's libzookeeper-java and of Homebrew's zookeeper. Java: that of
-`JAVA_HOME`, then the `PATH`, then Homebrew's, which is on no `PATH`; the first one that really runs.
+Looked for: `ZOOKEEPER_HOME`; then the newest one among those in the user's cache, where `scripts/get_zookeeper.sh` of a
+clone puts them (`~/.cache/zkdiscovery/zookeeper/VERSION/`), Debian's libzookeeper-java and Homebrew's zookeeper. Java:
+that of `JAVA_HOME`, then the `PATH`, then Homebrew's, which is on no `PATH`; the first one that really runs.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -15,15 +17,16 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing.source import Source
 from zkdiscovery.testing.supervisor import Supervisor
+from zkdiscovery.testing.version import fits
 from zkdiscovery.testing.wire import four_letter_word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 START_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
@@ -53,46 +56,89 @@ class Installation:
     place: Path
 
 
-def find_installation(environment: Mapping[str, str] = os.environ) -> Installation:
-    """The first ZooKeeper installed here, with a Java that runs.
+class _Found(NamedTuple):
+    """A ZooKeeper that is here; `version` is that of its jar, empty if the jar does not tell."""
+
+    place: Path
+    class_path: str
+    version: str
+
+
+def find_installation(version: str | None = None, environment: Mapping[str, str] = os.environ) -> Installation:
+    """The ZooKeeper installed here that has the wanted version (None: any), with a Java that runs.
 
     Raises:
         NoServerForTests: ZooKeeper or Java is missing; says where was looked and what to install.
     """
-    found = next(_class_paths(environment), None)
+    candidates = [*_named(environment), *sorted(_installed(environment), key=_number, reverse=True)]
+    found = next((candidate for candidate in candidates if fits(version, candidate.version)), None)
     if found is None:
-        home = environment.get("ZOOKEEPER_HOME")
-        places = [home] if home else []
-        places += [str(_DEBIAN / "zookeeper.jar"), *(str(prefix / "zookeeper") for prefix in _HOMEBREW)]
-        raise NoServerForTests(f"no ZooKeeper is installed (looked in {', '.join(places)}). {_INSTALL}")
-    place, class_path = found
+        raise NoServerForTests(_nothing(version, candidates, environment))
     tried = []
     for java in _javas(environment):
         problem = _java_problem(java)
         if problem is None:
-            return Installation(java, class_path, place)
+            return Installation(java, found.class_path, found.place)
         tried.append(f"{java}: {problem}")
     raise NoServerForTests(
-        f"ZooKeeper is installed in {place}, but no Java runs ({'; '.join(tried) or 'none found'}). {_INSTALL}"
+        f"ZooKeeper is installed in {found.place}, but no Java runs ({'; '.join(tried) or 'none found'}). {_INSTALL}"
     )
 
 
-def _class_paths(environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    homes = [Path(environment["ZOOKEEPER_HOME"])] if environment.get("ZOOKEEPER_HOME") else []
-    for home in homes:
-        yield from _unpacked(home)
+def _nothing(version: str | None, candidates: Sequence[_Found], environment: Mapping[str, str]) -> str:
+    """Why there is no installation, and what to do."""
+    if candidates:
+        there = ", ".join(f"{found.version or 'an unknown version'} in {found.place}" for found in candidates)
+        return (
+            f"ZooKeeper {version} is not installed here (there is {there}). Set ZOOKEEPER_HOME to an unpacked"
+            f" ZooKeeper {version}; in a clone of zkdiscovery `sh scripts/get_zookeeper.sh {version}` gets it"
+        )
+    home = environment.get("ZOOKEEPER_HOME")
+    places = [*([home] if home else []), _cache(environment), _DEBIAN / "zookeeper.jar"]
+    places += [prefix / "zookeeper" for prefix in _HOMEBREW]
+    wanted = f"ZooKeeper {version}" if version else "ZooKeeper"
+    return f"no {wanted} is installed (looked in {', '.join(map(str, places))}). {_INSTALL}"
+
+
+def _named(environment: Mapping[str, str]) -> Iterator[_Found]:
+    """What `ZOOKEEPER_HOME` names."""
+    if home := environment.get("ZOOKEEPER_HOME"):
+        yield from _unpacked(Path(home))
+
+
+def _installed(environment: Mapping[str, str]) -> Iterator[_Found]:
+    for place in sorted(_cache(environment).glob("*")):
+        yield from _unpacked(place)
     if (jar := _DEBIAN / "zookeeper.jar").is_file():
         # The jar's manifest names what it needs, all but a back end for its logging.
-        yield _DEBIAN, os.pathsep.join(map(str, (jar, _DEBIAN / "slf4j-simple.jar")))
+        class_path = os.pathsep.join(map(str, (jar, _DEBIAN / "slf4j-simple.jar")))
+        yield _Found(_DEBIAN, class_path, _version(_DEBIAN))
     for prefix in _HOMEBREW:
         yield from _unpacked(prefix / "zookeeper")
 
 
-def _unpacked(home: Path) -> Iterator[tuple[Path, str]]:
+def _cache(environment: Mapping[str, str]) -> Path:
+    """Where `scripts/get_zookeeper.sh` puts what it gets."""
+    caches = environment.get("XDG_CACHE_HOME") or f"{environment.get('HOME', '')}/.cache"
+    return Path(caches) / "zkdiscovery" / "zookeeper"
+
+
+def _unpacked(home: Path) -> Iterator[_Found]:
     for base in (home, home / "libexec"):
-        if any(base.glob("lib/zookeeper-*.jar")) or any(base.glob("zookeeper-*.jar")):
-            yield home, os.pathsep.join((str(base / "lib" / "*"), str(base / "*")))
-            return
+        for jars in (base / "lib", base):
+            if any(jars.glob("zookeeper-*.jar")):
+                yield _Found(home, os.pathsep.join((str(base / "lib" / "*"), str(base / "*"))), _version(jars))
+                return
+
+
+def _version(directory: Path) -> str:
+    """The version in the name of ZooKeeper's jar."""
+    names = (re.fullmatch(r"zookeeper-(\d+\.\d+\.\d+)\.jar", jar.name) for jar in directory.glob("zookeeper-*.jar"))
+    return next((name[1] for name in names if name), "")
+
+
+def _number(found: _Found) -> list[int]:
+    return [int(part) for part in found.version.split(".") if part]
 
 
 def _javas(environment: Mapping[str, str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -23,13 +23,19 @@ _Servers = TypeVar("_Servers")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that chooses where the server comes from."""
-    parser.getgroup("zkdiscovery").addoption(
+    """Add the options that choose where the server comes from, and its version."""
+    group = parser.getgroup("zkdiscovery")
+    group.addoption(
         "--zkdiscovery-source",
         default="auto",
         choices=["auto", "hosts", "container", "local"],
         help="where the ZooKeeper of the zkdiscovery_* fixtures comes from: the servers of ZKDISCOVERY_TEST_HOSTS,"
         " a container, a local installation; auto (the default) tries them in this order",
+    )
+    group.addoption(
+        "--zkdiscovery-version",
+        help="the version of that ZooKeeper, such as 3.9.5, or 3.9 for any of that line;"
+        " if not given that of ZKDISCOVERY_ZOOKEEPER_VERSION, else any",
     )
 
 
@@ -38,7 +44,7 @@ def zkdiscovery_server(request: pytest.FixtureRequest) -> Iterator[ZookeeperServ
     """A running ZooKeeper for the whole session; a test that stops it restarts it."""
     from zkdiscovery.testing import zookeeper_server  # noqa: PLC0415 - see the module's docstring
 
-    with _started(zookeeper_server(source=request.config.getoption("--zkdiscovery-source"))) as server:
+    with _started(zookeeper_server(**_chosen(request.config))) as server:
         yield server
 
 
@@ -47,8 +53,12 @@ def zkdiscovery_ensemble(request: pytest.FixtureRequest) -> Iterator[ZookeeperEn
     """Three servers that form an ensemble, for the whole session; a test that harms it calls its `repair`."""
     from zkdiscovery.testing import zookeeper_ensemble  # noqa: PLC0415
 
-    with _started(zookeeper_ensemble(source=request.config.getoption("--zkdiscovery-source"))) as ensemble:
+    with _started(zookeeper_ensemble(**_chosen(request.config))) as ensemble:
         yield ensemble
+
+
+def _chosen(config: pytest.Config) -> dict[str, Any]:
+    return {name: config.getoption(f"--zkdiscovery-{name}") for name in ("source", "version")}
 
 
 @contextlib.contextmanager

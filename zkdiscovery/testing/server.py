@@ -26,6 +26,7 @@ from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
 from zkdiscovery.testing.container import Container, NoContainer, NoEngine
 from zkdiscovery.testing.local import LocalProcess, check_port, find_installation
 from zkdiscovery.testing.shared import VARIABLE, SharedServers
+from zkdiscovery.testing.version import fits, wanted_version
 from zkdiscovery.testing.wire import RawSession, four_letter_word
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ SourceName = Literal["auto", "hosts", "container", "local"]
 _log = logging.getLogger("zkdiscovery.testing")
 _log.addHandler(logging.NullHandler())
 
-_READY_LIMIT = 30.0  # seconds from the start of a server until it serves
 _POLL = 0.03  # seconds between two questions whether it serves
 _PORT_TRIES = 5
 _PORT_TAKEN = re.compile("already in use|already allocated")
@@ -184,21 +184,23 @@ class ZookeeperServer:
             raise RuntimeError(f"the ZooKeeper server at {self.hosts} is {self._state.value}")
 
     def _ask(self, question: Callable[[str], _Answer]) -> _Answer:
-        """The answer of the first host that gives one."""
-        problem = OSError("no host")
+        """The answer of the first host that gives one; else a TimeoutError if one was silent, or an OSError."""
+        problems: dict[str, OSError] = {}
         for host in self.hosts.split(","):
             try:
                 return question(host)
             except OSError as error:
-                problem = error
-        raise problem
+                problems[host] = error
+        silent = any(isinstance(problem, TimeoutError) for problem in problems.values())
+        raise (TimeoutError if silent else OSError)("; ".join(f"{host}: {why}" for host, why in problems.items()))
 
-    def _start_anywhere(self) -> None:
+    def _start_anywhere(self, version: str | None) -> None:
         """The first start. A port may be taken by somebody else between its choice and its use: then another one."""
         for tries_left in reversed(range(_PORT_TRIES)):
             hosts = self.hosts
             try:
-                self._start()
+                self._launch()
+                self._wait_serving(version)
             except NoServerForTests as error:
                 if tries_left == 0 or not _PORT_TAKEN.search(str(error)):
                     raise
@@ -207,10 +209,6 @@ class ZookeeperServer:
                     raise
             else:
                 return
-
-    def _start(self) -> None:
-        self._launch()
-        self._wait_serving()
 
     def _relaunch(self, *, wipe: bool) -> None:
         self._expect(_State.RUNNING, _State.PAUSED, _State.STOPPED)
@@ -223,30 +221,32 @@ class ZookeeperServer:
         self._source.start()
         self._state = _State.RUNNING
 
-    def _wait_serving(self) -> None:
-        deadline = time.monotonic() + _READY_LIMIT
+    def _wait_serving(self, version: str | None = None) -> None:
+        deadline = time.monotonic() + self._source.ready_limit
         problem = "it does not answer"
         patience = 0.25  # seconds; a starting server now and then forgets a connection, a slow one needs more
-        while time.monotonic() < deadline:
+        while (left := deadline - time.monotonic()) > 0:
             if self._source.wait_ended(_POLL):
                 problem = "it ended"
                 break
             try:
-                answer = self._ask(partial(four_letter_word, word="srvr", timeout=patience))
+                answer = self._ask(partial(four_letter_word, word="srvr", timeout=min(patience, left)))
                 if "Mode:" in answer and self._source.is_ours():
-                    self.version = _version(answer)
-                    self.source = self._source.describe(self.version)
+                    self._identify(answer, version)
                     return
                 problem = f"it answers {answer[:200]!r}"
             except OSError as error:
                 problem = str(error)
                 if isinstance(error, TimeoutError):
                     patience = min(2 * patience, 5.0)
-        raise NoServerForTests(
-            f"{self._source.describe('not running')} at {self.hosts} does not serve: {problem}."
-            f" The end of its log:\n{self._source.log_tail()}",
-            server=self.hosts,
-        )
+        raise NoServerForTests(self._source.complaint(problem), server=self.hosts)
+
+    def _identify(self, srvr: str, wanted: str | None) -> None:
+        """Note the version in the answer to `srvr`, which must be the wanted one (None: any)."""
+        self.version = _version(srvr)
+        self.source = self._source.describe(self.version)
+        if not fits(wanted, self.version):
+            raise NoServerForTests(f"ZooKeeper {wanted} is wanted, and this is another: {self.source}")
 
 
 def _version(srvr: str) -> str:
@@ -264,6 +264,7 @@ def to_stderr(line: str) -> None:
 def zookeeper_server(
     *,
     source: SourceName = "auto",
+    version: str | None = None,
     port: int | None = None,
     tick_time_ms: int = 500,
     config: Mapping[str, str] | None = None,
@@ -274,6 +275,8 @@ def zookeeper_server(
     Args:
         source: "auto" tries the others in this order: "hosts" (the servers named by `ZKDISCOVERY_TEST_HOSTS`),
             "container" (a Docker engine), "local" (a ZooKeeper installed here).
+        version: ZooKeeper's, such as "3.9.5", or "3.9" for any of that line; None: that of
+            `ZKDISCOVERY_ZOOKEEPER_VERSION`, else whichever the source has.
         port: TCP port to listen on; None: a free one. Shared servers keep theirs.
         tick_time_ms: ZooKeeper's tick in milliseconds; it grants session timeouts from 2 to 20 ticks.
         config: further settings of zoo.cfg, by name; not for shared servers.
@@ -281,11 +284,12 @@ def zookeeper_server(
             `zkdiscovery.testing` has the details at DEBUG.
 
     Raises:
-        NoServerForTests: no source has a server, or the port is taken; says what was tried and what to install.
+        NoServerForTests: no source has a server of that version, or the port is taken; says what was tried and what
+            to install.
         ValueError: `port` is no port, or a value in `config` is empty or has a space.
     """
     settings = server_settings(tick_time_ms, config or {})
-    server = _started(source, settings, notify, port)
+    server = _started(source, settings, notify, port, wanted_version(version))
     try:
         yield server
     finally:
@@ -313,26 +317,30 @@ def server_settings(tick_time_ms: int, config: Mapping[str, str]) -> dict[str, s
 
 
 def _started(
-    source: SourceName, config: Mapping[str, str], notify: Callable[[str], None], port: int | None
+    source: SourceName,
+    config: Mapping[str, str],
+    notify: Callable[[str], None],
+    port: int | None,
+    version: str | None,
 ) -> ZookeeperServer:
     hosts = os.environ.get(VARIABLE, "")
     if port is not None and source != "hosts" and not (source == "auto" and hosts):
         check_port(port)
     makers: dict[str, Callable[[], Source]] = {
         "hosts": lambda: SharedServers(hosts),
-        "container": lambda: Container(config, notify, port),
-        "local": lambda: LocalProcess(find_installation(), config, port),
+        "container": lambda: Container(config, notify, port, version=version),
+        "local": lambda: LocalProcess(find_installation(version), config, port),
     }
     if source != "auto":
-        return _start_source(makers[source])
+        return _start_source(makers[source], version)
     if hosts:
-        return _start_source(makers["hosts"])
+        return _start_source(makers["hosts"], version)
     try:
-        return _start_source(makers["container"])
+        return _start_source(makers["container"], version)
     except NoServerForTests as error:
         no_container = error
     try:
-        server = _start_source(makers["local"])
+        server = _start_source(makers["local"], version)
     except NoServerForTests as no_local:
         raise NoServerForTests(
             f"no ZooKeeper for tests. {VARIABLE} is not set. No container: {no_container}. Nothing local: {no_local}"
@@ -344,10 +352,10 @@ def _started(
     return server
 
 
-def _start_source(make: Callable[[], Source]) -> ZookeeperServer:
+def _start_source(make: Callable[[], Source], version: str | None) -> ZookeeperServer:
     server = ZookeeperServer(make())
     try:
-        server._start_anywhere()
+        server._start_anywhere(version)
     except BaseException:
         server.close()
         raise

@@ -18,6 +18,8 @@ class SharedServers(Source):
         NoServerForTests: the hosts can't be read.
     """
 
+    ready_limit = 5.0  # they run already
+
     def __init__(self, hosts: str) -> None:
         self.hosts = ",".join(host.strip() for host in hosts.split(","))
         try:
@@ -39,6 +41,13 @@ class SharedServers(Source):
         """Wait `timeout` seconds; whether it ended is not known here."""
         time.sleep(timeout)
         return False
+
+    def complaint(self, problem: str) -> str:
+        """What to tell people when none of them answers."""
+        return (
+            f"{VARIABLE} names {self.hosts}, and no ZooKeeper serves there within {self.ready_limit:g} s: {problem}."
+            " Start it or correct the variable; without it, tests use a container or a ZooKeeper installed here"
+        )
 
     def log_tail(self) -> str:
         """Its log is elsewhere."""

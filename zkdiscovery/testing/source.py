@@ -11,9 +11,11 @@ class Source(ABC):
 
     Attributes:
         hosts: `host:port`, or several with commas; valid after `start`.
+        ready_limit: seconds from its start until it serves.
     """
 
     hosts: str
+    ready_limit = 30.0
 
     @abstractmethod
     def describe(self, version: str) -> str:
@@ -38,6 +40,13 @@ class Source(ABC):
     @abstractmethod
     def close(self) -> None:
         """Take everything away that is ours."""
+
+    def complaint(self, problem: str) -> str:
+        """What to tell people when the server does not serve in time."""
+        return (
+            f"{self.describe('not running')} at {self.hosts} does not serve: {problem}."
+            f" The end of its log:\n{self.log_tail()}"
+        )
 
     def is_ours(self) -> bool:
         """Whether what answers at `hosts` is this server."""

@@ -13,7 +13,7 @@ from tests.faults.ensemble.helpers import expect_written, top
 from tests.support import LIMIT
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing import ZookeeperEnsemble, zookeeper_ensemble
-from zkdiscovery.testing.wire import RawSession
+from zkdiscovery.testing.wire import RawSession, four_letter_word
 
 pytestmark = pytest.mark.server
 
@@ -25,6 +25,8 @@ def test_one_leads_and_the_others_follow(ensemble: ZookeeperEnsemble, ensemble_n
     assert {leader, *followers} == set(ensemble.members)
     assert [leader.mode(), *(follower.mode() for follower in followers)] == ["leader", "follower", "follower"]
     assert ensemble.hosts == ",".join(member.hosts for member in ensemble.members)
+    for member in ensemble.members:
+        assert f"version: {member.version}-" in four_letter_word(member.hosts, "srvr")
     with RawSession(followers[0].hosts) as session:
         session.create(path)
     for member in ensemble.members:
@@ -134,4 +136,12 @@ def test_nobody_else_gets_the_ports_of_a_member_that_is_down(ensemble: Zookeeper
 def test_servers_of_somebody_else_are_no_ensemble() -> None:
     """They can neither be killed nor cut from each other."""
     with pytest.raises(NoServerForTests, match="no ensemble for tests"), zookeeper_ensemble(source="hosts"):
+        pass
+
+
+def test_an_ensemble_of_another_version_than_the_wanted_one_is_refused() -> None:
+    with (
+        pytest.raises(NoServerForTests, match=r"ZooKeeper 3\.1\.0 is"),
+        zookeeper_ensemble(source="local", version="3.1.0"),
+    ):
         pass

@@ -10,6 +10,7 @@ import select
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.testing import ZookeeperServer, container, engine, local, server, zookeeper_server
+from zkdiscovery.testing import ZookeeperServer, container, engine, local, zookeeper_server
 from zkdiscovery.testing.wire import RawSession, four_letter_word
 
 if TYPE_CHECKING:
@@ -46,10 +47,26 @@ def running(shared_server: ZookeeperServer) -> ZookeeperServer:
 
 
 def test_it_answers_and_says_what_it_is(running: ZookeeperServer) -> None:
-    assert "Mode: standalone" in four_letter_word(running.hosts, "srvr")
-    assert "ZooKeeper 3." in running.source
+    answer = four_letter_word(running.hosts, "srvr")
+    assert "Mode: standalone" in answer
+    assert f"version: {running.version}-" in answer
+    assert f"ZooKeeper {running.version}" in running.source
     assert running.source.startswith(("local process (", "container ("))
     assert running.hosts in repr(running)
+
+
+def test_another_version_than_the_wanted_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch, running: ZookeeperServer
+) -> None:
+    monkeypatch.setenv("ZKDISCOVERY_TEST_HOSTS", running.hosts)
+    line = running.version.rpartition(".")[0]
+    with zookeeper_server(source="hosts", version=line) as shared:
+        assert shared.version == running.version
+    with (
+        pytest.raises(NoServerForTests, match=rf"3\.1\.0 is wanted, .*ZooKeeper {running.version}"),
+        zookeeper_server(source="hosts", version="3.1.0"),
+    ):
+        pass
 
 
 def test_it_grants_short_sessions_and_many_connections(running: ZookeeperServer) -> None:
@@ -211,7 +228,7 @@ def test_a_server_that_does_not_start_shows_its_log() -> None:
 @pytest.mark.usefixtures("source")
 def test_a_restart_that_fails_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     with zookeeper_server(source="local") as started:
-        monkeypatch.setattr(server, "_READY_LIMIT", 0.0)
+        monkeypatch.setattr(started._source, "ready_limit", 0.0)
         with pytest.raises(NoServerForTests, match="does not serve"):
             started.restart()
         monkeypatch.undo()
@@ -250,10 +267,18 @@ def test_a_namespace_that_cant_be_removed_is_logged(
 
 
 def test_shared_hosts_that_do_not_answer_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZKDISCOVERY_TEST_HOSTS", f"127.0.0.1:{local.free_port()}")
-    monkeypatch.setattr(server, "_READY_LIMIT", 0.1)
-    with pytest.raises(NoServerForTests, match=r"ZKDISCOVERY_TEST_HOSTS .*refused"), zookeeper_server():
+    dead = f"127.0.0.1:{local.free_port()},127.0.0.1:{local.free_port()}"
+    monkeypatch.setenv("ZKDISCOVERY_TEST_HOSTS", dead)
+    begin = time.monotonic()
+    with pytest.raises(NoServerForTests) as caught, zookeeper_server():
         pass
+    assert time.monotonic() - begin < 10
+    message = str(caught.value)
+    assert message.startswith(f"ZKDISCOVERY_TEST_HOSTS names {dead}, and no ZooKeeper serves there within 5 s: ")
+    for host in dead.split(","):
+        assert f"{host}: [Errno" in message
+        assert "refused" in message
+    assert "Start it or correct the variable; without it, tests use" in message
 
 
 @only(["local"])

@@ -39,7 +39,7 @@ def programs(tmp_path: Path) -> Path:
     """A directory for the PATH: what the scripts need, and no Python."""
     directory = tmp_path / "programs"
     directory.mkdir()
-    for name in ("cat", "cmp", "dirname"):
+    for name in ("cat", "cmp", "dirname", "grep", "mkdir", "mktemp", "mv", "rm", "sh"):
         found = shutil.which(name)
         assert found
         (directory / name).symlink_to(found)
@@ -138,3 +138,81 @@ def test_root_installs(programs: Path, tmp_path: Path) -> None:
     assert satisfy.startswith("noninteractive satisfy ")
     assert " --no-install-recommends " in satisfy
     assert satisfy.endswith(" this, that | other")
+
+
+MAVEN = """\
+for argument; do
+    case $argument in
+        */pom.xml) cat "$argument" >>"$0.calls" ;;
+        -DoutputDirectory=*) mkdir "${argument#*=}" && echo >"${argument#*=}/a.jar" ;;
+    esac
+done
+"""
+
+
+def get_zookeeper(version: str, programs: Path, tmp_path: Path) -> tuple[int, str]:
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "caches")}
+    return run(SCRIPTS / "get_zookeeper.sh", version, path=programs, environment=environment)
+
+
+def test_a_zookeeper_comes_from_maven_once(programs: Path, tmp_path: Path) -> None:
+    program(programs / "mvn", MAVEN)
+    place = tmp_path / "caches" / "zkdiscovery" / "zookeeper" / "3.9.5"
+    status, said = get_zookeeper("3.9.5", programs, tmp_path)
+    assert (status, said) == (0, f"{place}\n==> Getting ZooKeeper 3.9.5 from Maven Central\n")
+    assert [jar.name for jar in place.iterdir()] == ["a.jar"]
+    asked = (programs / "mvn.calls").read_text()
+    assert "<artifactId>zookeeper</artifactId><version>3.9.5</version>" in asked
+    assert "<artifactId>logback-classic</artifactId><version>1.3.15</version>" in asked
+    (programs / "mvn").unlink()
+    assert get_zookeeper("3.9.5", programs, tmp_path) == (0, f"{place}\n")
+    assert list(place.parent.iterdir()) == [place]
+
+
+def test_a_zookeeper_that_maven_has_not_leaves_nothing(programs: Path, tmp_path: Path) -> None:
+    program(programs / "mvn", "echo '[ERROR] no such thing'; exit 1")
+    status, said = get_zookeeper("3.9.99", programs, tmp_path)
+    assert status == 1
+    assert "[ERROR] no such thing\nerror: Maven does not get ZooKeeper 3.9.99, see above" in said
+    assert list((tmp_path / "caches" / "zkdiscovery" / "zookeeper").iterdir()) == []
+
+
+@pytest.mark.parametrize("version", ["3.5.10", "3.9", "latest", "../3.9.5"])
+def test_a_version_that_is_none_is_refused(programs: Path, tmp_path: Path, version: str) -> None:
+    status, said = get_zookeeper(version, programs, tmp_path)
+    assert (status, said) == (1, f"error: {version} is no version of ZooKeeper from 3.6 on; write it as 3.9.5\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "environment", "maven", "wanted"),
+    [
+        ("local", {}, False, "libzookeeper-java (>= 3.6)"),
+        ("auto", {}, False, "libzookeeper-java (>= 3.6)"),
+        ("auto", {}, True, "libzookeeper-java (>= 3.6)"),
+        ("local", {"ZKDISCOVERY_ZOOKEEPER_VERSION": "3.9.5"}, False, "maven"),
+        ("container", {}, False, None),
+        ("auto", {"ZKDISCOVERY_TEST_HOSTS": "127.0.0.1:1"}, False, None),
+    ],
+)
+def test_what_is_installed_where_no_server_can_be_had(
+    clone: Path, programs: Path, source: str, environment: dict[str, str], maven: bool, wanted: str | None
+) -> None:
+    """Servers that are named, and containers, are not replaced by anything. Debian's is what is left without Maven."""
+    program(clone / ".venv" / "bin" / "python", "exit 3")
+    program(programs / "id", "echo 0")
+    program(programs / "apt-get", f'case $1 in satisfy) for last; do :; done; echo "$last" >>{clone}/installed ;; esac')
+    if maven:
+        program(programs / "mvn", "echo '[ERROR] unreachable'; exit 1")
+    environment = {"HOME": str(clone), **environment}
+    status, said = run(clone / "scripts" / "setup_zookeeper.sh", source, path=programs, environment=environment)
+    assert status != 0, said
+    installed = (clone / "installed").read_text() if (clone / "installed").exists() else ""
+    assert installed.startswith(wanted) if wanted else installed == ""
+
+
+def test_where_no_server_can_be_had_a_current_one_comes_from_maven(clone: Path, programs: Path) -> None:
+    program(clone / ".venv" / "bin" / "python", f"[ -d {clone}/.cache/zkdiscovery/zookeeper/3.9.5 ] || exit 3")
+    program(programs / "mvn", MAVEN)
+    environment = {"HOME": str(clone)}
+    status, said = run(clone / "scripts" / "setup_zookeeper.sh", "auto", path=programs, environment=environment)
+    assert (status, said) == (0, "==> Getting ZooKeeper 3.9.5 from Maven Central\n")

@@ -15,6 +15,8 @@ from zkdiscovery.testing.container import _repository_and_tag
 from zkdiscovery.testing.shared import SharedServers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -23,6 +25,8 @@ def nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No shared server, no engine, no installation."""
     monkeypatch.delenv("ZKDISCOVERY_TEST_HOSTS", raising=False)
     monkeypatch.delenv("ZOOKEEPER_HOME", raising=False)
+    monkeypatch.delenv("ZKDISCOVERY_ZOOKEEPER_VERSION", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(engine, "find_endpoint", lambda: f"unix://{tmp_path}/none.sock")
     monkeypatch.setattr(local, "_DEBIAN", tmp_path)
     monkeypatch.setattr(local, "_HOMEBREW", ())
@@ -48,6 +52,33 @@ def test_no_source_at_all_says_what_was_tried_and_what_to_install(monkeypatch: p
 )
 def test_a_source_asked_for_is_the_only_one(source: testing.server.SourceName, reason: str) -> None:
     with pytest.raises(NoServerForTests, match=reason), zookeeper_server(source=source):
+        pass
+
+
+@pytest.mark.usefixtures("nothing_there")
+@pytest.mark.parametrize("servers", [zookeeper_server, testing.zookeeper_ensemble])
+def test_a_version_that_is_none_is_refused_whoever_names_it(
+    monkeypatch: pytest.MonkeyPatch, servers: Callable[..., AbstractContextManager[object]]
+) -> None:
+    with (
+        pytest.raises(NoServerForTests, match=r"'latest' is no version of ZooKeeper.*3\.9\.5"),
+        servers(version="latest"),
+    ):
+        pass
+    monkeypatch.setenv("ZKDISCOVERY_ZOOKEEPER_VERSION", "3")
+    with pytest.raises(NoServerForTests, match="'3' is no version"), servers():
+        pass
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_the_version_asked_for_comes_before_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZKDISCOVERY_ZOOKEEPER_VERSION", "3.8.6")
+    with (
+        pytest.raises(NoServerForTests, match=r"no ZooKeeper 3\.9\.5 is inst"),
+        zookeeper_server(source="local", version="3.9.5"),
+    ):
+        pass
+    with pytest.raises(NoServerForTests, match=r"no ZooKeeper 3\.8\.6 is inst"), zookeeper_server(source="local"):
         pass
 
 
