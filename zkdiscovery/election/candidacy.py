@@ -34,6 +34,7 @@ from zkdiscovery.session import (
     State,
     StateChange,
     TreeWatch,
+    Unproven,
     Worker,
     bulk_read,
 )
@@ -196,6 +197,10 @@ class Candidacy:
         if node.state is not OwnedState.HELD or session.state is not State.CONNECTED:
             return  # the news of either will call again
         deadline = time.monotonic() + session.settings.operation_timeout
+        session.leases.expect(self)
+        if self.over:  # meanwhile
+            session.leases.dismiss(self)
+            return
         try:
             if self._first:
                 self._lead(generation, deadline)
@@ -204,7 +209,7 @@ class Candidacy:
         except (ZkDiscoveryError, TimeoutError) as error:
             log.debug("election %r: %s", self.election, error)
             self._error = error if isinstance(error, ZkDiscoveryError) else None
-            self._schedule(RETRY_DELAY)
+            self._schedule(error.delay if isinstance(error, Unproven) else RETRY_DELAY)
         else:
             self._error = None
 
@@ -222,6 +227,8 @@ class Candidacy:
         session, predecessor = self._session, ahead[-1]
         # Before the watch, which may tell of its end at once.
         self._last_ahead = predecessor if len(ahead) == 1 else None
+        if self._last_ahead is None:  # our turn is not next
+            session.leases.dismiss(self)
         if self._predecessor is None or self._predecessor.path != predecessor:
             self._leave_predecessor()
             self._predecessor = session.watches.add(predecessor, self._on_predecessor)
@@ -244,6 +251,7 @@ class Candidacy:
             self._term = Term(self.election, fence, lease, self.withdraw)
             ending = self._ending
             self._changed.notify_all()
+        self._session.leases.dismiss(self)
         self._leave_predecessor()
         if ending is not None:  # it came while the lease began
             lease.end(ending)
@@ -267,6 +275,7 @@ class Candidacy:
             self._over = True
             term = self._term
             self._changed.notify_all()
+        self._session.leases.dismiss(self)  # after it is over: `_contend` looks at that after it has expected
         if term is not None:
             term._lease.end(str(self._node.error or "its node is gone"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zkdiscovery.session.bulk import bulk_read
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.dispatcher import Dispatcher, Subscription
-from zkdiscovery.session.lease import Lease, Proof
+from zkdiscovery.session.lease import Lease, Proof, Unproven
 from zkdiscovery.session.probe import ServerInfo, probe_server
 from zkdiscovery.session.requests import (
     CONTAINER,
@@ -60,6 +60,7 @@ __all__ = [
     "Subscription",
     "Sync",
     "TreeWatch",
+    "Unproven",
     "Worker",
     "Write",
     "bulk_read",

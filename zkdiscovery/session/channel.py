@@ -20,6 +20,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from zkdiscovery.errors import NotConnected, OperationTimeout, ZkDiscoveryError
+from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.requests import Request, encode
 from zkdiscovery.session.translate import describe, path_of
 
@@ -29,7 +30,7 @@ MAX_OUTSTANDING = 20_000  # requests waiting to be sent in one client
 class Entry:
     """One request with its future."""
 
-    __slots__ = ("body", "deadline", "future", "request", "sent_at", "xid")
+    __slots__ = ("body", "deadline", "future", "request", "sent", "sent_at", "xid")
 
     def __init__(self, request: Request, deadline: float) -> None:
         self.request = request
@@ -37,6 +38,7 @@ class Entry:
         self.deadline = deadline  # monotonic seconds
         self.future: Future[Any] = Future()
         self.sent_at = 0.0  # monotonic seconds
+        self.sent = 0.0  # as `sent_at`, on the clock of leases: before the first byte leaves
         self.xid = 0
 
 
@@ -87,7 +89,7 @@ class Channel:
 
     def take(self, limit: int) -> list[Entry]:
         """The next requests to write, marked as in flight; the stale ones are discarded (connection thread)."""
-        now = time.monotonic()
+        now, sent = time.monotonic(), lease_now()
         taken: list[Entry] = []
         late: list[Entry] = []
         with self._lock:
@@ -98,7 +100,7 @@ class Channel:
                 if now >= entry.deadline:
                     late.append(entry)
                     continue
-                entry.sent_at = now
+                entry.sent_at, entry.sent = now, sent
                 self._in_flight.append(entry)
                 taken.append(entry)
         for entry in late:

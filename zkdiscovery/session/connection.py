@@ -9,6 +9,7 @@ import logging
 import ssl
 import struct
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kazoo.exceptions import (
@@ -25,7 +26,8 @@ from kazoo.protocol.connection import ConnectionHandler
 
 from zkdiscovery.errors import NotConnected, UnsupportedServer, ZkDiscoveryError
 from zkdiscovery.model import join_host_port
-from zkdiscovery.session.requests import MultiRead, Request, encode
+from zkdiscovery.session.clock import lease_now
+from zkdiscovery.session.requests import Echo, Request, encode
 from zkdiscovery.session.translate import describe, error_for_code, path_of
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ _AUTH_CODES = frozenset({-115, -124})  # the server refuses the credentials, or 
 _CHUNK = 1024 * 1024  # bytes read at once, at most
 _AHEAD = 64 * 1024  # bytes read at once, if there are so many; requests are not sent before all of them are seen to
 _PING_ANSWER = 20  # bytes
-_PROBE, _PROBE_XID = MultiRead(()), 1
+_PROBE, _PROBE_XID = Echo(), 1
 _EVENT = wire.int_struct.pack(kazoo_connection.WATCH_XID)  # begins a message that proves one direction only
 
 
@@ -64,6 +66,10 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
     _written = 0.0  # monotonic seconds; when something was sent last
     _probes_along = False  # the handshake takes the probe along
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pings: deque[float] = deque()  # when those under way were sent, on the lease clock; answered in order
+
     @property
     def _link(self) -> Link:
         return self.client._link
@@ -78,6 +84,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         link = self._link
         link.server = join_host_port(host, port)
         link.ping_sent = None
+        self._pings.clear()
         self._came = bytearray()
         # kazoo forgets it at expiry; a new session must not read older state from a server that lags.
         self.client.last_zxid = link.owner.highest_zxid
@@ -152,13 +159,16 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                 raise AuthFailedError
         # kazoo's own would log the request, passwords included.
         message = _message(request, xid)
-        if isinstance(request, wire.Connect) and self._probes_along:
-            message += _message(_PROBE, _PROBE_XID)
+        if isinstance(request, wire.Connect):
+            self._link.greeted = lease_now()
+            if self._probes_along:
+                message += _message(_PROBE, _PROBE_XID)
         self._write(message, timeout)
 
     def _send_ping(self, connect_timeout: float) -> None:
         if self._link.ping_sent is None:  # or else the one before is not answered yet
             self._link.ping_sent = time.monotonic()
+        self._pings.append(lease_now())
         super()._send_ping(connect_timeout)
         # kazoo would drop a link whose ping is unanswered for a little less than the watchdog waits.
         self.ping_outstanding.clear()
@@ -227,8 +237,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                 grown = pings = 0
             if not news and now >= given_up:
                 raise KazooTimeoutError("no answer in time")
-            # Outside the handshake, `timeout` is two thirds of the session timeout, and leases rest on it that we
-            # are never silent for more than one third.
+            # Outside the handshake, `timeout` is two thirds of the session timeout.
             ping_due = self._written + timeout / 2 if serves else given_up
             if serves and now >= ping_due:
                 self._send_ping(timeout)
@@ -261,6 +270,8 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
             link.channel.last_answer = time.monotonic()
         if header.xid == kazoo_connection.PING_XID:
             link.ping_sent = None
+            if self._pings:
+                link.owner.link_answered(None, self._pings.popleft())
         link.owner.highest_zxid = max(link.owner.highest_zxid, header.zxid)
         return header, buffer, offset
 
@@ -287,6 +298,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                 entry.future.set_exception(failure)
                 raise ConnectionDropped(f"{server} sends an answer that can't be read: {error}") from error
             else:
+                self._link.owner.link_answered(request, entry.sent)  # first: what the future wakes may rest on it
                 entry.future.set_result(result)
         return kazoo_connection.CLOSE_RESPONSE if request is CLOSE else None
 

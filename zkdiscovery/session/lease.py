@@ -1,31 +1,21 @@
 """Until when this process may act as the owner of a node of its session.
 
-Only a committed transaction proves contact with the quorum: an acknowledged ping proves that some server listens,
-which may be cut off from its leader. While leases are held, one transaction `multi[check(node), …]` for all of them
-is sent every tenth of the session timeout T.
+exchanges.py has the arithmetic: which answered messages prove that the leader has heard of the session, and until when
+it lives therefore. Here is who sends them. T is the granted session timeout.
 
-ZooKeeper expires a session T after its leader heard of it last, or later. The leader hears of the clients of another
-server with its pings of that server, every half tick, which is T/4 at most, for T is two ticks or more; a request of
-such a client, committed or not, counts with the next ping only (ZooKeeper's `Leader.lead`, `Learner.ping`,
-`LeaderZooKeeperServer.submitLearnerRequest`). So the commit of what was sent at time t proves that the leader has heard
-of us at or after the time of whatever we sent before t - T/4:
+- While leases are held, every tenth of T: two `sync`, one after the other, then one transaction `multi[check(node), …]`
+  for all leases. Each is sent when the one before is answered, by the connection thread. The newest exchange that has
+  waited for the leader's ping is 0.3 T old then: a renewal that begins at time t lasts until about t + 0.6 T. The two
+  are left out where the transaction alone proves as much, as it does after a handshake.
+- From the first use of leases on, there is an exchange every tenth of T: a `sync` while a lease is expected to begin
+  soon, else an `Echo`, which the server answers by itself. So a lease begins with one round trip, the
+  transaction, and lasts 0.4 T to 0.5 T at first; its renewal follows at once and makes that 0.5 T to 0.6 T.
+- A client that has not used leases pings every third of T. These exchanges count as well.
+- A lease begins with at least 0.3 T. Where less can be proven, because the process stood still, nothing begins: the
+  exchanges go on, and 0.275 T later there is a proof.
 
-    deadline = s + 0.9 T,  s = when the latest renewal was sent that is older than t - T/4
-
-which is t + 0.6 T while renewals come regularly. When a lease begins, and after a gap, there is no such renewal. But a
-connection pings when it was silent for a third of T, so that the leader has heard of us after t - T/4 - T/3:
-
-    deadline = t + 0.4 T
-
-What is left, T/10 and T/60, and more where ticks are shorter, is for clocks that differ and threads that are late.
-
-A leader that stands still, say to collect garbage, sends no pings meanwhile, and may commit what has waited before the
-next one. An answer that took longer than a renewal's interval is the sign of it: what was sent before proves nothing
-any more. That covers pauses of up to T/3, after which the connection is given up. It does not cover one of more than
-T/60 at the very beginning of a term, if the leader is cut off from us, or stands still again, at the first commit.
-
-Renewals are sent by the keeper thread, answers arrive on the connection thread; `on_lost` is called on either, or on
-the thread that ends a lease, once, and must not block.
+Renewals are sent by the keeper thread and the connection thread, answers arrive on the connection thread; `on_lost` is
+called on either, or on the thread that ends a lease, once, and must not block.
 """
 
 from __future__ import annotations
@@ -33,15 +23,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zkdiscovery.errors import NodeMissing, NotConnected, ZkDiscoveryError
 from zkdiscovery.model import deadline_after
 from zkdiscovery.session.clock import lease_now
-from zkdiscovery.session.requests import Check, Multi
+from zkdiscovery.session.exchanges import LASTS, Exchanges
+from zkdiscovery.session.requests import Check, Create, Delete, Echo, Multi, Request, SetData, Sync
 from zkdiscovery.session.states import State, StateChange
 
 if TYPE_CHECKING:
@@ -49,11 +39,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zkdiscovery.session")
 
-# All of the negotiated session timeout:
-RENEWAL = 0.1  # between two renewals
-HALF_TICK = 0.25  # after which the leader has heard of what was sent, at most
-FIRST = 0.4  # lasts a lease with nothing but one commit behind it
-PROVEN = 0.9  # lasts a lease from the time at which the leader has surely heard of us
+# All of the granted session timeout T:
+RENEWAL = 0.1  # between two renewals, and between two exchanges
+SOON = 0.02  # from the beginning of a lease to its first renewal: whoever waits for it runs first
+BEGINS = 0.3  # lasts a lease at least when it begins
+RENEWED = 0.6  # lasts a lease that is renewed regularly
 
 BATCH = 500  # checks in one transaction
 
@@ -121,36 +111,105 @@ class Lease:
             if self._reason is None and lease_now() < self._deadline:
                 self._deadline = max(self._deadline, deadline)
 
+    def _limit(self, deadline: float) -> None:
+        with self._lock:
+            self._deadline = min(self._deadline, deadline)
+
+
+class Unproven(NotConnected):
+    """The leader is not known to have heard of the session lately; a proof is possible in `delay` seconds."""
+
+    delay: float = 0.0
+
 
 class Proof(NamedTuple):
-    """A transaction on its way, whose commit proves that a node stands and that the leader has heard of us.
+    """A transaction on its way, whose commit proves that a node stands.
 
     Attributes:
-        request: what was sent.
+        request: what is sent, after the trips that it needs.
         answer: its answer.
-        sent: when, in seconds of the lease clock.
-        timeout: the session's at that time, in seconds.
-        deadline: monotonic seconds; a lease that begins later is over.
+        deadline: monotonic seconds; what is answered later is not waited for.
         generation: the connection.
     """
 
     request: Multi
     answer: Future[Any]
-    sent: float
-    timeout: float
     deadline: float
     generation: int
 
 
 class Leases:
-    """All leases of one session and their renewal."""
+    """All leases of one session, their renewal, and the exchanges that prove them."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._lock = threading.Lock()
         self._held: set[Lease] = set()
-        self._committed: deque[float] = deque()  # when the latest committed renewals were sent, on the lease clock
+        self._expecting: set[Hashable] = set()  # who expects a lease to begin soon
+        self._used = False
+        self._exchanges = Exchanges()
         session.listen(self._on_state)
+
+    # -- what is exchanged --
+
+    def connected(self, greeted: float, timeout: float) -> None:
+        """A connection stands. Its handshake was sent at `greeted` and granted T = `timeout` (connection thread)."""
+        with self._lock:
+            self._exchanges.restart(greeted, lease_now(), timeout)
+        for lease in self._leases():  # this server may have granted less than the one before
+            lease._limit(greeted + LASTS * timeout)
+
+    def answered(self, request: Request | None, sent: float) -> None:
+        """A request, or a ping (None), was answered as it should be (connection thread)."""
+        now = lease_now()
+        commit = isinstance(request, (Multi, Create, Delete, SetData))
+        with self._lock:
+            self._exchanges.add(sent, now, trip=commit or isinstance(request, Sync), commit=commit)
+
+    def expect(self, whom: Hashable) -> None:
+        """A lease may begin soon: have its proof ready until `dismiss`, so that it takes one round trip.
+
+        Never blocks; idempotent. From the first call on, this client has an exchange every tenth of T.
+        """
+        with self._lock:
+            known = whom in self._expecting
+            self._expecting.add(whom)
+            self._used = True
+        if not known:
+            self._submit(Sync("/"))
+            self._session.keeper.schedule(self._renew, self._renew, RENEWAL * self._session.timeout)
+
+    def dismiss(self, whom: Hashable) -> None:
+        """No lease is expected any more. Never blocks; idempotent."""
+        with self._lock:
+            self._expecting.discard(whom)
+
+    def _submit(self, request: Request, generation: int | None = None) -> Future[Any]:
+        session = self._session
+        return session.submit(request, deadline=time.monotonic() + session.timeout / 3, generation=generation)
+
+    def _prepare(self, lasts: float, generation: int | None, then: Callable[[BaseException | None], None]) -> None:
+        """Make the trips before a transaction, unless it proves `lasts` T without them; then call `then(error)`.
+
+        Never blocks. `then` is called on this thread or on the connection thread, with None if all is well.
+        """
+        with self._lock:
+            now = lease_now()
+            ready = self._exchanges.provable(now) >= now + lasts * self._session.timeout
+        left = 0 if ready else self._exchanges.trips - 1
+
+        def go_on(trip: Future[Any] | None = None) -> None:
+            nonlocal left
+            error = None if trip is None else trip.exception()
+            if error is not None or left == 0:
+                then(error)
+            else:
+                left -= 1
+                self._submit(Sync("/"), generation).add_done_callback(go_on)
+
+        go_on()
+
+    # -- how a lease begins --
 
     def prove(self, path: str, *, generation: int) -> Proof:
         """Send for the proof that a lease on a node begins with. Never blocks.
@@ -159,11 +218,26 @@ class Leases:
             path: the node, of which no other incarnation can ever stand on the same path.
             generation: the connection on which the lease is to begin.
         """
-        sent, timeout = lease_now(), self._session.timeout
-        deadline = time.monotonic() + FIRST * timeout
         request = Multi([Check(path)])
-        answer = self._session.submit(request, deadline=deadline, generation=generation)
-        return Proof(request, answer, sent, timeout, deadline, generation)
+        answer: Future[Any] = Future()
+        answer.set_running_or_notify_cancel()  # parts of it may be on their way
+
+        def take(done: Future[Any]) -> None:
+            error = done.exception()
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(done.result())
+
+        def send(error: BaseException | None) -> None:
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                self._submit(request, generation).add_done_callback(take)
+
+        deadline = time.monotonic() + (LASTS - BEGINS) * self._session.timeout
+        self._prepare(BEGINS + RENEWAL / 2, generation, send)
+        return Proof(request, answer, deadline, generation)
 
     def acquire(self, proof: Proof, *, deadline: float, hold: bool, on_lost: Callable[[str], None]) -> Lease:
         """Begin a lease; blocks until the proof is answered.
@@ -176,36 +250,32 @@ class Leases:
 
         Raises:
             NodeMissing: the node is not there.
+            Unproven: the leader is not known to have heard of the session lately; nothing is held.
             NotConnected, OperationTimeout: not known to be committed in time; nothing is held.
         """
         session, path = self._session, proof.request.operations[0].path
         session.result(proof.answer, proof.request, min(deadline, proof.deadline))
-        lease = Lease(self, path, self._proven(proof.sent, proof.timeout), hold=hold, on_lost=on_lost)
+        with self._lock:
+            now = lease_now()
+            proven, ripe = self._exchanges.proven, self._exchanges.ripe(now)
+        if proven < now + BEGINS * session.timeout:
+            error = Unproven(
+                f"ZooKeeper's leader is not known to have heard of us lately, so no lease on {path} begins; a proof"
+                f" takes {ripe - now:.2g} s: this process or the ensemble stood still",
+                path=path,
+            )
+            error.delay = ripe - now
+            raise error
+        lease = Lease(self, path, proven, hold=hold, on_lost=on_lost)
         with self._lock:
             self._held.add(lease)
         # Asked after it is in the table: what breaks from here on is told to it.
         if session.generation != proof.generation or session.state is not State.CONNECTED:
             self._forget(lease)
             raise NotConnected(f"the connection broke while the lease on {path} began; nothing is held", path=path)
-        # From when the proof was sent, as the lease is: it may have waited long for us.
-        due = proof.sent + RENEWAL * proof.timeout
-        session.keeper.schedule(self._renew, self._renew, max(0.0, due - lease_now()))
+        session.keeper.schedule(self._renew, self._renew, SOON * session.timeout)
         self._watch_deadlines()
         return lease
-
-    def _proven(self, sent: float, timeout: float) -> float:
-        """The deadline that the commit of what was sent at `sent` stands for."""
-        sure = sent - HALF_TICK * timeout
-        with self._lock:
-            committed = self._committed
-            if lease_now() - sent > RENEWAL * timeout:
-                committed.clear()
-            committed.append(sent)
-            while len(committed) > 1 and committed[1] <= sure:
-                committed.popleft()
-            heard = committed[0]
-        deadline = sent + FIRST * timeout
-        return max(deadline, heard + PROVEN * timeout) if heard <= sure else deadline
 
     def _forget(self, lease: Lease) -> None:
         with self._lock:
@@ -227,32 +297,39 @@ class Leases:
             elif not lease.hold:
                 lease.end("the connection to ZooKeeper broke")
 
-    # -- the keeper --
+    # -- how it is renewed --
 
     def _renew(self) -> None:
-        held = self._leases()
-        if not held:
-            return
+        """Renew all leases, or have an exchange (keeper)."""
+        with self._lock:
+            held, expecting, used = bool(self._held), bool(self._expecting), self._used
+        if held:
+            self._prepare(RENEWED, None, self._check_all)
+        elif expecting:
+            self._submit(Sync("/"))
+        elif used:
+            self._submit(Echo())
+        if held or used:
+            self._session.keeper.schedule(self._renew, self._renew, RENEWAL * self._session.timeout)
+            self._watch_deadlines()
+
+    def _check_all(self, error: BaseException | None) -> None:
+        held = [] if error is not None else self._leases()
         for start in range(0, len(held), BATCH):
-            self._send(held[start : start + BATCH])
-        self._session.keeper.schedule(self._renew, self._renew, RENEWAL * self._session.timeout)
-        self._watch_deadlines()
+            self._check(held[start : start + BATCH])
 
-    def _send(self, leases: list[Lease]) -> None:
-        session = self._session
-        sent, timeout = lease_now(), session.timeout
-        request = Multi([Check(lease.path) for lease in leases])
-
+    def _check(self, leases: list[Lease]) -> None:
         def done(future: Future[Any]) -> None:
             error = future.exception()
             if error is None:
-                deadline = self._proven(sent, timeout)
+                with self._lock:
+                    proven = self._exchanges.proven
                 for lease in leases:
-                    lease._extend(deadline)
+                    lease._extend(proven)
             elif isinstance(error, ZkDiscoveryError) and error._index is not None:
                 self._failed(leases, error, error._index)
 
-        session.submit(request, deadline=time.monotonic() + timeout / 3).add_done_callback(done)
+        self._submit(Multi([Check(lease.path) for lease in leases])).add_done_callback(done)
 
     def _failed(self, leases: list[Lease], error: ZkDiscoveryError, index: int) -> None:
         """One node's check failed and so the whole transaction did: the others are renewed without it."""
@@ -261,7 +338,7 @@ class Leases:
         else:
             log.warning("the lease on %s can't be renewed: %s", leases[index].path, error)
         if rest := leases[:index] + leases[index + 1 :]:
-            self._send(rest)
+            self._check(rest)
 
     def _watch_deadlines(self) -> None:
         held = self._leases()

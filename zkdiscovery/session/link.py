@@ -25,6 +25,7 @@ from zkdiscovery.model import deadline_after
 from zkdiscovery.session.channel import Channel
 from zkdiscovery.session.connection import CLOSE, Connection, Credentials
 from zkdiscovery.session.options import LinkOptions
+from zkdiscovery.session.requests import Request
 
 log = logging.getLogger("zkdiscovery.session")
 
@@ -49,6 +50,8 @@ class LinkOwner(Protocol):
 
     def link_unsupported(self, link: Link, error: UnsupportedServer) -> None: ...
 
+    def link_answered(self, request: Request | None, sent: float) -> None: ...
+
     def link_event(self, kind: int, path: str) -> None: ...
 
 
@@ -61,6 +64,7 @@ class Link:
         self.channel = Channel(self.wake)
         self.server = ""  # host:port that we are connected to, or try
         self.ping_sent: float | None = None  # monotonic seconds; None: no ping under way
+        self.greeted = 0.0  # seconds of the lease clock; before the latest handshake was sent
         self.drop_reason: str | None = None
         self.silences = 0  # attempts since the last success that were not answered in time
         self.auth_failed = False

@@ -366,3 +366,16 @@ class MultiRead:
             else:
                 raise ValueError(f"a result of type {kind} in a bulk read")
         return results
+
+
+@_request
+class Echo:
+    """A question about nothing, which any server answers by itself: an empty bulk read."""
+
+    type: ClassVar[int] = MultiRead.type
+
+    def serialize(self) -> bytes:
+        return _END
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        return None

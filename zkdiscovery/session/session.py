@@ -353,6 +353,7 @@ class Session:
             self._failure, self._failure_final = None, False
             self._rebuilds = 0
             generation = self._generation
+        self.leases.connected(link.greeted, timeout)
         link.channel.open(generation)
         log.info("connected to %s, session 0x%x, timeout %.1f s", server, credentials.session_id, timeout)
         self._move(State.CONNECTED)
@@ -403,6 +404,10 @@ class Session:
         delay = _REBUILD_DELAYS[min(self._rebuilds, len(_REBUILD_DELAYS) - 1)]
         self._rebuilds += 1
         self.keeper.schedule(self._rebuild, self._rebuild, delay)
+
+    def link_answered(self, request: Request | None, sent: float) -> None:
+        """A request, or a ping (None), was answered; `sent` is of the lease clock."""
+        self.leases.answered(request, sent)
 
     def link_event(self, kind: int, path: str) -> None:
         """A watch fired."""

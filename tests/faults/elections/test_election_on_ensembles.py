@@ -29,6 +29,8 @@ def test_a_candidate_whose_follower_is_cut_off(
     ahead, follower = ensemble.leader(), ensemble.followers()[0]
     line = ensemble_line
     first = line.join(make_ensemble_client([ahead])[0])
+    # Whose turn is next hears from the leader all the time, and would notice; who comes behind does not.
+    between = line.join(make_ensemble_client([ahead])[0])
     second = line.join(make_ensemble_client([follower], session_timeout=1.0)[0])
     third = line.join(make_ensemble_client([ahead])[0])
     node = path_of(second)
@@ -37,6 +39,7 @@ def test_a_candidate_whose_follower_is_cut_off(
         ensemble.isolate(follower)
         gone.wait_for(node)
         assert (session.state, session.generation) == (State.CONNECTED, 1)
+        between.election.close(LIMIT)
         first.leave()
         third.wait_term()
     assert not second.terms.items

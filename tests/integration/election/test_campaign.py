@@ -93,7 +93,7 @@ def test_a_term_tells_what_it_is(make_client: MakeClient) -> None:
         assert repr(term).startswith(f"<Term 'nightly-report' fence={term.fence} ")
         assert repr(term).endswith("s left>")
         assert term.reason is None
-        assert 0.0 < term.remaining <= 0.6 * 4.0
+        assert 0.3 * 4.0 < term.remaining <= 0.9 * 4.0
         assert not term.wait_lost(0)
         term.check()
         term.resign()

@@ -147,8 +147,9 @@ def test_one_transaction_renews_all_terms_of_a_client_and_raises_no_event(
     with Events(truth, f"{namespace}/elections") as events, counting(client) as requests:
         assert lasts(terms[0], 0.5 * T)
         truth.session.read(GetChildren(f"{namespace}/elections"), timeout=LIMIT)  # events come before the answer
-    assert set(requests) == {"Multi"}
+    assert set(requests) == {"Multi", "Sync"}  # two of these go before a renewal
     assert 3 <= requests["Multi"] <= 6
+    assert requests["Sync"] <= 2 * 6
     assert not events.items
     assert all(0.45 * T < term.remaining <= 0.6 * T for term in terms)
     for campaigner in campaigners:
@@ -254,7 +255,7 @@ def test_a_cut_shorter_than_the_lease_ends_no_term(
         for each in all_cuts:
             assert each.left - 0.45 * T < during[each.name] < each.left - 0.35 * T, each.name  # nothing extends it
             each.proxy.heal()
-        assert lasts(all_cuts[0].term, 0.3 * T)
+        assert lasts(all_cuts[0].term, 0.4 * T)  # what was held back for so long is no sign of life when it comes
         for each in all_cuts:
             assert each.term.remaining > during[each.name], each.name
             assert each.first.election.term is each.term, each.name

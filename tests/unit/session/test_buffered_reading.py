@@ -14,6 +14,8 @@ import pytest
 from kazoo.exceptions import ConnectionDropped
 from kazoo.handlers.threading import KazooTimeoutError
 
+from zkdiscovery.session import channel as channel_module
+from zkdiscovery.session import connection as connection_module
 from zkdiscovery.session.connection import Connection
 from zkdiscovery.session.link import Link, LinkOwner
 from zkdiscovery.session.options import LinkOptions
@@ -29,6 +31,10 @@ class Owner:
     def __init__(self) -> None:
         self.highest_zxid = 0
         self.events: list[tuple[int, str]] = []
+        self.answered: list[tuple[Any, float]] = []
+
+    def link_answered(self, request: Any, sent: float) -> None:
+        self.answered.append((request, sent))
 
     def link_event(self, kind: int, path: str) -> None:
         self.events.append((kind, path))
@@ -93,6 +99,40 @@ def test_all_that_came_is_seen_to_at_once(wire: Wire) -> None:
     wire.read()
     assert [future.result(0).data for future in futures] == [b"one", b"", b"three"]
     assert wire.owner.events == [(3, PATH)]
+
+
+def test_each_answer_tells_when_its_message_was_sent(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases rest on it: before the first byte left, and of that ping which was answered."""
+    clock = iter(range(100))
+    monkeypatch.setattr(connection_module, "lease_now", lambda: float(next(clock)))
+    monkeypatch.setattr(channel_module, "lease_now", lambda: float(next(clock)))
+
+    def write(*_: Any) -> None:
+        next(clock)
+
+    monkeypatch.setattr(wire.connection, "_write", write)
+    wire.connection._send_ping(1.0)  # at 0, out at 1
+    (future,) = wire.ask(1)  # at 2
+    wire.connection._send_ping(1.0)  # at 3
+    pong = framed(struct.pack("!iqi", -2, 7, 0))
+    wire.server.sendall(pong + answer(1, b"one"))
+    wire.read()
+    assert [sent for _, sent in wire.owner.answered] == [0.0, 2.0]
+    assert wire.owner.answered[1][0].path == PATH
+    assert future.done()
+    wire.connection._send_ping(1.0)
+    wire.server.sendall(pong)
+    wire.read()
+    assert [sent for _, sent in wire.owner.answered] == [0.0, 2.0, 3.0]
+
+
+def test_a_refused_request_is_no_sign_of_life(wire: Wire) -> None:
+    """A server may refuse one before it has noted that it heard of the session."""
+    (future,) = wire.ask(1)
+    wire.server.sendall(framed(struct.pack("!iqi", 1, 7, -101)))
+    wire.read()
+    assert future.exception(0) is not None
+    assert not wire.owner.answered
 
 
 def test_the_stream_may_be_cut_anywhere(wire: Wire) -> None:
