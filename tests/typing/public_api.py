@@ -127,6 +127,10 @@ assert_type(payments.snapshot, Snapshot)
 assert_type(payments.snapshot.rejected, Mapping[str, str])
 assert_type(payments.pick(), Instance)
 assert_type(payments.pick(key="user-7", exclude={"a"}), Instance)
+payments.pick(exclude=[payments.pick(), "b"])
+payments.pick(exclude=payments.pick())
+payments.pick(exclude=None)  # type: ignore[arg-type]
+payments.attempt(exclude=(1, 2))  # type: ignore[arg-type]
 assert_type(payments.on_change(on_change), Subscription[Change])
 assert_type(payments.changes(timeout=1.0), Iterator[Change])
 payments.on_change(on_state)  # type: ignore[arg-type]

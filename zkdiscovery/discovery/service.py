@@ -15,6 +15,7 @@ from zkdiscovery.balancing import Endpoint, Outcome
 from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.discovery.cache import ServiceCache, difference
 from zkdiscovery.discovery.calls import Call, RetryBudget, TimedCall, check_call
+from zkdiscovery.discovery.excluded import NOBODY, Excluded, excluded_ids
 from zkdiscovery.discovery.explain import Standing, explain
 from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.errors import (
@@ -95,29 +96,37 @@ class Service:
         """What picks choose from: UP and accepted by `where`; suspects only if there is nothing else."""
         return tuple([endpoint.instance for endpoint in self._pool.endpoints])
 
-    def pick(self, key: str | None = None, exclude: Collection[str] = ()) -> Instance:
+    def pick(self, key: str | None = None, exclude: Excluded = NOBODY) -> Instance:
         """One instance, by the balancer.
 
         Args:
             key: what the call is about, for balancers that send one key to one instance.
-            exclude: ids of instances not to pick.
+            exclude: what not to pick: an id, an instance, or any iterable of ids and instances.
 
         Raises:
             NoInstanceAvailable: says why.
+            TypeError: `exclude` is anything else.
         """
-        endpoint = self._pool.pick(key, exclude)
+        ids = exclude if exclude is NOBODY else excluded_ids(exclude)
+        endpoint = self._pool.pick(key, ids)
         if endpoint is None:
-            raise self._nothing(exclude)
+            raise self._nothing(ids)
         return endpoint.instance
 
-    def attempt(self, key: str | None = None, exclude: Collection[str] = ()) -> Attempt:
+    def attempt(self, key: str | None = None, exclude: Excluded = NOBODY) -> Attempt:
         """A context manager (`with` or `async with`) that picks an instance and reports latency and outcome to the
         balancer.
 
+        Args:
+            key: see `pick`.
+            exclude: see `pick`.
+
         Raises:
             NoInstanceAvailable: on entering; says why.
+            TypeError: `exclude` is neither ids nor instances.
         """
-        return Attempt(self._pool.pick, key, exclude, self._classify, self._nothing)
+        ids = exclude if exclude is NOBODY else excluded_ids(exclude)
+        return Attempt(self._pool.pick, key, ids, self._classify, self._nothing)
 
     @overload
     def call(
@@ -411,7 +420,7 @@ class Service:
             elif up:
                 parts.insert(0, f"{up} UP")
             if exclude:
-                parts.append(f"{len(set(exclude))} excluded")
+                parts.append(f"{len(exclude)} excluded")
             if snapshot.rejected:
                 parts.append(f"{len(snapshot.rejected)} rejected")
             if snapshot.suspects:
