@@ -273,7 +273,8 @@ class Client:
         given.
 
         Raises:
-            TypeError: at decoration, for `async def` or more than one argument.
+            TypeError: at decoration, for `async def`, generator functions and more than one argument; at the call, if
+                it returns a coroutine.
         """
         _require_name(service, "registered")
         options.setdefault("ready", "listening")
@@ -348,6 +349,7 @@ class Client:
         Raises:
             InvalidName: no name for a service.
             InvalidSettings: unknown balancer, or something out of range.
+            TypeError: `where` or `classify` is `async def`, or a generator function.
             ClientClosed: the client was closed.
         """
 
@@ -403,7 +405,8 @@ class Client:
         closes (None).
 
         Raises:
-            TypeError: at decoration, for `async def` or more than one argument.
+            TypeError: at decoration, for `async def`, generator functions and more than one argument; at the call, if
+                it returns a coroutine.
         """
         _require_name(name, "while_leader")
         return _LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend))

@@ -21,6 +21,7 @@ from zkdiscovery.balancing.limits import check_number, check_whole
 from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.errors import OperationTimeout
 from zkdiscovery.model import Instance, deadline_after
+from zkdiscovery.validation import check_function, refuse_coroutine
 
 R = TypeVar("R")
 
@@ -33,7 +34,7 @@ class TimedCall(Protocol[R_co]):
     def __call__(self, instance: Instance, /, *, timeout: float) -> R_co: ...
 
 
-NO_AWAIT = "call() can't await; use `async with attempt()` for `async def`"
+_ASYNC = "call() can't await, but `async with attempt()` can"
 _TAKES_TIMEOUT = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -193,10 +194,11 @@ class Call(Generic[R]):
                 result = self.fn(attempt.instance, timeout=max(0.001, self._end - time.monotonic()))
             else:
                 result = self.fn(attempt.instance)
-            if inspect.iscoroutine(result):
-                attempt.report(Outcome.CANCELLED)  # nothing was called
-                result.close()
-                raise TypeError(NO_AWAIT)
+            try:
+                refuse_coroutine(result, "what is called", instead=_ASYNC)
+            except TypeError:
+                attempt.report(Outcome.CANCELLED)  # nothing ran
+                raise
             return result
 
     def _may_retry(self, attempt: Attempt, error: BaseException) -> bool:
@@ -247,8 +249,7 @@ def check_call(
     fn: Callable[[Instance], object], retry_on: object, attempts: int, hedge: float | None
 ) -> tuple[type[BaseException], ...]:
     """Refuse what makes no sense, with TypeError or InvalidSettings; gives `retry_on` as a tuple."""
-    if inspect.iscoroutinefunction(fn):
-        raise TypeError(NO_AWAIT)
+    check_function(fn, "what is called", instead=_ASYNC)
     kinds: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise TypeError(f"retry_on must be an exception class, or a tuple of them: got {retry_on!r}")

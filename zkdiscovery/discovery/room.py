@@ -28,6 +28,7 @@ from zkdiscovery.session import (
     bulk_read,
     error_for_code,
 )
+from zkdiscovery.validation import check_function
 from zkdiscovery.znodes import Loader, Paths, name_of
 
 log = logging.getLogger("zkdiscovery.discovery")
@@ -123,6 +124,7 @@ def make_view(
 
     Raises:
         InvalidSettings: a preference can't be used.
+        TypeError: a coroutine or generator function.
     """
     from zkdiscovery.balancing import Pool, resolve_balancer  # noqa: PLC0415 - strategies are loaded on use
 
@@ -136,6 +138,7 @@ def make_view(
     for option, function in (("where", where or bool), ("classify", classify)):
         if not callable(function):
             raise InvalidSettings(f"{option} must be a function: got {function!r:.80}")
+        check_function(function, f"`{option}`")
     return Service(
         name,
         partial(Pool, balancer, ejection=ejection, slow_start=slow_start),

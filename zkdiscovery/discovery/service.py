@@ -24,6 +24,7 @@ from zkdiscovery.errors import (
 )
 from zkdiscovery.model import Change, Instance, Snapshot, Status, deadline_after
 from zkdiscovery.session import GLANCE, Dispatcher, Subscription
+from zkdiscovery.validation import refuse_coroutine
 
 if TYPE_CHECKING:
     from zkdiscovery.balancing import Pool
@@ -177,6 +178,7 @@ class Service:
 
         Raises:
             NoInstanceAvailable: nothing to call; says why.
+            TypeError: `fn` is `async def` or a generator function, or it returns a coroutine.
             OperationTimeout: a hedged call was not answered within `timeout`; or that was over before any call.
             Exception: what `fn` raised last, with a note that tells what was tried where.
         """
@@ -348,12 +350,13 @@ class Service:
 
     def _update_endpoints(self, change: Change) -> bool:
         touched = False
+        refused: dict[str, BaseException] = {}
         now = time.monotonic()
         if self._left:
             self._left = {key: left for key, left in self._left.items() if left[0] >= now - REMEMBERED}
         for instance_id, (_, new) in change.delta.items():
             old = self._endpoints.pop(instance_id, None)
-            if new is not None and new.status is Status.UP and self._accepts(new):
+            if new is not None and new.status is Status.UP and self._accepts(new, refused):
                 self._endpoints[instance_id] = endpoint = self._renewed(old, new)
                 self._fresh.append(endpoint)
                 touched = True
@@ -361,11 +364,13 @@ class Service:
                 touched = True
                 self._left[instance_id] = now, old
         if self._reserve or change.after.suspects:
-            suspects = {i.id: i for i in change.after.suspects if i.status is Status.UP and self._accepts(i)}
+            suspects = {i.id: i for i in change.after.suspects if i.status is Status.UP and self._accepts(i, refused)}
             reserve = {key: self._renewed(self._reserve.get(key), instance) for key, instance in suspects.items()}
             touched = touched or reserve.keys() != self._reserve.keys()
             self._left |= {key: (now, old) for key, old in self._reserve.items() if key not in reserve}
             self._reserve = reserve
+        if refused:
+            self._tell_refused(refused)
         return touched
 
     def _renewed(self, old: Endpoint | None, instance: Instance) -> Endpoint:
@@ -382,14 +387,23 @@ class Service:
     def _candidates(self) -> tuple[Endpoint, ...]:
         return tuple(self._endpoints.values()) or tuple(self._reserve.values())
 
-    def _accepts(self, instance: Instance) -> bool:
+    def _accepts(self, instance: Instance, refused: dict[str, BaseException]) -> bool:
         if self._where is None:
             return True
         try:
-            return bool(self._where(instance))
-        except BaseException:  # on the cache's thread, where sys.exit() would end nothing but the update
-            log.exception("the `where` of the view of %r raised; %s is left out", self.name, instance.id)
+            accepted: object = self._where(instance)
+            if accepted is not True and accepted is not False:
+                refuse_coroutine(accepted, "`where`")
+            return bool(accepted)
+        except BaseException as error:  # noqa: BLE001 - on the cache's thread sys.exit() would end but the update
+            refused[instance.id] = error
             return False
+
+    def _tell_refused(self, refused: dict[str, BaseException]) -> None:
+        """One line for all, because a defect of `where` shows with every instance."""
+        first, error = next(iter(refused.items()))
+        others = f" and {len(refused) - 1} more are" if len(refused) > 1 else " is"
+        log.error("the `where` of the view of %r raised; %s%s left out", self.name, first, others, exc_info=error)
 
     # -- helpers --
 

@@ -7,7 +7,6 @@ Guarantees
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import socket
@@ -24,6 +23,7 @@ from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
 from zkdiscovery.model import deadline_after
 from zkdiscovery.session import Subscription
+from zkdiscovery.validation import check_function, refuse_coroutine
 from zkdiscovery.znodes import Paths
 
 T = TypeVar("T")
@@ -122,12 +122,11 @@ class Election:
         If `fn` raises, it is logged, and the next campaign begins a second later.
 
         Raises:
-            TypeError: `fn` is `async def`.
+            TypeError: `fn` is no function, or a coroutine or generator function.
             RuntimeError: a campaign of this object is under way, or was started already.
             ClientClosed: the election or the client was closed.
         """
-        if inspect.iscoroutinefunction(fn):
-            raise TypeError("election.start() needs a plain function, not `async def`")
+        check_function(fn, "what a leader runs")
         self._begin()
         self._thread = threading.Thread(
             target=self._run, args=(fn,), name=f"zkdiscovery-election-{self.name}", daemon=True
@@ -135,10 +134,17 @@ class Election:
         self._thread.start()
 
     def run_while_leader(self, fn: Callable[[Term], T]) -> T | None:
-        """Campaign and call `fn(term)`, again if the term was lost meanwhile. None if closed before it returns."""
+        """Campaign and call `fn(term)`, again if the term was lost meanwhile. None if closed before it returns.
+
+        Raises:
+            TypeError: `fn` is no function, or a coroutine or generator function; or it returns a coroutine.
+            RuntimeError: a campaign of this object is under way.
+        """
+        check_function(fn, "what a leader runs")
         for term in self.terms():
             try:
                 result = fn(term)
+                refuse_coroutine(result, "what a leader runs")
             except LeadershipLost:
                 if not term.lost:
                     raise
@@ -244,7 +250,7 @@ class Election:
     def _run(self, fn: Callable[[Term], object]) -> None:
         for term in self._turns():
             try:
-                fn(term)
+                refuse_coroutine(fn(term), "what a leader runs")
             except Exception as error:
                 if isinstance(error, LeadershipLost) and term.lost:
                     log.info("the function of the election %r ended with its term", self.name)

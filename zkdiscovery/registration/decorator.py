@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from zkdiscovery.registration.registration import Registration, RegistrationState
+from zkdiscovery.validation import check_function, refuse_coroutine
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,16 +18,10 @@ def takes_argument(fn: Callable[..., object]) -> bool:
     """Must `fn` be called with one positional argument?
 
     Raises:
-        TypeError: it is a coroutine function, or needs more than one.
+        TypeError: it is a coroutine or generator function, or needs more than one.
     """
+    check_function(fn, "what is decorated")
     name = getattr(fn, "__qualname__", repr(fn))
-    for code in (fn, type(fn).__call__):
-        if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
-            raise TypeError(
-                f"{name} is `async def`, which the sync client can't run; run it with asyncio.run in a `def`"
-            )
-    if inspect.isgeneratorfunction(fn):
-        raise TypeError(f"{name} is a generator function: calling it would run nothing")
     needed = [
         parameter
         for parameter in inspect.signature(fn).parameters.values()
@@ -48,7 +43,9 @@ def registered(fn: Callable[..., R], register: Callable[[], Registration]) -> Ca
         registration = register()
         arguments: tuple[Any, ...] = (registration,) if wants_registration else ()
         try:
-            return fn(*arguments)
+            result = fn(*arguments)
+            refuse_coroutine(result, "what is decorated")
+            return result
         finally:
             # A client that is being closed says goodbye for it: whoever interrupts us has waited for that already.
             if registration.state not in {RegistrationState.DRAINING, RegistrationState.CLOSED}:

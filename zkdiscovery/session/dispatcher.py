@@ -7,12 +7,13 @@ included.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
+
+from zkdiscovery.validation import check_function, refuse_coroutine
 
 T = TypeVar("T")
 
@@ -63,12 +64,9 @@ class Dispatcher:
         """Register a callback; `merge(earlier, later)` makes one of two values that wait.
 
         Raises:
-            TypeError: `fn` is no callable, or a coroutine function, which nothing here would await.
+            TypeError: `fn` is no callable, or a coroutine or generator function.
         """
-        if not callable(fn):
-            raise TypeError(f"a callback must be callable, not {type(fn).__name__}")
-        if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None)):  # noqa: B004
-            raise TypeError("a callback of the sync client must be a plain function, not `async def`")
+        check_function(fn, "a callback")
         return Subscription(self, fn, merge)
 
     def offer(self, subscription: Subscription[T], value: T) -> None:
@@ -127,7 +125,7 @@ class Dispatcher:
                     continue
                 value = subscription._waiting.pop()
             try:
-                subscription._fn(value)
+                refuse_coroutine(subscription._fn(value), "a callback")
             except BaseException:  # sys.exit() in one must not end the others
                 log.exception("the callback %r raised; it stays subscribed", subscription)
             del subscription, value

@@ -14,6 +14,7 @@ from zkdiscovery.testing.frames import CutFrame, FrameFault, LostReply, LostRequ
 from zkdiscovery.testing.local import free_port
 from zkdiscovery.testing.relay import DIRECTIONS, Direction, Mode, Relay
 from zkdiscovery.testing.wire import split_host_port
+from zkdiscovery.validation import check_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,7 +127,11 @@ class FaultProxy:
 
         A chunk is what one read gave and may end anywhere in a message; an empty result passes nothing on. If
         `transform` raises, the connection is closed and the error logged.
+
+        Raises:
+            TypeError: `transform` is no function, or a coroutine or generator function.
         """
+        check_function(transform, "`transform`")
         self._relay.call(lambda: self._relay.transforms.update({direction: transform}))
 
     def lose_request(self, *kinds: str) -> FrameFault:
