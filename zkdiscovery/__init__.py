@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         ZkDiscoveryError,
     )
     from zkdiscovery.lifecycle import close_on_signals
-    from zkdiscovery.model import Change, Instance, Snapshot, Status
+    from zkdiscovery.model import Change, Instance, Override, Snapshot, Status
     from zkdiscovery.registration import Registration, RegistrationState
     from zkdiscovery.session import State, Subscription
     from zkdiscovery.settings import AclEntry, Auth, Guard, Settings, Tls
@@ -103,6 +103,7 @@ __all__ = [
     "NotConnected",
     "OperationTimeout",
     "Outcome",
+    "Override",
     "P2cEwma",
     "Picker",
     "PreferZone",
@@ -186,7 +187,7 @@ _HOMES = {
         "ZkDiscoveryError",
     ),
     "lifecycle": ("close_on_signals",),
-    "model": ("Change", "Instance", "Snapshot", "Status"),
+    "model": ("Change", "Instance", "Override", "Snapshot", "Status"),
     "registration": ("Registration", "RegistrationState"),
     "session": ("State", "Subscription"),
     "settings": ("AclEntry", "Auth", "Guard", "Settings", "Tls"),

@@ -23,7 +23,7 @@ from zkdiscovery.balancing import Balancer, Ejection, Outcome
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.discovery import Attachment, Discovery, Service, make_view, outcome_of
 from zkdiscovery.errors import ClientClosed
-from zkdiscovery.model import Instance, Status, deadline_after
+from zkdiscovery.model import Instance, Status, StatusName, deadline_after
 from zkdiscovery.registration import Overrides, Registrar, Registration, registered
 from zkdiscovery.registration.decorator import takes_argument
 from zkdiscovery.registration.registration import Ready
@@ -283,13 +283,23 @@ class Client:
     # -- operators --
 
     def override(
-        self, service: str, id: str, *, status: Status | None = None, weight: float | None = None, timeout: float = 5.0
+        self,
+        service: str,
+        id: str,
+        *,
+        status: Status | StatusName | None = None,
+        weight: float | None = None,
+        timeout: float = 5.0,
     ) -> Instance:
-        """Put a status, a weight or both above what the owner of an instance wants. Kept over its expiries; from any
-        process.
+        """Put a status, a weight or both above what the owner of an instance wants; from any process.
+
+        An owner that uses this SDK and has read the override keeps it over expiries, until it drains or its process
+        ends. An owner that was cut off when the override was written and whose session then expires never reads it. An
+        owner with other software, such as Spring Cloud, obeys it until it writes its own status or registers anew. The
+        override of an instance without an owner stays.
 
         Returns:
-            the instance as it stands now.
+            the instance as it stands now, with the override in `instance.override`.
 
         Raises:
             NodeMissing: no such instance.

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, make_dataclass, replace
 from enum import StrEnum
-from typing import Any, NoReturn, TypeGuard, TypeVar
+from typing import Any, Literal, NoReturn, TypeGuard, TypeVar
 
 from zkdiscovery.errors import InvalidInstance, InvalidName
 
@@ -42,6 +42,10 @@ class Status(StrEnum):
     """Says goodbye."""
     OUT_OF_SERVICE = "OUT_OF_SERVICE"
     """Set aside by an operator."""
+
+
+StatusName = Literal["STARTING", "UP", "DOWN", "DRAINING", "OUT_OF_SERVICE"]
+"""The name of a status, which every parameter takes in its place."""
 
 
 class FrozenDict(dict[str, _V]):
@@ -95,6 +99,52 @@ def deadline_after(timeout: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """What an operator put above what the owner of an instance wants.
+
+    Attributes:
+        status: the status in force; None: the owner's.
+        weight: the weight in force; None: the owner's.
+        base_status: what the owner wants instead; in force again once the override is cleared.
+        base_weight: likewise.
+
+    Raises:
+        InvalidInstance: neither status nor weight, or a value is out of range.
+    """
+
+    status: Status | None = None
+    weight: float | None = None
+    base_status: Status = Status.UP
+    base_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.status is None and self.weight is None:
+            raise InvalidInstance("give a status, a weight, or both; clear_override() takes an override away")
+        put = object.__setattr__
+        put(self, "status", None if self.status is None else check_status(self.status))
+        put(self, "weight", None if self.weight is None else _check_weight(self.weight))
+        put(self, "base_status", check_status(self.base_status))
+        put(self, "base_weight", _check_weight(self.base_weight))
+
+    def above(self, own: Instance) -> Instance:
+        """The instance in force, where the owner wants `own`."""
+        return own.with_(
+            status=own.status if self.status is None else self.status,
+            weight=own.weight if self.weight is None else self.weight,
+            override=replace(self, base_status=own.status, base_weight=own.weight),
+        )
+
+    def __str__(self) -> str:
+        """In words: `OUT_OF_SERVICE instead of UP, weight 0 instead of 1`."""
+        parts = []
+        if self.status is not None:
+            parts.append(f"{self.status} instead of {self.base_status}")
+        if self.weight is not None:
+            parts.append(f"weight {self.weight:g} instead of {self.base_weight:g}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One running copy of a service.
 
@@ -112,6 +162,7 @@ class Instance:
         tags: labels without a comma.
         metadata: further strings by name.
         registered_at: seconds since the epoch, to the millisecond; None for an instance that was never registered.
+        override: what an operator put above what the owner wants; `status` and `weight` have its effect already.
 
     Raises:
         InvalidName: service or id can't be a znode.
@@ -131,6 +182,7 @@ class Instance:
     tags: tuple[str, ...] = field(default=(), kw_only=True)
     metadata: Mapping[str, str] = field(default=NO_METADATA, kw_only=True)
     registered_at: float | None = field(default=None, kw_only=True)
+    override: Override | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         # A cache of 10,000 runs this 10,000 times: what is in its final form already is not set again.
@@ -144,7 +196,7 @@ class Instance:
             put(self, "id", f"{self.host}:{self.port}")
         check_name(self.id, "the instance id")
         if type(self.status) is not Status:
-            put(self, "status", _check_status(self.status))
+            put(self, "status", check_status(self.status))
         if type(self.weight) is not float or not 0 <= self.weight < math.inf:
             put(self, "weight", _check_weight(self.weight))
         if self.zone is not None:
@@ -153,6 +205,8 @@ class Instance:
             check_text(self.version, "version")
         if self.registered_at is not None:
             put(self, "registered_at", _check_time(self.registered_at))
+        if self.override is not None and not isinstance(self.override, Override):
+            raise InvalidInstance(f"override must be an Override, or None: got {_show(self.override)}")
         self._freeze()
 
     def _freeze(self) -> None:
@@ -178,6 +232,18 @@ class Instance:
         if self.tls_port is not None:
             return f"https://{join_host_port(self.host, self.tls_port)}"
         return f"http://{self.netloc}"
+
+    @property
+    def own(self) -> Instance:
+        """The instance as its owner wants it: without what an operator put above."""
+        override = self.override
+        if override is None:
+            return self
+        return self.with_(
+            status=self.status if override.status is None else override.base_status,
+            weight=self.weight if override.weight is None else override.base_weight,
+            override=None,
+        )
 
     def with_(self, **changes: Any) -> Instance:
         """A copy with some fields replaced, validated anew."""
@@ -245,7 +311,8 @@ def _check_port(value: object, what: str) -> int:
     return value
 
 
-def _check_status(value: object) -> Status:
+def check_status(value: object) -> Status:
+    """The status, given itself or its name; InvalidInstance for anything else."""
     try:
         return Status(value)  # type: ignore[arg-type]
     except ValueError:

@@ -16,6 +16,7 @@ from zkdiscovery import (
     Client,
     Election,
     Instance,
+    Override,
     P2cEwma,
     Registration,
     RegistrationState,
@@ -78,7 +79,10 @@ assert_type(registration.error, ZkDiscoveryError | None)
 assert_type(registration.wait_registered(timeout=5.0), Registration)
 assert_type(registration.on_change(lambda r: r.state), Subscription[Registration])
 registration.set_status(Status.UP)
-registration.set_status("UP")  # type: ignore[arg-type]
+registration.set_status("UP")
+registration.set_status("ASLEEP")  # type: ignore[arg-type]
+assert_type(registration.instance.override, Override | None)
+assert_type(registration.instance.own, Instance)
 client.register("payments", "8080")  # type: ignore[arg-type]
 client.register("payments", 8080, ready="soon")  # type: ignore[arg-type]
 client.register("payments", 8080, on_conflict="fight")  # type: ignore[arg-type]
@@ -112,6 +116,8 @@ assert_type(serve_with, Callable[[], str])
 serve_with(registration)  # type: ignore[call-arg]
 
 assert_type(client.override("payments", "a", status=Status.OUT_OF_SERVICE, weight=None), Instance)
+assert_type(client.override("payments", "a", status="OUT_OF_SERVICE"), Instance)
+client.override("payments", "a", status="ASLEEP")  # type: ignore[arg-type]
 assert_type(client.clear_override("payments", "a"), Instance)
 assert_type(client.remove("payments", "a"), bool)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,10 +81,16 @@ def write_json_line(document: Any) -> None:
 
 def instance_json(instance: Instance) -> dict[str, Any]:
     """All fields of an instance."""
-    return {name: getattr(instance, name) for name in _FIELDS}
+    override = instance.override
+    return {
+        **{name: getattr(instance, name) for name in _FIELDS},
+        "override": None if override is None else asdict(override),
+    }
 
 
-INSTANCE_COLUMNS = ("ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "TAGS", "METADATA", "REGISTERED")
+INSTANCE_COLUMNS = (
+    "ID", "ADDRESS", "STATUS", "WEIGHT", "OVERRIDE", "ZONE", "VERSION", "TAGS", "METADATA", "REGISTERED",
+)  # fmt: skip
 
 
 def instance_row(instance: Instance) -> tuple[str | Text, ...]:
@@ -93,6 +100,7 @@ def instance_row(instance: Instance) -> tuple[str | Text, ...]:
         instance.netloc,
         status_text(instance.status),
         f"{instance.weight:g}",
+        "-" if instance.override is None else str(instance.override),
         instance.zone or "-",
         instance.version or "-",
         ",".join(instance.tags) or "-",

@@ -141,7 +141,10 @@ class _Teller:
         else:
             line = Text(f"{local_time(now)}  {state}  {harmless(instance.service)} {harmless(instance.id)}")
             line.append(f" at {harmless(instance.netloc)}  ").append_text(status_text(instance.status))
-            write_rendered(line.append(f"  weight {instance.weight:g}"))
+            line.append(f"  weight {instance.weight:g}")
+            if instance.override is not None:
+                line.append(f"  override {instance.override}")
+            write_rendered(line)
         if isinstance(error, RegistrationConflict):
             raise RegistrationConflict(
                 f"another process has the id {instance.id!r} of {instance.service!r}: stop it, give this one another"

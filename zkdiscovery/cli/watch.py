@@ -89,6 +89,7 @@ def _described(instance: Instance | None) -> dict[str, str]:
         "status": instance.status,
         "address": instance.netloc,
         "weight": f"{instance.weight:g}",
+        "override": instance.override,
         "zone": instance.zone,
         "version": instance.version,
         "tags": ",".join(instance.tags),

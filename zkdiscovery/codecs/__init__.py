@@ -6,6 +6,5 @@ Codecs know nothing of ZooKeeper: they turn an `Instance` into bytes and bytes, 
 
 from zkdiscovery.codecs.base import MAX_DATA_BYTES, Codec
 from zkdiscovery.codecs.curator import CuratorCodec
-from zkdiscovery.codecs.override import Override
 
-__all__ = ["MAX_DATA_BYTES", "Codec", "CuratorCodec", "Override"]
+__all__ = ["MAX_DATA_BYTES", "Codec", "CuratorCodec"]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 from zkdiscovery.errors import InvalidInstance, UndecodableNode
 
 if TYPE_CHECKING:
-    from zkdiscovery.codecs.override import Override
     from zkdiscovery.model import Instance
 
 MAX_DATA_BYTES = 64 * 1024  # bytes in one znode; ZooKeeper itself takes 1 MiB for a whole request
@@ -16,21 +15,17 @@ MAX_DATA_BYTES = 64 * 1024  # bytes in one znode; ZooKeeper itself takes 1 MiB f
 class Codec(Protocol):
     """A wire format. Thread-safe and without state."""
 
-    def encode(self, instance: Instance, previous: bytes | None = None, override: Override | None = None) -> bytes:
+    def encode(self, instance: Instance, previous: bytes | None = None) -> bytes:
         """The bytes to store for an instance.
 
         Args:
-            instance: what to store, an override's effect included.
+            instance: what to store.
             previous: what the znode holds so far, if it is overwritten: whatever of it an `Instance` can't show
-                survives, but for an override.
-            override: the operator's override in force.
+                survives.
 
         Raises:
             InvalidInstance: the instance can't be stored in this format, or needs more than `MAX_DATA_BYTES`.
         """
-
-    def read_override(self, data: bytes) -> Override | None:
-        """The override that a znode holds; None if there is none, whatever the bytes are."""
 
     def decode(self, service: str, id: str, data: bytes) -> Instance:
         """The instance that a znode holds.

@@ -1,13 +1,16 @@
 """The default wire format: the JSON of Apache Curator's x-discovery with Spring Cloud Zookeeper's payload.
 
 Guarantees:
-- Curator and Spring Cloud read what is written here, and never call an instance that is not UP: it says
-  `instance_status=OUT_OF_SERVICE` to Spring and `enabled=false` to Curator.
+- Curator and Spring Cloud read what is written here. An instance that is not UP, or has a weight of 0, says
+  `instance_status=OUT_OF_SERVICE` to Spring and `enabled=false` to Curator. They heed it where they choose: Spring's
+  load balancer with `spring.cloud.zookeeper.loadbalancer.enabled` as it is by default, and Curator's `ServiceProvider`.
+  Lists of all instances have it, too.
 - ServerSet and nerve readers (Prometheus, Synapse) read it too: their fields follow after Curator's.
-- What Java wrote is read, `enabled=false` and `instance_status=OUT_OF_SERVICE` as OUT_OF_SERVICE.
+- What Java wrote is read, `enabled=false` and `instance_status=OUT_OF_SERVICE` as OUT_OF_SERVICE. Only what can't be
+  called, having no address or no port, is no instance; see metadata.py for the metadata.
 - Writing over what others wrote keeps it, but for what the instance says differently. A payload that is not Spring's
-  (null included) stays untouched, for Java readers cast it; our metadata then stands beside it, in a field
-  `zkdiscovery`, which Java ignores.
+  (null included) stays untouched, because Java readers cast it; our metadata then stands beside it, in a field
+  `zkdiscovery`, which Java ignores. An operator's override stands in a field `zkdiscoveryOverride`.
 - `@class` is compared, carried along and never resolved. Nothing is evaluated.
 - The path decides: where the JSON has another name or id than the path (Curator's sequential nodes do), the instance
   has the path's, and the JSON keeps its own.
@@ -17,15 +20,16 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping
 from json.encoder import encode_basestring as _quoted
 from types import ModuleType
 from typing import Any
 
-from zkdiscovery.codecs.base import MAX_DATA_BYTES, check_encoded, check_size
-from zkdiscovery.codecs.metadata import SPRING, is_spring, over_metadata, to_metadata
-from zkdiscovery.codecs.override import Override, override_from_json
-from zkdiscovery.errors import InvalidInstance
-from zkdiscovery.model import Instance, Status
+from zkdiscovery.codecs.base import check_encoded, check_size
+from zkdiscovery.codecs.metadata import SPRING, is_spring, offered, over_metadata, to_metadata
+from zkdiscovery.codecs.override import OVERRIDE, override_to_json
+from zkdiscovery.errors import InvalidInstance, UndecodableNode
+from zkdiscovery.model import NO_METADATA, Instance, Status
 
 _SERVERSET_STATUS = {
     Status.STARTING: "STARTING",
@@ -36,38 +40,45 @@ _SERVERSET_STATUS = {
 }
 _OF_SERVERSET_AND_NERVE = ("host", "serviceEndpoint", "additionalEndpoints", "status")
 
-# `scheme://address:port`. Curator's scheme is https where there is an sslPort, so that must be the port then.
-_PLAIN_URI, _TLS_URI = (
-    '{"parts":[{"value":"scheme","variable":true},{"value":"://","variable":false},{"value":"address","variable":true}'
-    f',{{"value":":","variable":false}},{{"value":"{port}","variable":true}}]}}'
-    for port in ("port", "ssl-port")
-)
+
+def _uri_spec(host: str, tls_port: int | None) -> str:
+    """`scheme://address:port`. Curator's scheme is https where there is an sslPort, so that must be the port then."""
+    before, after = ("://[", "]:") if ":" in host else ("://", ":")
+    port = "port" if tls_port is None else "ssl-port"
+    return (
+        f'{{"parts":[{{"value":"scheme","variable":true}},{{"value":"{before}","variable":false}}'
+        f',{{"value":"address","variable":true}},{{"value":"{after}","variable":false}}'
+        f',{{"value":"{port}","variable":true}}]}}'
+    )
 
 
 class CuratorCodec:
     """Curator's JSON; see `Codec` for what the methods promise."""
 
-    def encode(self, instance: Instance, previous: bytes | None = None, override: Override | None = None) -> bytes:
-        old = _stored(previous)
-        old.pop("override", None)
-        text = _fresh(instance)
-        if old or override is not None:
-            node = json.loads(text)
-            if old:
-                node = _over(old, node, instance)
-            if override is not None:
-                node["override"] = override.to_json()
-            try:
-                text = json.dumps(node, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-            except ValueError as error:
-                raise InvalidInstance(
-                    f"can't write instance {instance.id!r} of {instance.service!r} over what others stored there:"
-                    f" {error}"
-                ) from None
+    def encode(self, instance: Instance, previous: bytes | None = None) -> bytes:
+        before = None if previous is None else self._known(instance, previous)
+        if before is None and instance.override is None:
+            return check_encoded(instance, _fresh(instance).encode())
+        if previous is None or before is None:
+            node = json.loads(_fresh(instance))
+        else:
+            node = _over(_reader().read_json(previous), before, instance)
+        if instance.override is not None:
+            node[OVERRIDE] = override_to_json(instance.override)
+        try:
+            text = json.dumps(node, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        except ValueError as error:
+            raise InvalidInstance(
+                f"can't write instance {instance.id!r} of {instance.service!r} over what others stored there: {error}"
+            ) from None
         return check_encoded(instance, text.encode())
 
-    def read_override(self, data: bytes) -> Override | None:
-        return override_from_json(_stored(data).get("override"))
+    def _known(self, instance: Instance, previous: bytes) -> Instance | None:
+        """The instance that stands there; None if there is none."""
+        try:
+            return self.decode(instance.service, instance.id, previous)
+        except UndecodableNode:
+            return None
 
     def decode(self, service: str, id: str, data: bytes) -> Instance:
         check_size(data)
@@ -83,20 +94,19 @@ def _reader() -> ModuleType:
     return curator_reader
 
 
-def _stored(previous: bytes | None) -> dict[str, Any]:
-    """The JSON of an instance that is written over; empty if there is none."""
-    if previous is None or len(previous) > MAX_DATA_BYTES:
-        return {}
-    node: dict[str, Any] = _reader().read_json(previous)
-    return node
+def _fresh(instance: Instance, known: Mapping[str, str] = NO_METADATA) -> str:
+    """The JSON of an instance, in Curator's order. Put together by hand: `json.dumps` takes three times as long.
 
-
-def _fresh(instance: Instance) -> str:
-    """The JSON of an instance, in Curator's order. Put together by hand: `json.dumps` takes three times as long."""
+    For `known` see `to_metadata`.
+    """
     service, name, host = _quoted(instance.service), _quoted(instance.id), _quoted(instance.host)
-    port, tls_port, status = instance.port, instance.tls_port, instance.status
-    enabled = "" if status is Status.UP else ',"enabled":false'  # Curator's default serializer leaves it out
-    metadata = _members({key: _quoted(value) for key, value in to_metadata(instance).items()})
+    port, tls_port = instance.port, instance.tls_port
+    enabled, status = "", _SERVERSET_STATUS[instance.status]
+    if not offered(instance):
+        enabled = ',"enabled":false'  # Curator's default serializer leaves it out where it is true
+        status = _SERVERSET_STATUS[Status.OUT_OF_SERVICE if instance.status is Status.UP else instance.status]
+    texts = to_metadata(instance, known)
+    metadata = _members({key: _quoted(value) for key, value in texts.items()})
     others = _members({name: _endpoint(host, other) for name, other in instance.ports.items()})
     time = 0 if instance.registered_at is None else round(instance.registered_at * 1000)
     return (
@@ -104,10 +114,10 @@ def _fresh(instance: Instance) -> str:
         f',"sslPort":{"null" if tls_port is None else format(tls_port, "d")}'
         f',"payload":{{"@class":"{SPRING}","id":{name},"name":{service},"metadata":{metadata}}}'
         f',"registrationTimeUTC":{time},"serviceType":"DYNAMIC"'
-        f',"uriSpec":{_PLAIN_URI if tls_port is None else _TLS_URI}'
+        f',"uriSpec":{_uri_spec(instance.host, tls_port)}'
         # The rest is that of a ServerSet member and of a nerve node, without what Curator has, too.
         f'{enabled},"host":{host},"serviceEndpoint":{_endpoint(host, port)},"additionalEndpoints":{others}'
-        f',"status":"{_SERVERSET_STATUS[status]}"}}'
+        f',"status":"{status}"}}'
     )
 
 
@@ -120,20 +130,29 @@ def _endpoint(host: str, port: int) -> str:
     return f'{{"host":{host},"port":{port:d}}}'
 
 
-def _over(old: dict[str, Any], fresh: dict[str, Any], instance: Instance) -> dict[str, Any]:
-    """The JSON that stands there, with what the instance says differently."""
-    node = old | {key: fresh[key] for key in ("address", "sslPort", "registrationTimeUTC")}
-    if old.get("port") is not None or instance.port != instance.tls_port:
-        node["port"] = instance.port
-    if (old.get("sslPort") is None) != (instance.tls_port is None):
+def _over(old: dict[str, Any], before: Instance, instance: Instance) -> dict[str, Any]:
+    """The JSON that stands there, with what the instance says differently from `before`, which was read from it."""
+    fresh: dict[str, Any] = json.loads(_fresh(instance, before.metadata))
+
+    def differ(*fields: str) -> bool:
+        return any(getattr(before, field) != getattr(instance, field) for field in fields)
+
+    node = {key: value for key, value in old.items() if key != OVERRIDE}
+    if differ("host"):
+        node["address"] = fresh["address"]
+    if differ("port", "tls_port"):
+        node |= {"port": fresh["port"], "sslPort": fresh["sslPort"]}
+    if _uri_spec(before.host, before.tls_port) != _uri_spec(instance.host, instance.tls_port):
         node["uriSpec"] = fresh["uriSpec"]
-    if instance.status is not Status.UP or "enabled" in old:
-        node["enabled"] = instance.status is Status.UP
+    if differ("registered_at"):
+        node["registrationTimeUTC"] = fresh["registrationTimeUTC"]
+    if differ("status", "weight") and (not offered(instance) or "enabled" in old):
+        node["enabled"] = offered(instance)
     payload = old.get("payload")
     if is_spring(payload):
-        node["payload"] = payload | {"metadata": over_metadata(payload.get("metadata"), instance)}
-    else:
-        node["zkdiscovery"] = fresh["payload"]["metadata"]
-    if "serviceEndpoint" in old:
+        node["payload"] = payload | {"metadata": over_metadata(payload.get("metadata"), before, instance)}
+    elif "zkdiscovery" in old or before != instance:
+        node["zkdiscovery"] = over_metadata(old.get("zkdiscovery"), before, instance)
+    if "serviceEndpoint" in old and before != instance:
         node |= {key: fresh[key] for key in _OF_SERVERSET_AND_NERVE}
     return node

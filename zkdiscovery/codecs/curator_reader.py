@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Annotated, Any, NotRequired
+from typing import Any, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic takes `typing.TypedDict` from Python 3.12 on only
 
 from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.codecs.metadata import Fields, is_spring, strings, take_fields
+from zkdiscovery.codecs.override import override_from_json
 from zkdiscovery.errors import InvalidInstance, InvalidName, UndecodableNode
 from zkdiscovery.model import (
     MAX_TIME,
@@ -23,7 +24,6 @@ from zkdiscovery.model import (
     PLAIN_HOST,
     FrozenDict,
     Instance,
-    Status,
     check_host,
     check_name,
     trusted_instance,
@@ -32,21 +32,19 @@ from zkdiscovery.model import (
 _KNOWN = 64  # different metadata that are remembered: a fleet has few, or one for each instance,
 _LONGEST_KNOWN = 1024  # bytes, each
 
-_Port = Annotated[int, Field(ge=1, le=65535)]
-_Milliseconds = Annotated[float, Field(le=MAX_TIME * 1000)]
-
 
 class _Node(TypedDict):
-    """What is read of Curator's JSON. Nothing is converted."""
+    """What is read of Curator's JSON. Only the address must be there."""
 
-    __pydantic_config__ = ConfigDict(strict=True, allow_inf_nan=False)  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]
     address: str
-    port: NotRequired[_Port | None]
-    sslPort: NotRequired[_Port | None]
-    registrationTimeUTC: NotRequired[_Milliseconds | None]
-    enabled: NotRequired[bool | None]  # null is false, as for Java
+    port: NotRequired[Any]
+    sslPort: NotRequired[Any]
+    registrationTimeUTC: NotRequired[Any]
+    enabled: NotRequired[Any]
     payload: NotRequired[Any]
     zkdiscovery: NotRequired[Any]
+    zkdiscoveryOverride: NotRequired[Any]
 
 
 _NODE = TypeAdapter(_Node).validator
@@ -98,12 +96,9 @@ def read_instance(service: str, id: str, data: bytes) -> Instance:
 
 
 def read_json(data: bytes) -> dict[str, Any]:
-    """The JSON of an instance; empty if it is none."""
-    try:
-        node = from_json(data)
-    except ValueError:
-        return {}
-    return node if isinstance(node, dict) and "address" in node else {}
+    """The JSON of an instance that could be read."""
+    node: dict[str, Any] = from_json(data)
+    return node
 
 
 def _plain(service: str, id: str, data: bytes) -> Instance | None:
@@ -121,7 +116,20 @@ def _plain(service: str, id: str, data: bytes) -> Instance | None:
         return None
     registered_at = int(milliseconds) / 1000 or None
     return trusted_instance(
-        service, host.decode(), port, id, ports, None, status, weight, zone, version, tags, metadata, registered_at
+        service,
+        host.decode(),
+        port,
+        id,
+        ports,
+        None,
+        status,
+        weight,
+        zone,
+        version,
+        tags,
+        metadata,
+        registered_at,
+        None,
     )
 
 
@@ -134,18 +142,48 @@ def _known(texts: bytes) -> tuple[Fields, FrozenDict[str]]:
 def _any(service: str, id: str, data: bytes) -> Instance:
     """The instance, whoever wrote it."""
     node: _Node = _NODE.validate_json(data)
-    host, port, tls_port = node["address"], node.get("port"), node.get("sslPort")
+    host = node["address"]
+    if host.startswith("[") and host.endswith("]") and ":" in host:
+        host = host[1:-1]
     check_host(host)
+    port, tls_port = _port(node.get("port")), _port(node.get("sslPort"))
     if port is None and (port := tls_port) is None:
-        raise InvalidInstance("it has neither port nor sslPort")
-    (status, weight, zone, version, tags, ports), metadata = _split(_metadata(node))
-    if node.get("enabled", True) is not True and status is Status.UP:
-        status = Status.OUT_OF_SERVICE
-    milliseconds = node.get("registrationTimeUTC") or 0
-    registered_at = round(milliseconds) / 1000 if milliseconds >= 1 else None
+        raise InvalidInstance("neither port nor sslPort is a TCP port")
+    enabled, override = _truth(node.get("enabled", True)), override_from_json(node.get("zkdiscoveryOverride"))
+    (status, weight, zone, version, tags, ports), metadata = _split(_metadata(node), enabled=enabled)
     return trusted_instance(
-        service, host, port, id, ports, tls_port, status, weight, zone, version, tags, metadata, registered_at
-    )
+        service, host, port, id, ports, tls_port, status, weight, zone, version, tags, metadata,
+        _seconds(node.get("registrationTimeUTC")), override,
+    )  # fmt: skip
+
+
+def _port(value: object) -> int | None:
+    """A TCP port, as Java reads one: text and floats that are whole numbers count, too. None for anything else."""
+    value = _whole(value)
+    return value if value is not None and 0 < value <= 65535 else None
+
+
+def _seconds(value: object) -> float | None:
+    """Seconds since the epoch; None for what are no milliseconds since then, or too many."""
+    if isinstance(value, float) and 0 < value < MAX_TIME * 1000:
+        value = round(value)
+    value = _whole(value)
+    return value / 1000 if value is not None and 0 < value <= MAX_TIME * 1000 else None
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _truth(value: object) -> bool:
+    """As Java reads a boolean, to whom null is false. What is no boolean at all is false as well."""
+    if isinstance(value, str):
+        return value.lower() == "true"
+    return isinstance(value, int) and value != 0
 
 
 def _metadata(node: _Node) -> dict[str, str]:
@@ -155,9 +193,9 @@ def _metadata(node: _Node) -> dict[str, str]:
     return strings(payload.get("metadata")) if isinstance(payload, dict) else {}
 
 
-def _split(texts: dict[str, str]) -> tuple[Fields, FrozenDict[str]]:
+def _split(texts: dict[str, str], *, enabled: bool = True) -> tuple[Fields, FrozenDict[str]]:
     """Stored metadata as an instance's fields and its own metadata."""
-    fields = take_fields(texts)
+    fields = take_fields(texts, enabled=enabled)
     texts.pop("", None)
     return fields, FrozenDict(texts) if texts else NO_METADATA
 

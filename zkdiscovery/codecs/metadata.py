@@ -1,35 +1,47 @@
-"""The fields of an instance that Curator's JSON has no place for, as strings in the payload's metadata.
+"""The fields of an instance that Curator's JSON has no place for, as texts in the payload's metadata.
 
-| key               | holds                                                                                        |
-|-------------------|----------------------------------------------------------------------------------------------|
-| `instance_status` | Spring Cloud Zookeeper's status: `UP` or `OUT_OF_SERVICE`; always written                    |
-| `status`          | ours, where it is not UP                                                                     |
-| `weight`          | a number, as Spring Cloud LoadBalancer reads it: it takes whole numbers from 1 and falls     |
-|                   | back to 1 for any other text, and so do we for a text that is no weight                      |
-| `zone`            | as Spring Cloud LoadBalancer reads it                                                        |
-| `version`         | as it is                                                                                     |
-| `tags`            | `blue,canary`                                                                                |
-| `ports`           | `metrics=9100,admin=9101`; a text that is no such list counts as none                        |
+| key                   | holds                                                                                       |
+|-----------------------|---------------------------------------------------------------------------------------------|
+| `instance_status`     | Spring Cloud Zookeeper's status: `UP` where others may call the instance, that is where it  |
+|                       | is UP and its weight is not 0; else `OUT_OF_SERVICE`. Always written                        |
+| `weight`              | a number, as Spring Cloud LoadBalancer reads it: it takes whole numbers from 1, and 1 for   |
+|                       | anything else                                                                               |
+| `zone`                | as Spring Cloud LoadBalancer reads it                                                       |
+| `zkdiscovery.status`  | the status, where `instance_status` does not say it                                         |
+| `zkdiscovery.version` | as it is                                                                                    |
+| `zkdiscovery.tags`    | `blue,canary`                                                                               |
+| `zkdiscovery.ports`   | `metrics=9100,admin=9101`                                                                   |
+| `zkdiscovery.weight`, | the same as `weight` and `zone`, where other text stands under those names                  |
+| `zkdiscovery.zone`    |                                                                                             |
 
-All but `instance_status` are left out where they say no more than the default. The keys are reserved: an instance
-whose own metadata has one of them is refused.
+All but `instance_status` are left out where they say no more than the default.
+
+Foreign text is never a reason to lose an instance:
+- Names that begin with `zkdiscovery.` are ours alone. What we can't use there is ignored, and kept by a write.
+- The first three names belong to Spring. Text under `weight` or `zone` that is no weight or no zone is plain metadata.
+- Text under any other name is plain metadata: `status`, `version`, `tags` and `ports` say nothing to us.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, TypeGuard
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard, TypeVar
 
 from zkdiscovery.errors import InvalidInstance
-from zkdiscovery.model import NO_PORTS, FrozenDict, Instance, Status, check_text, frozen_ports
+from zkdiscovery.model import NO_METADATA, NO_PORTS, FrozenDict, Instance, Status, check_text, frozen_ports
+
+_V = TypeVar("_V")
 
 SPRING = "org.springframework.cloud.zookeeper.discovery.ZookeeperInstance"
+OURS = "zkdiscovery."
 
 # Status, weight, zone, version, tags, ports.
 Fields = tuple[Status, float, str | None, str | None, tuple[str, ...], FrozenDict[int]]
 
-_FIELDS = ("status", "weight", "zone", "version", "tags", "ports")
-_RESERVED = frozenset({"instance_status", *_FIELDS})
+_SPRINGS_STATUS = "instance_status"
+_SHARED = ("weight", "zone")  # Spring's names for fields that we have, too
+_FIELDS = ("status", *_SHARED, "version", "tags", "ports")
 _UP = Status.UP  # a global is read faster than an enum's member
 _STATUSES = {status.value: status for status in Status}
 
@@ -39,58 +51,66 @@ def is_spring(payload: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(payload, dict) and payload.get("@class") == SPRING
 
 
-def to_metadata(instance: Instance) -> dict[str, str]:
-    """All metadata to store for an instance, its reserved keys first.
+def offered(instance: Instance) -> bool:
+    """May readers call it that know no weight of 0?"""
+    return instance.status is Status.UP and instance.weight > 0
+
+
+def to_metadata(instance: Instance, known: Mapping[str, str] = NO_METADATA) -> dict[str, str]:
+    """All metadata to store for an instance, its fields first.
+
+    Args:
+        instance: the instance.
+        known: plain metadata that stands there already, whatever its keys are.
 
     Raises:
-        InvalidInstance: the instance's own metadata has a reserved key.
+        InvalidInstance: the instance's own metadata has a key that belongs to a field.
     """
-    if taken := _RESERVED.intersection(instance.metadata):
-        key = min(taken)
-        field = "status" if key == "instance_status" else key
-        raise InvalidInstance(
-            f"metadata of {instance.id!r} of {instance.service!r} must not have the key {key!r}: the wire format keeps"
-            f" the instance's {field} there; set {field}= instead, or choose another key"
-        )
-    texts = {"instance_status": "UP" if instance.status is Status.UP else "OUT_OF_SERVICE"}
-    if instance.status is not Status.UP:
-        texts["status"] = instance.status.value
-    if instance.weight != 1:
-        # Java's parseInt takes "5" and not "5.0".
-        whole = instance.weight.is_integer() and instance.weight < 2**53
-        texts["weight"] = str(int(instance.weight)) if whole else repr(instance.weight)
-    if instance.zone is not None:
-        texts["zone"] = instance.zone
+    own = instance.metadata
+    if own:
+        _check_keys(instance, known)
+    texts = {_SPRINGS_STATUS: "UP" if offered(instance) else "OUT_OF_SERVICE"}
+    if instance.status is not _status("", offered=offered(instance), weight=instance.weight):
+        texts[f"{OURS}status"] = instance.status.value
+    for name, text in (("weight", _weight_text(instance.weight)), ("zone", instance.zone or "")):
+        if name not in own:
+            if text:
+                texts[name] = text
+        elif text or _READ[name](own[name]) is not None:
+            texts[f"{OURS}{name}"] = text
     if instance.version is not None:
-        texts["version"] = instance.version
+        texts[f"{OURS}version"] = instance.version
     if instance.tags:
-        texts["tags"] = ",".join(instance.tags)
+        texts[f"{OURS}tags"] = ",".join(instance.tags)
     if instance.ports:
-        texts["ports"] = ",".join(f"{name}={port}" for name, port in instance.ports.items())
-    texts.update(instance.metadata)
+        texts[f"{OURS}ports"] = ",".join(f"{name}={port}" for name, port in instance.ports.items())
+    texts.update(own)
     return texts
 
 
-def take_fields(texts: dict[str, str]) -> Fields:
-    """Take the reserved keys out of stored metadata, and return what they say.
+def take_fields(texts: dict[str, str], *, enabled: bool = True) -> Fields:
+    """Take the fields out of stored metadata, and return them. What is left is plain.
 
-    Raises:
-        InvalidInstance: the status is none that we know, or a text has control characters.
+    Args:
+        texts: stored metadata.
+        enabled: what Curator's field of that name says.
     """
-    take = texts.pop
-    ours, spring = take("status", ""), take("instance_status", "")
-    weight = take("weight", "")
-    zone = take("zone", "")
-    version = take("version", "")
-    tags = take("tags", "")
-    ports = take("ports", "")
+    springs = texts.pop(_SPRINGS_STATUS, "")
+    ours = {key[len(OURS) :]: texts.pop(key) for key in [key for key in texts if key.startswith(OURS)]}
+    weight = _shared(texts, ours, "weight", _weight)
+    zone = _shared(texts, ours, "zone", _text)
+    if weight is None:
+        weight = 1.0
+    up = enabled and (springs or "UP").upper() == "UP"
+    if not ours:
+        return _UP if up else Status.OUT_OF_SERVICE, weight, zone, None, (), NO_PORTS
     return (
-        _UP if spring == "UP" and not ours else _status(ours, spring),
-        _weight(weight) if weight else 1.0,
-        _text(zone, "zone") if zone else None,
-        _text(version, "version") if version else None,
-        _tags(tags) if tags else (),
-        _ports(ports) if ports else NO_PORTS,
+        _status(ours.get("status", ""), offered=up, weight=weight),
+        weight,
+        zone,
+        _text(ours.get("version", "")),
+        tuple(tag for tag in ours.get("tags", "").split(",") if _text(tag)),
+        _ports(ours.get("ports", "")),
     )
 
 
@@ -101,58 +121,106 @@ def strings(metadata: object) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if isinstance(value, str)}
 
 
-def over_metadata(stored: object, instance: Instance) -> dict[str, Any]:
-    """All metadata to store for an instance over what stands there, which may be anything.
+def over_metadata(stored: object, before: Instance, instance: Instance) -> dict[str, Any]:
+    """All metadata to store for an instance over what stands there.
 
-    What an `Instance` can't show stays as it is, and so do other spellings of what it shows, such as a weight of `1.0`.
+    Args:
+        stored: what stands there, which may be anything.
+        before: the instance that stands there.
+        instance: the instance.
+
+    What the instance does not say differently stays as it is, other spellings such as a weight of `1.0` included, and
+    so does what an instance can't show.
 
     Raises:
-        InvalidInstance: the instance's own metadata has a reserved key.
+        InvalidInstance: the instance's own metadata has a key that belongs to a field.
     """
-    texts = to_metadata(instance)
+    plain = before.metadata
+    fresh: dict[str, Any] = to_metadata(instance, plain)
     if not isinstance(stored, dict):
-        return texts
-    hidden = {
-        key: value for key, value in stored.items() if (not key or not isinstance(value, str)) and key not in texts
-    }
-    try:
-        fields = dict(zip(_FIELDS, take_fields(strings(stored)), strict=True))
-    except InvalidInstance:
-        return texts | hidden
-    del fields["status"]
-    same = {key: stored[key] for key, value in fields.items() if key in stored and value == getattr(instance, key)}
-    return texts | same | hidden
+        return fresh
+    changed = {field for field in _FIELDS if getattr(before, field) != getattr(instance, field)}
+    if offered(before) != offered(instance):
+        changed.add("status")
+    kept: dict[str, Any] = {}
+    spelled = set()  # fields that stay as they are spelled there
+    for key, value in stored.items():
+        if not key or not isinstance(value, str):
+            if key not in fresh:
+                kept[key] = value
+        elif key not in plain and (field := _field_of(key)) not in changed:
+            kept[key] = value
+            spelled.add(field)
+    # In the order of what is written fresh, so that writing the same again changes no byte.
+    written = {key: text for key, text in fresh.items() if key in plain or key in kept or _field_of(key) not in spelled}
+    return written | kept
 
 
-def _status(ours: str, spring: str) -> Status:
-    status = _STATUSES.get(ours or "UP")
-    if status is None:
-        raise InvalidInstance(f"status must be one of {', '.join(Status)}: got {ours[:80]!r}")
-    if status is Status.UP and (spring or "UP").upper() != "UP":
-        return Status.OUT_OF_SERVICE
+def _field_of(key: str) -> str | None:
+    """The field that a key in metadata belongs to, maybe one of a later version; None for plain metadata."""
+    if key == _SPRINGS_STATUS:
+        return "status"
+    if key.startswith(OURS):
+        return key[len(OURS) :]
+    return key if key in _SHARED else None
+
+
+def _check_keys(instance: Instance, known: Mapping[str, str]) -> None:
+    """Refuse metadata under the key of a field, unless it is foreign text that stands there already."""
+    for key, value in instance.metadata.items():
+        field = _field_of(key)
+        if field is None or known.get(key) == value:
+            continue
+        advice = f"set {field}= instead, or choose another key" if field in _FIELDS else "choose another key"
+        raise InvalidInstance(
+            f"metadata of {instance.id!r} of {instance.service!r} must not have the key {key[:80]!r}: the wire format"
+            f" keeps the instance's own fields there; {advice}"
+        )
+
+
+def _shared(texts: dict[str, str], ours: dict[str, str], name: str, read: Callable[[str], _V | None]) -> _V | None:
+    """A field that has a name of Spring's: taken from there, unless we had to put it beside foreign text."""
+    if name in ours:
+        return read(ours[name])
+    text = texts.get(name)
+    if text is None:
+        return None
+    value = read(text)
+    if value is not None or not text.strip():  # blank says nothing to anybody
+        del texts[name]
+    return value
+
+
+def _status(ours: str, *, offered: bool, weight: float) -> Status:
+    """The status of an instance, by our own word and by what others read."""
+    status = _STATUSES.get(ours)
+    if status is None or (status is _UP and weight > 0):
+        # Others may have set it aside since, such as an operator with a tool of Java.
+        return _UP if offered else Status.OUT_OF_SERVICE
     return status
 
 
-def _text(text: str, what: str) -> str | None:
-    if text.isspace():
+def _text(text: str) -> str | None:
+    try:
+        check_text(text, "text")
+    except InvalidInstance:
         return None
-    check_text(text, what)
     return text
 
 
-def _weight(text: str) -> float:
+def _weight_text(weight: float) -> str:
+    """As Java's parseInt takes it, which knows "5" and not "5.0"; nothing for the default."""
+    if weight == 1:
+        return ""
+    return str(int(weight)) if weight.is_integer() and weight < 2**53 else repr(weight)
+
+
+def _weight(text: str) -> float | None:
     try:
         weight = float(text)
     except ValueError:
-        return 1.0
-    return weight if 0 <= weight < math.inf else 1.0
-
-
-def _tags(text: str) -> tuple[str, ...]:
-    tags = tuple(tag for tag in text.split(",") if tag.strip())
-    for tag in tags:
-        check_text(tag, "a tag")
-    return tags
+        return None
+    return weight if 0 <= weight < math.inf and "_" not in text and text == text.strip() else None
 
 
 def _ports(text: str) -> FrozenDict[int]:
@@ -161,3 +229,6 @@ def _ports(text: str) -> FrozenDict[int]:
         return frozen_ports({name: int(port) for name, _, port in pairs})
     except ValueError:  # InvalidInstance is one too
         return NO_PORTS
+
+
+_READ: dict[str, Callable[[str], object]] = {"weight": _weight, "zone": _text}

@@ -19,7 +19,8 @@ class Standing:
     Attributes:
         instance: the instance.
         picked: picks choose from it, now and in general.
-        why: why it gets no calls, or fewer than its weight demands; "" if it gets its share.
+        why: why it gets no calls, or fewer than its weight demands, and what an operator has overridden; "" if it gets
+            its share and its owner has set that.
         weight: its weight after slow start.
         in_flight: calls of this process begun and not ended.
         latency: average answer time as the default strategy has it, in seconds; None before the first answer, and while
@@ -50,7 +51,8 @@ def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
     for instance in _by_id((*snapshot.instances, *snapshot.suspects)):
         endpoint = endpoints.get(instance.id)
         if endpoint is None:
-            found.append(Standing(instance, picked=False, why=_why_not(instance, suspected=instance.id in suspects)))
+            why = _why_not(instance, suspected=instance.id in suspects)
+            found.append(Standing(instance, picked=False, why=_with_override(why, instance)))
             continue
         part, ejected_for, why = pool.explain(endpoint)
         barred = ejected_for is not None and "all the same" not in why
@@ -61,7 +63,9 @@ def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
             Standing(
                 instance,
                 picked=not barred and not idle,
-                why=("weight 0: only if nothing else is left" if idle and ejected_for is None else "") or why,
+                why=_with_override(
+                    ("weight 0: only if nothing else is left" if idle and ejected_for is None else "") or why, instance
+                ),
                 weight=instance.weight * part,
                 in_flight=endpoint.in_flight,
                 latency=None if endpoint.failed_in_a_row else endpoint.latency,
@@ -76,6 +80,13 @@ def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
 
 def _by_id(instances: Iterable[Instance]) -> list[Instance]:
     return sorted(instances, key=lambda instance: instance.id)
+
+
+def _with_override(why: str, instance: Instance) -> str:
+    if instance.override is None:
+        return why
+    told = f"an operator set {instance.override}"
+    return f"{why}; {told}" if why else told
 
 
 def _why_not(instance: Instance, *, suspected: bool) -> str:

@@ -1,8 +1,9 @@
 """What operators do to instances of others: set aside, weigh, remove. From any process, with or without the owner.
 
-An override is written into the instance's own node with a version check. A live owner adopts it and keeps it over
-expiries; consumers see its effect like any other change. Each write is safe to repeat, so it is repeated over lost
-connections.
+An override is written into the instance's own node with a version check. An owner that uses this SDK adopts it as soon
+as it reads it, and keeps it over expiries for as long as its registration lives. Others know no overrides: an owner
+with Java writes its own status again at its next write or after an expiry. Consumers see an override's effect like any
+other change. Each write is safe to repeat, so it is repeated over lost connections.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ import logging
 import time
 from collections.abc import Callable
 
-from zkdiscovery.codecs import Codec, Override
+from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import (
     AccessDenied,
-    InvalidInstance,
     NodeChanged,
     NodeMissing,
     OperationTimeout,
     ZkDiscoveryError,
 )
-from zkdiscovery.model import Instance, Status, deadline_after
+from zkdiscovery.model import Instance, Override, Status, StatusName, check_status, deadline_after
 from zkdiscovery.session import Delete, GetData, Node, Session, SetData, Sync
 from zkdiscovery.znodes import Paths
 
@@ -36,35 +36,20 @@ class Overrides:
         self._codec = codec
 
     def override(
-        self, service: str, instance_id: str, status: Status | None, weight: float | None, timeout: float
+        self,
+        service: str,
+        instance_id: str,
+        status: Status | StatusName | None,
+        weight: float | None,
+        timeout: float,
     ) -> Instance:
         """Put `status` and `weight` above what the owner wants; None leaves that one to the owner."""
-        if status is None and weight is None:
-            raise InvalidInstance("give a status, a weight, or both; clear_override() takes an override away")
-
-        def change(instance: Instance, known: Override | None) -> tuple[Instance, Override | None]:
-            base = instance if known is None else known.below(instance)
-            override = Override(
-                status=None if status is None else Status(status),
-                weight=None if weight is None else float(weight),
-                base_status=base.status,
-                base_weight=base.weight,
-            )
-            return override.above(base), override
-
-        # For its checks: names, status and weight are refused before anything is read.
-        Instance(
-            service, "host", 1, id=instance_id, status=status or Status.UP, weight=1.0 if weight is None else weight
-        )
-        return self._rewrite(service, instance_id, change, timeout)
+        override = Override(None if status is None else check_status(status), weight)
+        return self._rewrite(service, instance_id, lambda instance: override.above(instance.own), timeout)
 
     def clear(self, service: str, instance_id: str, timeout: float) -> Instance:
         """Leave everything to the owner again."""
-
-        def change(instance: Instance, known: Override | None) -> tuple[Instance, Override | None]:
-            return instance if known is None else known.below(instance), None
-
-        return self._rewrite(service, instance_id, change, timeout)
+        return self._rewrite(service, instance_id, lambda instance: instance.own, timeout)
 
     def remove(self, service: str, instance_id: str, timeout: float) -> bool:
         """Delete the node, whoever owns it. True if it was there. A live owner comes back."""
@@ -104,7 +89,7 @@ class Overrides:
         self,
         service: str,
         instance_id: str,
-        change: Callable[[Instance, Override | None], tuple[Instance, Override | None]],
+        change: Callable[[Instance], Instance],
         timeout: float,
     ) -> Instance:
         path = self._paths.instance(service, instance_id)
@@ -116,10 +101,8 @@ class Overrides:
                 # An instance that is registered may not be known to our server yet.
                 self._session.call(Sync(path), deadline=deadline)
                 node: Node = self._session.call(GetData(path), deadline=deadline)
-                instance = self._codec.decode(service, instance_id, node.data)
-                known = self._codec.read_override(node.data)
-                wanted, override = change(instance, known)
-                data = self._codec.encode(wanted, node.data, override)
+                wanted = change(self._codec.decode(service, instance_id, node.data))
+                data = self._codec.encode(wanted, node.data)
                 if data == node.data:  # also: written by the try before, whose answer was lost
                     return wanted
                 try:

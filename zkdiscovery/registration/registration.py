@@ -7,7 +7,6 @@ Threads: any thread calls; the keeper's worker reports back; a thread of its own
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
 import threading
 import time
@@ -15,9 +14,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Self
 
-from zkdiscovery.codecs import Codec, Override
-from zkdiscovery.errors import ClientClosed, InvalidInstance, OperationTimeout, ZkDiscoveryError
-from zkdiscovery.model import Instance, Status
+from zkdiscovery.codecs import Codec
+from zkdiscovery.errors import ClientClosed, InvalidInstance, OperationTimeout, UndecodableNode, ZkDiscoveryError
+from zkdiscovery.model import Instance, Override, Status, StatusName
 from zkdiscovery.registration.readiness import wait_listening
 from zkdiscovery.session import Dispatcher, Subscription
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedNodes, OwnedState
@@ -66,24 +65,6 @@ class Tools(NamedTuple):
     closed: Callable[[Registration], None]
 
 
-class Wanted(NamedTuple):
-    """What shall stand in ZooKeeper."""
-
-    own: Instance  # as this process wants it
-    override: Override | None = None  # what an operator put above
-
-    def instance(self) -> Instance:
-        """The operator's word above the owner's."""
-        return self.own if self.override is None else self.override.above(self.own)
-
-    def encode(self, codec: Codec) -> bytes:
-        """The bytes to store; the override remembers what the owner wants meanwhile."""
-        override = self.override
-        if override is not None:
-            override = dataclasses.replace(override, base_status=self.own.status, base_weight=self.own.weight)
-        return codec.encode(self.instance(), override=override)
-
-
 class Registration:
     """An instance that stays registered until it is closed; made by `Client.register`. `with` closes it."""
 
@@ -93,7 +74,7 @@ class Registration:
         self._tools = tools
         self._drain_delay = drain_delay
         self._lock = threading.Lock()
-        self._wanted = Wanted(instance)
+        self._wanted = instance
         self._subscriptions: tuple[Subscription[Registration], ...] = ()
         self._leaving = False
         self._stop_listening = threading.Event() if ready == "listening" else None
@@ -101,7 +82,7 @@ class Registration:
         self._why_closed = "was closed"
         self._node = tools.nodes.prepare(
             path,
-            self._wanted.encode(tools.codec),
+            tools.codec.encode(instance),
             on_conflict=on_conflict,
             on_state=self._on_state,
             on_foreign_write=self._on_foreign_write,
@@ -112,7 +93,7 @@ class Registration:
     @property
     def instance(self) -> Instance:
         """The instance as it is wanted to stand in ZooKeeper, an operator's override included."""
-        return self._wanted.instance()
+        return self._wanted
 
     @property
     def state(self) -> RegistrationState:
@@ -185,7 +166,7 @@ class Registration:
             )
         self._change(lambda own: own.with_(**fields))
 
-    def set_status(self, status: Status) -> None:
+    def set_status(self, status: Status | StatusName) -> None:
         """Set the status. Never blocks; see `wait_registered`. An operator's override stays above it.
 
         Raises:
@@ -250,16 +231,16 @@ class Registration:
                 if self._stop_listening is not None:
                     self._stop_listening.set()
                 # A goodbye is nobody else's business: no override any more.
-                self._wanted = Wanted(self._wanted.own.with_(status=Status.DRAINING))
+                self._wanted = self._wanted.own.with_(status=Status.DRAINING)
             if worth_it:
-                node.write(self._wanted.encode(self._tools.codec))
+                node.write(self._tools.codec.encode(self._wanted))
         self._tell()
         return worth_it
 
     def _leave(self) -> None:
         """Want it gone. A goodbye that was not written goes with the deletion."""
         if not self._closed:
-            self._node.release(self._wanted.encode(self._tools.codec))
+            self._node.release(self._tools.codec.encode(self._wanted))
 
     def _wait_left(self, delay: float) -> None:
         """Wait, or until another thread has taken it out."""
@@ -287,11 +268,11 @@ class Registration:
     def _begin(self) -> None:
         """It is wanted from now on."""
         if (stop := self._stop_listening) is not None:
-            name = f"zkdiscovery-ready-{self._wanted.own.service}"
+            name = f"zkdiscovery-ready-{self._wanted.service}"
             threading.Thread(target=self._wait_listening, args=[stop], name=name, daemon=True).start()
 
     def _wait_listening(self, stop: threading.Event) -> None:
-        own = self._wanted.own
+        own = self._wanted
         if wait_listening(own.host, own.port, stop):
             try:
                 # A status that was set meanwhile stands.
@@ -303,24 +284,37 @@ class Registration:
     def _change(self, change: Callable[[Instance], Instance]) -> None:
         with self._lock:
             self._require_open()
-            wanted = self._wanted._replace(own=change(self._wanted.own))
-            data = wanted.encode(self._tools.codec)  # may refuse it
+            wanted = _below(self._wanted.override, change(self._wanted.own))
+            data = self._tools.codec.encode(wanted)  # may refuse it
             # Under the lock, so that the last change is the last one written; first, for `write` wakes those who wait.
             self._wanted = wanted
             self._node.write(data)
 
     def _on_foreign_write(self, data: bytes) -> None:
         """Somebody wrote into our node (worker): adopt an operator's override, and write all else as it was."""
-        override = self._tools.codec.read_override(data)
+        override = self._override_in(data)
         with self._lock:
             if self._leaving:
                 return
-            wanted = self._wanted._replace(override=override)
-            if wanted.instance() != self._wanted.instance():
-                log.info("an operator has overridden %s: %s", self._name, override or "no more")
-            data = wanted.encode(self._tools.codec)
+            known = self._wanted.override
+            wanted = _below(override, self._wanted.own)
             self._wanted = wanted
-            self._node.write(data)
+            self._node.write(self._tools.codec.encode(wanted))
+        if wanted.override is None:
+            if known is not None:
+                log.info(
+                    "an operator has cleared the override of %s: %s, weight %g again",
+                    self._name, wanted.status, wanted.weight,
+                )  # fmt: skip
+        elif known is None or (known.status, known.weight) != (wanted.override.status, wanted.override.weight):
+            log.warning("an operator has set %s to %s", self._name, wanted.override)
+
+    def _override_in(self, data: bytes) -> Override | None:
+        """The override in a node that somebody wrote; None if there is none, or no instance at all."""
+        try:
+            return self._tools.codec.decode(self._wanted.service, self._wanted.id, data).override
+        except UndecodableNode:
+            return None
 
     def _on_state(self, _node: OwnedNode) -> None:
         self._tell()
@@ -331,8 +325,7 @@ class Registration:
 
     @property
     def _name(self) -> str:
-        own = self._wanted.own
-        return f"{own.id!r} of {own.service!r}"
+        return f"{self._wanted.id!r} of {self._wanted.service!r}"
 
     def _require_open(self) -> None:
         if self._leaving:
@@ -343,6 +336,11 @@ class Registration:
         self._lock = threading.Lock()
         self._leaving = self._closed = True
         self._why_closed = "belongs to the parent process; register anew in this one"
+
+
+def _below(override: Override | None, own: Instance) -> Instance:
+    """The instance in force, where the owner wants `own`."""
+    return own if override is None else override.above(own)
 
 
 def check_delay(value: object, name: str) -> float:

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any, Self, cast
 
 from zkdiscovery.client import Client
-from zkdiscovery.codecs import CuratorCodec, Override
+from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.discovery import Service, make_view
 from zkdiscovery.discovery.room import Preferences
 from zkdiscovery.discovery.service import Attachment
@@ -23,7 +23,7 @@ from zkdiscovery.election import Candidate, Election, Room, Term
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.election import OnSuspend
 from zkdiscovery.errors import ClientClosed, InvalidInstance, NodeMissing
-from zkdiscovery.model import Instance, Snapshot, Status, check_name
+from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_name, check_status
 from zkdiscovery.registration import Registrar, Registration
 from zkdiscovery.registration.room import Options
 from zkdiscovery.session import Lease, Node, Stat, State, Subscription
@@ -62,7 +62,6 @@ class StaticClient(Client):
         super().__init__("127.0.0.1:2181", namespace="/")
         self.registrations: list[Registration] = []
         self._table: dict[str, dict[str, Instance]] = {}
-        self._bases: dict[tuple[str, str], Instance] = {}
         self._fences = itertools.count(1)
         self._versions = itertools.count(1)
         settings = settings_without_environment()
@@ -132,25 +131,19 @@ class StaticClient(Client):
         return self.register_many([cast("Options", {"service": service, "port": port, **options})])[0]
 
     def override(
-        self, service: str, id: str, *, status: Status | None = None, weight: float | None = None, timeout: float = 5.0
+        self,
+        service: str,
+        id: str,
+        *,
+        status: Status | StatusName | None = None,
+        weight: float | None = None,
+        timeout: float = 5.0,  # noqa: ARG002 - at once
     ) -> Instance:
-        if status is None and weight is None:
-            raise InvalidInstance("give a status, a weight, or both; clear_override() takes an override away")
-        base = self.clear_override(service, id, timeout=timeout)
-        changed = Override(None if status is None else Status(status), weight, base.status, base.weight).above(base)
-        self._bases[service, id] = base
-        self._table[service][id] = changed
-        self._publish(service)
-        return changed
+        override = Override(None if status is None else check_status(status), weight)
+        return self._put(override.above(self._existing(service, id).own))
 
     def clear_override(self, service: str, id: str, *, timeout: float = 5.0) -> Instance:  # noqa: ARG002 - at once
-        self._require_open()
-        if id not in self._table.get(service, {}):
-            raise NodeMissing(f"there is no instance {id!r} of {service!r}")
-        base = self._bases.pop((service, id), self._table[service][id])
-        self._table[service][id] = base
-        self._publish(service)
-        return base
+        return self._put(self._existing(service, id).own)
 
     def remove(self, service: str, id: str, *, timeout: float = 5.0) -> bool:  # noqa: ARG002 - at once
         self._require_open()
@@ -187,6 +180,18 @@ class StaticClient(Client):
     def _require_open(self) -> None:
         if self._closed:
             raise ClientClosed("the client was closed; make a new one")
+
+    def _existing(self, service: str, id: str) -> Instance:
+        self._require_open()
+        try:
+            return self._table.get(service, {})[id]
+        except KeyError:
+            raise NodeMissing(f"there is no instance {id!r} of {service!r}") from None
+
+    def _put(self, instance: Instance) -> Instance:
+        self._table[instance.service][instance.id] = instance
+        self._publish(instance.service)
+        return instance
 
     def _publish(self, service: str) -> None:
         from zkdiscovery.discovery.cache import difference  # noqa: PLC0415

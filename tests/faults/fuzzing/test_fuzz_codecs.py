@@ -32,6 +32,8 @@ from zkdiscovery.election.candidate import decode as decode_candidate
 from zkdiscovery.errors import InvalidInstance
 
 HEALTHY = dump(plain())
+FIELDS = ("status", "weight", "zone", "version", "tags", "ports")
+RESERVED = ("instance_status", *FIELDS, *(f"zkdiscovery.{name}" for name in FIELDS), "zkdiscovery.x")
 
 
 def decode(data: bytes, id: str = "a") -> Instance | None:
@@ -54,13 +56,12 @@ def decode(data: bytes, id: str = "a") -> Instance | None:
 
 def examine(data: bytes) -> None:
     """Decode; what is an instance is written back twice and comes out the same; overrides are harmless."""
-    override = CODEC.read_override(data)
-    if override is not None:
-        assert override.above(Instance("s", "h", 1)).with_()
-        assert override.below(Instance("s", "h", 1)).with_()
     instance = decode(data)
     if instance is None:
         return
+    if instance.override is not None:
+        assert instance.override.above(Instance("s", "h", 1)).own.with_() == Instance("s", "h", 1)
+        assert instance.own.with_()
     try:
         first = CODEC.encode(instance, previous=data)
     except InvalidInstance as error:  # too large once written out, or numbers that JSON has no word for
@@ -69,7 +70,7 @@ def examine(data: bytes) -> None:
     assert decode(first) == instance
     assert CODEC.encode(instance, previous=first) == first, "stable"
     before, after = json.loads(data), json.loads(first)
-    for key in before.keys() - {"override"}:
+    for key in before.keys() - {"zkdiscoveryOverride"}:
         assert key in after, "nothing that we do not know is lost"
 
 
@@ -105,7 +106,9 @@ def test_valid_bytes_flipped_truncated_and_spliced(data: st.DataObject) -> None:
 @examples(400)
 @given(
     st.dictionaries(
-        st.sampled_from([*plain(), "zkdiscovery", "override", "enabled", "name", "unknown"]), hostile_json, max_size=4
+        st.sampled_from([*plain(), "zkdiscovery", "zkdiscoveryOverride", "enabled", "name", "unknown"]),
+        hostile_json,
+        max_size=4,
     )
 )
 @example({"registrationTimeUTC": 10**400})
@@ -117,7 +120,7 @@ def test_wrong_types_everywhere(fields: dict[str, Any]) -> None:
     examine(dump(plain(**fields)))
 
 
-@pytest.mark.parametrize("field", [*plain(), "zkdiscovery", "override", "enabled"])
+@pytest.mark.parametrize("field", [*plain(), "zkdiscovery", "zkdiscoveryOverride", "enabled"])
 def test_each_field_with_each_hostile_value(field: str) -> None:
     """All of them, none left to chance."""
     for value in HOSTILE_VALUES:
@@ -127,8 +130,7 @@ def test_each_field_with_each_hostile_value(field: str) -> None:
 @examples(300)
 @given(
     st.dictionaries(
-        st.sampled_from(["status", "instance_status", "weight", "zone", "version", "tags", "ports", "x"])
-        | hostile_text,
+        st.sampled_from(RESERVED) | hostile_text,
         hostile_text | hostile_json,
         max_size=6,
     ),
@@ -140,7 +142,7 @@ def test_hostile_metadata(metadata: dict[str, Any], kind: str) -> None:
     examine(dump(plain(payload=None, zkdiscovery=metadata)))
 
 
-@pytest.mark.parametrize("key", ["status", "instance_status", "weight", "zone", "version", "tags", "ports"])
+@pytest.mark.parametrize("key", RESERVED)
 def test_each_reserved_key_with_each_hostile_text(key: str) -> None:
     """All of them, none left to chance."""
     for text in HOSTILE_TEXTS:
@@ -154,8 +156,8 @@ def test_each_reserved_key_with_each_hostile_text(key: str) -> None:
 def test_hostile_overrides(override: dict[str, Any]) -> None:
     """An operator's override that somebody else wrote."""
     valid = {"status": "DOWN", "weight": 1, "baseStatus": "UP", "baseWeight": 1}
-    examine(dump(plain(override=override)))
-    examine(dump(plain(override=valid | override)))
+    examine(dump(plain(zkdiscoveryOverride=override)))
+    examine(dump(plain(zkdiscoveryOverride=valid | override)))
 
 
 @pytest.mark.parametrize(
@@ -224,9 +226,10 @@ HUGE: dict[str, Callable[[int], bytes]] = {
     "a long host": lambda n: dump(plain(address="x" * n)),
     "a long address with colons": lambda n: dump(plain(address=":" * n)),
     "a long weight": lambda n: with_metadata(weight="9" * n),
-    "a long port": lambda n: with_metadata(ports="a=" + "9" * n),
-    "many ports": lambda n: with_metadata(ports=",".join(f"{i:05}=1" for i in range(n))),
-    "many tags": lambda n: with_metadata(tags="t," * n),
+    "a long port": lambda n: with_metadata(**{"zkdiscovery.ports": "a=" + "9" * n}),
+    "many ports": lambda n: with_metadata(**{"zkdiscovery.ports": ",".join(f"{i:05}=1" for i in range(n))}),
+    "many tags": lambda n: with_metadata(**{"zkdiscovery.tags": "t," * n}),
+    "many keys of ours": lambda n: with_metadata(**{f"zkdiscovery.{i:05}": "" for i in range(n)}),
     "a long number": lambda n: HEALTHY.replace(b"8080", b"8" * n),
     "a long fraction": lambda n: HEALTHY.replace(b"1700000000123", b"1." + b"7" * n),
     "escapes": lambda n: dump(plain(unknown="\u202e" * n)),
@@ -249,7 +252,6 @@ def test_huge_and_deep(make: Callable[[int], bytes], large: bool) -> None:
         assert isinstance(decode_candidate(data, 1), Candidate)
     if large:
         assert decode(data) is None
-        assert CODEC.read_override(data) is None
 
 
 def test_depth_in_a_deep_stack() -> None:

@@ -63,14 +63,15 @@ def test_instances(run: Run, make_client: MakeClient) -> None:
     assert done.code == 0
     header, row = done.out.splitlines()
     assert header.split() == [
-        "ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "TAGS", "METADATA", "REGISTERED",
+        "ID", "ADDRESS", "STATUS", "WEIGHT", "OVERRIDE", "ZONE", "VERSION", "TAGS", "METADATA", "REGISTERED",
     ]  # fmt: skip
-    assert row.split()[:8] == ["a", "127.0.0.1:8080", "UP", "2.5", "eu-1a", "1.2", "x,y", "k=v"]
+    assert row.split()[:9] == ["a", "127.0.0.1:8080", "UP", "2.5", "-", "eu-1a", "1.2", "x,y", "k=v"]
     assert run("instances", "payments", "--output", "json").json == [
         {
             "service": "payments", "id": "a", "host": "127.0.0.1", "port": 8080, "tls_port": None,
             "ports": {"metrics": 9100}, "status": "UP", "weight": 2.5, "zone": "eu-1a", "version": "1.2",
             "tags": ["x", "y"], "metadata": {"k": "v"}, "registered_at": registration.instance.registered_at,
+            "override": None,
         }
     ]  # fmt: skip
 
@@ -120,7 +121,13 @@ def test_operators(run: Run, make_client: MakeClient, truth: Truth, namespace: s
     done = run("override", "payments", "a", "--status", "out_of_service", "--weight", "7", "-o", "json")
     assert done.code == 0
     assert (done.json["status"], done.json["weight"]) == ("OUT_OF_SERVICE", 7.0)
-    assert run("instances", "payments", "-o", "json").json[0]["status"] == "OUT_OF_SERVICE"
+    assert run("instances", "payments", "-o", "json").json == [done.json]
+    words = "OUT_OF_SERVICE instead of UP, weight 7 instead of 1"
+    assert f"  OUT_OF_SERVICE  7       {words}  -  " in run("instances", "payments").out
+    assert done.json["override"] == {"status": "OUT_OF_SERVICE", "weight": 7.0, "base_status": "UP", "base_weight": 1.0}
+    assert f"  OUT_OF_SERVICE; an operator set {words}\n" in run("balance", "payments", "--picks", "1").out
+    balanced = run("balance", "payments", "--picks", "1", "-o", "json").json
+    assert balanced[0]["instance"] == done.json
     cleared = run("override", "payments", "a", "--clear")
     assert cleared.code == 0
     assert cleared.out.splitlines()[1].split()[2:4] == ["UP", "1"]

@@ -64,7 +64,9 @@ def test_register_tells_each_change(start: Start, make_client: MakeClient) -> No
     assert entry.keys() == {"time", "state", "error", "instance"}
     assert (entry["error"], entry["instance"]["port"]) == (None, port)
     make_client().override("payments", "a", status=Status.OUT_OF_SERVICE, timeout=LIMIT)
-    running.line('"REGISTERED"', '"OUT_OF_SERVICE"')
+    entry = json.loads(running.line('"REGISTERED"', '"OUT_OF_SERVICE"'))
+    assert entry["instance"]["override"]["base_status"] == "UP"
+    running.message("warning: an operator has set 'a' of 'payments' to OUT_OF_SERVICE instead of UP")
 
 
 def test_register_gives_way_to_another_owner(start: Start, make_client: MakeClient) -> None:
@@ -107,6 +109,12 @@ def test_watch(start: Start, make_client: MakeClient) -> None:
     running.line("+ b  status UP")
     other.update(weight=5.0)
     running.line("~ b  weight 1 → 5")
+    client.override("payments", "b", weight=5.0)
+    running.line("~ b  override - → weight 5 instead of 5")
+    client.override("payments", "b", status="DOWN")
+    running.line("~ b  status UP → DOWN  override weight 5 instead of 5 → DOWN instead of UP")
+    client.clear_override("payments", "b")
+    running.line("~ b  status DOWN → UP  override DOWN instead of UP → -")
     other.close()
     running.line("- b")
     assert running.end(signal.SIGINT) == 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +17,7 @@ from zkdiscovery import (
     NodeMissing,
     NodeNotEmpty,
     NotConnected,
+    Override,
     Registration,
     RegistrationState,
     Status,
@@ -52,7 +54,9 @@ def test_an_override_is_in_force_and_adopted(
     with counting(operator.wait_connected(LIMIT)) as requests:
         answer = operator.override("payments", "a", status=Status.OUT_OF_SERVICE, weight=0.5)
     assert requests == {"Sync": 1, "GetData": 1, "SetData": 1}
-    assert answer == before.with_(status=Status.OUT_OF_SERVICE, weight=0.5)
+    override = Override(Status.OUT_OF_SERVICE, 0.5, base_status=Status.UP, base_weight=2.0)
+    assert answer == before.with_(status=Status.OUT_OF_SERVICE, weight=0.5, override=override)
+    assert answer.own == before
     wait_view(view, lambda _: not view.available)
     wait_adopted(registration, Status.OUT_OF_SERVICE)
     registration.wait_registered(LIMIT)
@@ -84,6 +88,71 @@ def test_an_override_is_kept_over_expiries_and_updates(
     wait_epoch(owner, 4)
     seen_to(owner, registration)
     assert stored(truth, registration).status is Status.DOWN
+
+
+def test_an_override_is_told_of(
+    operator: Client,
+    make_client: MakeClient,
+    registration: Registration,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In the log of the owner once, in what it says of itself, and by views."""
+
+    def told() -> list[str]:
+        return [f"{r.levelname} {r.getMessage()}" for r in caplog.records if "an operator has" in r.getMessage()]
+
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    operator.override("payments", "a", status="OUT_OF_SERVICE")
+    wait_adopted(registration, Status.OUT_OF_SERVICE)
+    registration.wait_registered(LIMIT)
+    expected = ["WARNING an operator has set 'a' of 'payments' to OUT_OF_SERVICE instead of UP"]
+    assert told() == expected
+    assert registration.instance.override == Override(Status.OUT_OF_SERVICE, base_weight=2.0)
+    wait_view(view, lambda _: not view.available)
+    (standing,) = view.explain()
+    assert standing.instance.override == registration.instance.override
+    assert standing.why == "OUT_OF_SERVICE; an operator set OUT_OF_SERVICE instead of UP"
+    # What the owner wants meanwhile is shown, and is no news of the operator's.
+    registration.set_status("DOWN")
+    registration.update(weight=3.0)
+    wait_view(view, lambda _: view.explain()[0].instance.own.status is Status.DOWN)
+    assert str(registration.instance.override) == "OUT_OF_SERVICE instead of DOWN"
+    registration.set_status("UP")
+    operator.override("payments", "a", weight=0)
+    assert registration._node.wait(lambda _: registration.instance.weight == 0, LIMIT)
+    expected.append("WARNING an operator has set 'a' of 'payments' to weight 0 instead of 3")
+    wait_view(view, lambda _: view.explain()[0].picked)
+    assert view.explain()[0].why == "an operator set weight 0 instead of 3"
+    operator.clear_override("payments", "a")
+    assert registration._node.wait(lambda _: registration.instance.override is None, LIMIT)
+    expected.append("INFO an operator has cleared the override of 'a' of 'payments': UP, weight 3 again")
+    wait_view(view, lambda _: view.explain()[0].why == "")
+    registration.wait_registered(LIMIT)
+    assert told() == expected
+
+
+def test_an_override_of_foreign_text_leaves_it_alone(
+    operator: Client, make_client: MakeClient, truth: Truth, namespace: str
+) -> None:
+    """An instance of Spring's, which has names of ours in its own metadata, before, during and after an override."""
+    spring = "org.springframework.cloud.zookeeper.discovery.ZookeeperInstance"
+    metadata = {"instance_status": "UP", "status": "green", "version": "1\n2", "tags": "a,\x1bb", "weight": "heavy"}
+    stored = {
+        "name": "payments", "id": "a", "address": "10.0.0.7", "port": 8080, "sslPort": None,
+        "payload": {"@class": spring, "id": "payments-1", "name": "payments", "metadata": metadata},
+        "registrationTimeUTC": 1_700_000_000_000, "serviceType": "DYNAMIC", "uriSpec": None,
+    }  # fmt: skip
+    path = f"{namespace}/services/payments/a"
+    truth.create(path, json.dumps(stored).encode())
+    view = make_client().discover("payments").wait_ready(LIMIT)
+    assert (view.pick().status, view.pick().metadata["status"]) == (Status.UP, "green")
+    operator.override("payments", "a", status="OUT_OF_SERVICE", weight=5.0)
+    wait_view(view, lambda _: not view.available)
+    aside = json.loads(truth.get(path).data)["payload"]["metadata"]
+    assert aside == metadata | {"instance_status": "OUT_OF_SERVICE", "zkdiscovery.weight": "5"}
+    operator.clear_override("payments", "a")
+    wait_view(view, lambda _: len(view.available) == 1)
+    assert json.loads(truth.get(path).data) == stored | {"enabled": True}
 
 
 def test_an_override_that_is_cleared_stays_cleared(operator: Client, owner: Client, truth: Truth) -> None:
@@ -195,6 +264,8 @@ def test_overrides_that_make_no_sense_are_refused(
         operator.override("payments", "a")
     with pytest.raises(InvalidInstance, match="status must be one of"):
         operator.override("payments", "a", status="ASLEEP")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInstance, match="status must be one of"):
+        operator.override("payments", "a", status=7, weight=1.0)  # type: ignore[arg-type]
     with pytest.raises(InvalidInstance, match="weight must be"):
         operator.override("payments", "a", weight=-1.0)
     with pytest.raises(InvalidName):

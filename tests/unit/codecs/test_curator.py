@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkdiscovery.codecs import MAX_DATA_BYTES, CuratorCodec
-from zkdiscovery.codecs.metadata import _RESERVED
 from zkdiscovery.errors import InvalidInstance, InvalidName, UndecodableNode
 from zkdiscovery.model import Instance, Status
 
@@ -33,6 +32,12 @@ FULL = Instance(
     registered_at=1_700_000_000.123,
 )
 
+# Keys of metadata that belong to fields of an instance.
+RESERVED = {"instance_status", "weight", "zone", "zkdiscovery.status", "zkdiscovery.tags", "zkdiscovery.of-tomorrow"}
+
+_keys = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8) | st.sampled_from(
+    ["status", "version", "tags", "ports", "zkdiscovery"]
+)
 _printable = st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=12).filter(str.strip)
 _names = st.text(st.characters(exclude_categories=("C",), exclude_characters="/", max_codepoint=0xD7FF), min_size=1)
 _names = _names.map(lambda text: text[:40]).filter(lambda text: text not in {".", "..", "zookeeper"})
@@ -57,9 +62,7 @@ instances = st.builds(
     version=st.none() | _printable,
     tags=st.lists(_labels, max_size=3).map(tuple),
     metadata=st.dictionaries(
-        st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8).filter(
-            lambda key: key not in _RESERVED
-        ),
+        _keys.filter(lambda key: key not in RESERVED),
         st.text(st.characters(exclude_categories=("Cs",)), max_size=12),
         max_size=4,
     ),
@@ -129,12 +132,12 @@ def test_the_fields_of_a_full_instance() -> None:
     assert node["registrationTimeUTC"] == 1_700_000_000_123
     assert list(metadata_of(data).items()) == [
         ("instance_status", "OUT_OF_SERVICE"),
-        ("status", "DRAINING"),
+        ("zkdiscovery.status", "DRAINING"),
         ("weight", "2.5"),
         ("zone", "eu-1a"),
-        ("version", "1.4.2"),
-        ("tags", "blue,canary"),
-        ("ports", "metrics=9100,admin=9101"),
+        ("zkdiscovery.version", "1.4.2"),
+        ("zkdiscovery.tags", "blue,canary"),
+        ("zkdiscovery.ports", "metrics=9100,admin=9101"),
         ("owner", "päyments 😀"),
         ("note", "line\nbreak"),
     ]
@@ -161,7 +164,7 @@ def test_a_change_of_status_is_written_over_the_one_before(status: Status) -> No
         up = status is Status.UP
         assert json.loads(data).get("enabled", True) is up
         assert metadata_of(data)["instance_status"] == ("UP" if up else "OUT_OF_SERVICE")
-        assert metadata_of(data).get("status", "UP") == status
+        assert metadata_of(data).get("zkdiscovery.status") == (None if up or status == "OUT_OF_SERVICE" else status)
         assert (json.loads(data)["status"] == "ALIVE") is up
 
 
@@ -179,11 +182,69 @@ def test_the_uri_of_an_instance_with_tls_has_the_tls_port() -> None:
     assert json.loads(back)["uriSpec"]["parts"][-1] == {"value": "port", "variable": True}
 
 
-@pytest.mark.parametrize("key", sorted(_RESERVED))
+def test_java_never_calls_an_instance_of_weight_0() -> None:
+    """Java knows no weight of 0 and would call it like any other; for us it is UP."""
+    reserve = PLAIN.with_(weight=0)
+    data = CODEC.encode(reserve)
+    assert json.loads(data)["enabled"] is False
+    assert json.loads(data)["status"] == "STOPPED"
+    assert metadata_of(data) == {"instance_status": "OUT_OF_SERVICE", "zkdiscovery.status": "UP", "weight": "0"}
+    assert decode(reserve, data) == reserve
+    for before, after in ((PLAIN, reserve), (reserve, PLAIN)):
+        written = CODEC.encode(after, previous=CODEC.encode(before))
+        assert decode(after, written) == after
+        assert metadata_of(written) == metadata_of(CODEC.encode(after))
+        assert json.loads(written).get("enabled", True) is (after is PLAIN)
+    # Where a tool of Java sets it aside, that counts, and so it does once the weight is another one.
+    aside = data.replace(b'"weight":"0"', b'"weight":"2"')
+    assert decode(PLAIN, aside).status is Status.OUT_OF_SERVICE
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_each_status_of_each_weight_comes_back(status: Status, weight: float) -> None:
+    instance = PLAIN.with_(status=status, weight=weight)
+    assert decode(instance, CODEC.encode(instance)) == instance
+
+
+@pytest.mark.parametrize(
+    ("host", "uri"),
+    [
+        ("10.0.0.7", "http://10.0.0.7:8080"),
+        ("a.example", "http://a.example:8080"),
+        ("::1", "http://[::1]:8080"),
+        ("fe80::1%eth0", "http://[fe80::1%eth0]:8080"),
+    ],
+)
+def test_the_uri_that_java_builds(host: str, uri: str) -> None:
+    """Curator puts the values of variables in a row; the brackets around an IPv6 address must stand between them."""
+    plain = PLAIN.with_(host=host)
+    assert built_uri(CODEC.encode(plain)) == uri == plain.url
+    secure = plain.with_(tls_port=8443)
+    assert built_uri(CODEC.encode(secure)) == secure.url
+    for before in (PLAIN, PLAIN.with_(host="::2"), PLAIN.with_(tls_port=1)):
+        assert built_uri(CODEC.encode(plain, previous=CODEC.encode(before))) == uri
+
+
+def built_uri(data: bytes) -> str:
+    """What `UriSpec.build` of Curator makes of it."""
+    node = json.loads(data)
+    values = {
+        "scheme": "http" if node["sslPort"] is None else "https",
+        "address": node["address"],
+        "port": str(node["port"]),
+        "ssl-port": str(node["sslPort"]),
+    }
+    parts = node["uriSpec"]["parts"]
+    return "".join(values[part["value"]] if part["variable"] else part["value"] for part in parts)
+
+
+@pytest.mark.parametrize("key", sorted(RESERVED))
 def test_a_reserved_key_in_the_users_metadata_is_refused(key: str) -> None:
     instance = PLAIN.with_(metadata={"mine": "1", key: "2"})
-    argument = "status" if key == "instance_status" else key
-    with pytest.raises(InvalidInstance, match=rf"must not have the key '{key}'.*set {argument}= instead"):
+    field = "status" if key == "instance_status" else key.removeprefix("zkdiscovery.")
+    advice = "choose another key" if field == "of-tomorrow" else f"set {field}= instead"
+    with pytest.raises(InvalidInstance, match=rf"must not have the key '{key}'.*{advice}"):
         CODEC.encode(instance)
     with pytest.raises(InvalidInstance, match=f"must not have the key '{key}'"):
         CODEC.encode(instance, previous=CODEC.encode(PLAIN))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from zkdiscovery.codecs import MAX_DATA_BYTES, CuratorCodec
 from zkdiscovery.errors import InvalidInstance, UndecodableNode
-from zkdiscovery.model import Instance, Status
+from zkdiscovery.model import Instance, Override, Status
 
 CODEC = CuratorCodec()
 HYPOTHESIS = settings(max_examples=300, deadline=None, derandomize=True)
@@ -92,7 +92,7 @@ def test_springs_payload_is_read_and_keeps_what_an_instance_can_not_show() -> No
         "instance_status": "UP",
         "owner": "me",
         "weight": "1.0",
-        "tags": "a,,b",
+        "zkdiscovery.tags": "a,,b",
         "gone": None,
         "": "x",
         "zone": "",
@@ -111,27 +111,29 @@ def test_springs_payload_is_read_and_keeps_what_an_instance_can_not_show() -> No
         "@class": SPRING,
         "id": "orders-1",
         "name": "orders",
-        "metadata": {"instance_status": "UP", "weight": "1.0", "zone": "z1", "tags": "c", "": "x", "gone": "back"},
+        "metadata": {
+            "instance_status": "UP",
+            "weight": "1.0",
+            "zone": "z1",
+            "zkdiscovery.tags": "c",
+            "": "x",
+            "gone": "back",
+        },
     }
     assert result["custom"] == 1
     assert "serviceEndpoint" not in result
     assert "zkdiscovery" not in result
 
 
-def test_a_status_that_we_do_not_know_is_overwritten_and_the_rest_kept() -> None:
-    data = spring({"status": "RETIRED", "gone": None, "weight": "heavy"}, custom=1)
-    instance = Instance("orders", "h", 1, id="6f1c", weight=2)
-    written = CODEC.encode(instance, previous=data)
-    assert decode(written) == instance
-    assert json.loads(written)["custom"] == 1
-    metadata = json.loads(written)["payload"]["metadata"]
-    assert metadata == {"gone": None, "instance_status": "UP", "weight": "2"}
-
-
 @pytest.mark.parametrize("blank", ["", " ", "\u2003"])
 def test_a_blank_text_counts_as_not_given(blank: str) -> None:
-    instance = decode(spring({"zone": blank, "version": blank, "tags": f"a,{blank}"}))
-    assert (instance.zone, instance.version, instance.tags) == (None, None, ("a",))
+    data = spring({"zone": blank, "weight": blank, "zkdiscovery.version": blank, "zkdiscovery.tags": f"a,{blank}"})
+    instance = decode(data)
+    assert instance == Instance("orders", "10.0.0.7", 8080, id="6f1c", tags=("a",), registered_at=1_700_000_000), (
+        "and it is no metadata either"
+    )
+    written = json.loads(CODEC.encode(instance, previous=data))
+    assert written["payload"]["metadata"] == {"instance_status": "UP"} | json.loads(data)["payload"]["metadata"]
 
 
 @pytest.mark.parametrize("metadata", [None, [], "text", 5, {"instance_status": 7}])
@@ -156,9 +158,16 @@ def test_springs_payload_with_unusable_metadata_is_an_instance_without(metadata:
         (spring({"instance_status": "UP"}, enabled=None), Status.OUT_OF_SERVICE),  # so does Java read null
         (spring({"instance_status": "UP"}, enabled=True), Status.UP),
         (spring({"instance_status": "OUT_OF_SERVICE"}, enabled=True), Status.OUT_OF_SERVICE),
-        (spring({"status": "DRAINING", "instance_status": "OUT_OF_SERVICE"}, enabled=False), Status.DRAINING),
-        (spring({"status": "DRAINING", "instance_status": "UP"}), Status.DRAINING),
-        (spring({"status": "UP", "instance_status": "OUT_OF_SERVICE"}), Status.OUT_OF_SERVICE),
+        (
+            spring({"zkdiscovery.status": "DRAINING", "instance_status": "OUT_OF_SERVICE"}, enabled=False),
+            Status.DRAINING,
+        ),
+        (spring({"zkdiscovery.status": "DRAINING", "instance_status": "UP"}), Status.DRAINING),
+        (spring({"zkdiscovery.status": "UP", "instance_status": "OUT_OF_SERVICE"}), Status.OUT_OF_SERVICE),
+        (spring({"zkdiscovery.status": "RETIRED"}), Status.UP),
+        (spring({"zkdiscovery.status": "RETIRED", "weight": "0"}, enabled=False), Status.OUT_OF_SERVICE),
+        (spring({"weight": "0"}), Status.UP),
+        (spring({"weight": "0", "instance_status": "OUT_OF_SERVICE"}), Status.OUT_OF_SERVICE),
         (node(enabled=False), Status.OUT_OF_SERVICE),
         (node(), Status.UP),
     ],
@@ -167,9 +176,103 @@ def test_of_two_statuses_the_more_careful_one_counts(data: bytes, status: Status
     assert decode(data).status is status
 
 
-def test_a_status_that_we_do_not_know_is_no_instance() -> None:
-    with pytest.raises(UndecodableNode, match=r"status must be one of STARTING, UP.*got 'RETIRED'"):
-        decode(spring({"status": "RETIRED"}))
+# Metadata that Spring Boot applications have of their own, under names that say something to us or once did.
+FOREIGN_METADATA = [
+    {"status": "green"},
+    {"status": "up"},
+    {"status": "DOWN"},
+    {"status": "DRAINING", "version": "1\n2", "tags": "a,\x1bb", "ports": "8080,8081"},
+    {"tags": "a,b", "version": "1.2", "ports": "metrics=9100"},
+    {"zone": "a\x00b"},
+    {"weight": "heavy"},
+    {"weight": "1_000"},
+    {"weight": " 5"},
+    {"weight": "heavy", "zone": "\n"},
+    {"zkdiscovery": "yes", "ZKDISCOVERY.STATUS": "DOWN"},
+]
+
+
+@pytest.mark.parametrize("metadata", FOREIGN_METADATA, ids=repr)
+@pytest.mark.parametrize("where", ["Spring's", "another's"])
+def test_foreign_text_under_a_name_of_ours_is_plain_metadata(metadata: dict[str, str], where: str) -> None:
+    kind = SPRING if where == "Spring's" else "com.example.Details"
+    data = node(payload={"@class": kind, "metadata": {"instance_status": "UP", **metadata}})
+    instance = decode(data)
+    shown = {key: value for key, value in metadata.items() if value.strip()}
+    assert instance == Instance("orders", "10.0.0.7", 8080, id="6f1c", metadata=shown, registered_at=1_700_000_000)
+    # It stays as it is whatever an operator does, and all of that is undone.
+    for override in (Override("DOWN"), Override(weight=5.0), Override("UP", 0.0)):  # type: ignore[arg-type]
+        overridden = override.above(instance)
+        written = CODEC.encode(overridden, previous=data)
+        assert decode(written) == overridden
+        if where == "Spring's":
+            assert json.loads(written)["payload"]["metadata"].items() >= metadata.items()
+        else:
+            assert json.loads(written)["payload"] == json.loads(data)["payload"]
+        cleared = CODEC.encode(overridden.own, previous=written)
+        assert decode(cleared) == instance
+        assert json.loads(cleared)["payload"] == json.loads(data)["payload"]
+
+
+def test_foreign_text_that_we_must_write_beside() -> None:
+    """The weight of an override stands where our readers look first, and is gone with it."""
+    data = spring({"instance_status": "UP", "weight": "heavy"})
+    written = CODEC.encode(decode(data).with_(weight=5), previous=data)
+    metadata = json.loads(written)["payload"]["metadata"]
+    assert metadata == {"instance_status": "UP", "weight": "heavy", "zkdiscovery.weight": "5"}
+    # Its owner writes a weight after all, and ours is taken back: the default is told from the owner's weight.
+    both = written.replace(b'"heavy"', b'"3"')
+    assert (decode(both).weight, decode(both).metadata) == (5, {"weight": "3"})
+    for weight in (7.0, 1.0):
+        wanted = decode(both).with_(weight=weight)
+        assert decode(CODEC.encode(wanted, previous=both)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"address": "[::1]"}, {"host": "::1"}),
+        ({"address": "[fe80::1%eth0]"}, {"host": "fe80::1%eth0"}),
+        ({"port": "8081"}, {"port": 8081}),
+        ({"port": 8081.0}, {"port": 8081}),
+        ({"port": 0, "sslPort": 8443}, {"port": 8443, "tls_port": 8443}),
+        ({"port": -1, "sslPort": "8443"}, {"port": 8443, "tls_port": 8443}),
+        ({"sslPort": 0}, {}),
+        ({"sslPort": -1}, {}),
+        ({"sslPort": "x"}, {}),
+        ({"sslPort": {}}, {}),
+        ({"registrationTimeUTC": "now"}, {"registered_at": None}),
+        ({"registrationTimeUTC": "1500"}, {"registered_at": 1.5}),
+        ({"registrationTimeUTC": 1500.4}, {"registered_at": 1.5}),
+        ({"registrationTimeUTC": 10**18}, {"registered_at": None}),
+        ({"registrationTimeUTC": 10**400}, {"registered_at": None}),
+        ({"registrationTimeUTC": -1e300}, {"registered_at": None}),
+        ({"registrationTimeUTC": True}, {"registered_at": None}),
+        ({"registrationTimeUTC": []}, {"registered_at": None}),
+        ({"enabled": "true"}, {}),
+        ({"enabled": 1}, {}),
+        ({"enabled": "no"}, {"status": Status.OUT_OF_SERVICE}),
+        ({"enabled": 0}, {"status": Status.OUT_OF_SERVICE}),
+        ({"enabled": []}, {"status": Status.OUT_OF_SERVICE}),
+        ({"serviceType": "UNHEARD_OF"}, {}),
+        ({"serviceType": 7, "uriSpec": "text", "name": 7, "id": [], "payload": [[]]}, {}),
+        ({"zkdiscoveryOverride": "mine"}, {}),
+        ({"override": {"status": "DOWN", "weight": None, "baseStatus": "UP", "baseWeight": 1}}, {}),
+    ],
+    ids=str,
+)
+def test_what_java_or_a_careless_writer_says_differently(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Only what can't be called is no instance; what is written back stays as it is."""
+    plain = Instance("orders", "10.0.0.7", 8080, id="6f1c", registered_at=1_700_000_000)
+    data = node(**fields)
+    instance = decode(data)
+    assert instance == plain.with_(**expected)
+    changed = instance.with_(zone="z")
+    written = CODEC.encode(changed, previous=data)
+    assert decode(written) == changed
+    after = json.loads(written)
+    assert after.pop("zkdiscovery")["zone"] == "z"
+    assert after == {key: value for key, value in json.loads(data).items() if key != "zkdiscoveryOverride"}
 
 
 @pytest.mark.parametrize(
@@ -184,12 +287,16 @@ def test_a_weight_that_is_none_counts_as_one(text: str, weight: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "8080,8081", "a=0", "a=x", "=5", "a=1" + "0" * 5000, "a=1,,b=2"])
-def test_ports_that_are_no_such_list_count_as_none(text: str) -> None:
-    assert decode(spring({"ports": text})).ports == {}
+def test_ports_of_ours_that_are_no_such_list_count_as_none_and_stay(text: str) -> None:
+    data = spring({"instance_status": "UP", "zkdiscovery.ports": text})
+    instance = decode(data)
+    assert (instance.ports, instance.metadata) == ({}, {})
+    assert CODEC.encode(instance, previous=data) == data
 
 
 def test_ports_are_read() -> None:
-    assert decode(spring({"ports": "metrics=9100,admin=9101"})).ports == {"metrics": 9100, "admin": 9101}
+    ports = decode(spring({"zkdiscovery.ports": "metrics=9100,admin=9101"})).ports
+    assert ports == {"metrics": 9100, "admin": 9101}
 
 
 def test_only_a_tls_port_is_both_ports_and_stays_alone_in_the_json() -> None:
@@ -228,23 +335,18 @@ def test_fields_that_may_be_missing() -> None:
         (node(address="http://h:80/"), "host must be a host name"),
         (node(address="h\x00"), "host must not be empty or contain control characters"),
         (node(address="\ud800"), "Invalid JSON"),
-        (node(port=None), "neither port nor sslPort"),
-        (node(port=0), "port: "),
-        (node(port=65536), "port: "),
-        (node(port="8080"), "port: Input should be a valid integer"),
-        (node(port=80.0), "port: Input should be a valid integer"),
-        (node(port=True), "port: Input should be a valid integer"),
-        (node(port=10**400), "port: "),
-        (node(sslPort=0), "sslPort: "),
-        (node(enabled="no"), "enabled: "),
-        (node(registrationTimeUTC="now"), "registrationTimeUTC: "),
-        (node(registrationTimeUTC=10**18), "registrationTimeUTC: "),
-        (node(registrationTimeUTC=float("nan")), "registrationTimeUTC: "),
-        (spring({"zone": "a\x00b"}), "zone must not"),
-        (spring({"version": "a\nb"}), "version must not"),
-        (spring({"tags": "a,\x1bb"}), "a tag must not"),
+        (node(port=None), "neither port nor sslPort is a TCP port"),
+        (node(port=0), "neither port nor sslPort"),
+        (node(port=65536), "neither port nor sslPort"),
+        (node(port="http"), "neither port nor sslPort"),
+        (node(port=80.5), "neither port nor sslPort"),
+        (node(port=True), "neither port nor sslPort"),
+        (node(port=10**400), "neither port nor sslPort"),
+        (node(port=0, sslPort=-1), "neither port nor sslPort"),
+        (node(address="[::1"), "host must be a host name"),
+        (node(address="[h]"), "host must be a host name"),
     ],
-    ids=range(27),
+    ids=range(22),
 )
 def test_what_is_no_instance_says_why(data: bytes, reason: str) -> None:
     with pytest.raises(UndecodableNode) as caught:
@@ -279,7 +381,10 @@ json_values = st.recursive(
 )
 _texts = st.text(max_size=20) | st.sampled_from(["UP", "DRAINING", "OUT_OF_SERVICE", "1", "a=1", "a,b"])
 _metadata = st.dictionaries(
-    st.sampled_from(["instance_status", "status", "weight", "zone", "version", "tags", "ports", "x", ""]),
+    st.sampled_from(
+        ["instance_status", "status", "weight", "zone", "version", "tags", "ports", "x", ""]
+        + [f"zkdiscovery.{name}" for name in ("status", "weight", "zone", "version", "tags", "ports", "x")]
+    ),
     _texts | json_values,
 )
 _payloads = json_values | st.fixed_dictionaries(
@@ -300,6 +405,47 @@ _mutations = st.fixed_dictionaries(
         "uriSpec": json_values,
     },
 )
+
+
+_words = st.text(max_size=12) | st.sampled_from(["UP", "up", "green", "DOWN", "1", "0", "heavy", "a=1", "a,b", "\x00"])
+_names = st.sampled_from(["status", "version", "tags", "ports", "weight", "zone", "instance_status", "override"])
+
+
+@settings(HYPOTHESIS, max_examples=150)
+@given(
+    st.dictionaries(_names | st.text(min_size=1, max_size=8), _words, max_size=6),
+    st.sampled_from([SPRING, "com.example.Details"]),
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            [
+                *("name", "id", "sslPort", "registrationTimeUTC", "serviceType", "uriSpec", "enabled"),
+                *("status", "host", "override", "zkdiscoveryOverride"),
+            ],
+            json_values,
+        ),
+    ),
+    st.sampled_from(Status),
+    st.none() | st.floats(0, 100),
+)
+def test_nothing_foreign_loses_an_instance_or_is_lost(
+    metadata: dict[str, str], kind: str, fields: dict[str, Any], status: Status, weight: float | None
+) -> None:
+    """With an address and a port it can be called; an operator's override and its end leave foreign text as it was."""
+    data = node(payload={"@class": kind, "metadata": metadata}, **fields)
+    instance = decode(data)
+    assert (instance.host, instance.port) == ("10.0.0.7", 8080)
+    foreign = {key: text for key, text in metadata.items() if key not in {"instance_status", "weight", "zone"}}
+    assert instance.metadata.items() >= foreign.items()
+    overridden = Override(status, weight).above(instance)
+    written = CODEC.encode(overridden, previous=data)
+    assert decode(written) == overridden
+    cleared = CODEC.encode(instance.own, previous=written)
+    assert decode(cleared) == instance.own
+    for result in map(json.loads, (written, cleared)):
+        assert result["payload"]["metadata"].items() >= instance.metadata.items()
+        before = json.loads(data)
+        assert all(result[key] == before[key] for key in before.keys() - {"payload", "enabled", "zkdiscoveryOverride"})
 
 
 def try_decode(data: bytes) -> Instance | None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zkdiscovery.codecs import CuratorCodec, Override
-from zkdiscovery.model import Instance, Status
+from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.errors import InvalidInstance, UndecodableNode
+from zkdiscovery.model import Instance, Override, Status
 
 CODEC = CuratorCodec()
 HYPOTHESIS = settings(max_examples=200, deadline=None, derandomize=True)
@@ -24,26 +25,54 @@ BOTH = Override(Status.UP, 0.0, Status.STARTING, 2.0)
 @pytest.mark.parametrize("override", [ASIDE, HEAVY, BOTH])
 def test_an_override_is_stored_beside_its_effect(override: Override) -> None:
     before = CODEC.encode(OWNED)
-    assert CODEC.read_override(before) is None
-    data = CODEC.encode(override.above(OWNED), before, override)
-    assert CODEC.read_override(data) == override
-    assert CODEC.decode("orders", "6f1c", data) == override.above(OWNED)
-    assert override.below(CODEC.decode("orders", "6f1c", data)) == OWNED
+    assert read(before).override is None
+    data = CODEC.encode(override.above(OWNED), before)
+    assert read(data).override == override
+    assert read(data) == override.above(OWNED)
+    assert read(data).own == OWNED
     # The same again is the same bytes: a write whose answer was lost is seen to have happened.
-    assert CODEC.encode(override.above(OWNED), data, override) == data
+    assert CODEC.encode(override.above(OWNED), data) == data
     # An override that is not given is gone, whatever stood there.
     cleared = CODEC.encode(OWNED, data)
-    assert CODEC.read_override(cleared) is None
-    assert CODEC.decode("orders", "6f1c", cleared) == OWNED
+    assert read(cleared) == OWNED
+    assert cleared == before
+
+
+def read(data: bytes) -> Instance:
+    return CODEC.decode("orders", "6f1c", data)
 
 
 def test_what_each_override_changes() -> None:
-    assert ASIDE.above(OWNED) == OWNED.with_(status=Status.OUT_OF_SERVICE)
-    assert HEAVY.above(OWNED) == OWNED.with_(weight=5)
-    assert BOTH.above(OWNED) == OWNED.with_(status=Status.UP, weight=0)
+    assert ASIDE.above(OWNED) == OWNED.with_(status=Status.OUT_OF_SERVICE, override=ASIDE)
+    assert HEAVY.above(OWNED) == OWNED.with_(weight=5, override=HEAVY)
+    assert BOTH.above(OWNED) == OWNED.with_(status=Status.UP, weight=0, override=BOTH)
     # What the owner changed itself below an override stays.
-    assert ASIDE.below(OWNED.with_(status=Status.OUT_OF_SERVICE, weight=7)) == OWNED.with_(weight=7)
-    assert HEAVY.below(OWNED.with_(status=Status.UP, weight=5)) == OWNED.with_(status=Status.UP)
+    assert ASIDE.above(OWNED).with_(weight=7).own == OWNED.with_(weight=7)
+    assert HEAVY.above(OWNED).with_(status=Status.UP).own == OWNED.with_(status=Status.UP)
+    # An override remembers what the owner wants now.
+    assert HEAVY.above(OWNED.with_(status=Status.UP, weight=3)).override == Override(None, 5.0, Status.UP, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        (ASIDE, "OUT_OF_SERVICE instead of STARTING"),
+        (HEAVY, "weight 5 instead of 2"),
+        (BOTH, "UP instead of STARTING, weight 0 instead of 2"),
+    ],
+)
+def test_an_override_in_words(override: Override, words: str) -> None:
+    assert str(override) == words
+
+
+def test_what_is_no_override_is_refused() -> None:
+    with pytest.raises(InvalidInstance, match="give a status, a weight, or both"):
+        Override()
+    for values in ({"status": "ASLEEP"}, {"weight": -1.0}, {"weight": 1.0, "base_weight": True}):
+        with pytest.raises(InvalidInstance, match="must be"):
+            Override(**values)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInstance, match="override must be an Override"):
+        OWNED.with_(override="DOWN")
 
 
 def test_an_override_of_an_instance_that_java_wrote() -> None:
@@ -57,15 +86,23 @@ def test_an_override_of_an_instance_that_java_wrote() -> None:
     }
     data = json.dumps(java).encode()
     instance = CODEC.decode("orders", "6f1c", data)
-    override = Override(Status.OUT_OF_SERVICE, None, instance.status, instance.weight)
-    written = CODEC.encode(override.above(instance), data, override)
-    assert CODEC.read_override(written) == override
+    aside = Override(Status.OUT_OF_SERVICE).above(instance)
+    written = CODEC.encode(aside, data)
+    assert read(written) == aside
     assert json.loads(written).items() >= java.items()
     assert json.loads(written)["enabled"] is False
-    assert CODEC.encode(override.above(instance), written, override) == written
+    assert CODEC.encode(aside, written) == written
 
 
-PLAIN = json.loads(CODEC.encode(HEAVY.above(OWNED), None, HEAVY))
+def read_override(data: bytes) -> Override | None:
+    """The override in a node that may hold anything."""
+    try:
+        return read(data).override
+    except UndecodableNode:
+        return None
+
+
+PLAIN = json.loads(CODEC.encode(HEAVY.above(OWNED)))
 [WHERE] = [key for key in PLAIN if key not in json.loads(CODEC.encode(OWNED))]
 
 
@@ -87,9 +124,9 @@ PLAIN = json.loads(CODEC.encode(HEAVY.above(OWNED), None, HEAVY))
     ids=str,
 )
 def test_an_override_that_makes_no_sense_is_none(change: dict[str, Any]) -> None:
-    assert CODEC.read_override(json.dumps(PLAIN).encode()) == HEAVY
+    assert read_override(json.dumps(PLAIN).encode()) == HEAVY
     spoilt = PLAIN | {WHERE: PLAIN[WHERE] | change}
-    assert CODEC.read_override(json.dumps(spoilt).encode()) is None
+    assert read_override(json.dumps(spoilt).encode()) is None
 
 
 _json = st.recursive(
@@ -102,12 +139,12 @@ _json = st.recursive(
 @HYPOTHESIS
 @given(st.binary(max_size=100) | _json.map(lambda value: json.dumps(value).encode()))
 def test_bytes_that_hold_no_instance_hold_no_override(data: bytes) -> None:
-    assert CODEC.read_override(data) is None
+    assert read_override(data) is None
 
 
 @HYPOTHESIS
 @given(_json | st.fixed_dictionaries({}, optional=dict.fromkeys(PLAIN[WHERE], _json)))
 def test_an_override_that_is_read_can_be_applied(value: Any) -> None:
-    override = CODEC.read_override(json.dumps(PLAIN | {WHERE: value}).encode())
+    override = read_override(json.dumps(PLAIN | {WHERE: value}).encode())
     if override is not None:
-        assert override.below(override.above(OWNED)).status in {OWNED.status, override.base_status}
+        assert override.above(OWNED).own == OWNED

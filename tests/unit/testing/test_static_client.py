@@ -142,6 +142,7 @@ def test_overrides_and_removal() -> None:
     payments = client.discover("payments")
     client.override("payments", "127.0.0.1:1", status=Status.OUT_OF_SERVICE)
     assert not payments.available
+    assert str(client.override("payments", "127.0.0.1:1", status="DOWN").override) == "DOWN instead of UP"
     assert client.clear_override("payments", "127.0.0.1:1").status is Status.UP
     assert client.remove("payments", "127.0.0.1:1")
     assert not client.remove("payments", "127.0.0.1:1")
