@@ -56,7 +56,7 @@ class _Core:
         codec = CuratorCodec()
         self.settings = settings
         self.dispatcher = dispatcher
-        self.paths = Paths(settings.namespace)
+        self.paths = Paths(settings.namespace, settings.base_path)
         self.session = Session(settings)
         self.owner_worker = Worker("zkdiscovery-owner")
         self.nodes = OwnedNodes(self.session, self.owner_worker)
@@ -75,6 +75,8 @@ class Client:
         hosts: `host:port` of the ZooKeeper servers, separated by commas. None: `ZKDISCOVERY_HOSTS`, or
             `127.0.0.1:2181`.
         namespace: path below which everything lives. None: `ZKDISCOVERY_NAMESPACE`, or the root.
+        base_path: path of the services, `<base_path>/<service>/<id>`, for those whom other software finds elsewhere,
+            such as Curator's and Spring Cloud's. None: `ZKDISCOVERY_BASE_PATH`, or `services` below the namespace.
         zone: failure domain of this process, the default for what it registers.
         session_timeout: seconds after which ZooKeeper takes a silent client for dead.
         settings: everything else; arguments given beside it win.
@@ -91,6 +93,7 @@ class Client:
         hosts: str | None = None,
         *,
         namespace: str | None = None,
+        base_path: str | None = None,
         zone: str | None = None,
         session_timeout: float | None = None,
         settings: Settings | None = None,
@@ -98,6 +101,7 @@ class Client:
         self._given: dict[str, Any] = {
             "hosts": hosts,
             "namespace": namespace,
+            "base_path": base_path,
             "zone": zone,
             "session_timeout": session_timeout,
         }

@@ -149,6 +149,7 @@ class Settings(_Checked):
     Attributes:
         hosts: `host:port` of the ZooKeeper servers, separated by commas; IPv6 in brackets; 2181 if no port is given.
         namespace: path below which everything lives; `/` for the root.
+        base_path: path of the services, from the root, whatever the namespace is; None: `services` below the namespace.
         zone: failure domain of this process.
         session_timeout: seconds after which ZooKeeper takes a silent client for dead; the server may bound it.
         connect_timeout: seconds that one server may take to answer before the next is tried.
@@ -167,6 +168,7 @@ class Settings(_Checked):
 
     hosts: str = "127.0.0.1:2181"
     namespace: str = "/"
+    base_path: str | None = None
     zone: str | None = None
     session_timeout: Annotated[float, Field(ge=0.5, le=3600)] = 10.0  # seconds
     connect_timeout: Annotated[float, Field(gt=0, le=60)] = 1.0  # seconds
@@ -203,15 +205,16 @@ class Settings(_Checked):
     @field_validator("namespace")
     @classmethod
     def _check_namespace(cls, value: str) -> str:
-        segments = [part for part in value.split("/") if part]
-        try:
-            for segment in segments:
-                check_name(segment, "a segment")
-        except InvalidName:
-            raise ValueError(
-                "its parts must be names of up to 255 bytes, no control characters, and not '.', '..' or 'zookeeper'"
-            ) from None
-        return "/" + "/".join(segments)
+        return _path(value)
+
+    @field_validator("base_path")
+    @classmethod
+    def _check_base_path(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith("/"):
+            raise ValueError("must begin with '/': it is a path from the root, not one below the namespace")
+        return _path(value)
 
     @field_validator("zone")
     @classmethod
@@ -224,6 +227,16 @@ class Settings(_Checked):
         return value
 
     @model_validator(mode="after")
+    def _check_paths(self) -> Self:
+        if self.base_path is not None:
+            services, elections = f"{self.base_path.rstrip('/')}/", f"{self.namespace.rstrip('/')}/elections/"
+            if elections.startswith(services) or services.startswith(elections):
+                raise ValueError(
+                    "base_path must be apart from the namespace's 'elections', which would be taken for a service"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _check_acl(self) -> Self:
         if (
             self.auth is None
@@ -234,6 +247,19 @@ class Settings(_Checked):
         if self.acl == () or self.parent_acl == ():
             raise ValueError("an ACL must have at least one entry")
         return self
+
+
+def _path(value: str) -> str:
+    """A path in its usual form: one slash in front of each part, none at the end."""
+    segments = [part for part in value.split("/") if part]
+    try:
+        for segment in segments:
+            check_name(segment, "a segment")
+    except InvalidName:
+        raise ValueError(
+            "its parts must be names of up to 255 bytes, no control characters, and not '.', '..' or 'zookeeper'"
+        ) from None
+    return "/" + "/".join(segments)
 
 
 def _read_environment(model: type[BaseModel]) -> dict[str, Any]:

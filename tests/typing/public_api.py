@@ -33,7 +33,9 @@ from zkdiscovery import (
 )
 from zkdiscovery.testing import StaticClient, static_client
 
-client = Client("zk:2181", namespace="/shop", zone=None, session_timeout=10.0, settings=Settings())
+client = Client(
+    "zk:2181", namespace="/shop", base_path="/discovery", zone=None, session_timeout=10.0, settings=Settings()
+)
 Client(2181)  # type: ignore[arg-type]
 Client("zk:2181", "/shop")  # type: ignore[call-arg]
 

@@ -93,6 +93,27 @@ def test_namespaces(written: str, meant: str) -> None:
     assert load_settings(namespace=written).namespace == meant
 
 
+def test_base_paths(environment: Callable[..., None]) -> None:
+    assert load_settings().base_path is None
+    environment(BASE_PATH="/discovery")
+    assert load_settings(namespace="/shop").base_path == "/discovery"
+    for written, meant in (("/a", "/a"), ("//a///b/", "/a/b"), ("/shop/elections2", "/shop/elections2")):
+        assert load_settings(namespace="/shop", base_path=written).base_path == meant
+
+
+@pytest.mark.parametrize("text", ["discovery", "", "a/b", "/a/../b", "/zookeeper", "/a\0", "/shop/services/.."])
+def test_base_paths_that_are_none(text: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"base_path: (must begin with '/'|its parts must be)"):
+        load_settings(base_path=text)
+
+
+@pytest.mark.parametrize("text", ["/", "/shop", "/shop/elections", "/shop/elections/a", "//shop/"])
+def test_a_base_path_that_holds_elections_is_refused(text: str) -> None:
+    """An election would be listed as a service, and a service of that name would meet candidates."""
+    with pytest.raises(InvalidSettings, match="base_path must be apart from the namespace's 'elections'"):
+        load_settings(namespace="/shop", base_path=text)
+
+
 @pytest.mark.parametrize(
     ("text", "host"),
     [

@@ -25,7 +25,7 @@ ACL; 6 conflict; 130 Ctrl-C, 143 SIGTERM, 141 broken pipe (128 + the number of t
 """
 
 _PANEL = "Global options"
-_SHARED = ("hosts", "namespace", "timeout", "output", "debug")
+_SHARED = ("hosts", "namespace", "base_path", "timeout", "output", "debug")
 
 app = typer.Typer(
     name="zkdiscovery",
@@ -85,6 +85,14 @@ def options(
             help="Path below which everything lives; the root if not given.", metavar="PATH", rich_help_panel=_PANEL
         ),
     ] = None,
+    base_path: Annotated[
+        str | None,
+        typer.Option(
+            help="Path of the services, such as Curator's base path; 'services' below the namespace if not given.",
+            metavar="PATH",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -108,7 +116,10 @@ def options(
     ] = None,
 ) -> None:
     """Register, discover and elect on Apache ZooKeeper."""
-    given = {"hosts": hosts, "namespace": namespace, "timeout": timeout, "output": output, "debug": debug}
+    given = {
+        "hosts": hosts, "namespace": namespace, "base_path": base_path, "timeout": timeout, "output": output,
+        "debug": debug,
+    }  # fmt: skip
     ctx.obj = Cli(**_given(given))
 
 

@@ -35,7 +35,7 @@ class Cli:
     """The global options, as given before or after the name of the command.
 
     Attributes:
-        hosts, namespace: None: as the environment says.
+        hosts, namespace, base_path: None: as the environment says.
         timeout: seconds for a connection and for each answer.
         output: what is written to stdout.
         debug: tell everything on stderr, tracebacks included.
@@ -43,6 +43,7 @@ class Cli:
 
     hosts: str | None = None
     namespace: str | None = None
+    base_path: str | None = None
     timeout: float = 5.0
     output: Output = Output.TABLE
     debug: bool = False
@@ -59,7 +60,7 @@ class Cli:
         Raises:
             InvalidSettings: options or environment can't be used.
         """
-        client = zkdiscovery.Client(self.hosts, namespace=self.namespace)
+        client = zkdiscovery.Client(self.hosts, namespace=self.namespace, base_path=self.base_path)
         try:
             yield client.start()
         finally:

@@ -1,4 +1,4 @@
-"""Where things stand in ZooKeeper, below the namespace."""
+"""Where things stand in ZooKeeper."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from zkdiscovery.model import check_name
 
 
 class Paths:
-    """The layout: `/services/<name>/<id>` and `/elections/<name>/<guid>`."""
+    """The layout: `<base path>/<name>/<id>` of services, and `<namespace>/elections/<name>/<guid>`.
 
-    def __init__(self, namespace: str) -> None:
+    Args:
+        namespace: path below which everything lives.
+        base_path: parent of all services, which may be elsewhere; None: `services` below the namespace.
+    """
+
+    def __init__(self, namespace: str, base_path: str | None = None) -> None:
         self.root = namespace.rstrip("/")
+        self._base_path = base_path or f"{self.root}/services"
 
     def services(self) -> str:
         """Parent of all services."""
-        return f"{self.root}/services"
+        return self._base_path
 
     def service(self, name: str) -> str:
         """Parent of a service's instances. Raises InvalidName."""

@@ -76,6 +76,19 @@ def test_instances(run: Run, make_client: MakeClient) -> None:
     ]  # fmt: skip
 
 
+def test_services_of_another_base_path(run: Run, make_client: MakeClient, namespace: str) -> None:
+    base = f"{namespace}-discovery"
+    make_client(base_path=base).register("payments", 8080, id="a").wait_registered(LIMIT)
+    assert run("services").out == ""
+    assert run("services", "--base-path", base, "-o", "json").json == [{"service": "payments", "instances": 1, "up": 1}]
+    assert run("--base-path", base, "instances", "payments", "-o", "json").json[0]["id"] == "a"
+    checks = {finding["check"] for finding in run("doctor", "--base-path", base, "-o", "json").json["findings"]}
+    assert checks > {f"rights on {base}", f"rights on {namespace}/elections"}
+    refused = run("services", "--base-path", namespace)
+    assert (refused.code, refused.out) == (2, "")
+    assert "base_path must be apart from the namespace's 'elections'" in refused.err
+
+
 def test_no_instances(run: Run) -> None:
     done = run("instances", "nothing", "-o", "json")
     assert done.code == ExitCode.NOT_FOUND

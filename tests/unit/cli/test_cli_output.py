@@ -10,7 +10,7 @@ from rich.text import Text
 
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.output import harmless, instance_json, instance_row, local_time, write_json, write_table
-from zkdiscovery.model import Instance, Status
+from zkdiscovery.model import Instance, Override, Status
 
 EVIL = Instance(
     "payments",
@@ -40,7 +40,7 @@ def test_harmless(text: str, shown: str) -> None:
 
 
 def test_markup_and_escapes_of_others_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    write_table(("ID", "REST"), [instance_row(EVIL)[:2], ("metadata", instance_row(EVIL)[7])])
+    write_table(("ID", "REST"), [instance_row(EVIL)[:2], ("metadata", instance_row(EVIL)[8])])
     out = capsys.readouterr().out
     assert "[red]x[bold]" in out
     assert "k=\\x1b]0;title\\x07\\u202e:x:" in out
@@ -75,11 +75,20 @@ def test_json_is_ascii_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out)[0]["metadata"] == {"k": "\x1b]0;title\x07\u202e:x:"}
 
 
+def test_an_override_is_in_the_row_and_in_the_json() -> None:
+    instance = Override(Status.DOWN, 2).above(Instance("a", "h", 1))
+    assert instance_row(instance)[4] == "DOWN instead of UP, weight 2 instead of 1"
+    assert json.loads(json.dumps(instance_json(instance)))["override"] == {
+        "status": "DOWN", "weight": 2.0, "base_status": "UP", "base_weight": 1.0,
+    }  # fmt: skip
+
+
 def test_all_fields_of_an_instance_are_in_its_json() -> None:
     instance = Instance("a", "h", 1, ports={"m": 2}, status=Status.DOWN, zone="z", registered_at=1.5)
     assert json.loads(json.dumps(instance_json(instance))) == {
         "service": "a", "id": "h:1", "host": "h", "port": 1, "tls_port": None, "ports": {"m": 2}, "status": "DOWN",
         "weight": 1.0, "zone": "z", "version": None, "tags": [], "metadata": {}, "registered_at": 1.5,
+        "override": None,
     }  # fmt: skip
     assert instance_json(instance).keys() == set(Instance.__slots__)
 

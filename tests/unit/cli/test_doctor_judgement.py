@@ -132,10 +132,12 @@ def test_settings_say_where_they_come_from_and_hide_secrets(monkeypatch: pytest.
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    settings = settings_in_force(Settings(hosts="zk1:2181"), {"hosts": "zk1:2181", "namespace": None}, environment)
+    options = {"hosts": "zk1:2181", "namespace": None, "base_path": "/discovery"}
+    settings = settings_in_force(Settings(hosts="zk1:2181", base_path="/discovery"), options, environment)
     by_name = {setting.name: setting for setting in settings}
     assert by_name["hosts"].source == "--hosts"
     assert by_name["namespace"] == ("namespace", "/from-environment", "ZKDISCOVERY_NAMESPACE")
+    assert by_name["base_path"].source == "--base-path"
     assert by_name["zone"].source == "default"
     assert by_name["auth.username"].value == "alice"
     assert by_name["auth.password"].source == "ZKDISCOVERY_AUTH__USERNAME, zkdiscovery_auth__password"

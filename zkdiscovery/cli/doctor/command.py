@@ -32,7 +32,9 @@ def doctor(ctx: typer.Context) -> None:
                 core.session.addresses(), timeout=core.settings.connect_timeout, context=core.session.context
             )
             findings = [*hosts, *session, examine_address(core.settings), *examine_environment()]
-        settings = settings_in_force(core.settings, {"hosts": cli.hosts, "namespace": cli.namespace})
+        settings = settings_in_force(
+            core.settings, {"hosts": cli.hosts, "namespace": cli.namespace, "base_path": cli.base_path}
+        )
     code = max(finding.code for finding in findings)
     if cli.json:
         document = {

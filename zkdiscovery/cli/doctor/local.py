@@ -41,7 +41,7 @@ def settings_in_force(
     result: list[Setting] = []
     for name, value in settings.model_dump(mode="json").items():  # which hides what is a SecretStr
         if options.get(name) is not None:
-            source = f"--{name}"
+            source = f"--{name.replace('_', '-')}"
         else:
             variables = [key for key in environ if _is_variable_of(name, key)]
             source = ", ".join(sorted(variables)) or "default"
