@@ -97,7 +97,9 @@ class Node:
             try:
                 news = self._take(json.loads(line))
             except (ValueError, TypeError, KeyError):
-                self.remarks.append(line.rstrip())
+                if remark := line.rstrip():  # a warning of the SDK, or a traceback
+                    self.remarks.append(remark)
+                    self._notify(f"log of {self.name}: {remark}")
             else:
                 self._notify(news)
         status = self._popen.wait()

@@ -14,6 +14,7 @@ goodbye and serves on for `DRAIN_DELAY`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -22,7 +23,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from zkdiscovery import Client, close_on_signals
+from zkdiscovery import Client, ClientClosed, close_on_signals
 
 if TYPE_CHECKING:
     from zkdiscovery import Registration, Term
@@ -82,7 +83,8 @@ def main() -> None:
 
     close_on_signals(client)
     threading.Thread(target=settle, daemon=True).start()
-    serve()
+    with contextlib.suppress(ClientClosed):  # told to end while it still registers
+        serve()
 
 
 if __name__ == "__main__":

@@ -96,6 +96,9 @@ def test_plays_to_its_end_and_all_is_as_expected(request: pytest.FixtureRequest,
     nodes = set(re.findall(r"(node-\d) listens on", demo.output))
     assert nodes == {"node-1", "node-2", "node-3", "node-4", "node-5"}
     assert len(demo.children) >= len(nodes)
+    lost = re.findall(r"log.*: lost contact.*", demo.output)
+    assert len(lost) == 1, "one is cut, and nobody else loses a connection"
+    assert lost[0] in demo.output.partition("cut: nothing passes")[2]
 
 
 def test_an_interrupt_ends_all_of_it(zkdiscovery_server: ZookeeperServer, truth: Truth) -> None:
