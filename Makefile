@@ -2,6 +2,7 @@
 # ZooKeeper. Written for GNU make 3.81 and up.
 #
 #     PYTHON=/path/to/python3    the Python to use, 3.11 or later; found by itself if not given
+#     VENV=.venv-3.13            where its environment is, so that several Pythons stay side by side
 #     SOURCE=container           the ZooKeeper to use: auto (the default), hosts, container or local
 #     ZOOKEEPER=3.9.5            its version; any if not given
 #     ARGS='...'                 further arguments for the demo, for pytest, or for what else runs
@@ -12,23 +13,29 @@ PYTHON ?=
 SOURCE ?= auto
 ZOOKEEPER ?=
 ARGS ?=
+VENV ?= .venv
 WORKERS ?= 2
+COVERAGE ?= --cov
 FUZZ ?= 20
 MINUTES ?= 1
 SEED ?=
 export PYTHON
+export VENV
 ifneq ($(ZOOKEEPER),)
 export ZKDISCOVERY_ZOOKEEPER_VERSION := $(ZOOKEEPER)
 endif
 
-BIN := .venv/bin
+BIN := $(VENV)/bin
 
-.PHONY: help demo test lint typecheck docs chaos plants fuzz clean setup server
+.PHONY: help demo test test-connection test-containers test-python lint typecheck docs chaos plants fuzz clean setup server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
 help:
 	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
 	@echo 'make test        all tests, with branch coverage; ZOOKEEPER=3.9.5 on that version of ZooKeeper'
+	@echo 'make test-connection   the tests near the wire, for one more version: ZOOKEEPER=3.8.6'
+	@echo 'make test-containers   the tests of servers in containers'
+	@echo 'make test-python       the tests for one more Python: PYTHON=python3.13 VENV=.venv-3.13'
 	@echo 'make lint        ruff, mypy and import-linter'
 	@echo 'make typecheck   mypy alone'
 	@echo 'make docs        the documentation, in site/'
@@ -47,10 +54,24 @@ demo: server
 
 # The files of tests are dealt out to so many processes, each with servers of its own: tests wait more than they compute.
 # Their temporary files lie outside the clone, where no test meets the clone's own settings, and are removed.
+define pytest
+@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && trap 'exit 130' INT TERM && \
+$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --basetemp="$$temporary/pytest" \
+	--zkdiscovery-source=$(SOURCE) $(1) $(ARGS)
+endef
+
 test: server
-	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && trap 'exit 130' INT TERM && \
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --basetemp="$$temporary/pytest" --cov \
-		--zkdiscovery-source=$(SOURCE) $(ARGS)
+	$(call pytest,$(COVERAGE))
+
+test-connection: server
+	$(call pytest,tests/unit/session tests/integration/session tests/integration/znodes tests/faults/session)
+
+test-containers: SOURCE := container
+test-containers: server
+	$(call pytest,-m container)
+
+test-python: server
+	$(call pytest,tests/unit tests/integration/session)
 
 lint: setup
 	$(BIN)/ruff check
@@ -97,6 +118,6 @@ server: setup
 	@sh scripts/setup_zookeeper.sh $(SOURCE)
 
 clean:
-	rm -rf .venv .cache .coverage .coverage.* htmlcov dist build site
+	rm -rf .venv .venv-* .cache .coverage .coverage.* htmlcov dist build site
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Makes the virtual environment .venv ready for work. Quick when there is nothing to do.
+# Makes the virtual environment $VENV (.venv if not set) ready for work. Quick when there is nothing to do.
 #
 # It is built anew when pyproject.toml has changed, when the clone was moved, when it was made with another Python than
 # $PYTHON (any suitable one if not set), and when it is incomplete or broken.
 set -eu
 cd "$(dirname "$0")/.."
+venv=${VENV:-.venv}
 
 say() { printf '==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -15,8 +16,8 @@ origin() {
 }
 
 up_to_date() {
-    [ -f .venv/origin ] && origin "${PYTHON:-.venv/bin/python}" 2>/dev/null | cmp -s - .venv/origin &&
-        .venv/bin/python -I -c 'import kazoo, pytest' 2>/dev/null
+    [ -f "$venv/origin" ] && origin "${PYTHON:-$venv/bin/python}" 2>/dev/null | cmp -s - "$venv/origin" &&
+        "$venv/bin/python" -I -c 'import kazoo, pytest' 2>/dev/null
 }
 
 is_new_enough() { "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
@@ -45,9 +46,9 @@ if ! can_make_venv "$python"; then
     sh scripts/apt_install.sh "python$version-venv"
 fi
 
-say "Making the virtual environment .venv with $python (Python $version)"
-rm -rf .venv
-"$python" -m venv .venv
+say "Making the virtual environment $venv with $python (Python $version)"
+rm -rf "$venv"
+"$python" -m venv "$venv"
 say "Installing the dependencies into it; this takes a minute"
-.venv/bin/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
-origin .venv/bin/python >.venv/origin
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check -e '.[dev]'
+origin "$venv/bin/python" >"$venv/origin"

@@ -10,7 +10,7 @@ version=${ZKDISCOVERY_ZOOKEEPER_VERSION:-}
 
 # Status 3: no server of that kind can be had; the reason is printed.
 try() {
-    .venv/bin/python - "$source" <<'PY'
+    "${VENV:-.venv}/bin/python" - "$source" <<'PY'
 import sys
 
 from zkdiscovery.errors import NoServerForTests

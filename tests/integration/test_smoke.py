@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import MakeClient
 from tests.support import LIMIT, Truth, counting, wait_view
 from zkdiscovery import Client
+
+pytestmark = pytest.mark.container
 
 
 def test_an_added_instance_costs_one_read(make_client: MakeClient) -> None:

@@ -12,6 +12,8 @@ from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing import ZookeeperEnsemble, zookeeper_ensemble
 from zkdiscovery.testing.wire import RawSession
 
+pytestmark = pytest.mark.container
+
 
 @pytest.fixture
 def containers(request: pytest.FixtureRequest) -> Iterator[ZookeeperEnsemble]:

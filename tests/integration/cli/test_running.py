@@ -152,6 +152,7 @@ def test_watch_without_a_server(start: Start) -> None:
     assert running.out.items == []
 
 
+@pytest.mark.container
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_dev(
     start: Start, zkdiscovery_server: ZookeeperServer, request: pytest.FixtureRequest, number: signal.Signals

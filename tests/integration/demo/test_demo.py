@@ -77,6 +77,7 @@ def run(command: list[str], **environment: str) -> Iterator[Run]:
             process.kill()
 
 
+@pytest.mark.container
 @pytest.mark.timeout(100)
 def test_plays_to_its_end_and_all_is_as_expected(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     source = request.config.getoption("--zkdiscovery-source")

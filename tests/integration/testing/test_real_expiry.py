@@ -13,7 +13,7 @@ from zkdiscovery.testing.wire import RawSession
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.container]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zkdiscovery.testing.server import SourceName
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.container]
 
 LIMIT = 10.0  # seconds
 only = functools.partial(pytest.mark.parametrize, "source", indirect=True)
