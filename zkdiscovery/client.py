@@ -7,15 +7,11 @@ of its own.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
-import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from zkdiscovery import election as election_room  # its names are loaded on use
@@ -23,6 +19,17 @@ from zkdiscovery.balancing import Balancer, Ejection, Outcome
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.discovery import Attachment, Discovery, Service, make_view, outcome_of
 from zkdiscovery.errors import ClientClosed
+from zkdiscovery.lifecycle import (
+    DEFAULT,
+    Default,
+    Ending,
+    Level,
+    Limits,
+    end,
+    inhabit,
+    interrupts_a_call,
+    time_for,
+)
 from zkdiscovery.model import Instance, Status, StatusName, deadline_after
 from zkdiscovery.registration import Overrides, Registrar, Registration, registered
 from zkdiscovery.registration.decorator import takes_argument
@@ -37,16 +44,6 @@ if TYPE_CHECKING:
     from zkdiscovery.settings import Settings
 
 R = TypeVar("R")
-
-CLOSE_TIMEOUT = 5.0  # seconds
-EXIT_TIMEOUT = 30.0  # seconds that the interpreter's end waits for a client that is being closed
-ELECTIONS_SHARE = 0.8  # of the time for closing: a term's block that does not end must not cost instances their goodbye
-
-_LOCKING = tuple(
-    f"zkdiscovery.{room}" for room in ("client", "discovery", "election", "registration", "session", "znodes")
-)
-
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 class _Core:
@@ -108,14 +105,14 @@ class Client:
         self._settings = settings
         self._lock = threading.Lock()
         self._core: _Core | None = None
+        self._last_core: _Core | None = None  # while it is being closed
         self._closed = False
-        self._ended = threading.Event()  # what was begun by close() is done
-        self._patience = EXIT_TIMEOUT
+        self._ending = Ending()
         self._dispatcher = Dispatcher("zkdiscovery-callbacks")
         self._views: weakref.WeakSet[Service] = weakref.WeakSet()
         self._elections: weakref.WeakSet[Election] = weakref.WeakSet()
         self._subscriptions: list[Subscription[State]] = []
-        _clients.add(self)
+        inhabit(self)
 
     # -- life --
 
@@ -129,46 +126,84 @@ class Client:
         self._use()
         return self
 
-    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """End all terms, take all instances out, end the session: within `timeout` seconds. Idempotent.
+    def drain(self, timeout: float | Default = DEFAULT) -> None:
+        """End all terms and take all instances out; nothing new is held from now on. Idempotent.
+
+        Views, calls and the session go on until `close()`, so a server can finish the requests that it has.
+
+        Args:
+            timeout: as in `close`.
+        """
+        self._end(Level.DRAINED, timeout)
+
+    def close(self, timeout: float | Default = DEFAULT) -> None:
+        """End all terms, take all instances out, close the views, end the session. Idempotent.
 
         Where ZooKeeper can't be reached in that time, ephemerals vanish when the session times out at the server.
 
         In a signal handler that has interrupted a call of the SDK, which may hold what closing needs, it returns at
-        once and closes on a thread of its own. The interpreter's end waits for that.
+        once and closes on a thread of its own; so does `drain()`. While another thread is closing the client, it
+        returns at once as well. The interpreter's end waits for either.
+
+        Args:
+            timeout: seconds in all; drain delays that do not fit in are cut. Not given: `settings.close_timeout`, or
+                3 s more than the longest `drain_delay` if that is longer.
         """
-        end = deadline_after(timeout)
-        if not _interrupts_a_call():
-            self._close(end)
+        self._end(Level.CLOSED, timeout)
+
+    def _end(self, level: Level, timeout: float | Default) -> None:
+        limit = None if timeout is DEFAULT else deadline_after(timeout) - time.monotonic()
+        if not interrupts_a_call():
+            end([self], level, limit)
         else:
-            goodbye = threading.Thread(target=self._close, args=(end,), name="zkdiscovery-goodbye", daemon=True)
+            goodbye = threading.Thread(target=end, args=([self], level, limit), name="zkdiscovery-goodbye", daemon=True)
             with contextlib.suppress(RuntimeError):  # the interpreter ends, and closes all clients itself
                 goodbye.start()
 
-    def _close(self, end: float) -> None:
-        def left() -> float:
-            return max(0.0, end - time.monotonic())
+    # -- the steps of `end` --
 
+    def _time_to_end(self) -> float:
+        core = self._core
+        return 0.0 if core is None else time_for(core.registrar.longest_drain_delay(), core.settings.close_timeout)
+
+    def _begin_leaving(self, limits: Limits) -> None:
         with self._lock:
-            if self._closed:
-                return  # not waited for: it may be waiting for us
+            core, elections = self._core, list(self._elections)
+        if core is not None:
+            core.registrar.say_goodbye(limits)
+        if elections:
+            election_room.end_terms(elections)
+
+    def _finish_leaving(self, limits: Limits) -> None:
+        core, elections = self._core, list(self._elections)
+        if core is not None:
+            core.registrar.close(limits)
+        if elections:
+            election_room.close_elections(elections, limits.holds)
+
+    def _begin_closing(self) -> None:
+        with self._lock:
             self._closed = True
-            core, self._core = self._core, None
+            core = self._last_core = self._core
+            self._core = None
             views, elections = list(self._views), list(self._elections)
-        try:
-            if core is not None:
-                if elections:
-                    election_room.close_elections(elections, ELECTIONS_SHARE * left())
-                core.registrar.close(left())
-        finally:  # also if the user loses patience: nothing may live on in ZooKeeper without a client
-            for view in views:
-                view.close()
-            if core is not None:
-                core.session.close(left())
-                core.owner_worker.close(left())
-                core.discovery.close(left())
-            self._dispatcher.close(left())
-            self._ended.set()
+        for view in views:
+            view.close()
+        for election in elections:
+            election.stop_observing()
+        if core is not None:
+            core.session.begin_close()
+
+    def _finish_closing(self, limits: Limits) -> None:
+        def left() -> float:
+            return max(0.0, limits.all - time.monotonic())
+
+        core, self._last_core = self._last_core, None
+        if core is not None:
+            core.session.close(left())
+            core.owner_worker.close(left())
+            core.discovery.close(left())
+        self._dispatcher.close(left())
 
     def __enter__(self) -> Self:
         return self.start()
@@ -261,13 +296,14 @@ class Client:
             "weight": weight, "zone": zone, "version": version, "tags": tags, "metadata": metadata or {},
             "ready": ready, "drain_delay": drain_delay, "on_conflict": on_conflict,
         }  # fmt: skip
-        return self._use().registrar.register([entry])[0]
+        return self.register_many([entry])[0]
 
     def register_many(self, entries: Iterable[Options]) -> list[Registration]:
         """Register many instances in a few transactions: each entry is a dict of the arguments of `register`.
 
         All or, if one entry is invalid, none. Raises as `register`.
         """
+        self._require_undrained()
         return self._use().registrar.register(entries)
 
     def registered(self, service: str, port: int, **options: Unpack[RegisterOptions]) -> _RegisteredDecorator:
@@ -402,8 +438,7 @@ class Client:
         """
         election = election_room.Election(name, id, on_suspend, lambda: self._use().elections)
         with self._lock:
-            if self._closed:
-                raise ClientClosed("the client was closed; make a new one")
+            self._require_undrained()
             self._elections.add(election)
         return election
 
@@ -435,6 +470,10 @@ class Client:
 
     # -- helpers --
 
+    def _require_undrained(self) -> None:
+        if self._ending.begun:
+            raise ClientClosed("the client was drained or closed; make a new one")
+
     def _use(self) -> _Core:
         core = self._core
         if core is not None:
@@ -465,9 +504,7 @@ class Client:
         """In a forked child: nothing of the parent's connection, terms and registrations is ours."""
         core, self._core = self._core, None
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        if self._closed:
-            self._ended.set()
+        self._ending = self._ending.forked()
         self._dispatcher.forked()
         for election in list(self._elections):
             election.forked()
@@ -479,47 +516,7 @@ class Client:
             _abandoned.append(core)
 
 
-def _interrupts_a_call() -> bool:
-    """Does a signal handler call us, in the midst of a call of the SDK on the main thread?
-
-    Then code of ours lies below code of others on the stack. So it does below the functions that are decorated, but no
-    lock is held while they run.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    above = False  # code of others was met
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__"))
-        calls_users = name.endswith(".decorator") or frame.f_code.co_name == "run_while_leader"
-        ours = name.startswith(_LOCKING) and not calls_users
-        if ours and above:
-            return True
-        above = above or not ours
-        frame = frame.f_back
-    return False
-
-
 _abandoned: list[_Core] = []
-
-
-def _after_fork() -> None:
-    for client in list(_clients):
-        client._forked()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-def _at_exit() -> None:
-    """The interpreter ends and somebody forgot to close, or closes on another thread: say goodbye all the same."""
-    end = time.monotonic() + CLOSE_TIMEOUT  # for all of them
-    for client in list(_clients):
-        client.close(max(0.0, end - time.monotonic()))
-        client._ended.wait(client._patience)
-
-
-atexit.register(_at_exit)
 
 
 def _require_name(name: object, decorator: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.support import LIMIT, Recorder, Truth, wait_epoch, wait_state, wait_view
-from zkdiscovery import Client, ClientClosed, Instance, Registration, State
+from zkdiscovery import ClientClosed, Instance, Registration, State
 from zkdiscovery import client as client_module
 from zkdiscovery.registration import Registrar
 from zkdiscovery.session import link as link_module
@@ -216,19 +216,3 @@ def test_a_broken_handshake_logs_no_password(caplog: pytest.LogCaptureFixture) -
     adapter.error("Exception raised during deserialization of request: %s", Connect(0, 0, 1, 1, b"hunter2", None))
     assert "Connect" in caplog.text
     assert "hunter2" not in caplog.text
-
-
-def test_many_forgotten_clients_end_within_one_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = []
-
-    class Forgotten(Client):
-        def close(self, timeout: float = 5.0) -> None:
-            limits.append(timeout)
-            self._ended.set()
-
-    forgotten = [Forgotten() for _ in range(3)]
-    monkeypatch.setattr(client_module, "_clients", forgotten)
-    client_module._at_exit()
-    assert len(limits) == 3
-    assert max(limits) <= client_module.CLOSE_TIMEOUT
-    assert limits == sorted(limits, reverse=True)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from zkdiscovery import Client, Registration
 
 _GLANCE = 0.2  # seconds between two looks at the status: it is memory, and its changes are no news of the state
-_GOODBYE_TIMEOUT = 5.0  # seconds that ZooKeeper may take for it
 
 
 class ReadyWhen(StrEnum):
@@ -91,7 +90,7 @@ def register(
                 news.wait(_GLANCE)
         except (KeyboardInterrupt, Terminated):
             cli.say(f"leaving, {drain_delay:g} s after the goodbye" if drain_delay else "leaving")
-            registration.close(_GOODBYE_TIMEOUT)
+            client.drain()
             teller.tell()
             raise
 

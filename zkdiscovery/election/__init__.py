@@ -9,17 +9,17 @@ from zkdiscovery.lazy import lazy
 if TYPE_CHECKING:
     from zkdiscovery.election.candidate import Candidate
     from zkdiscovery.election.decorator import while_leader
-    from zkdiscovery.election.election import Election, close_elections
+    from zkdiscovery.election.election import Election, close_elections, end_terms
     from zkdiscovery.election.names import election_names
     from zkdiscovery.election.room import Room
     from zkdiscovery.election.term import Term
 
-__all__ = ["Candidate", "Election", "Room", "Term", "close_elections", "election_names", "while_leader"]
+__all__ = ["Candidate", "Election", "Room", "Term", "close_elections", "election_names", "end_terms", "while_leader"]
 
 _HOMES = {
     "candidate": ("Candidate",),
     "decorator": ("while_leader",),
-    "election": ("Election", "close_elections"),
+    "election": ("Election", "close_elections", "end_terms"),
     "names": ("election_names",),
     "room": ("Room",),
     "term": ("Term",),

@@ -119,7 +119,8 @@ class Election:
     def start(self, fn: Callable[[Term], object]) -> None:
         """Run `fn(term)` for each leadership won, on a background thread, until `close()`.
 
-        If `fn` raises, it is logged, and the next campaign begins a second later.
+        If `fn` raises, it is logged, and the next campaign begins a second later. So it does after `sys.exit()`, which
+        ends no process when it is called on a background thread.
 
         Raises:
             TypeError: `fn` is no function, or a coroutine or generator function.
@@ -194,7 +195,17 @@ class Election:
 
         A block that still runs then is logged at ERROR. From within the block, it is not waited for.
         """
-        close_elections([self], timeout)
+        end = deadline_after(timeout)
+        end_terms([self])
+        self.stop_observing()
+        close_elections([self], end)
+
+    def stop_observing(self) -> None:
+        """End what `on_change` began. Never blocks."""
+        with self._lock:
+            observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -251,11 +262,11 @@ class Election:
         for term in self._turns():
             try:
                 refuse_coroutine(fn(term), "what a leader runs")
-            except Exception as error:
+            except BaseException as error:  # sys.exit() would end this thread, and so the campaign, without a word
                 if isinstance(error, LeadershipLost) and term.lost:
                     log.info("the function of the election %r ended with its term", self.name)
                     continue
-                log.exception("the function of the election %r raised; resigning", self.name)
+                log.exception("the function of the election %r raised; resigning, to campaign again", self.name)
                 term.resign()
                 self._closed.wait(RESTART_DELAY)
 
@@ -312,10 +323,7 @@ class Election:
     def _end(self) -> None:
         with self._lock:
             self._closed.set()
-            candidacy, observer = self._candidacy, self._observer
-            self._observer = None
-        if observer is not None:
-            observer.close()
+            candidacy = self._candidacy
         if candidacy is not None:
             candidacy.end_term("the election was closed")
 
@@ -343,11 +351,13 @@ class Election:
             )  # fmt: skip
 
 
-def close_elections(elections: Iterable[Election], timeout: float) -> None:
-    """End the terms of all at once, wait for their blocks up to `timeout` seconds in all, leave the queues."""
-    end = deadline_after(timeout)
-    elections = list(elections)
+def end_terms(elections: Iterable[Election]) -> None:
+    """End the terms of all, and let none begin. Never blocks; `close_elections` follows."""
     for election in elections:
         election._end()
+
+
+def close_elections(elections: Iterable[Election], end: float) -> None:
+    """Wait for the blocks of the terms until `end` (monotonic seconds) at most, and leave the queues."""
     for election in elections:
         election._end_block(end)

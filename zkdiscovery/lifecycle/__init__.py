@@ -1,7 +1,29 @@
-"""The life of the process: what happens at its end."""
+"""The life of the process: signals, the interpreter's end, forks; and how clients end."""
 
 from __future__ import annotations
 
-from zkdiscovery.lifecycle.signals import close_on_signals
+from typing import TYPE_CHECKING
 
-__all__ = ["close_on_signals"]
+from zkdiscovery.lazy import lazy
+from zkdiscovery.lifecycle.ending import DEFAULT, Closable, Default, Ending, Level, Limits, end, time_for
+from zkdiscovery.lifecycle.interrupts import interrupts_a_call
+from zkdiscovery.lifecycle.process import inhabit
+
+if TYPE_CHECKING:
+    from zkdiscovery.lifecycle.signals import close_on_signals
+
+__all__ = [
+    "DEFAULT",
+    "Closable",
+    "Default",
+    "Ending",
+    "Level",
+    "Limits",
+    "close_on_signals",
+    "end",
+    "inhabit",
+    "interrupts_a_call",
+    "time_for",
+]
+
+__getattr__, __dir__ = lazy(__name__, {"signals": ("close_on_signals",)})

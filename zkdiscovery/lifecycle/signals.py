@@ -1,48 +1,67 @@
-"""Signals: say goodbye, then do what the process did before.
+"""Signals: leave ZooKeeper, then do what the process did before.
 
-A signal handler of Python runs on the main thread between two instructions, where any lock may be held. So ours takes
-none but to start a thread, and returns: the main thread goes on, and serves what still comes in while the instances
-drain. When the clients are closed, that thread sends the signal again, and the handler of before has its turn. If the
-main thread ends meanwhile, the interpreter's end waits for the clients.
+Threads: Python runs signal handlers on the main thread, between two instructions, where any lock may be held. Ours
+takes no lock but to start a thread, and returns. So the main thread goes on, and serves what still comes in while the
+instances drain. When they are out, the thread sends the signal once more, and the handler of before has its turn on
+the main thread. If the main thread ends meanwhile, the interpreter's end waits for the clients.
+
+Order, if there was a handler: the instances drain and the terms end; then the handler is called. Views, calls and
+sessions go on, because the server that installed the handler finishes its requests now. The clients close when the
+program closes them, or with the interpreter. If there was none, the clients close, and then the process ends.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    from zkdiscovery.client import Client
+from zkdiscovery.lifecycle.ending import DEFAULT, Closable, Default, Level, end
+from zkdiscovery.lifecycle.interrupts import is_in_a_call
 
 log = logging.getLogger("zkdiscovery.lifecycle")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+TURN = 1.0  # seconds that the main thread gets to end the process, before another thread does
+
+_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_signals(client):`
-    """On SIGTERM or SIGINT drain and close the clients, then let the signal do what it did before.
+    """On SIGTERM or SIGINT drain the clients, then let the signal do what it did before.
 
-    In effect from the call on, until `restore()` or the end of the `with` block. Must be called on the main thread. A
-    signal that is ignored stays ignored. A second signal while the clients are being closed proceeds at once.
+    In effect from the call on, until `restore()` or the end of the `with` block. Must be called on the main thread,
+    and after whatever else installs handlers: for uvicorn, in the lifespan; see "Deploy and stop".
+
+    Where a handler was installed before, it is called once the instances are out and the terms are over. Views, calls
+    and sessions stay open for the requests that are under way; close the clients when those are done. Where there was
+    none, the clients close, and the process ends as it would have without us: by the signal, by KeyboardInterrupt for
+    SIGINT, or, as the first process of a container, with the status 128 + the signal's number.
+
+    A signal that is ignored stays ignored. A second signal meanwhile proceeds at once.
 
     Args:
-        clients: clients to close; they are closed side by side.
-        timeout: seconds that closing may take.
+        clients: clients to drain or close, side by side.
+        timeout: seconds in all, as in `Client.close`. With the default, closing adds at most 8 s to the end of the
+            process, or 3 s more than the longest `drain_delay`.
         signals: the signals.
 
     Raises:
         ValueError: not on the main thread.
     """
 
-    def __init__(self, *clients: Client, timeout: float = 10.0, signals: Iterable[signal.Signals] = SIGNALS) -> None:
+    def __init__(
+        self, *clients: Closable, timeout: float | Default = DEFAULT, signals: Iterable[signal.Signals] = SIGNALS
+    ) -> None:
         self._clients = clients
-        self._timeout = timeout
+        self._timeout = None if timeout is DEFAULT else timeout
         self._first = threading.Lock()  # taken by the first signal, without waiting
+        self._proceeded = False
         self._before: dict[int, Any] = {}
         for number in signals:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -61,27 +80,57 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
     def __exit__(self, *exc: object) -> None:
         self.restore()
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._first.acquire(blocking=False):
-            # A daemon: starting another kind takes a lock that a join() under way may hold.
-            threading.Thread(target=self._close, args=(number,), name="zkdiscovery-goodbye", daemon=True).start()
-        else:
-            # Closed, and sent again by us; or sent again by somebody who does not want to wait.
-            for client in self._clients:
-                client._patience = 0.0
-            self.restore()
-            signal.raise_signal(number)
+    # -- the main thread --
 
-    def _close(self, number: int) -> None:
-        log.info("closing on %s", signal.Signals(number).name)
-        end = time.monotonic() + self._timeout
-        threads = [
-            threading.Thread(target=client.close, args=(self._timeout,), name="zkdiscovery-goodbye", daemon=True)
-            for client in self._clients
-        ]
-        for thread in threads:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self._first.acquire(blocking=False):
+            # All is done, and the signal sent again by us; or sent again by somebody who does not want to wait.
+            self._proceed(number)
+            return
+        # A daemon: starting another kind takes a lock that a join() under way may hold.
+        thread = threading.Thread(target=self._end, args=(number,), name="zkdiscovery-goodbye", daemon=True)
+        try:
             thread.start()
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        except RuntimeError as error:  # none to be had; from Python 3.12 on also while the interpreter ends
+            if not is_in_a_call(frame):
+                self._end(number)
+            elif threading.main_thread().is_alive():
+                log.error("%s, but no thread can be started to say goodbye: %s", _name(number), error)  # noqa: TRY400
+                self._proceed(number)
+            # Else the interpreter's end is closing the clients already.
+
+    def _proceed(self, number: int) -> None:
+        """Let the handler of before have its turn."""
+        self._proceeded = True
+        for client in self._clients:
+            client._ending.abandon()
+        self.restore()
+        by_default = signal.getsignal(number) is signal.SIG_DFL
+        signal.raise_signal(number)
+        if by_default:
+            # Still here: the kernel drops what ends others by default for the first process of a PID namespace.
+            os._exit(128 + number)
+
+    # -- the thread of the goodbye --
+
+    def _end(self, number: int) -> None:
+        before = self._before.get(number)
+        level = Level.CLOSED if before in _DEFAULTS else Level.DRAINED
+        log.info("%s: %s", _name(number), "closing" if level is Level.CLOSED else "draining")
+        try:
+            end(self._clients, level, self._timeout, process=True)
+        except Exception:
+            log.exception("ending a client failed; the process ends all the same")
+        for client in self._clients:  # what other threads are ending
+            client._ending.wait()
+        if self._proceeded:
+            return
         # To the main thread, which may wait in a system call: handlers are its own, and this interrupts the call.
         signal.pthread_kill(threading.main_thread().ident or 0, number)
+        if before is signal.SIG_DFL:
+            time.sleep(TURN)
+            os._exit(128 + number)  # the main thread is in other code than Python's; by default it would not be asked
+
+
+def _name(number: int) -> str:
+    return signal.Signals(number).name

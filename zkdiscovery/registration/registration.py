@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import ClientClosed, InvalidInstance, OperationTimeout, UndecodableNode, ZkDiscoveryError
-from zkdiscovery.model import Instance, Override, Status, StatusName
+from zkdiscovery.model import Instance, Override, Status, StatusName, deadline_after
 from zkdiscovery.registration.readiness import wait_listening
 from zkdiscovery.session import Dispatcher, Subscription
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedNodes, OwnedState
@@ -194,19 +194,22 @@ class Registration:
 
         Args:
             delay: seconds; None: the `drain_delay` given at registration.
-            timeout: seconds that ZooKeeper may take for each of the two writes. Where it can't be reached, the instance
+            timeout: seconds that ZooKeeper may take for both writes together. Where it can't be reached, the instance
                 vanishes with the session instead.
 
         Raises:
             InvalidInstance: a delay out of range.
         """
         delay = self._drain_delay if delay is None else check_delay(delay, "delay")
+        end = deadline_after(timeout)
         if self._say_goodbye(delay):
             self._node.wait(lambda node: node.settled, timeout)
             # Nothing but time can tell that callers have heard of it.
+            begun = time.monotonic()
             self._wait_left(delay)
+            end += time.monotonic() - begun
         self._leave()
-        if not self._wait_gone(timeout):
+        if not self._wait_gone(max(0.0, end - time.monotonic())):
             log.warning("%s was not taken out within %.1f s; it vanishes with the session", self._node.path, timeout)
 
     def close(self, timeout: float = 5.0) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, get_args
 
 from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import ClientClosed, InvalidInstance, RegistrationConflict
+from zkdiscovery.lifecycle import Limits
 from zkdiscovery.model import Instance, Status
 from zkdiscovery.registration.address import advertised_host
 from zkdiscovery.registration.registration import Ready, Registration, Tools, check_delay, now_to_the_millisecond
@@ -18,7 +19,7 @@ from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 log = logging.getLogger("zkdiscovery.registration")
 
-LEAVING = 0.2  # of the time for closing, kept for leaving ZooKeeper after the drain delays
+NOTICEABLE = 0.1  # seconds by which a drain delay is cut
 
 
 class RegisterOptions(TypedDict, total=False):
@@ -58,6 +59,7 @@ class Registrar:
         self._lock = threading.Lock()
         self._open: dict[str, Registration] = {}
         self._closed = False
+        self._leaving: list[Registration] = []  # from the goodbye on
 
     def register(self, entries: Iterable[Options]) -> list[Registration]:
         """Register all or, if one of them is invalid or registered already, none. Never waits for ZooKeeper."""
@@ -108,33 +110,53 @@ class Registrar:
         with self._lock:
             return list(self._open.values())
 
-    def close(self, timeout: float) -> None:
-        """Say goodbye for all, side by side, within `timeout` seconds; take no more.
+    def longest_drain_delay(self) -> float:
+        """Seconds that the goodbye of one of them takes."""
+        return max((registration._drain_delay for registration in self.open()), default=0.0)
 
-        A delay that is longer than that is cut short: what is left of the time belongs to leaving.
-        """
+    def say_goodbye(self, limits: Limits) -> None:
+        """Say goodbye for all, to leave after their drain delays; take no more. Never blocks; `close` follows."""
         with self._lock:
             self._closed = True
+        now = time.monotonic()
+        room = max(0.0, limits.delays - now)
+        self._leaving = self.open()
+        cut = []
+        for registration in self._leaving:
+            delay = registration._drain_delay
+            if not registration._say_goodbye(delay):
+                delay = 0.0
+            elif delay > room + NOTICEABLE:
+                cut.append(registration)
+            self._tools.nodes.later(registration._leave, min(delay, room))
+        if cut:
+            longest = max(cut, key=lambda registration: registration._drain_delay)
+            log.warning(
+                "the time for closing cuts the drain delay of %g s to %.1f s: %r%s",
+                longest._drain_delay, room, longest, _and_more(cut),
+            )  # fmt: skip
+
+    def close(self, limits: Limits) -> None:
+        """Wait until all are out, within the limits."""
         start = time.monotonic()
-        end = start + timeout
-        delays = {r: r._drain_delay if r._say_goodbye(r._drain_delay) else 0.0 for r in self.open()}
-        for registration, delay in sorted(delays.items(), key=lambda item: item[1]):
-            leave_at = min(start + delay, end - LEAVING * timeout)
-            registration._wait_left(max(0.0, leave_at - time.monotonic()))
-            registration._leave()
-        late = [r for r in delays if not r._wait_gone(max(0.0, end - time.monotonic()))]
+        for registration in self._leaving:
+            registration._wait_left(max(0.0, limits.holds - time.monotonic()))
+            registration._leave()  # the worker has not come to it
+        late = [r for r in self._leaving if not r._wait_gone(max(0.0, limits.holds - time.monotonic()))]
         if late:
             log.warning(
                 "not taken out within %.1f s, and left to vanish with the session: %r%s",
-                timeout,
-                late[0],
-                f" and {len(late) - 1} more" if len(late) > 1 else "",
-            )
+                time.monotonic() - start, late[0], _and_more(late),
+            )  # fmt: skip
 
     def forked(self) -> None:
         """In a forked child: they are the parent's."""
         for registration in self._open.values():
             registration._forked()
+
+
+def _and_more(registrations: list[Registration]) -> str:
+    return f" and {len(registrations) - 1} more" if len(registrations) > 1 else ""
 
 
 def _one_of(known: tuple[Any, ...], value: object, name: str) -> Any:

@@ -80,9 +80,7 @@ class Dispatcher:
             subscription._waiting.append(value)
             self._queue.append(subscription)
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                thread.start()  # raises if the system has no thread to give: the next call tries again
-                self._thread = thread
+                self._start()
             self._ready.notify()
 
     def close(self, timeout: float) -> bool:
@@ -107,6 +105,18 @@ class Dispatcher:
             subscription._waiting.clear()
         self._queue.clear()
         self._thread = None
+
+    def _start(self) -> None:
+        """Start the thread. Where there is none to be had, callbacks wait: nothing else must fail because of them."""
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # From Python 3.12 on this is usual while the interpreter ends.
+            level = logging.WARNING if threading.main_thread().is_alive() else logging.DEBUG
+            log.log(level, "callbacks wait for the next news, because no thread can be started: %s", error)
+        else:
+            self._thread = thread
 
     def _close(self, subscription: Subscription[Any]) -> None:
         with self._ready:

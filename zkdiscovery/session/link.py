@@ -30,6 +30,7 @@ from zkdiscovery.session.requests import Request
 log = logging.getLogger("zkdiscovery.session")
 
 _INTERRUPT = b"\0"
+_WAKING = 0.5  # seconds that a thread takes at most to end once its socket is shut
 
 
 class LinkOwner(Protocol):
@@ -75,26 +76,32 @@ class Link:
         """Begin to connect; returns at once (any thread)."""
         self._kazoo.start_async()
 
+    def begin_stop(self) -> None:
+        """Ask the server to end the session, if connected, and let the thread end. Never blocks; idempotent."""
+        kazoo = self._kazoo
+        if not kazoo._stopped.is_set():
+            # In this order: a thread that is about to be connected sees the mark, or we see its channel.
+            kazoo._stopped.set()
+            self.say_goodbye()
+            self.wake()
+
     def stop(self, timeout: float) -> bool:
         """End the session at the server if connected, and the thread, within `timeout` seconds (any other thread).
 
         Returns:
             True if the thread has ended; a thread that still connects ends by itself.
         """
+        end = deadline_after(timeout)
         kazoo = self._kazoo
         thread: threading.Thread | None = kazoo._connection._connection_routine
         if thread is None:
             return True
-        end = deadline_after(timeout)
-        # In this order: a thread that is about to be connected sees the mark, or we see its channel.
-        kazoo._stopped.set()
-        self.say_goodbye()
-        self.wake()
+        self.begin_stop()
         if kazoo._session_id:
-            thread.join(max(0.0, end - time.monotonic()))
+            thread.join(max(0.0, end - time.monotonic() - min(_WAKING, timeout / 4)))
         if thread.is_alive():
             self.drop("closing")  # wakes a thread that waits on its socket
-            thread.join(min(0.5, timeout + 0.1))
+            thread.join(min(_WAKING, max(0.1, end - time.monotonic())))
         return not thread.is_alive()
 
     def say_goodbye(self) -> None:

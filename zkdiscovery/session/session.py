@@ -173,6 +173,16 @@ class Session:
             self._link.start()
         self._watchdog.disconnected()  # not under the lock: it starts a thread, and the link's has need of the lock
 
+    def begin_close(self) -> None:
+        """Take no more requests, ask the server to end the session. Never blocks; `close` follows."""
+        with self._changed:
+            self._closing.set()
+            link = self._link
+            self._changed.notify_all()
+        self.resolver.close()
+        if link is not None:
+            link.begin_stop()
+
     def close(self, timeout: float) -> bool:
         """End the session at the server if it can be reached, and all threads, within `timeout` seconds.
 
@@ -180,11 +190,8 @@ class Session:
             True if every thread has ended.
         """
         end = deadline_after(timeout)
-        with self._changed:
-            self._closing.set()
-            link = self._link
-            self._changed.notify_all()
-        self.resolver.close()
+        self.begin_close()
+        link = self._link
         stopped = True
         if link is not None:
             stopped = link.stop(timeout)

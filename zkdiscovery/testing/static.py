@@ -23,6 +23,7 @@ from zkdiscovery.election import Candidate, Election, Room, Term
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.election import OnSuspend
 from zkdiscovery.errors import ClientClosed, InvalidInstance, NodeMissing
+from zkdiscovery.lifecycle import Limits, time_for
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_name, check_status
 from zkdiscovery.registration import Registrar, Registration
 from zkdiscovery.registration.room import Options
@@ -97,16 +98,16 @@ class StaticClient(Client):
         self._require_open()
         return self
 
-    def close(self, timeout: float = 5.0) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        for election in list(self._elections):
-            election.close(timeout)
-        self._registrar.close(timeout)
-        for view in list(self._views):
-            view.close()
-        self._dispatcher.close(timeout)
+    def _time_to_end(self) -> float:
+        return time_for(self._registrar.longest_drain_delay(), self.settings.close_timeout)
+
+    def _begin_leaving(self, limits: Limits) -> None:
+        self._registrar.say_goodbye(limits)
+        super()._begin_leaving(limits)
+
+    def _finish_leaving(self, limits: Limits) -> None:
+        self._registrar.close(limits)
+        super()._finish_leaving(limits)
 
     @property
     def state(self) -> State:
@@ -120,7 +121,7 @@ class StaticClient(Client):
         return self.start()
 
     def register_many(self, entries: Iterable[Options]) -> list[Registration]:
-        self._require_open()
+        self._require_undrained()
         registrations = self._registrar.register(
             [cast("Options", {"host": "127.0.0.1", **_given(entry)}) for entry in entries]
         )
@@ -169,7 +170,7 @@ class StaticClient(Client):
         return view
 
     def election(self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold") -> Election:
-        self._require_open()
+        self._require_undrained()
         election = _GrantedElection(name, id, on_suspend, lambda: self._room)
         election._fences = self._fences
         self._elections.add(election)
@@ -243,6 +244,9 @@ class _AtOnce:
     def keep(self, nodes: Iterable[OwnedNode]) -> None:
         for node in nodes:
             self._come_true(node)
+
+    def later(self, task: Callable[[], None], _delay: float) -> None:
+        task()
 
     def _come_true(self, node: OwnedNode) -> None:
         data = node._wish.data

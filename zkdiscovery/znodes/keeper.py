@@ -30,7 +30,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -112,6 +112,10 @@ class OwnedNodes:
         with self._lock:
             self._nodes.update(dict.fromkeys(nodes))
         self._call_for(*nodes)
+
+    def later(self, task: Callable[[], None], delay: float) -> None:
+        """Run a short task on the worker in `delay` seconds, once."""
+        self._worker.schedule(task, task, delay)
 
     # -- who calls --
 

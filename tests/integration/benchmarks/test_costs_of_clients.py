@@ -131,7 +131,7 @@ def test_a_client_is_imported_without_what_is_loaded_on_use() -> None:
     names = loaded_by("Client()")
     assert "kazoo.client" in names
     packages = {"asyncio", "dotenv", "httpx", "pydantic", "pydantic_settings", "pytest", "rich", "typer"}
-    rooms = {f"zkdiscovery.{room}" for room in ("cli", "demo", "lifecycle", "settings", "testing")}
+    rooms = {f"zkdiscovery.{room}" for room in ("cli", "demo", "lifecycle.signals", "settings", "testing")}
     assert not (packages | rooms) & names
     of_balancing = {name.removeprefix("zkdiscovery.balancing.") for name in names if "balancing." in name}
     assert of_balancing == {"ejection", "endpoint", "interface", "limits"}, "no strategy"

@@ -91,7 +91,7 @@ def test_an_earlier_handler_is_called_afterwards(start: Start, path: str, truth:
     child = start(
         """
 def earlier(number, frame):
-    print("earlier", number, client.state, threading.current_thread() is threading.main_thread())
+    print("earlier", number, registration.state, threading.current_thread() is threading.main_thread())
 
 signal.signal(signal.SIGTERM, earlier)
 """

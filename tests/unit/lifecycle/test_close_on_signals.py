@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from zkdiscovery import Client, close_on_signals
+from zkdiscovery import Client, ClientClosed, close_on_signals
 
 
 def test_only_the_main_thread_can_install_handlers() -> None:
@@ -56,9 +56,9 @@ def test_the_handler_of_before_has_its_turn_once() -> None:
         signal.raise_signal(signal.SIGUSR1)
         assert had_its_turn.wait(20.0)
         assert turns == [signal.SIGUSR1]
-        assert client.state == "CLOSED"
         assert signal.getsignal(signal.SIGUSR1) is earlier
     finally:
         signal.signal(signal.SIGUSR1, before)
-    with pytest.raises(RuntimeError):
-        client.start()
+    with pytest.raises(ClientClosed):
+        client.register("payments", 8080, host="127.0.0.1")
+    client.close()

@@ -1,0 +1,215 @@
+"""How clients end: side by side on one thread, within one limit, whatever becomes of the others.
+
+A client ends in two levels. A DRAINED client holds nothing in ZooKeeper: its terms are over and its instances are
+out, but its views, calls and session go on. A CLOSED client has nothing left.
+
+Each level has two steps: one begins and never waits, the other waits. `end` takes each step for all clients before it
+takes the next one, so the clients leave at the same time although one thread ends them. More threads are no option:
+from Python 3.12 on none can be started while the interpreter ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from enum import Enum, IntEnum
+from typing import Final, NamedTuple, Protocol, Self
+
+from zkdiscovery.model import deadline_after
+
+log = logging.getLogger("zkdiscovery.lifecycle")
+
+RESERVE = 1.0  # seconds kept for taking instances out after their drain delays, and again for ending the session
+ROOM = 3.0  # seconds beside a drain delay: both reserves, and the time until all have said goodbye
+SHORTEST = 1.0  # seconds that the default leaves for an end whose beginning has used up all
+
+
+class Default(Enum):
+    """Stands for a limit that is not given."""
+
+    DEFAULT = "default"
+
+
+DEFAULT: Final = Default.DEFAULT
+
+
+class Level(IntEnum):
+    """How far a client has ended, or is to end."""
+
+    OPEN = 0
+    DRAINED = 1
+    CLOSED = 2
+
+
+class Limits(NamedTuple):
+    """One limit, shared by the steps: moments in monotonic seconds.
+
+    Attributes:
+        delays: drain delays are cut here.
+        holds: terms and instances are waited for until here.
+        all: the end.
+    """
+
+    delays: float
+    holds: float
+    all: float
+
+    @classmethod
+    def within(cls, timeout: float) -> Self:
+        """Limits that begin now.
+
+        Raises:
+            ValueError: no number.
+        """
+        end = deadline_after(timeout)
+        reserve = min(RESERVE, 0.2 * max(0.0, timeout))
+        return cls(end - 2 * reserve, end - reserve, end)
+
+
+def time_for(drain_delay: float, close_timeout: float) -> float:
+    """Seconds that closing takes at most by default: a long drain delay gets its time, and what comes after it."""
+    return max(close_timeout, drain_delay + ROOM)
+
+
+class Closable(Protocol):
+    """What `end` ends."""
+
+    _ending: Ending
+
+    def _time_to_end(self) -> float:
+        """Seconds that ending may take by default."""
+
+    def _begin_leaving(self, limits: Limits) -> None:
+        """End the terms, say goodbye for the instances, to leave after their delays. Never blocks."""
+
+    def _finish_leaving(self, limits: Limits) -> None:
+        """Wait until nothing of it is in ZooKeeper."""
+
+    def _begin_closing(self) -> None:
+        """Close the views, ask for the end of the session. Never blocks."""
+
+    def _finish_closing(self, limits: Limits) -> None:
+        """Wait for the end of the session and of all threads."""
+
+
+class Ending:
+    """How far one client has ended, and which thread is at it. Any thread may call."""
+
+    def __init__(self, reached: Level = Level.OPEN) -> None:
+        self._lock = threading.Lock()
+        self._wanted = self._reached = reached
+        self._busy = False
+        self._idle = threading.Event()
+        self._idle.set()
+        self._until = 0.0  # monotonic seconds; what is under way ends by then
+
+    @property
+    def begun(self) -> bool:
+        """True once nothing new may be held."""
+        return self._wanted > Level.OPEN
+
+    def claim(self, level: Level) -> bool:
+        """Want `level`. True if the caller has to see to it; False if it is reached, or another thread will."""
+        with self._lock:
+            self._wanted = max(self._wanted, level)
+            if self._busy or self._wanted == self._reached:
+                return False
+            self._busy = True
+            self._idle.clear()
+            return True
+
+    def expect(self, until: float) -> None:
+        """What is under way ends by `until`."""
+        self._until = until
+
+    def reach(self, level: Level) -> bool:
+        """Note that `level` is reached. True if more is wanted; else another thread may go on."""
+        with self._lock:
+            self._reached = level
+            self._busy = self._wanted > level
+        if not self._busy:
+            self._idle.set()
+        return self._busy
+
+    @property
+    def reached(self) -> Level:
+        """How far it has ended."""
+        return self._reached
+
+    def wait(self) -> None:
+        """Wait for what is under way on another thread, for as long as that may take."""
+        self._idle.wait(max(0.0, self._until + RESERVE - time.monotonic()))
+
+    def abandon(self) -> None:
+        """Let nobody wait for what is under way."""
+        self._until = 0.0
+
+    def forked(self) -> Ending:
+        """In a forked child: what was closed is closed, and nothing is under way."""
+        return Ending(Level.CLOSED if self._reached is Level.CLOSED else Level.OPEN)
+
+
+class _Process:
+    """What the end of this process has taken so far."""
+
+    spent = 0.0  # seconds
+
+
+def end(clients: Iterable[Closable], level: Level, timeout: float | None = None, *, process: bool = False) -> None:
+    """Bring clients to `level` within `timeout` seconds in all. What fails for one client stops none of the others.
+
+    A client that another thread is ending is left to that thread, which goes on up to this level. It is not waited
+    for, because it may be waiting for us: a term's block may close its client.
+
+    Args:
+        clients: what to end.
+        level: how far.
+        timeout: seconds; None: what the clients need, less what the end of the process has taken already.
+        process: this belongs to the end of the process, so later calls have less time.
+
+    Raises:
+        BaseException: what a step has raised first, once all steps are taken.
+    """
+    begun = time.monotonic()
+    mine = [client for client in clients if client._ending.claim(level)]
+    if timeout is None:
+        needed = max((client._time_to_end() for client in mine), default=0.0)
+        timeout = max(min(SHORTEST, needed), needed - _Process.spent)
+    run = _Run(Limits.within(timeout))
+    for client in mine:
+        client._ending.expect(run.limits.all)
+    held = [client for client in mine if client._ending.reached is Level.OPEN]
+    run.take(held, lambda client, limits: client._begin_leaving(limits))
+    run.take(held, lambda client, limits: client._finish_leaving(limits))
+    left = [client for client in mine if client._ending.reach(Level.DRAINED)]
+    run.take(left, lambda client, _: client._begin_closing())
+    run.take(left, lambda client, limits: client._finish_closing(limits))
+    for client in left:
+        client._ending.reach(Level.CLOSED)
+    if process:
+        _Process.spent += time.monotonic() - begun
+    if run.failure is not None:
+        raise run.failure
+
+
+class _Run:
+    """The steps of one `end`."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.failure: BaseException | None = None
+
+    def take(self, clients: Iterable[Closable], step: Callable[[Closable, Limits], None]) -> None:
+        """Take a step for each client."""
+        for client in clients:
+            try:
+                step(client, self.limits)
+            except BaseException as error:
+                if not isinstance(error, Exception):  # somebody loses patience: leave ZooKeeper, and wait no more
+                    self.limits = Limits.within(SHORTEST)
+                if self.failure is None:
+                    self.failure = error
+                else:
+                    log.exception("ending %r failed; the others go on", client)

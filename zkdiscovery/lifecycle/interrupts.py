@@ -1,0 +1,38 @@
+"""What a signal handler has interrupted. The main thread may hold any lock of ours then."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import FrameType
+
+_ROOMS = ("client", "discovery", "election", "lifecycle", "registration", "session", "znodes")
+_LOCKING = tuple(f"zkdiscovery.{room}" for room in _ROOMS)
+
+
+def is_in_a_call(frame: FrameType | None) -> bool:
+    """Does a call of the SDK lie on this stack? Functions of users that we call hold no lock of ours while they run."""
+    while frame is not None:
+        if _is_ours(frame):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def interrupts_a_call() -> bool:
+    """Does the caller's caller run in a signal handler that has interrupted a call of the SDK on the main thread?
+
+    Then code of ours lies below code of others on the stack.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_ours(frame):
+        frame = frame.f_back
+    return is_in_a_call(frame)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__"))
+    calls_users = name.endswith(".decorator") or frame.f_code.co_name == "run_while_leader"
+    return name.startswith(_LOCKING) and not calls_users
