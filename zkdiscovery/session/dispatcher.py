@@ -76,9 +76,9 @@ class Dispatcher:
                 return
             if subscription._waiting:
                 subscription._waiting[0] = subscription._merge(subscription._waiting[0], value)
-                return
-            subscription._waiting.append(value)
-            self._queue.append(subscription)
+            else:
+                subscription._waiting.append(value)
+                self._queue.append(subscription)
             if self._thread is None:
                 self._start()
             self._ready.notify()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import sys
 import threading
 
 import pytest
@@ -161,6 +162,25 @@ def test_a_function_that_raises_resigns_and_is_run_again(
     assert "raised; resigning" in caplog.text
     assert "by design" in caplog.text
     election.close(LIMIT)
+
+
+def test_start_goes_on_after_a_function_that_calls_sys_exit(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a background thread it ends no process, and Python says nothing of it."""
+    terms: Recorder[Term] = Recorder()
+
+    def work(term: Term) -> None:
+        terms(term)
+        if len(terms.items) == 1:
+            sys.exit("enough")
+        term.wait_lost()
+
+    with make_client().election(NAME) as election:
+        election.start(work)
+        first, second = terms.wait(lambda items: len(items) == 2)
+    assert first.fence < second.fence
+    assert "SystemExit: enough" in caplog.text
 
 
 def test_a_function_that_ends_with_its_term_has_not_failed(

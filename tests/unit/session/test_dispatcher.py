@@ -169,3 +169,21 @@ def test_repr_names_the_callback(dispatcher: Dispatcher) -> None:
     assert repr(subscription) == "<Subscription print active>"
     subscription.close()
     assert repr(subscription) == "<Subscription print closed>"
+
+
+def test_callbacks_wait_where_no_thread_can_be_started(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has news for a callback, say a thread that closes the client, must not fail because of it."""
+    recorder: Recorder[str] = Recorder()
+    subscription = dispatcher.subscribe(recorder, join)
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        dispatcher.offer(subscription, "a")
+    dispatcher.offer(subscription, "b")
+    recorder.wait(lambda items: items == ["ab"])
+    assert caplog.text.count("can't start new thread") == 1
