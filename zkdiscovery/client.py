@@ -30,7 +30,7 @@ from zkdiscovery.lifecycle import (
     interrupts_a_call,
     time_for,
 )
-from zkdiscovery.model import Instance, Status, StatusName, deadline_after
+from zkdiscovery.model import Instance, Status, StatusName, check_timeout
 from zkdiscovery.registration import Overrides, Registrar, Registration, registered
 from zkdiscovery.registration.decorator import takes_argument
 from zkdiscovery.registration.registration import Ready
@@ -77,6 +77,10 @@ class Client:
         zone: failure domain of this process, the default for what it registers.
         session_timeout: seconds after which ZooKeeper takes a silent client for dead.
         settings: everything else; arguments given beside it win.
+
+    Every method that may wait takes a `timeout` in seconds; only None, given explicitly, waits without a limit. What
+    waits for a state takes 10 s if not told otherwise, as long as the default session timeout: an outage that a session
+    survives makes no program fail that starts meanwhile. One operation takes 5 s.
 
     Every method may be called from any thread, and from callbacks. `with client:` starts and closes it; without, the
     first use starts it.
@@ -126,7 +130,7 @@ class Client:
         self._use()
         return self
 
-    def drain(self, timeout: float | Default = DEFAULT) -> None:
+    def drain(self, timeout: float | Default | None = DEFAULT) -> None:
         """End all terms and take all instances out; nothing new is held from now on. Idempotent.
 
         Views, calls and the session go on until `close()`, so a server can finish the requests that it has.
@@ -136,7 +140,7 @@ class Client:
         """
         self._end(Level.DRAINED, timeout)
 
-    def close(self, timeout: float | Default = DEFAULT) -> None:
+    def close(self, timeout: float | Default | None = DEFAULT) -> None:
         """End all terms, take all instances out, close the views, end the session. Idempotent.
 
         Where ZooKeeper can't be reached in that time, ephemerals vanish when the session times out at the server.
@@ -151,8 +155,8 @@ class Client:
         """
         self._end(Level.CLOSED, timeout)
 
-    def _end(self, level: Level, timeout: float | Default) -> None:
-        limit = None if timeout is DEFAULT else deadline_after(timeout) - time.monotonic()
+    def _end(self, level: Level, timeout: float | Default | None) -> None:
+        limit = None if timeout is DEFAULT else check_timeout(timeout)
         if not interrupts_a_call():
             end([self], level, limit)
         else:
@@ -240,14 +244,14 @@ class Client:
             self._subscriptions = [*(s for s in self._subscriptions if not s.closed), subscription]
         return subscription
 
-    def wait_connected(self, timeout: float = 5.0) -> Self:
+    def wait_connected(self, timeout: float | None = 10.0) -> Self:
         """Wait for a connection.
 
         Raises:
             NotConnected: none within `timeout` seconds.
             AuthenticationFailed, UnsupportedServer: there will be none.
         """
-        self._use().session.wait_connected(timeout)
+        self._use().session.wait_connected(check_timeout(timeout))
         return self
 
     # -- registration --
@@ -329,7 +333,7 @@ class Client:
         *,
         status: Status | StatusName | None = None,
         weight: float | None = None,
-        timeout: float = 5.0,
+        timeout: float | None = 5.0,
     ) -> Instance:
         """Put a status, a weight or both above what the owner of an instance wants; from any process.
 
@@ -346,33 +350,33 @@ class Client:
             InvalidInstance: neither status nor weight, or out of range.
             NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
         """
-        return self._use().overrides.override(service, id, status, weight, timeout)
+        return self._use().overrides.override(service, id, status, weight, check_timeout(timeout))
 
-    def clear_override(self, service: str, id: str, *, timeout: float = 5.0) -> Instance:
+    def clear_override(self, service: str, id: str, *, timeout: float | None = 5.0) -> Instance:
         """Leave an instance to its owner again. Returns and raises as `override`."""
-        return self._use().overrides.clear(service, id, timeout)
+        return self._use().overrides.clear(service, id, check_timeout(timeout))
 
-    def remove(self, service: str, id: str, *, timeout: float = 5.0) -> bool:
+    def remove(self, service: str, id: str, *, timeout: float | None = 5.0) -> bool:
         """Delete an instance's node: leftovers and persistent nodes. A live owner comes back. True if it was there.
 
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
         """
-        return self._use().overrides.remove(service, id, timeout)
+        return self._use().overrides.remove(service, id, check_timeout(timeout))
 
     # -- discovery --
 
-    def service_names(self, timeout: float = 5.0) -> list[str]:
+    def service_names(self, timeout: float | None = 5.0) -> list[str]:
         """Names of all services, sorted; one read. Empty services may be listed until ZooKeeper reaps them.
 
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
-        return self._use().discovery.service_names(timeout)
+        return self._use().discovery.service_names(check_timeout(timeout))
 
-    def instances(self, service: str, timeout: float = 5.0) -> list[Instance]:
+    def instances(self, service: str, timeout: float | None = 5.0) -> list[Instance]:
         """All instances of a service, sorted by id; one read, without a watch. Raises as `service_names`."""
-        return self._use().discovery.instances(service, timeout)
+        return self._use().discovery.instances(service, check_timeout(timeout))
 
     def discover(
         self,
@@ -442,23 +446,25 @@ class Client:
             self._elections.add(election)
         return election
 
-    def election_names(self, timeout: float = 5.0) -> list[str]:
+    def election_names(self, timeout: float | None = 5.0) -> list[str]:
         """Names of all elections, sorted; one read. Raises as `service_names`."""
-        return election_room.election_names(self._use().elections, timeout)
+        return election_room.election_names(self._use().elections, check_timeout(timeout))
 
-    def while_leader(self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold") -> _LeaderDecorator:
+    def while_leader(
+        self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold", timeout: float | None = None
+    ) -> _LeaderDecorator:
         """Decorate a function that only the leader may run. Calling it campaigns and blocks; it runs again after a
         loss.
 
         The function takes the term, or nothing. The call ends when the function returns (its result), or the client
-        closes (None).
+        closes (None). It raises OperationTimeout if leadership is not won within `timeout` seconds.
 
         Raises:
             TypeError: at decoration, for `async def`, generator functions and more than one argument; at the call, if
                 it returns a coroutine.
         """
         _require_name(name, "while_leader")
-        return _LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend))
+        return _LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend), timeout)
 
     def __repr__(self) -> str:
         core = self._core
@@ -543,8 +549,10 @@ class _RegisteredDecorator:
 class _LeaderDecorator:
     """What `client.while_leader(...)` gives: a decorator for functions with the term as argument, or none."""
 
-    def __init__(self, election: Callable[[], Election]) -> None:
+    def __init__(self, election: Callable[[], Election], timeout: float | None) -> None:
+        check_timeout(timeout)
         self._election = election
+        self._timeout = timeout
 
     @overload
     def __call__(self, fn: Callable[[Term], R]) -> Callable[[], R | None]: ...
@@ -553,4 +561,4 @@ class _LeaderDecorator:
     def __call__(self, fn: Callable[[], R]) -> Callable[[], R | None]: ...
 
     def __call__(self, fn: Callable[..., R]) -> Callable[[], R | None]:
-        return election_room.while_leader(fn, self._election, takes_term=takes_argument(fn))
+        return election_room.while_leader(fn, self._election, self._timeout, takes_term=takes_argument(fn))

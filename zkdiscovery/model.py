@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, make_dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal, NoReturn, TypeGuard, TypeVar
 
-from zkdiscovery.errors import InvalidInstance, InvalidName
+from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings
 
 _V = TypeVar("_V")
 
@@ -86,16 +86,25 @@ def check_name(value: object, what: str) -> str:
     return value
 
 
-def deadline_after(timeout: float) -> float:
-    """The moment, in monotonic seconds, at which `timeout` seconds from now are over. Negative counts as 0.
+def check_timeout(timeout: float | None) -> float:
+    """Seconds to wait at most. None stands for no limit, which is `LONGEST_TIMEOUT`; so does whatever is longer.
 
     Raises:
-        ValueError: no number.
+        InvalidSettings: not a number, NaN, negative or infinite.
     """
+    if timeout is None:
+        return LONGEST_TIMEOUT
     given: object = timeout
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or math.isnan(given):
-        raise ValueError(f"a timeout must be a number of seconds: got {given!r}")
-    return time.monotonic() + min(max(0.0, timeout), LONGEST_TIMEOUT)
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < math.inf:
+        raise InvalidSettings(
+            f"a timeout must be a number of seconds, 0 or more, or None for no limit: got {given!r:.80}"
+        )
+    return min(timeout, LONGEST_TIMEOUT)
+
+
+def deadline_after(timeout: float | None) -> float:
+    """The moment, in monotonic seconds, at which `timeout` seconds from now are over. Checked by `check_timeout`."""
+    return time.monotonic() + check_timeout(timeout)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def lead(term):
     global led
     led = term
     won.set()
-    term.wait_lost()
+    term.wait_lost(None)
 
 election.start(lead)
 assert won.wait(20.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import math
 import queue
 import threading
 import time
@@ -101,7 +102,7 @@ class Call(Generic[R]):
     _story: list[str] = field(default_factory=list)
     _gave_up: str = ""
     _end: float | None = None
-    _passes_timeout: bool = False
+    _longest: float | None = None  # seconds that `fn` may be given; None: it takes no time
 
     def run(self, first: Endpoint) -> R:
         """The first good answer. Raises what the last attempt raised, with notes of what was tried where."""
@@ -109,7 +110,7 @@ class Call(Generic[R]):
             self._end = deadline_after(self.timeout)
             if self._end <= time.monotonic():
                 raise OperationTimeout(f"call of {self.service!r}: its time of {self.timeout:g} s is over already")
-            self._passes_timeout = _takes_timeout(self.fn)
+            self._longest = _longest_timeout(self.fn)
         self.budget.call()
         return self._in_turns(first) if self.hedge is None else self._hedged(first, self.hedge)
 
@@ -190,8 +191,9 @@ class Call(Generic[R]):
 
     def _try(self, attempt: Attempt) -> R:
         with attempt:
-            if self._passes_timeout and self._end is not None:
-                result = self.fn(attempt.instance, timeout=max(0.001, self._end - time.monotonic()))
+            if self._longest is not None and self._end is not None:
+                left = max(0.001, self._end - time.monotonic())
+                result = self.fn(attempt.instance, timeout=min(left, self._longest))
             else:
                 result = self.fn(attempt.instance)
             try:
@@ -237,12 +239,16 @@ class Call(Generic[R]):
         return "; ".join([*self._story, self._gave_up])
 
 
-def _takes_timeout(fn: Callable[..., Any]) -> bool:
+def _longest_timeout(fn: Callable[..., Any]) -> float | None:
+    """The most seconds to give to `fn`: the default of its parameter `timeout`; None if it has no such parameter."""
     try:
         parameter = inspect.signature(fn).parameters.get("timeout")
     except (TypeError, ValueError):  # a builtin without a signature
-        return False
-    return parameter is not None and parameter.kind in _TAKES_TIMEOUT
+        return None
+    if parameter is None or parameter.kind not in _TAKES_TIMEOUT:
+        return None
+    default = parameter.default
+    return default if isinstance(default, (int, float)) and default > 0 else math.inf
 
 
 def check_call(

@@ -137,7 +137,7 @@ class Service:
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         key: str | None = None,
         attempts: int = 3,
-        timeout: float | None = None,
+        timeout: float | None = 30.0,
         hedge: float | None = None,
     ) -> R: ...
     @overload
@@ -148,7 +148,7 @@ class Service:
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         key: str | None = None,
         attempts: int = 3,
-        timeout: float,
+        timeout: float = 30.0,
         hedge: float | None = None,
     ) -> R: ...
     def call(
@@ -158,7 +158,7 @@ class Service:
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         key: str | None = None,
         attempts: int = 3,
-        timeout: float | None = None,
+        timeout: float | None = 30.0,
         hedge: float | None = None,
     ) -> R:
         """Call `fn(instance)`; on an exception of `retry_on` again with another instance.
@@ -166,12 +166,12 @@ class Service:
         Retries and hedges in all are bounded to a fifth of the calls and 10 more.
 
         Args:
-            fn: called with the instance picked; must have a time limit of its own. If `timeout` is given and `fn` has
-                a parameter of that name, it gets the seconds that are left: `fn(instance, timeout=…)`.
+            fn: called with the instance picked; must have a time limit of its own. If it has a parameter `timeout`, it
+                gets the seconds that are left, `fn(instance, timeout=…)`, but never more than that one's default.
             retry_on: exceptions after which another instance may be tried: only where repeating is safe.
             key: see `pick`.
             attempts: calls of `fn` at most, 1 or more.
-            timeout: seconds after which no further attempt begins, and a hedged call is given up.
+            timeout: seconds after which no further attempt begins, and a hedged call is given up; None: no limit.
             hedge: seconds without an answer after which another instance is asked as well; the first good answer
                 counts, what the other brings is dropped. Only where calling twice is safe; choose the 95th percentile
                 of the answer time or more. `fn` runs on threads of its own then. None: never.
@@ -202,7 +202,7 @@ class Service:
 
     # -- waiting --
 
-    def wait_ready(self, timeout: float = 5.0, at_least: int = 1) -> Self:
+    def wait_ready(self, timeout: float | None = 10.0, at_least: int = 1) -> Self:
         """Wait until the service is loaded and at least so many instances can be picked.
 
         Raises:
@@ -258,10 +258,10 @@ class Service:
         try:
             while True:
                 with self._changed:
-                    end = None if timeout is None else deadline_after(timeout)
+                    end = deadline_after(timeout)
                     while not waiting and not self._closed:
-                        left = None if end is None else end - time.monotonic()
-                        if left is not None and left <= 0:
+                        left = end - time.monotonic()
+                        if left <= 0:
                             return
                         self._changed.wait(left)
                     if not waiting:

@@ -12,7 +12,9 @@ from zkdiscovery.election.term import Term
 R = TypeVar("R")
 
 
-def while_leader(fn: Callable[..., R], election: Callable[[], Election], *, takes_term: bool) -> Callable[[], R | None]:
+def while_leader(
+    fn: Callable[..., R], election: Callable[[], Election], timeout: float | None, *, takes_term: bool
+) -> Callable[[], R | None]:
     """Wrap `fn`: campaign, call it (with the term, if it takes one), again after a loss."""
 
     def call(term: Term) -> R:
@@ -21,6 +23,6 @@ def while_leader(fn: Callable[..., R], election: Callable[[], Election], *, take
     @functools.wraps(fn)
     def wrapper() -> R | None:
         with election() as candidate:
-            return candidate.run_while_leader(call)
+            return candidate.run_while_leader(call, timeout)
 
     return wrapper

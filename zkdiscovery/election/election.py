@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal, Self, TypeVar
 
 from zkdiscovery.election.candidacy import Candidacy, Queued, read_queue
@@ -21,7 +21,7 @@ from zkdiscovery.election.candidate import MAX_ID, Candidate, Observer, decode, 
 from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
-from zkdiscovery.model import deadline_after
+from zkdiscovery.model import check_timeout, deadline_after
 from zkdiscovery.session import Subscription
 from zkdiscovery.validation import check_function, refuse_coroutine
 from zkdiscovery.znodes import Paths
@@ -97,24 +97,27 @@ class Election:
             OperationTimeout: not elected in time; the queue is left.
             ClientClosed: the election or the client was closed.
             RuntimeError: a campaign of this object is under way.
+            InvalidSettings: no time.
         """
+        check_timeout(timeout)
         self._begin()
         try:
             yield self._elect(timeout)
         finally:
             self._finish()
 
-    def terms(self) -> Iterator[Term]:
+    def terms(self, timeout: float | None = None) -> Iterator[Term]:
         """One turn for each leadership won, until the election or the client closes. Leaving in any way withdraws.
+
+        Args:
+            timeout: seconds to wait for one leadership, after which the loop ends; None: until closed.
 
         Raises:
             RuntimeError: a campaign of this object is under way.
+            InvalidSettings: no time.
         """
-        try:
-            self._begin()
-        except ClientClosed:
-            return
-        yield from self._turns()
+        with suppress(OperationTimeout):
+            yield from self._campaigns(timeout)
 
     def start(self, fn: Callable[[Term], object]) -> None:
         """Run `fn(term)` for each leadership won, on a background thread, until `close()`.
@@ -134,15 +137,20 @@ class Election:
         )
         self._thread.start()
 
-    def run_while_leader(self, fn: Callable[[Term], T]) -> T | None:
+    def run_while_leader(self, fn: Callable[[Term], T], timeout: float | None = None) -> T | None:
         """Campaign and call `fn(term)`, again if the term was lost meanwhile. None if closed before it returns.
 
+        Args:
+            fn: what only a leader may do.
+            timeout: seconds to wait for leadership; None: until closed.
+
         Raises:
+            OperationTimeout: not elected in time; the queue is left.
             TypeError: `fn` is no function, or a coroutine or generator function; or it returns a coroutine.
             RuntimeError: a campaign of this object is under way.
         """
         check_function(fn, "what a leader runs")
-        for term in self.terms():
+        for term in self._campaigns(timeout):
             try:
                 result = fn(term)
                 refuse_coroutine(result, "what a leader runs")
@@ -154,12 +162,13 @@ class Election:
                     return result
         return None
 
-    def candidates(self, timeout: float = 5.0) -> list[Candidate]:
+    def candidates(self, timeout: float | None = 5.0) -> list[Candidate]:
         """All candidates, the leader first; one read.
 
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
+        timeout = check_timeout(timeout)
         room = self._room()
         deadline = deadline_after(timeout)
         path = room.paths.election(self.name)
@@ -170,7 +179,7 @@ class Election:
 
         return [decode(entry.data, entry.czxid) for entry in room.session.retrying(timeout)(once)]
 
-    def leader(self, timeout: float = 5.0) -> Candidate | None:
+    def leader(self, timeout: float | None = 5.0) -> Candidate | None:
         """Who leads, or comes next while a leader leaves; None if nobody stands; one read. Raises as `candidates`."""
         return next(iter(self.candidates(timeout)), None)
 
@@ -190,7 +199,7 @@ class Election:
                 self._observer = Observer(room, room.paths.election(self.name))
             return self._observer.subscribe(fn)
 
-    def close(self, timeout: float = GOODBYE_TIMEOUT) -> None:
+    def close(self, timeout: float | None = GOODBYE_TIMEOUT) -> None:
         """End the term, wait for its block up to `timeout` seconds, leave the queue. Idempotent.
 
         A block that still runs then is logged at ERROR. From within the block, it is not waited for.
@@ -246,11 +255,19 @@ class Election:
         with self._lock:
             self._busy = False
 
-    def _turns(self) -> Iterator[Term]:
+    def _campaigns(self, timeout: float | None) -> Iterator[Term]:
+        check_timeout(timeout)
+        try:
+            self._begin()
+        except ClientClosed:
+            return
+        yield from self._turns(timeout)
+
+    def _turns(self, timeout: float | None) -> Iterator[Term]:
         try:
             while True:
                 try:
-                    term = self._elect(None)
+                    term = self._elect(timeout)
                 except ClientClosed:
                     return
                 yield term
@@ -259,7 +276,7 @@ class Election:
             self._finish()
 
     def _run(self, fn: Callable[[Term], object]) -> None:
-        for term in self._turns():
+        for term in self._turns(None):
             try:
                 refuse_coroutine(fn(term), "what a leader runs")
             except BaseException as error:  # sys.exit() would end this thread, and so the campaign, without a word
@@ -272,7 +289,8 @@ class Election:
 
     def _elect(self, timeout: float | None) -> Term:
         """Stand until elected: a candidacy that was lost is followed by another."""
-        end = None if timeout is None else deadline_after(timeout)
+        timeout = check_timeout(timeout)
+        end = deadline_after(timeout)
         while True:
             candidacy = self._stand(end)
             candidacy.wait(lambda it: it.term or it.over or self._closed.is_set(), end)
@@ -282,12 +300,12 @@ class Election:
                 if term is not None and not term.lost:
                     self._block = term, threading.current_thread()
                     return term
-            if end is not None and time.monotonic() >= end:
+            if time.monotonic() >= end:
                 error = candidacy.error or self._room().session.trouble or "another candidate leads"
                 raise OperationTimeout(f"not elected in {self.name!r} within {timeout:g} s: {error}")
             candidacy.withdraw()
 
-    def _stand(self, end: float | None) -> Candidacy:
+    def _stand(self, end: float) -> Candidacy:
         """A candidacy; a new one once the former is over. It may be over, or have no term, when `end` comes."""
         former = self._candidacy
         if former is not None:

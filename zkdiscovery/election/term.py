@@ -46,8 +46,12 @@ class Term:
         """
         return self._lease.remaining
 
-    def wait_lost(self, timeout: float | None = None) -> bool:
-        """Wait until the term is over, at most `timeout` seconds; True if it is over."""
+    def wait_lost(self, timeout: float | None) -> bool:
+        """Wait until the term is over, at most `timeout` seconds, None: without limit; True if it is over.
+
+        There is no default, because whoever forgets to look at the answer must not take a time that is over for a term
+        that is.
+        """
         return self._lease.wait(timeout)
 
     def check(self) -> None:

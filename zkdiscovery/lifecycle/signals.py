@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from zkdiscovery.lifecycle.ending import DEFAULT, Closable, Default, Level, end
 from zkdiscovery.lifecycle.interrupts import is_in_a_call
+from zkdiscovery.model import check_timeout
 
 log = logging.getLogger("zkdiscovery.lifecycle")
 
@@ -56,10 +57,10 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
     """
 
     def __init__(
-        self, *clients: Closable, timeout: float | Default = DEFAULT, signals: Iterable[signal.Signals] = SIGNALS
+        self, *clients: Closable, timeout: float | Default | None = DEFAULT, signals: Iterable[signal.Signals] = SIGNALS
     ) -> None:
         self._clients = clients
-        self._timeout = None if timeout is DEFAULT else timeout
+        self._timeout = None if timeout is DEFAULT else check_timeout(timeout)
         self._first = threading.Lock()  # taken by the first signal, without waiting
         self._proceeded = False
         self._before: dict[int, Any] = {}

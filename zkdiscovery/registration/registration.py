@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import ClientClosed, InvalidInstance, OperationTimeout, UndecodableNode, ZkDiscoveryError
-from zkdiscovery.model import Instance, Override, Status, StatusName, deadline_after
+from zkdiscovery.model import Instance, Override, Status, StatusName, check_timeout, deadline_after
 from zkdiscovery.registration.readiness import wait_listening
 from zkdiscovery.session import Dispatcher, Subscription
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedNodes, OwnedState
@@ -120,7 +120,7 @@ class Registration:
             self._subscriptions = (*(s for s in self._subscriptions if not s.closed), subscription)
         return subscription
 
-    def wait_registered(self, timeout: float = 5.0) -> Self:
+    def wait_registered(self, timeout: float | None = 10.0) -> Self:
         """Wait until what was wanted last stands in ZooKeeper.
 
         Raises:
@@ -130,6 +130,7 @@ class Registration:
             AccessDenied, QuotaExceeded, …: ZooKeeper refuses it. Trying goes on all the same.
             ClientClosed: closed, before or meanwhile.
         """
+        timeout = check_timeout(timeout)
         self._require_open()
         node = self._node
         nodes = self._tools.nodes
@@ -187,7 +188,7 @@ class Registration:
 
     # -- leaving --
 
-    def drain(self, delay: float | None = None, timeout: float = 5.0) -> None:
+    def drain(self, delay: float | None = None, timeout: float | None = 5.0) -> None:
         """Say goodbye: write DRAINING, wait `delay` seconds so that calls under way can end, then leave.
 
         Where several threads drain, the first whose delay is over leaves for all.
@@ -199,7 +200,9 @@ class Registration:
 
         Raises:
             InvalidInstance: a delay out of range.
+            InvalidSettings: no time limit.
         """
+        timeout = check_timeout(timeout)
         delay = self._drain_delay if delay is None else check_delay(delay, "delay")
         end = deadline_after(timeout)
         if self._say_goodbye(delay):
@@ -212,7 +215,7 @@ class Registration:
         if not self._wait_gone(max(0.0, end - time.monotonic())):
             log.warning("%s was not taken out within %.1f s; it vanishes with the session", self._node.path, timeout)
 
-    def close(self, timeout: float = 5.0) -> None:
+    def close(self, timeout: float | None = 5.0) -> None:
         """`drain()` with the delay given at registration; idempotent."""
         self.drain(timeout=timeout)
 

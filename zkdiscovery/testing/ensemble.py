@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
+from zkdiscovery.model import check_timeout, deadline_after
 from zkdiscovery.testing.container import NoContainer, NoEngine
 from zkdiscovery.testing.container_ensemble import container_ensemble
 from zkdiscovery.testing.local_ensemble import local_ensemble
@@ -106,30 +107,30 @@ class ZookeeperEnsemble:
         """Where clients connect to: `host:port` of each member, with commas."""
         return ",".join(member.hosts for member in self.members)
 
-    def leader(self, timeout: float = 20.0) -> ZookeeperMember:
+    def leader(self, timeout: float | None = 20.0) -> ZookeeperMember:
         """The one member that says that it leads; waited for.
 
         Raises:
             NoServerForTests: none, or more than one, for `timeout` seconds.
         """
-        return self._by_mode("leader", 1, timeout)[0]
+        return self._by_mode("leader", 1, check_timeout(timeout))[0]
 
-    def followers(self, timeout: float = 20.0) -> tuple[ZookeeperMember, ...]:
+    def followers(self, timeout: float | None = 20.0) -> tuple[ZookeeperMember, ...]:
         """The members that follow a leader; at least one is waited for.
 
         Raises:
             NoServerForTests: none for `timeout` seconds.
         """
         self.leader(timeout)
-        return self._by_mode("follower", None, timeout)
+        return self._by_mode("follower", None, check_timeout(timeout))
 
-    def wait_serving(self, timeout: float = _ELECTION) -> None:
+    def wait_serving(self, timeout: float | None = _ELECTION) -> None:
         """Wait until one member alone leads, and each that runs serves: takes a session, which is a transaction.
 
         Raises:
             NoServerForTests: not within `timeout` seconds.
         """
-        deadline = time.monotonic() + timeout
+        deadline = deadline_after(timeout)
         self.leader(timeout)  # one that was paused takes itself for the leader for a moment
         self._wait_each(lambda member: member.mode() is not None, deadline)
         self._wait_each(_takes_sessions, deadline)

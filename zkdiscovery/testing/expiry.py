@@ -10,6 +10,7 @@ import time
 from typing import Protocol, overload
 
 from zkdiscovery.errors import NodeError, NotConnected, SessionExpired
+from zkdiscovery.model import check_timeout
 from zkdiscovery.testing.wire import RawSession
 
 
@@ -20,12 +21,14 @@ class HasSession(Protocol):
 
 
 @overload
-def expire_session(client: HasSession, /, *, timeout: float = 5.0) -> None: ...
+def expire_session(client: HasSession, /, *, timeout: float | None = 5.0) -> None: ...
 @overload
-def expire_session(session_id: int, password: bytes, hosts: str, /, timeout: float = 5.0) -> None: ...
+def expire_session(session_id: int, password: bytes, hosts: str, /, timeout: float | None = 5.0) -> None: ...
 
 
-def expire_session(client: HasSession | int, password: bytes = b"", hosts: str = "", /, timeout: float = 5.0) -> None:
+def expire_session(
+    client: HasSession | int, password: bytes = b"", hosts: str = "", /, timeout: float | None = 5.0
+) -> None:
     """End the session of a `zkdiscovery.Client` (or one given by id and password) on the server.
 
     When this returns, the session's ephemeral nodes are gone; the client notices some milliseconds later. It speaks no
@@ -44,6 +47,7 @@ def expire_session(client: HasSession | int, password: bytes = b"", hosts: str =
     session_id, password, hosts = (
         (client, password, hosts) if isinstance(client, int) else client._session_credentials()
     )
+    timeout = check_timeout(timeout)
     deadline = time.monotonic() + timeout
     problem: Exception = TimeoutError("no server was tried")
     interrupted = False

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+from zkdiscovery.model import check_timeout
+
 KINDS: dict[str, frozenset[int]] = {
     "create": frozenset({1, 15}),
     "create_container": frozenset({19}),
@@ -116,9 +118,9 @@ class FrameFault:
     def __init__(self) -> None:
         self._happened = threading.Event()
 
-    def wait(self, timeout: float = 5.0) -> bool:
+    def wait(self, timeout: float | None = 5.0) -> bool:
         """Wait up to `timeout` seconds until it has happened; True if it has."""
-        return self._happened.wait(timeout)
+        return self._happened.wait(check_timeout(timeout))
 
     @property
     def happened(self) -> bool:

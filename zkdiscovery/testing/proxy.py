@@ -10,6 +10,7 @@ import errno
 from typing import TYPE_CHECKING, Self
 
 from zkdiscovery.errors import OperationTimeout
+from zkdiscovery.model import check_timeout
 from zkdiscovery.testing.frames import CutFrame, FrameFault, LostReply, LostRequest
 from zkdiscovery.testing.local import free_port
 from zkdiscovery.testing.relay import DIRECTIONS, Direction, Mode, Relay
@@ -65,12 +66,13 @@ class FaultProxy:
         self._relay.settle()
         return dict(self._relay.passed)
 
-    def wait_connections(self, count: int, timeout: float = 5.0) -> None:
+    def wait_connections(self, count: int, timeout: float | None = 5.0) -> None:
         """Wait until clients have exactly `count` connections open.
 
         Raises:
             OperationTimeout: it was not so within `timeout` seconds.
         """
+        timeout = check_timeout(timeout)
         with self._relay.changed:
             if not self._relay.changed.wait_for(lambda: self._relay.open_clients == count, timeout):
                 raise OperationTimeout(

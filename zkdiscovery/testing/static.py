@@ -117,7 +117,7 @@ class StaticClient(Client):
     def settings(self) -> Any:
         return self._settings_in_force
 
-    def wait_connected(self, timeout: float = 5.0) -> Self:  # noqa: ARG002 - connected always
+    def wait_connected(self, timeout: float | None = 10.0) -> Self:  # noqa: ARG002 - connected always
         return self.start()
 
     def register_many(self, entries: Iterable[Options]) -> list[Registration]:
@@ -138,25 +138,25 @@ class StaticClient(Client):
         *,
         status: Status | StatusName | None = None,
         weight: float | None = None,
-        timeout: float = 5.0,  # noqa: ARG002 - at once
+        timeout: float | None = 5.0,  # noqa: ARG002 - at once
     ) -> Instance:
         override = Override(None if status is None else check_status(status), weight)
         return self._put(override.above(self._existing(service, id).own))
 
-    def clear_override(self, service: str, id: str, *, timeout: float = 5.0) -> Instance:  # noqa: ARG002 - at once
+    def clear_override(self, service: str, id: str, *, timeout: float | None = 5.0) -> Instance:  # noqa: ARG002 - at once
         return self._put(self._existing(service, id).own)
 
-    def remove(self, service: str, id: str, *, timeout: float = 5.0) -> bool:  # noqa: ARG002 - at once
+    def remove(self, service: str, id: str, *, timeout: float | None = 5.0) -> bool:  # noqa: ARG002 - at once
         self._require_open()
         there = self._table.get(service, {}).pop(id, None) is not None
         self._publish(service)
         return there
 
-    def service_names(self, timeout: float = 5.0) -> list[str]:  # noqa: ARG002 - at once
+    def service_names(self, timeout: float | None = 5.0) -> list[str]:  # noqa: ARG002 - at once
         self._require_open()
         return sorted(self._table)
 
-    def instances(self, service: str, timeout: float = 5.0) -> list[Instance]:  # noqa: ARG002 - at once
+    def instances(self, service: str, timeout: float | None = 5.0) -> list[Instance]:  # noqa: ARG002 - at once
         self._require_open()
         return sorted(self._table.get(service, {}).values(), key=lambda instance: instance.id)
 
@@ -299,7 +299,7 @@ class _GrantedElection(Election):
             self._candidacy = cast("Candidacy", _Granted(self.name, next(self._fences)))
             return self._candidacy
 
-    def candidates(self, timeout: float = 5.0) -> list[Candidate]:  # noqa: ARG002 - at once
+    def candidates(self, timeout: float | None = 5.0) -> list[Candidate]:  # noqa: ARG002 - at once
         term = self.term
         return [] if term is None else [Candidate(self.id, term.fence)]
 

@@ -99,7 +99,7 @@ def test_a_term_tells_what_it_is(make_client: MakeClient) -> None:
         term.check()
         term.resign()
         assert term.wait_lost(0)
-        assert term.wait_lost()
+        assert term.wait_lost(None)
         assert term.remaining == 0.0
         assert repr(term) == f"<Term 'nightly-report' fence={term.fence} lost: resigned>"
         with pytest.raises(LeadershipLost, match=rf"the term {term.fence} of the election .* is over: resigned"):

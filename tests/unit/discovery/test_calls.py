@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import pytest
 
@@ -135,11 +136,10 @@ def test_attempts_must_be_a_number_above_0(attempts: int) -> None:
         Service().call(fails, attempts=attempts)
 
 
-@pytest.mark.parametrize("timeout", [0.0, -1.0])
-def test_a_call_whose_time_is_over_is_not_begun(timeout: float) -> None:
+def test_a_call_whose_time_is_over_is_not_begun() -> None:
     service = Service()
     with pytest.raises(OperationTimeout, match=r"call of .payments.: its time of .* s is over already"):
-        service.call(lambda instance: instance.id, timeout=timeout)
+        service.call(lambda instance: instance.id, timeout=0.0)
     assert {(endpoint.successes, endpoint.failures, endpoint.in_flight) for endpoint in service.endpoints} == {
         (0, 0, 0)
     }
@@ -171,18 +171,23 @@ def test_the_error_tells_why_it_was_not_tried_again() -> None:
 
 
 def test_a_function_that_asks_for_it_gets_the_time_that_is_left() -> None:
-    got: list[float] = []
+    got: list[Any] = []
 
-    def fn(instance: Instance, timeout: float = 7.0) -> str:
+    def fn(instance: Instance, timeout: float | None = None) -> str:
         got.append(timeout)
         if len(got) == 1:
             raise ConnectionError
         return instance.id
 
+    def limited(instance: Instance, timeout: float = 7.0) -> Any:
+        return timeout
+
     assert Service().call(fn, timeout=30.0) == "b"
     assert 29.0 < got[1] <= got[0] <= 30.0
     Service().call(fn)
-    assert got[2] == 7.0, "no time limit, nothing to hand on"
+    assert got[2] is None, "no time limit, nothing to hand on"
+    assert Service().call(limited, timeout=30.0) == 7.0, "its own limit, or one that hangs would take all of the time"
+    assert Service().call(limited, timeout=3.0) <= 3.0
     assert Service().call(lambda instance, **more: repr(sorted(more)), timeout=1.0) == "[]"
 
 
