@@ -14,6 +14,7 @@ from rich.text import Text
 
 import zkdiscovery
 from zkdiscovery.cli.output import harmless
+from zkdiscovery.errors import NotConnected
 
 if TYPE_CHECKING:
     from zkdiscovery import Client
@@ -68,7 +69,7 @@ class Cli:
 
     @contextmanager
     def connected(self) -> Iterator[Client]:
-        """A connected client for the time of the block.
+        """A connected client for the time of the block: for commands that look once and end.
 
         Raises:
             InvalidSettings: as `client`.
@@ -78,6 +79,19 @@ class Cli:
             with self.working("connecting to ZooKeeper"):
                 client.wait_connected(self.timeout)
             yield client
+
+    def await_connection(self, client: Client) -> None:
+        """Wait for a first connection, but go on without one: for commands that run until they are ended.
+
+        Raises:
+            AuthenticationFailed, UnsupportedServer: there will be none.
+        """
+        with self.working("connecting to ZooKeeper"):
+            try:
+                client.wait_connected(self.timeout)
+            except NotConnected as error:
+                self.warn(f"{error}; trying on")
+        self._follow_connection()
 
     # -- stderr --
 
@@ -104,7 +118,7 @@ class Cli:
     @contextmanager
     def log_on_stderr(self) -> Iterator[None]:
         """Warnings of the SDK on stderr; with `debug` everything. What the connection has to tell becomes the error of
-        a command, so that only `follow_connection` shows it as it happens."""
+        a command, so that only commands that run on show it as it happens."""
         root, session = logging.getLogger("zkdiscovery"), logging.getLogger("zkdiscovery.session")
         handler = _Voice(self)
         before = root.level, session.level
@@ -118,8 +132,8 @@ class Cli:
             root.setLevel(before[0])
             session.setLevel(before[1])
 
-    def follow_connection(self) -> None:
-        """Tell when the connection is lost and when it is back: for commands that run on meanwhile."""
+    def _follow_connection(self) -> None:
+        """Tell when the connection is lost and when it is back."""
         if not self.debug:
             logging.getLogger("zkdiscovery.session").setLevel(logging.INFO)
 

@@ -14,10 +14,10 @@ from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.exits import Terminated
 from zkdiscovery.cli.output import harmless, instance_json, local_time, status_text, write_json_line, write_rendered
 from zkdiscovery.cli.values import ServiceName, parse_pairs
-from zkdiscovery.errors import AccessDenied, NotConnected, RegistrationConflict
+from zkdiscovery.errors import AccessDenied, RegistrationConflict
 
 if TYPE_CHECKING:
-    from zkdiscovery import Client, Registration
+    from zkdiscovery import Registration
 
 _GLANCE = 0.2  # seconds between two looks at the status: it is memory, and its changes are no news of the state
 
@@ -83,7 +83,7 @@ def register(
         news = threading.Event()
         registration.on_change(lambda _: news.set())
         try:
-            _connect(cli, client)
+            cli.await_connection(client)
             while True:
                 news.clear()
                 teller.tell()
@@ -93,20 +93,6 @@ def register(
             client.drain()
             teller.tell()
             raise
-
-
-def _connect(cli: Cli, client: Client) -> None:
-    """Wait for a first connection, but not for ever: the registration does not need it now.
-
-    Raises:
-        AuthenticationFailed, UnsupportedServer: there will be none.
-    """
-    with cli.working("connecting to ZooKeeper"):
-        try:
-            client.wait_connected(cli.timeout)
-        except NotConnected as error:
-            cli.warn(f"{error}; trying on")
-    cli.follow_connection()
 
 
 class _Teller:

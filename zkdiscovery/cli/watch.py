@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,7 +19,7 @@ from zkdiscovery.cli.output import (
     write_rendered,
 )
 from zkdiscovery.cli.values import ServiceName
-from zkdiscovery.errors import NoInstanceAvailable
+from zkdiscovery.errors import NoInstanceAvailable, NotConnected, OperationTimeout
 from zkdiscovery.model import Change, Instance
 
 if TYPE_CHECKING:
@@ -31,24 +32,32 @@ def watch(ctx: typer.Context, name: ServiceName) -> None:
     """Print the changes of a service as they come, what is registered now first, until Ctrl-C.
 
     With -o json, one JSON object a line.
+
+    While ZooKeeper can't be reached, it goes on trying.
     """
     cli: Cli = ctx.obj
-    with cli.connected() as client:
+    with cli.client() as client:
         service = client.discover(name)
+        cli.await_connection(client)
         with cli.working(f"reading {name}"):
             _wait_loaded(cli, client, service)
-        cli.follow_connection()
         cli.say(f"watching {name}; {len(service.instances)} registered now")
         for change in service.changes():
             _print(cli, change)
 
 
 def _wait_loaded(cli: Cli, client: Client, service: Service) -> None:
-    try:
-        service.wait_ready(cli.timeout, at_least=0)
-    except NoInstanceAvailable:
-        client.instances(service.name, cli.timeout)  # raises what is wrong, such as an ACL
-        raise
+    """Wait until the service is read, however long ZooKeeper is away.
+
+    Raises:
+        AccessDenied, AuthenticationFailed, UnsupportedServer, …: it can't be read.
+    """
+    while True:
+        with suppress(NoInstanceAvailable):
+            service.wait_ready(cli.timeout, at_least=0)
+            return
+        with suppress(NotConnected, OperationTimeout):  # the connection tells of that itself
+            client.instances(service.name, cli.timeout)  # raises what is wrong, such as an ACL
 
 
 def _print(cli: Cli, change: Change) -> None:

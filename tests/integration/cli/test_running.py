@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import MakeClient
-from tests.integration.cli.conftest import Running
+from tests.integration.cli.conftest import Done, Running
 from tests.support import LIMIT, Truth, wait_view
 from zkdiscovery import Status
 from zkdiscovery.cli.context import Cli
@@ -146,10 +146,38 @@ def test_watch_tells_of_a_lost_connection(start: Start, zkdiscovery_proxy: Fault
     running.message("connected to")
 
 
-def test_watch_without_a_server(start: Start) -> None:
-    running = start("watch", "payments", "--hosts", "127.0.0.1:1", "--timeout", "0.3")
-    assert running.end() == ExitCode.NOT_CONNECTED
-    assert running.out.items == []
+def test_watch_before_zookeeper_is_there(start: Start, make_client: MakeClient, zkdiscovery_proxy: FaultProxy) -> None:
+    make_client().register("payments", 8080, id="a").wait_registered(LIMIT)
+    zkdiscovery_proxy.refuse()
+    running = start("watch", "payments", "--hosts", zkdiscovery_proxy.address, "--timeout", "0.3")
+    running.message("no connection to ZooKeeper", "trying on")
+    zkdiscovery_proxy.heal()
+    running.line("+ a  status UP")
+    running.message("watching payments; 1 registered now")
+    assert running.end(signal.SIGINT) == 130
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("services",),
+        ("instances", "payments"),
+        ("balance", "payments"),
+        ("override", "payments", "a", "--weight", "1"),
+        ("remove", "payments", "a"),
+        ("elections",),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_commands_that_look_once_end_where_zookeeper_is_away(
+    run: Callable[..., Done], arguments: tuple[str, ...], zkdiscovery_proxy: FaultProxy
+) -> None:
+    for absence in (zkdiscovery_proxy.refuse, zkdiscovery_proxy.pause):
+        absence()
+        done = run(*arguments, "--hosts", zkdiscovery_proxy.address, "--timeout", "0.3")
+        assert (done.code, done.out) == (ExitCode.NOT_CONNECTED, "")
+        assert done.err.startswith(f"error: no connection to ZooKeeper at {zkdiscovery_proxy.address} within 0.3 s")
+        zkdiscovery_proxy.heal()
 
 
 @pytest.mark.container
