@@ -8,6 +8,7 @@
 #     ARGS='...'                 further arguments for the demo, for pytest, or for what else runs
 #     WORKERS=4                  processes that run tests at the same time
 #     MINUTES=60 SEED=7          how long `make chaos` goes on, and its schedule
+#     TRIES=20 T=4 RULE=new      how often `make leases` tries each attack, the session timeout, and the rule under attack
 
 PYTHON ?=
 SOURCE ?= auto
@@ -19,6 +20,9 @@ COVERAGE ?= --cov
 FUZZ ?= 20
 MINUTES ?= 1
 SEED ?=
+TRIES ?= 20
+T ?= 4
+RULE ?= new
 export PYTHON
 export VENV
 ifneq ($(ZOOKEEPER),)
@@ -27,7 +31,7 @@ endif
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-connection test-containers test-python lint typecheck docs chaos plants fuzz clean setup server
+.PHONY: help demo test test-connection test-containers test-python lint typecheck docs chaos plants leases fuzz clean setup server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
 help:
@@ -44,6 +48,7 @@ help:
 	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
 	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
+	@echo 'make leases      attacks on leases: TRIES=20 of each at T=4 s (40 minutes); RULE=old or repair: do they bite?'
 	@echo 'make bench-balancing   the simulation of load balancing, with its tables and pictures in docs/'
 	@echo 'make bench-outages     how long outages take (10 minutes)'
 	@echo 'make setup       the Python environment in .venv alone'
@@ -104,6 +109,11 @@ chaos: server
 
 plants: server
 	@$(BIN)/python -m tests.faults.chaos.plants $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)
+
+# Processes of this machine alone: an attack holds what one of them says to another.
+leases: server
+	@$(BIN)/python -m tests.faults.leases --tries $(TRIES) --timeout $(T) --rule $(RULE) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 fuzz: server
 	@FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/faults/fuzzing --timeout=0 --zkdiscovery-source=$(SOURCE) $(ARGS)
