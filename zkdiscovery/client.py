@@ -75,7 +75,8 @@ class Client:
         base_path: path of the services, `<base_path>/<service>/<id>`, for those whom other software finds elsewhere,
             such as Curator's and Spring Cloud's. None: `ZKDISCOVERY_BASE_PATH`, or `services` below the namespace.
         zone: failure domain of this process, the default for what it registers.
-        session_timeout: seconds after which ZooKeeper takes a silent client for dead.
+        session_timeout: seconds after which ZooKeeper takes a silent client for dead; the server may bound it, and
+            the property `session_timeout` tells what it granted.
         settings: everything else; arguments given beside it win.
 
     Every method that may wait takes a `timeout` in seconds; only None, given explicitly, waits without a limit. What
@@ -232,6 +233,18 @@ class Client:
             ClientClosed: the client was closed.
         """
         return self._use().settings
+
+    @property
+    def session_timeout(self) -> float:
+        """The session timeout that the server granted, in seconds; the one asked for before the first connection.
+
+        Starts the client.
+
+        Raises:
+            InvalidSettings: the settings can't be used.
+            ClientClosed: the client was closed.
+        """
+        return self._use().session.timeout
 
     def on_change(self, fn: Callable[[State], object]) -> Subscription[State]:
         """Call `fn(state)` on the client's dispatcher thread when the state changed.

@@ -152,7 +152,8 @@ class Settings(_Checked):
         base_path: path of the services, from the root, whatever the namespace is; None: `services` below the namespace.
         zone: failure domain of this process.
         session_timeout: seconds after which ZooKeeper takes a silent client for dead; the server may bound it.
-        connect_timeout: seconds that one server may take to answer before the next is tried.
+        connect_timeout: seconds that one server may take at first to let us in before the next is tried; less where
+            the session timeout is short.
         operation_timeout: seconds for one request that the SDK sends on its own account.
         close_timeout: seconds that closing takes at most where no other limit is given; a longer drain delay gets its
             time, and 3 s more. With the default, closing adds at most 8 s to the end of a process.

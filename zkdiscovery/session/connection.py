@@ -22,12 +22,13 @@ from kazoo.exceptions import (
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol import connection as kazoo_connection
 from kazoo.protocol import serialization as wire
-from kazoo.protocol.connection import ConnectionHandler
+from kazoo.protocol.connection import STOP_CONNECTING, ConnectionHandler
 
 from zkdiscovery.errors import NotConnected, UnsupportedServer, ZkDiscoveryError
 from zkdiscovery.model import join_host_port
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.requests import Echo, Request, encode
+from zkdiscovery.session.resolver import PAUSE, Address
 from zkdiscovery.session.translate import describe, error_for_code, path_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
 
     client: LinkClient
     _came: bytearray  # read from the socket and not seen to
+    _stood = False  # the present attempt has led to a connection
     _written = 0.0  # monotonic seconds; when something was sent last
     _probes_along = False  # the handshake takes the probe along
 
@@ -74,14 +76,31 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
     def _link(self) -> Link:
         return self.client._link
 
-    def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
-        found: list[tuple[str, str, int]] = super()._expand_client_hosts()
-        if not found:
-            self._link.problem = "no address is known for any host"
-        return found
+    def _connect_loop(self, retry: Any) -> Any:
+        """Try servers until the client is stopped, or refused for good.
+
+        kazoo's own resolves names on this thread, and counts and pauses by its own rules.
+        """
+        link = self._link
+        servers, stopped = link.servers, self.client._stopped
+        while not stopped.is_set():
+            for address in servers.round():
+                self._stood = False
+                if stopped.is_set() or self._connect_attempt(*address, retry) is STOP_CONNECTING:
+                    return STOP_CONNECTING
+                if self._stood:  # and has broken now
+                    servers.broke(address, silent=link.drop_reason is not None)
+                    break
+            else:
+                servers.resolver.refresh()
+                if not servers.resolver.addresses():
+                    link.problem = servers.resolver.problem() or "no address is known for any host yet"
+                    servers.resolver.wait(PAUSE)
+            stopped.wait(servers.pause())
+        return STOP_CONNECTING
 
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
-        link = self._link
+        link, servers, address = self._link, self._link.servers, Address(host, hostip, port)
         link.server = join_host_port(host, port)
         link.ping_sent = None
         self._pings.clear()
@@ -92,27 +111,33 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         # A server reads no further until the session stands, so a round trip is saved. Not with a session that may have
         # expired: the server says so and closes, and what it has not read could cost us its answer (by a reset).
         self._probes_along = not (self.client._session_id or self.client.auth_data or self.sasl_options)
+        servers.begin(session=bool(self.client._session_id))
         try:
-            read_timeout, connect_timeout = super()._connect(host, hostip, port)
+            read_timeout, _ = super()._connect(host, hostip, port)
             self._probe()
         except (ConnectionDropped, KazooTimeoutError, AuthFailedError, SessionExpiredError) as error:
-            link.problem = f"{link.server}: {error}"
-            link.silences += isinstance(error, KazooTimeoutError)
+            link.problem = f"{address}: {error}"
+            if isinstance(error, KazooTimeoutError):
+                servers.silent(address)
+            else:
+                servers.answered(address)
             raise
         except Exception as error:
             # kazoo stumbles over an answer that makes no sense, and keeps what it took from it.
             self.client._session_id, self.client._session_passwd = known
-            link.problem = f"{link.server} gives an answer that makes no sense: {error!r}"
+            link.problem = f"{address} gives an answer that makes no sense: {error!r}"
+            servers.answered(address)
             raise ConnectionDropped(link.problem) from error
-        link.silences = 0
+        servers.connected(address)
+        self._stood = True
         link.drop_reason = None
         link.owner.authenticated = True
         negotiated = read_timeout * 1.5 / 1000.0  # kazoo keeps it in a local variable; read_timeout is two thirds of it
         credentials = Credentials(self.client._session_id, self.client._session_passwd)
-        link.owner.link_connected(link, credentials, negotiated, link.server)
+        link.owner.link_connected(link, credentials, negotiated, str(address))
         if self.client._stopped.is_set():  # stop() came while we were connecting
             link.say_goodbye()
-        return read_timeout, connect_timeout
+        return read_timeout, read_timeout / 2  # kazoo's limit for a write depends on the number of hosts
 
     def _probe(self) -> None:
         """An empty bulk read: servers before 3.6 answer Unimplemented, and one that asks for SASL says so only now.
@@ -121,8 +146,8 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         """
         self._xid = _PROBE_XID
         if not self._probes_along:
-            self._submit(_PROBE, self._link.attempt_limit(), _PROBE_XID)
-        header, _, _ = self._read_header(self._link.attempt_limit())
+            self._submit(_PROBE, self._link.servers.left(), _PROBE_XID)
+        header, _, _ = self._read_header(self._link.servers.left())
         if header.err in _AUTH_CODES:
             raise AuthFailedError
         if header.err == _UNIMPLEMENTED:
@@ -131,20 +156,20 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                 self._link,
                 UnsupportedServer(f"the ZooKeeper server {server} is older than 3.6; upgrade it", server=server),
             )
-            raise ConnectionDropped(f"{server} is older than ZooKeeper 3.6")
+            raise ConnectionDropped("the server is older than ZooKeeper 3.6")
 
-    def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
+    def _invoke(self, _timeout: float, request: Any, xid: int | None = None) -> Any:
         try:
-            return super()._invoke(min(timeout, self._link.attempt_limit()), request, xid)
+            return super()._invoke(self._link.servers.left(), request, xid)
         except ConnectionDropped:
             if xid is None:  # accepted, then hung up on: the server does not serve, or we have seen newer transactions
                 self._link.owner.link_refused(self._link)
             raise
 
-    def _authenticate_with_sasl(self, host: str, timeout: float) -> None:
+    def _authenticate_with_sasl(self, host: str, _timeout: float) -> None:
         self._sasl_rounds = 0
         try:
-            super()._authenticate_with_sasl(host, min(timeout, self._link.attempt_limit()))
+            super()._authenticate_with_sasl(host, self._link.servers.left())
         except AuthFailedError as error:
             if isinstance(error.__cause__, ConnectionDropped):  # says nothing: a server that refuses answers so
                 raise error.__cause__ from None
@@ -202,7 +227,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
     def _read(self, length: int, timeout: float) -> bytes:
         """As kazoo's, from a buffer."""
         if not 0 <= length <= MAX_FRAME:
-            raise ConnectionDropped(f"{self._link.server} sends a message of {length} bytes; is it a ZooKeeper?")
+            raise ConnectionDropped(f"the server sends a message of {length} bytes; is it a ZooKeeper?")
         came = self._came
         if len(came) < length:
             with self._socket_error_handling():
@@ -263,9 +288,9 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         try:
             header, buffer, offset = super()._read_header(timeout)
         except struct.error as error:
-            raise ConnectionDropped(f"{link.server} sends a message that is too short") from error
+            raise ConnectionDropped("the server sends a message that is too short") from error
         if header.xid == kazoo_connection.AUTH_XID and link.channel.is_open:
-            raise ConnectionDropped(f"{link.server} answers to credentials that nobody has sent")
+            raise ConnectionDropped("the server answers to credentials that nobody has sent")
         if header.xid != kazoo_connection.WATCH_XID:  # an event proves one direction only
             link.channel.last_answer = time.monotonic()
         if header.xid == kazoo_connection.PING_XID:
@@ -296,7 +321,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                     path=path_of(request), server=server, outcome_unknown=True,
                 )  # fmt: skip
                 entry.future.set_exception(failure)
-                raise ConnectionDropped(f"{server} sends an answer that can't be read: {error}") from error
+                raise ConnectionDropped(f"the server sends an answer that can't be read: {error}") from error
             else:
                 self._link.owner.link_answered(request, entry.sent)  # first: what the future wakes may rest on it
                 entry.future.set_result(result)
@@ -306,7 +331,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         try:
             event, _ = wire.Watch.deserialize(buffer, offset)
         except (struct.error, UnicodeDecodeError) as error:
-            raise ConnectionDropped(f"{self._link.server} sends an event that can't be read") from error
+            raise ConnectionDropped("the server sends an event that can't be read") from error
         self._link.owner.link_event(event.type, event.path or "/")
 
 

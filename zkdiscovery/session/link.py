@@ -1,8 +1,8 @@
 """kazoo, tamed: one KazooClient whose connection sends our requests and none of its own.
 
-kazoo does the handshake, the choice of a host, back-off, pings and framing. Ours are: the queue (channel.py),
-answers, events, time limits of connecting, TLS, and what is logged. Everything here runs on kazoo's connection thread
-unless it says otherwise; the owner's methods are called on it as well and must not block.
+kazoo does the handshake, pings and framing. Ours are: the choice of a server, the limits and pauses of connecting
+(servers.py), the queue (channel.py), answers, events, TLS, and what is logged. Everything here runs on kazoo's
+connection thread unless it says otherwise; the owner's methods are called on it as well and must not block.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from zkdiscovery.session.channel import Channel
 from zkdiscovery.session.connection import CLOSE, Connection, Credentials
 from zkdiscovery.session.options import LinkOptions
 from zkdiscovery.session.requests import Request
+from zkdiscovery.session.resolver import Resolver
+from zkdiscovery.session.servers import Servers
 
 log = logging.getLogger("zkdiscovery.session")
 
@@ -36,8 +38,12 @@ _WAKING = 0.5  # seconds that a thread takes at most to end once its socket is s
 class LinkOwner(Protocol):
     """Who wants to hear of the link."""
 
+    resolver: Resolver
     highest_zxid: int
     authenticated: bool
+
+    @property
+    def timeout(self) -> float: ...
 
     def link_connected(self, link: Link, credentials: Credentials, timeout: float, server: str) -> None: ...
 
@@ -67,9 +73,11 @@ class Link:
         self.ping_sent: float | None = None  # monotonic seconds; None: no ping under way
         self.greeted = 0.0  # seconds of the lease clock; before the latest handshake was sent
         self.drop_reason: str | None = None
-        self.silences = 0  # attempts since the last success that were not answered in time
         self.auth_failed = False
         self.problem = ""  # why the last attempt to connect failed
+        self.servers = Servers(owner.resolver, lambda: owner.timeout, options.connect_timeout)
+        if credentials is not None:
+            self.servers.broke()
         self._kazoo = LinkClient(self, credentials)
 
     def start(self) -> None:
@@ -106,7 +114,7 @@ class Link:
 
     def say_goodbye(self) -> None:
         """Ask the server to end the session, if connected (any thread)."""
-        self.channel.submit(CLOSE, deadline=time.monotonic() + self.options.session_timeout)
+        self.channel.submit(CLOSE, deadline=time.monotonic() + self.owner.timeout)
 
     def drop(self, reason: str) -> None:
         """Break the connection; kazoo reconnects by itself (any thread)."""
@@ -135,18 +143,6 @@ class Link:
             return
         except OSError:  # closed: whatever was queued is failed by the owner
             return
-
-    def attempt_limit(self) -> float:
-        """Seconds for one connect and handshake: short at first, longer after each round in which no host answered.
-
-        A dead host must not cost a session; a slow ensemble must still be reachable. A host that refuses at once costs
-        nothing, and says nothing of how slow the next answer will be.
-        """
-        rounds = self.silences // len(self._kazoo.hosts)
-        return min(
-            self.options.connect_timeout * 2.0 ** min(rounds, 10),
-            max(self.options.session_timeout, self.options.connect_timeout),
-        )
 
 
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
@@ -196,17 +192,21 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
         return reader, writer
 
     def create_connection(self, address: tuple[str, int], hostname: str | None = None, **_: Any) -> socket.socket:
+        servers, certificates = self._link.servers, self._link.options.certificates
         sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-        if context := self._link.options.context:
-            sock = context.wrap_socket(sock, server_hostname=hostname)
+        if certificates is not None:
+            sock = certificates.context().wrap_socket(sock, server_hostname=hostname, do_handshake_on_connect=False)
         # kazoo's from here on, so that drop() can end a connect that waits, and kazoo closes it whatever happens.
         self._link._kazoo._connection._socket = sock
-        sock.settimeout(self._link.attempt_limit())
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(servers.left())
         try:
             sock.connect(address)
+            if isinstance(sock, ssl.SSLSocket):
+                sock.settimeout(servers.left())
+                sock.do_handshake()
         except TimeoutError as error:
-            raise KazooTimeoutError(f"no answer within {sock.gettimeout():.1f} s") from error
+            raise KazooTimeoutError("no answer in time") from error
         return sock
 
     def select(self, rlist: list[Any], wlist: list[Any], _xlist: list[Any], timeout: float | None = None) -> Any:
@@ -235,16 +235,7 @@ class LinkClient(KazooClient):  # type: ignore[misc]
             client_id=credentials,
             handler=_Handler(link),
             auth_data=options.auth_data,
-            randomize_hosts=True,
-            connection_retry={
-                "max_tries": -1,
-                "delay": 0.05,
-                "backoff": 2,
-                "max_jitter": 0.3,
-                # A blip of 0.4 of the timeout must end no term, which has half of it left: back within a tenth.
-                "max_delay": min(2.0, options.session_timeout / 20),
-            },
-            use_ssl=options.context is not None,
+            use_ssl=options.certificates is not None,
             logger=logger,
         )
         self._connection = Connection(self, self._conn_retry.copy(), logger=logger, sasl_options=options.sasl)

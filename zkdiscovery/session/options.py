@@ -8,8 +8,7 @@ from zkdiscovery.errors import InvalidSettings
 from zkdiscovery.session.requests import AccessEntry
 
 if TYPE_CHECKING:
-    import ssl
-
+    from zkdiscovery.session.tls import Certificates
     from zkdiscovery.settings import Acl, Settings
 
 _PERMISSIONS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
@@ -21,7 +20,7 @@ class LinkOptions(NamedTuple):
     hosts: str
     session_timeout: float
     connect_timeout: float
-    context: ssl.SSLContext | None
+    certificates: Certificates | None  # None: plain TCP
     auth_data: list[tuple[str, str]]
     sasl: dict[str, str] | None
 
@@ -44,7 +43,7 @@ def link_options(settings: Settings) -> LinkOptions:
     Raises:
         InvalidSettings: the TLS files can't be used, or SASL is asked for and not installed.
     """
-    from zkdiscovery.session.tls import tls_context  # noqa: PLC0415 - most clients need no TLS
+    from zkdiscovery.session.tls import Certificates  # noqa: PLC0415 - most clients need no TLS
 
     auth = settings.auth
     sasl: dict[str, str] | None = None
@@ -62,7 +61,7 @@ def link_options(settings: Settings) -> LinkOptions:
         hosts=settings.hosts,
         session_timeout=settings.session_timeout,
         connect_timeout=settings.connect_timeout,
-        context=tls_context(settings.tls) if settings.tls is not None else None,
+        certificates=Certificates(settings.tls) if settings.tls is not None else None,
         auth_data=auth_data,
         sasl=sasl,
     )

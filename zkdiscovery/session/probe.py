@@ -28,8 +28,17 @@ class ServerInfo(NamedTuple):
     text: str
 
 
-def probe_server(host: str, port: int, *, timeout: float = 1.0, context: ssl.SSLContext | None = None) -> ServerInfo:
-    """Connect, send `srvr`, read the answer; `timeout` in seconds bounds the whole.
+def probe_server(
+    host: str, port: int, *, timeout: float = 1.0, context: ssl.SSLContext | None = None, name: str | None = None
+) -> ServerInfo:
+    """Connect, send `srvr`, read the answer.
+
+    Args:
+        host: address of the server, or its name, which is then resolved without a time limit.
+        port: its port.
+        timeout: seconds for all but the resolving.
+        context: the TLS context; None for plain TCP.
+        name: what its certificate must name; None: `host`.
 
     Raises:
         OSError: no connection, no answer in time, or no TLS.
@@ -40,7 +49,7 @@ def probe_server(host: str, port: int, *, timeout: float = 1.0, context: ssl.SSL
         sock = stack.enter_context(socket.create_connection((host, port), timeout=timeout))
         if context:
             sock.settimeout(_left(end))
-            sock = stack.enter_context(context.wrap_socket(sock, server_hostname=host))
+            sock = stack.enter_context(context.wrap_socket(sock, server_hostname=name or host))
         sock.settimeout(_left(end))
         sock.sendall(b"srvr")
         chunks = bytearray()

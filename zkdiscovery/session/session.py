@@ -2,8 +2,8 @@
 
 Threads
 - the connection thread (kazoo's loop, see link.py) changes the state and calls the listeners, outside the lock;
-- the keeper thread watches over the link, renews leases and builds a new link after a death; it waits for no answer
-  while there is a connection;
+- the keeper thread watches over the link, renews leases and builds a new link after a death; it waits for nobody;
+- the prober (watchdog.py) and the lookups of names (resolver.py) wait for others and for nothing of ours;
 - any thread may submit requests and wait for answers.
 
 Guarantees
@@ -126,7 +126,7 @@ class Session:
 
     @property
     def timeout(self) -> float:
-        """Session timeout in seconds, as negotiated; as wished before the first connection."""
+        """Session timeout in seconds, as the server granted it; the one asked for before the first connection."""
         return self._timeout
 
     @property
@@ -153,8 +153,9 @@ class Session:
 
     @property
     def context(self) -> ssl.SSLContext | None:
-        """The TLS context; None for plain TCP."""
-        return self._options.context
+        """The TLS context for the next connection; None for plain TCP."""
+        certificates = self._options.certificates
+        return None if certificates is None else certificates.context()
 
     def __repr__(self) -> str:
         if "_state" not in vars(self):
@@ -197,7 +198,9 @@ class Session:
             stopped = link.stop(timeout)
             self._fail_outstanding(link)
         self._move(State.CLOSED)
-        return self.keeper.close(max(0.1, end - time.monotonic())) and stopped
+        for close in (self.keeper.close, self._watchdog.close):
+            stopped = close(max(0.1, end - time.monotonic())) and stopped
+        return stopped
 
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of each server in the settings."""

@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+import threading
 from typing import TYPE_CHECKING
 
 from zkdiscovery.errors import InvalidSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zkdiscovery.settings import Tls
+
+log = logging.getLogger("zkdiscovery.session")
+
+
+class Certificates:
+    """The TLS context for the next connection, made anew when a file has changed. Any thread may ask for it.
+
+    Raises:
+        InvalidSettings: a file can't be used now; names the field, never its content.
+    """
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._loaded = self._seen()  # before the files are read: what changes meanwhile is read again
+        self._refused: object = None  # what was seen when the renewed files could not be used
+        self._context = tls_context(tls)
+
+    def context(self) -> ssl.SSLContext:
+        """The context of the files as they are now; the last one that could be made if they can't be used."""
+        with self._lock:
+            seen = self._seen()
+            if seen == self._loaded:
+                return self._context
+            try:
+                self._context = tls_context(self._tls)
+            except InvalidSettings as error:
+                if seen != self._refused:
+                    log.warning("renewed TLS files can't be used, and the ones before stay in use: %s", error)
+                self._refused = seen
+            else:
+                log.info("the TLS files have changed; new connections use them")
+                self._loaded, self._refused = seen, None
+            return self._context
+
+    def _seen(self) -> list[object]:
+        """What tells one version of the files from another."""
+        return [_version(path) for path in (self._tls.ca_file, self._tls.cert_file, self._tls.key_file) if path]
+
+
+def _version(path: Path) -> object:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        return str(error)
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""Watches over the link on the keeper thread: dead links, absent servers, lost data."""
+"""Watches over the link: dead links and absent servers on the keeper thread, lost data on one of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from zkdiscovery.session.probe import probe_server
 from zkdiscovery.session.states import State
+from zkdiscovery.session.worker import Worker
 
 if TYPE_CHECKING:
+    from zkdiscovery.session.resolver import Address
     from zkdiscovery.session.session import Session
 
 log = logging.getLogger("zkdiscovery.session")
@@ -26,6 +28,9 @@ class Watchdog:
         self._session = session
         self._checked = 0.0  # monotonic seconds; when the link was looked at last
         self._refused = False  # servers hang up on our handshakes, and have not let us in since
+        self._prober = Worker(
+            "zkdiscovery-prober"
+        )  # waits for servers; the keeper never does, because it renews leases
 
     def connected(self) -> None:
         """A connection stands (connection thread)."""
@@ -41,10 +46,17 @@ class Watchdog:
         """A server hung up on our handshake (connection thread)."""
         if not self._refused:
             self._refused = True
-            self._later(self._check_data, 2 * self._session.timeout)
+            self._check_data_later(2 * self._session.timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Ask no server anything more, and wait up to `timeout` seconds; True if the thread has ended."""
+        return self._prober.close(timeout)
 
     def _later(self, task: Callable[[], None], delay: float) -> None:
         self._session.keeper.schedule(task, task, delay)
+
+    def _check_data_later(self, delay: float) -> None:
+        self._prober.schedule(self._check_data, self._check_data, delay)
 
     def _report_absence(self) -> None:
         """Say what is wrong while there is no connection: soon, then rarely."""
@@ -75,20 +87,12 @@ class Watchdog:
         session = self._session
         if not self._refused or session.gone_for_good:
             return
-        zxids: list[int] = []
-        addresses = session.addresses()
-        for host, port in addresses:
-            if session.state is State.CONNECTED:  # meanwhile; leases wait for this thread
-                return
-            try:
-                info = probe_server(host, port, timeout=session.settings.connect_timeout, context=session.context)
-            except OSError:
-                continue
-            if info.mode and info.zxid is not None:
-                zxids.append(info.zxid)
+        servers = session.resolver.servers()
+        zxids = [zxid for server in servers if (zxid := self._zxid(server)) is not None]
         # A server that does not say how far it is, or does not serve, proves nothing. What was committed stands on more
         # than half of the servers: as long as half of them may have it, it is not lost.
-        if 2 * len(zxids) > len(addresses) and max(zxids) < session.highest_zxid:
+        lost = 2 * len(zxids) > len(servers) and max(zxids) < session.highest_zxid
+        if lost and session.state is not State.CONNECTED:  # meanwhile
             log.error(
                 "ZooKeeper at %s has less data than this client has seen (zxid 0x%x): data is lost, starting from zero",
                 session.settings.hosts,
@@ -98,4 +102,19 @@ class Watchdog:
             session.data_losses += 1
             self._refused = False
         else:
-            self._later(self._check_data, session.timeout)
+            self._check_data_later(session.timeout)
+
+    def _zxid(self, server: list[Address]) -> int | None:
+        """The last transaction that a server has seen; None if it does not say, at any of its addresses."""
+        session = self._session
+        for name, ip, port in server:
+            if session.state is State.CONNECTED or session.gone_for_good:  # meanwhile
+                return None
+            try:
+                timeout = session.settings.connect_timeout
+                info = probe_server(ip, port, timeout=timeout, context=session.context, name=name)
+            except OSError:
+                continue
+            if info.mode and info.zxid is not None:
+                return info.zxid
+        return None

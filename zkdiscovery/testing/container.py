@@ -87,7 +87,7 @@ class Container(Source):
         except ImportError as error:
             raise NoContainer(
                 "the package testcontainers can't be imported", f"{error}: pip install 'zkdiscovery[testing]'"
-            ) from error
+            ) from None
         extra = " ".join(f"{key}={value}" for key, value in config.items() if key not in _VARIABLES)
         name = f"zkdiscovery-test-{secrets.token_hex(6)}"
         try:
@@ -216,9 +216,9 @@ def _expect_engine(endpoint: str) -> None:
     try:
         engine.ping(endpoint)
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise NoEngine(f"no Docker engine at {endpoint}", error) from error
+        raise NoEngine(f"no Docker engine at {endpoint}", error) from None
     except (OSError, ValueError) as error:
-        raise NoContainer(f"the Docker engine at {endpoint} can't be used", error) from error
+        raise NoContainer(f"the Docker engine at {endpoint} can't be used", error) from None
 
 
 def _pull(docker: Any, image: str, notify: Callable[[str], None]) -> None:

@@ -215,7 +215,7 @@ def check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise NoServerForTests(f"the port {port} of 127.0.0.1 can't be had ({error}); choose another") from error
+            raise NoServerForTests(f"the port {port} of 127.0.0.1 can't be had ({error}); choose another") from None
 
 
 class LocalProcess(Source):
@@ -278,7 +278,7 @@ class LocalProcess(Source):
         try:
             self._supervisor.start(command, self._log)
         except OSError as error:
-            raise NoServerForTests(f"{self._installation.java} can't be started: {error}") from error
+            raise NoServerForTests(f"{self._installation.java} can't be started: {error}") from None
 
     def wait_ended(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the process to end; True if it has."""

@@ -344,7 +344,7 @@ def _started(
     except NoServerForTests as no_local:
         raise NoServerForTests(
             f"no ZooKeeper for tests. {VARIABLE} is not set. No container: {no_container}. Nothing local: {no_local}"
-        ) from no_local
+        ) from None
     if not isinstance(no_container, NoEngine):
         _log.debug("no container: %s", no_container)
         brief = no_container.brief if isinstance(no_container, NoContainer) else "what was started does not serve"

@@ -28,7 +28,7 @@ class SharedServers(Source):
         except ValueError as error:
             raise NoServerForTests(
                 f"{VARIABLE} must be host:port, or several with commas, and no path: {error}"
-            ) from error
+            ) from None
 
     def describe(self, version: str) -> str:
         """What the server is, for people."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,10 +10,11 @@ from contextlib import ExitStack
 import pytest
 
 from tests.integration.session.conftest import MakeSession
-from tests.integration.session.helpers import expire, heard
-from tests.support import LIMIT, Truth
+from tests.integration.session.helpers import Names, SilentServers, expire, heard
+from tests.support import LIMIT, Recorder, Truth
 from zkdiscovery.session import State
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, zookeeper_server
+from zkdiscovery.testing.wire import split_host_port
 
 TIMEOUT = 1.0  # seconds
 
@@ -57,3 +59,46 @@ def test_one_old_server_of_three_is_no_loss_of_data(
             proxy.heal()
         changes.wait(lambda seen: seen[-1].state is State.CONNECTED, LIMIT)
         assert session.highest_zxid >= seen
+
+
+def test_an_old_server_behind_one_of_several_addresses_of_a_name_is_no_loss_of_data(
+    make_session: MakeSession,
+    zkdiscovery_proxy: FaultProxy,
+    zkdiscovery_server: ZookeeperServer,
+    older_server: ZookeeperServer,
+    truth: Truth,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A name counts as many servers as it has addresses, and two of three say nothing."""
+    names = Names()
+    monkeypatch.setattr(socket, "getaddrinfo", names)
+    names.found["zk.test"] = ["127.0.0.1"]
+    port = int(zkdiscovery_proxy.address.rpartition(":")[2])
+    truth.create(f"{namespace}/seen")
+
+    def lead_to(server: ZookeeperServer) -> None:
+        relay = zkdiscovery_proxy._relay
+        relay.call(lambda: setattr(relay, "target", split_host_port(server.hosts.split(",")[0])))
+
+    session = make_session(f"zk.test:{port}", session_timeout=TIMEOUT, connect_timeout=0.2)
+    changes = heard(session)
+    names.found["zk.test"] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+    with SilentServers(names.found["zk.test"][1:], port):
+        zkdiscovery_proxy.refuse()
+        changes.wait(bool)
+        expire(session, zkdiscovery_server)
+        addresses: Recorder[int] = Recorder()
+        session.resolver.listen(lambda: addresses(len(session.resolver.addresses())))
+        addresses.wait(lambda counts: 3 in counts)
+        lead_to(older_server)
+        zkdiscovery_proxy.heal()
+        over = threading.Event()
+        session.listen(lambda change: over.set() if change.state is State.CONNECTED else None)
+        assert not over.wait(4.0 * TIMEOUT), "it serves older state than was seen"
+        assert "data is lost" not in caplog.text
+        lead_to(zkdiscovery_server)
+        assert over.wait(LIMIT)
+    names.wait_idle()
+    assert {thread for _, thread in names.asked.items} == {"zkdiscovery-resolve"}

@@ -10,9 +10,12 @@ import pytest
 
 from tests.integration.cli.conftest import Done
 from tests.support import LIMIT, Truth
+from zkdiscovery.cli.doctor.hosts import examine_hosts
+from zkdiscovery.cli.doctor.report import Level
 from zkdiscovery.cli.exits import ExitCode
 from zkdiscovery.session.requests import AccessEntry, Create
-from zkdiscovery.testing import FaultProxy, ZookeeperServer
+from zkdiscovery.settings import split_host
+from zkdiscovery.testing import FaultProxy, ZookeeperServer, zookeeper_server
 from zkdiscovery.znodes import make_container, parent_of
 
 Run = Callable[..., Done]
@@ -88,6 +91,16 @@ def test_a_host_that_swallows_everything(
     assert "no answer within 1 s" in finding["found"]
     assert finding["data"]["tcp"] < 1
     assert _by_check(done)["session"]["level"] == "ok"
+
+
+def test_a_server_with_too_many_connections_from_here(request: pytest.FixtureRequest) -> None:
+    """It closes further ones at once, without a word."""
+    source = request.config.getoption("--zkdiscovery-source")
+    with zookeeper_server(source=source, config={"maxClientCnxns": "1"}) as server, Truth(server.hosts):
+        findings = examine_hosts([split_host(server.hosts)], timeout=1.0, context=None)
+    assert findings[0].level is Level.PROBLEM
+    assert "hangs up" in findings[0].found
+    assert "maxClientCnxns" in findings[0].advice
 
 
 def test_two_servers_that_are_none_ensemble(

@@ -136,12 +136,12 @@ def test_a_thread_that_dies_before_the_first_connection_is_replaced(
 ) -> None:
     deaths = []
 
-    def die(connection: Connection) -> Any:
+    def die(connection: Connection, _: object) -> Any:
         deaths.append(connection)
         monkeypatch.undo()
-        raise RuntimeError("as if a resolver failed in a new way")
+        raise RuntimeError("as if a system call failed in a new way")
 
-    monkeypatch.setattr(Connection, "_expand_client_hosts", die)
+    monkeypatch.setattr(Connection, "_connect_loop", die)
     session = make_session()
     assert (len(deaths), session.epoch) == (1, 1)
 

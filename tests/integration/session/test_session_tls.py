@@ -13,11 +13,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.integration.session.conftest import MakeSession
+from tests.integration.session.helpers import heard
 from tests.support import LIMIT
 from zkdiscovery.errors import NoServerForTests, NotConnected
 from zkdiscovery.session import Create, Node, bulk_read, probe_server
 from zkdiscovery.settings import Tls
-from zkdiscovery.testing import zookeeper_server
+from zkdiscovery.testing import FaultProxy, zookeeper_server
 from zkdiscovery.testing.local import free_port
 
 DEBIAN = Path("/usr/share/java")
@@ -131,3 +132,36 @@ def test_asking_a_server_how_it_is(make_session: MakeSession, server: TlsServer)
     info = probe_server("localhost", server.port, context=session.context)
     assert info.mode == "standalone"
     assert re.fullmatch(r"3\.\d+\.\d+", info.version)
+
+
+def test_renewed_files_are_used_at_the_next_connection(
+    make_session: MakeSession, server: TlsServer, tmp_path: Path
+) -> None:
+    """As a certificate manager renews them, on disk; kazoo reads them for each connection, too."""
+    certificate, key = make_certificate(tmp_path, "expired")  # one that the server does not accept
+    tls = Tls(ca_file=server.certificate, cert_file=certificate, key_file=key)
+    session = make_session(f"localhost:{server.port}", connect=False, tls=tls)
+    session.start()
+    with pytest.raises(NotConnected):
+        session.wait_connected(0.5)
+    shutil.copy(server.certificate, certificate)
+    shutil.copy(server.key, key)
+    session.wait_connected(LIMIT)
+
+
+def test_renewed_files_that_can_not_be_used_leave_the_ones_before_in_use(
+    make_session: MakeSession, server: TlsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate, key = (Path(shutil.copy(path, tmp_path)) for path in (server.certificate, server.key))
+    _, other_key = make_certificate(tmp_path, "other")
+    with FaultProxy(f"127.0.0.1:{server.port}") as proxy:
+        tls = Tls(ca_file=server.certificate, cert_file=certificate, key_file=key)
+        session = make_session(f"localhost:{proxy.address.rpartition(':')[2]}", tls=tls)
+        changes = heard(session)
+        for generation, broken in enumerate((lambda: shutil.copy(other_key, key), certificate.unlink, lambda: None), 2):
+            broken()
+            proxy.drop()
+            changes.wait(lambda seen, wanted=generation: bool(seen) and seen[-1].generation == wanted)
+    warnings = [r.getMessage() for r in caplog.records if "TLS files" in r.getMessage()]
+    assert len(warnings) == 2, "one for each state of the files, not for each connection"
+    assert all(w.startswith("renewed TLS files can't be used, and the ones before stay in use: ") for w in warnings)

@@ -53,7 +53,7 @@ def test_a_good_server() -> None:
             Level.OK,
             "does not tell its version",
         ),
-        (ServerInfo("", "", None, 0.001, ""), Level.PROBLEM, "not one of ZooKeeper"),
+        (ServerInfo("", "", None, 0.001, ""), Level.PROBLEM, "hangs up without a word"),
         (ServerInfo("", "", None, 0.001, "HTTP/1.1 400 Bad Request"), Level.PROBLEM, "not one of ZooKeeper"),
     ],
 )

@@ -20,6 +20,7 @@ from zkdiscovery.session.connection import Connection
 from zkdiscovery.session.link import Link, LinkOwner
 from zkdiscovery.session.options import LinkOptions
 from zkdiscovery.session.requests import GetData, Stat
+from zkdiscovery.session.resolver import Resolver
 
 PATH = "/services/payments/a"
 STAT = Stat(7, 7, 0, 0, 0, 0, 0, 0, 0, 0, 7)
@@ -29,6 +30,8 @@ class Owner:
     """Hears what comes."""
 
     def __init__(self) -> None:
+        self.resolver = Resolver([("127.0.0.1", 1)])
+        self.timeout = 10.0
         self.highest_zxid = 0
         self.events: list[tuple[int, str]] = []
         self.answered: list[tuple[Any, float]] = []

@@ -7,36 +7,12 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
+from tests.integration.session.helpers import Names
 from tests.support import LIMIT, Recorder
 from zkdiscovery.session.resolver import PAUSE, Address, Resolver
-
-REAL = socket.getaddrinfo
-
-
-class Names:
-    """The system's resolver, for names that end in `.test`: answers what it is told, and only when it may."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, list[str]] = {}
-        self.asked: Recorder[str] = Recorder()
-        self.answers = threading.Event()
-        self.answers.set()
-
-    def __call__(self, host: str, port: Any, *args: Any, **options: Any) -> Any:
-        if not host.endswith(".test"):
-            return REAL(host, port, *args, **options)
-        self.asked(host)
-        assert self.answers.wait(LIMIT)
-        if not self.found.get(host):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [
-            (socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 0))
-            for ip in self.found[host]
-        ]
 
 
 @pytest.fixture
@@ -64,14 +40,7 @@ def refreshed(resolver: Resolver, names: Names) -> None:
     count = len(names.asked.items)
     resolver.refresh()
     names.asked.wait(lambda asked: len(asked) > count)
-    lookups_over()
-
-
-def lookups_over() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "zkdiscovery-resolve":
-            thread.join(LIMIT)
-            assert not thread.is_alive()
+    names.wait_idle()
 
 
 def test_literal_addresses_are_known_without_a_lookup(names: Names) -> None:
@@ -90,7 +59,7 @@ def test_a_name_has_all_its_addresses_with_each_of_its_ports(names: Names) -> No
         ("127.0.0.9", "127.0.0.9", 1),
         ("zk.test", "127.0.0.1", 2182), ("zk.test", "127.0.0.2", 2182), ("zk.test", "::1", 2182),
     ]  # fmt: skip
-    assert names.asked.items == ["zk.test"]
+    assert names.asked.items == [("zk.test", "zkdiscovery-resolve")]
 
 
 def test_a_name_that_hangs_delays_nobody_and_holds_one_thread(names: Names) -> None:
@@ -104,9 +73,9 @@ def test_a_name_that_hangs_delays_nobody_and_holds_one_thread(names: Names) -> N
     names.asked.wait(len)
     assert [t.name for t in threading.enumerate()].count("zkdiscovery-resolve") == 1
     names.answers.set()
-    lookups_over()
+    names.wait_idle()
     assert [len(resolver.addresses()) for resolver in many] == [2] * 5
-    assert names.asked.items == ["zk.test"]
+    assert names.asked.items == [("zk.test", "zkdiscovery-resolve")]
 
 
 def test_waiting_ends_with_an_address(names: Names) -> None:
@@ -129,7 +98,7 @@ def test_waiting_ends_when_it_is_closed(names: Names) -> None:
     waiting.join(LIMIT)
     assert not waiting.is_alive()
     names.answers.set()
-    lookups_over()
+    names.wait_idle()
     assert resolver.addresses() == [], "a closed one hears of no answer"
 
 
@@ -156,7 +125,7 @@ def test_a_name_is_not_looked_up_at_each_call(names: Names, later: Callable[[], 
     refreshed(resolver, names)
     for _ in range(100):
         resolver.refresh()
-    lookups_over()
+    names.wait_idle()
     assert len(names.asked.items) == 1
     later()
     refreshed(resolver, names)
@@ -193,7 +162,7 @@ def test_servers_are_counted_by_addresses_of_one_family(names: Names) -> None:
     resolver = Resolver([("zk.test", 1), ("one.test", 1), ("missing.test", 1), ("127.0.0.9", 1)])
     resolver.refresh()
     names.asked.wait(lambda asked: len(asked) == 3)
-    lookups_over()
+    names.wait_idle()
     assert [[a.ip for a in server] for server in resolver.servers()] == [
         ["127.0.0.1", "::1"], ["127.0.0.2", "::2"], ["::3"], [], ["127.0.0.9"],
     ]  # fmt: skip

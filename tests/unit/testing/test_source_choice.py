@@ -83,6 +83,18 @@ def test_the_version_asked_for_comes_before_the_variables(monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("nothing_there")
+@pytest.mark.parametrize("source", ["auto", "hosts", "container", "local"])
+def test_a_traceback_says_why_once(monkeypatch: pytest.MonkeyPatch, source: testing.server.SourceName) -> None:
+    """The error tells all that its cause would repeat."""
+    if source == "hosts":
+        monkeypatch.setenv("ZKDISCOVERY_TEST_HOSTS", "a:b")
+    with pytest.raises(NoServerForTests) as caught, zookeeper_server(source=source):
+        pass
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.usefixtures("nothing_there")
 def test_an_engine_that_forbids_itself_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(endpoint: str) -> None:
         raise PermissionError(13, "Permission denied")

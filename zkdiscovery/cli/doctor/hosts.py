@@ -106,7 +106,16 @@ def _silent(error: OSError, timeout: float, context: ssl.SSLContext | None) -> t
             "the server hangs, or something between swallows what is sent"
             + ("" if context else "; or it is a TLS port (ZKDISCOVERY_TLS__CA_FILE)"),
         )
-    return f"it hangs up: {error}", "look at the server's log; is it a ZooKeeper, and not full of connections?"
+    return f"it hangs up: {error}", _hung_up(context)
+
+
+def _hung_up(context: ssl.SSLContext | None) -> str:
+    """What to do about a server that takes a connection and closes it without a word."""
+    other_port = "the right port?" if context else "the right port, and no TLS port (ZKDISCOVERY_TLS__CA_FILE)?"
+    return (
+        "are there too many connections to it from this address (maxClientCnxns, 60 if not set)? its log tells;"
+        f" else: is it {other_port}"
+    )
 
 
 def _judge(name: str, tcp: float, info: ServerInfo, context: ssl.SSLContext | None) -> Finding:
@@ -116,6 +125,10 @@ def _judge(name: str, tcp: float, info: ServerInfo, context: ssl.SSLContext | No
             f"answers in {milliseconds(info.latency)}; it does not tell its version"
             " (`srvr` is not in its 4lw.commands.whitelist)",
             data={"tcp": tcp, "latency": info.latency},
+        )
+    if not info.text:
+        return problem(
+            name, f"TCP connection in {milliseconds(tcp)}, but it hangs up without a word", _hung_up(context), tcp=tcp
         )
     if not info.mode:
         if "not currently serving" in info.text:
