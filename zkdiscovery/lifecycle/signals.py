@@ -28,7 +28,7 @@ from zkdiscovery.model import check_timeout
 log = logging.getLogger("zkdiscovery.lifecycle")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-TURN = 1.0  # seconds that the main thread gets to end the process, before another thread does
+TURN = 1.0  # seconds that the main thread gets for its turn, before it is called again
 
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
@@ -124,13 +124,13 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
             log.exception("ending a client failed; the process ends all the same")
         for client in self._clients:  # what other threads are ending
             client._ending.wait()
-        if self._proceeded:
-            return
-        # To the main thread, which may wait in a system call: handlers are its own, and this interrupts the call.
-        signal.pthread_kill(threading.main_thread().ident or 0, number)
-        if before is signal.SIG_DFL:
+        while not self._proceeded:
+            # To the main thread, because handlers are its own. It may wait in a system call, which this interrupts; one
+            # that comes just before the call does not, so it is sent again.
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
             time.sleep(TURN)
-            os._exit(128 + number)  # the main thread is in other code than Python's; by default it would not be asked
+            if before is signal.SIG_DFL:
+                os._exit(128 + number)  # the main thread is in other code than Python's; by default nobody asks it
 
 
 def _name(number: int) -> str:

@@ -17,7 +17,7 @@ from zkdiscovery.testing import ZookeeperServer
 
 SESSION_TIMEOUT = "10"  # seconds: had it to be waited for, the tests would notice
 SERVICE = """
-import queue, signal, sys, threading
+import queue, signal, sys, threading, time
 from zkdiscovery import Client, close_on_signals
 hosts, namespace, timeout, delay = sys.argv[1:]
 client = Client(hosts, namespace=namespace, session_timeout=float(timeout))
@@ -224,3 +224,65 @@ serve()
     child.signal(signal.SIGTERM)
     assert child.process.wait(20.0) == -signal.SIGTERM
     assert_gone_politely(view, path, truth)
+
+
+def test_a_signal_during_a_close_waits_for_it(start: Start, path: str, truth: Truth) -> None:
+    child = start(ON_SIGNALS + REGISTERED, delay=1.0)
+    with events(truth, path) as seen:
+        child.say("threading.Thread(target=client.close).start()")
+        truth.wait(path, lambda node: read(path, node).status is Status.DRAINING)
+        child.signal(signal.SIGTERM)
+        assert child.process.wait(20.0) == -signal.SIGTERM
+        assert truth.get(path) is None
+    assert seen.items == ["CHANGED", "DELETED"]
+
+
+@pytest.mark.parametrize("threads", ["", "threading.Thread.start = no_thread"])
+def test_a_signal_after_the_end_of_the_main_thread(start: Start, path: str, truth: Truth, threads: str) -> None:
+    """Other threads keep the process alive. From Python 3.12 on none can be started any more."""
+    child = start(
+        f"""
+def serve():
+    threading.main_thread().join()
+    print("main thread ended")
+    while True:  # a signal that comes just before the main thread blocks would not wake it
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        time.sleep(0.05)
+
+def no_thread(_):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+
+{ON_SIGNALS}
+signal.signal(signal.SIGUSR1, lambda *_: None)
+threading.Thread(target=serve).start()
+"""
+        + REGISTERED
+        + threads
+    )
+    assert child.process.stdin is not None
+    child.process.stdin.close()
+    child.wait_line("main thread ended")
+    child.signal(signal.SIGTERM)
+    assert child.process.wait(20.0) == -signal.SIGTERM
+    assert truth.get(path) is None
+
+
+def test_a_second_signal_while_a_server_stops_is_the_server_s(start: Start, path: str, truth: Truth) -> None:
+    """Ours is not sent to it again when the goodbye is over: some servers take a second one for impatience."""
+    child = start(
+        """
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: (heard.append(1), print("heard", len(heard))))
+"""
+        + ON_SIGNALS
+        + REGISTERED,
+        delay=3600.0,
+    )
+    child.signal(signal.SIGTERM)
+    truth.wait(path, lambda node: read(path, node).status is Status.DRAINING)
+    child.signal(signal.SIGTERM)
+    child.wait_line("heard 1")
+    child.say("registration.drain(delay=0.0)")
+    truth.wait(path, lambda node: node is None)
+    child.say("client._ending._idle.wait(20.0); print('drained', len(heard))")
+    assert child.wait_line("drained") == "1"
