@@ -37,6 +37,28 @@ def test_who_is_not_elected_in_time_leaves_the_queue(make_client: MakeClient, li
         assert not term.lost
 
 
+def test_loops_and_functions_that_wait_in_vain_leave_the_queue(
+    make_client: MakeClient, line: Line, truth: Truth
+) -> None:
+    leader = line.join(make_client())
+    client = make_client()
+    assert list(client.election(NAME).terms(0.1)) == []
+    ran: list[Term] = []
+    for waits in (
+        lambda: client.election(NAME).run_while_leader(ran.append, 0.1),
+        client.while_leader(NAME, timeout=0.1)(ran.append),
+    ):
+        with pytest.raises(OperationTimeout, match=r"not elected in 'nightly-report' within 0\.1 s.*another candidate"):
+            waits()
+    assert ran == []
+    assert truth.children(line.path) == [path_of(leader).rpartition("/")[2]]
+    leader.leave()
+    assert client.election(NAME).run_while_leader(lambda term: term.lost, LIMIT) is False
+    for term in client.election(NAME).terms(LIMIT):
+        assert not term.lost
+        break
+
+
 def test_a_campaign_that_fails_says_why(make_client: MakeClient, truth: Truth, namespace: str) -> None:
     truth.create(f"{namespace}/elections", ephemeral=True)  # an ephemeral has no children
     client = make_client()
