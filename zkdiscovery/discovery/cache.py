@@ -12,17 +12,19 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from zkdiscovery.codecs import Codec
-from zkdiscovery.discovery.guard import MassLossGuard, said_goodbye
+from zkdiscovery.codecs import MAX_DATA_BYTES, Codec
+from zkdiscovery.discovery.guard import LEAVING, MassLossGuard, said_goodbye
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import Change, Instance, Snapshot
 from zkdiscovery.session import Stat, State, StateChange
-from zkdiscovery.znodes import Delta, Loader, WatchedChildren
+from zkdiscovery.znodes import Delta, Loader, Marks, WatchedChildren
 
 if TYPE_CHECKING:
     from zkdiscovery.settings import Guard
 
 log = logging.getLogger("zkdiscovery.discovery")
+
+TOGETHER = 0.005  # seconds between a last write and the deletion, if one transaction has both
 
 
 class Follower(Protocol):
@@ -50,7 +52,9 @@ class ServiceCache:
         self._followers: tuple[Follower, ...] = ()
         self._closed = False
         session.listen(self._on_state)
-        self._children = WatchedChildren(loader, path, self._decode, self._apply)
+        self._children = WatchedChildren(
+            loader, path, self._decode, self._apply, largest=MAX_DATA_BYTES, may_return=self._may_return
+        )
 
     @property
     def error(self) -> ZkDiscoveryError | None:
@@ -105,6 +109,15 @@ class ServiceCache:
         # Not if a load for a later connection was faster than this thread got round to it.
         if self.snapshot.stale_since is None and self._children.generation <= generation:
             self._publish({}, stale_since=since)
+
+    def _may_return(self, name: str, marks: Marks) -> bool:
+        """Who leaves without a goodbye may be replaced in the same transaction (worker).
+
+        A write is a goodbye only if it comes with the deletion, and to the node that we know: a node that replaces
+        another one may be written when it is created.
+        """
+        farewell = not marks.created and marks.deleted_at - marks.changed_at < TOGETHER
+        return self._instances[name].status not in LEAVING and not farewell
 
     def _apply(self, delta: Delta[Instance]) -> None:
         """What the watched children say (worker)."""

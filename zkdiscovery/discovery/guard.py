@@ -5,6 +5,7 @@ Pure bookkeeping with the time given by the caller; belongs to one cache and its
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from zkdiscovery.settings import Guard
 
 GOODBYE_WINDOW = 2.0  # seconds between the last change of a node and its deletion that make it a goodbye
-_LEAVING = frozenset({Status.DRAINING, Status.OUT_OF_SERVICE})
+LEAVING = frozenset({Status.DRAINING, Status.OUT_OF_SERVICE})
 
 
 def said_goodbye(instance: Instance, marks: Marks | None) -> bool:
@@ -23,7 +24,7 @@ def said_goodbye(instance: Instance, marks: Marks | None) -> bool:
 
     DRAINING, written and deleted at once, can't be read any more; only the order of the two events shows it.
     """
-    if instance.status in _LEAVING:
+    if instance.status in LEAVING:
         return True
     return marks is not None and 0.0 < marks.changed_at <= marks.deleted_at <= marks.changed_at + GOODBYE_WINDOW
 
@@ -40,8 +41,9 @@ class MassLossGuard:
     def __init__(self, settings: Guard, session_timeout: float) -> None:
         self.session_timeout = session_timeout
         self._settings = settings
-        self._recent: dict[str, tuple[float, Instance]] = {}  # lost lately, and when: no suspects so far
-        self._suspects: dict[str, tuple[float, Instance]] = {}  # and until when each is held; monotonic seconds
+        # In order of time, which is in monotonic seconds; the first ones are taken away in constant time.
+        self._recent: OrderedDict[str, tuple[float, Instance]] = OrderedDict()  # lost, and when: no suspects so far
+        self._suspects: OrderedDict[str, tuple[float, Instance]] = OrderedDict()  # and until when each is held
 
     @property
     def hold(self) -> float:
@@ -60,7 +62,7 @@ class MassLossGuard:
 
     def next_release(self) -> float | None:
         """When the next suspect is let go, in monotonic seconds."""
-        return min((until for until, _ in self._suspects.values()), default=None)
+        return next((until for until, _ in self._suspects.values()), None)
 
     def returned(self, ids: Iterable[str]) -> None:
         """These are there again."""
@@ -77,17 +79,22 @@ class MassLossGuard:
         """
         if not (self._settings.enabled and instances):
             return 0
-        self._recent = {key: loss for key, loss in self._recent.items() if loss[0] >= now - self.window}
-        self._recent.update({instance.id: (now, instance) for instance in instances})
+        while self._recent and next(iter(self._recent.values()))[0] < now - self.window:
+            self._recent.popitem(last=False)
+        for instance in instances:
+            self._recent[instance.id] = now, instance
+            self._recent.move_to_end(instance.id)
         gone = len(self._recent) + len(self._suspects)
         if gone + left < self._settings.minimum or gone <= self._settings.fraction * (gone + left):
             return 0
         suspected = {key: (now + self.hold, instance) for key, (_, instance) in self._recent.items()}
-        self._suspects |= suspected
+        self._suspects.update(suspected)
         self._recent.clear()
         return len(suspected)
 
     def release(self, now: float) -> list[Instance]:
         """Let go of the suspects whose time is up."""
-        over = [key for key, (until, _) in self._suspects.items() if until <= now]
-        return [self._suspects.pop(key)[1] for key in over]
+        released = []
+        while self._suspects and next(iter(self._suspects.values()))[0] <= now:
+            released.append(self._suspects.popitem(last=False)[1][1])
+        return released

@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from zkdiscovery.balancing import Balancer, Ejection, Outcome
 from zkdiscovery.balancing.limits import check_number
-from zkdiscovery.codecs import Codec
+from zkdiscovery.codecs import MAX_DATA_BYTES, Codec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.discovery.service import Attachment, Service
@@ -19,14 +19,15 @@ from zkdiscovery.errors import AccessDenied, InvalidSettings, NodeError, NodeMis
 from zkdiscovery.model import Instance, deadline_after
 from zkdiscovery.session import (
     NO_NODE,
+    Batch,
     Dispatcher,
     GetChildren,
-    GetData,
     Node,
+    ReadLimits,
     Session,
     Worker,
-    bulk_read,
-    error_for_code,
+    read_batches,
+    why_unread,
 )
 from zkdiscovery.validation import check_function
 from zkdiscovery.znodes import Loader, Paths, name_of
@@ -90,12 +91,13 @@ class Discovery:
                 return []
             found = []
             nodes = [f"{path}/{name}" for name in names]
-            for node_path, node in bulk_read(self.session, nodes, generation=generation, deadline=deadline):
+            batch = Batch(nodes, MAX_DATA_BYTES)
+            for node_path, node in read_batches(self.session, [batch], ReadLimits(generation, deadline)):
                 try:
                     if isinstance(node, Node):
                         found.append(self._codec.decode(service, name_of(node_path), node.data))
                     elif node != NO_NODE:
-                        raise error_for_code(node, GetData(node_path), self.session.server)
+                        raise why_unread(node_path, node, self.session.server)
                 except (UndecodableNode, NodeError, AccessDenied) as error:
                     log.warning("left out %r: %s", node_path, error)
             return found

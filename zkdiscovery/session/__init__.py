@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from zkdiscovery.session.bulk import bulk_read
+from zkdiscovery.session.bulk import Batch, Found, bulk_read, read_batches, why_unread
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.dispatcher import Dispatcher, Subscription
 from zkdiscovery.session.lease import Lease, Proof, Unproven
+from zkdiscovery.session.pipeline import ReadLimits, pipelined
 from zkdiscovery.session.probe import ServerInfo, probe_server
 from zkdiscovery.session.requests import (
     CONTAINER,
@@ -27,22 +28,25 @@ from zkdiscovery.session.requests import (
 from zkdiscovery.session.resolver import Address, Resolver
 from zkdiscovery.session.session import GLANCE, Session
 from zkdiscovery.session.states import State, StateChange
-from zkdiscovery.session.translate import NO_NODE, error_for_code
+from zkdiscovery.session.translate import BROKEN, NO_NODE, error_for_code
 from zkdiscovery.session.watches import EventKind, TreeWatch
 from zkdiscovery.session.worker import Worker
 
 __all__ = [
+    "BROKEN",
     "CONTAINER",
     "EPHEMERAL",
     "GLANCE",
     "NO_NODE",
     "Address",
+    "Batch",
     "Check",
     "Create",
     "Delete",
     "Dispatcher",
     "EventKind",
     "Exists",
+    "Found",
     "GetChildren",
     "GetData",
     "Lease",
@@ -50,6 +54,7 @@ __all__ = [
     "MultiRead",
     "Node",
     "Proof",
+    "ReadLimits",
     "Resolver",
     "ServerInfo",
     "Session",
@@ -66,5 +71,8 @@ __all__ = [
     "bulk_read",
     "error_for_code",
     "lease_now",
+    "pipelined",
     "probe_server",
+    "read_batches",
+    "why_unread",
 ]

@@ -20,6 +20,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from zkdiscovery.errors import NotConnected, OperationTimeout, ZkDiscoveryError
+from zkdiscovery.session.care import Care
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.requests import Request, encode
 from zkdiscovery.session.translate import describe, path_of
@@ -45,7 +46,8 @@ class Entry:
 class Channel:
     """Queue of requests between all threads (which submit) and the connection thread (which sends and completes)."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], care: Care | None = None) -> None:
+        self.care = care or Care()
         self._wake = wake
         self._lock = threading.Lock()
         self._outbox: deque[Entry] = deque()
@@ -69,9 +71,13 @@ class Channel:
         stands.
 
         Returns:
-            a future, completed with NotConnected at once if there is no such connection. Never blocks.
+            a future, completed at once with NotConnected if there is no such connection, or with NodeError if the
+            request has broken several. Never blocks.
         """
         entry = Entry(request, deadline)
+        if (refusal := self.care.refusal(request, entry.body)) is not None:
+            entry.future.set_exception(refusal)
+            return entry.future
         with self._lock:
             refused = self._generation == 0 or (generation is not None and generation != self._generation)
             full = len(self._outbox) >= MAX_OUTSTANDING
@@ -134,6 +140,8 @@ class Channel:
             unsent, sent = list(self._outbox), list(self._in_flight)
             self._outbox.clear()
             self._in_flight.clear()
+        if sent:
+            self.care.broke([(entry.request, entry.body) for entry in sent])
         # Each entry is in one queue at a time, and who took it out completes it: no future is completed twice.
         for entry in sent:
             entry.future.set_exception(error(entry.request, True))

@@ -304,8 +304,9 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         entry = self._link.channel.answered(header.xid)
         if entry is None:  # whoever waits for it hears of the end of the connection
             raise ConnectionDropped(f"an answer to request {header.xid} came out of turn")
-        request = entry.request
+        request, care = entry.request, self._link.channel.care
         if header.err:
+            care.answered(request, entry.body)
             entry.future.set_exception(error_for_code(header.err, request, self._link.server))
             if header.err == _SESSION_EXPIRED:
                 raise SessionExpiredError
@@ -313,8 +314,10 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
             try:
                 result = request.deserialize(buffer, offset)
             except ZkDiscoveryError as error:
+                care.answered(request, entry.body)
                 entry.future.set_exception(error)
             except Exception as error:  # as good as lost, and so is the link
+                care.broke([(request, entry.body)])
                 server = self._link.server
                 failure = NotConnected(
                     f"{describe(request)}: the answer of {server} can't be read; it may have been executed",
@@ -324,6 +327,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                 raise ConnectionDropped(f"the server sends an answer that can't be read: {error}") from error
             else:
                 self._link.owner.link_answered(request, entry.sent)  # first: what the future wakes may rest on it
+                care.answered(request, entry.body)
                 entry.future.set_result(result)
         return kazoo_connection.CLOSE_RESPONSE if request is CLOSE else None
 

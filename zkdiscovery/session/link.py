@@ -22,6 +22,7 @@ from kazoo.protocol.states import KeeperState
 
 from zkdiscovery.errors import UnsupportedServer
 from zkdiscovery.model import deadline_after
+from zkdiscovery.session.care import Care
 from zkdiscovery.session.channel import Channel
 from zkdiscovery.session.connection import CLOSE, Connection, Credentials
 from zkdiscovery.session.options import LinkOptions
@@ -65,10 +66,16 @@ class LinkOwner(Protocol):
 class Link:
     """One KazooClient with its channel. Starts threads at `start()`; is used once."""
 
-    def __init__(self, owner: LinkOwner, options: LinkOptions, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        owner: LinkOwner,
+        options: LinkOptions,
+        credentials: Credentials | None = None,
+        care: Care | None = None,
+    ) -> None:
         self.owner = owner
         self.options = options
-        self.channel = Channel(self.wake)
+        self.channel = Channel(self.wake, care)
         self.server = ""  # host:port that we are connected to, or try
         self.ping_sent: float | None = None  # monotonic seconds; None: no ping under way
         self.greeted = 0.0  # seconds of the lease clock; before the latest handshake was sent

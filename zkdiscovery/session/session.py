@@ -36,7 +36,7 @@ from zkdiscovery.errors import (
     ZkDiscoveryError,
 )
 from zkdiscovery.model import deadline_after
-from zkdiscovery.session.bulk import BATCH
+from zkdiscovery.session.care import Care
 from zkdiscovery.session.connection import Credentials
 from zkdiscovery.session.lease import Leases
 from zkdiscovery.session.link import Link
@@ -73,7 +73,7 @@ class Session:
         self.watches = TreeWatches(self)
         self.highest_zxid = 0
         self.data_losses = 0  # transaction ids from before one say nothing about nodes from after it
-        self.bulk_size = BATCH  # nodes in the next bulk read; see bulk.py
+        self.care = Care()
         self.authenticated = False
         self.resolver = Resolver(self.addresses())
         self._options = link_options(settings)
@@ -170,7 +170,7 @@ class Session:
         with self._changed:
             if self._link is not None or self._closing.is_set():
                 return
-            self._link = Link(self, self._options)
+            self._link = Link(self, self._options, care=self.care)
             self._link.start()
         self._watchdog.disconnected()  # not under the lock: it starts a thread, and the link's has need of the lock
 
@@ -427,7 +427,7 @@ class Session:
         try:
             with self._changed:
                 if not self._closing.is_set():
-                    self._link = Link(self, self._options, self._credentials)
+                    self._link = Link(self, self._options, self._credentials, self.care)
                     self._link.start()
         except (OSError, RuntimeError):  # no file descriptor, or no thread, to be had
             log.exception("can't connect anew, trying again")

@@ -7,6 +7,7 @@ from typing import Any
 from zkdiscovery.errors import (
     AccessDenied,
     AuthenticationFailed,
+    ClientClosed,
     NodeChanged,
     NodeError,
     NodeExists,
@@ -21,6 +22,8 @@ from zkdiscovery.errors import (
 )
 
 NO_NODE = -101
+
+BROKEN = (NotConnected, SessionExpired, OperationTimeout, ClientClosed)  # the connection's fault, not the request's
 
 # ZooKeeper's KeeperException.Code.
 _BY_CODE: dict[int, tuple[type[ZkDiscoveryError], str]] = {

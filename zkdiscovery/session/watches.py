@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.errors import NotConnected
+from zkdiscovery.session.pipeline import fitting
 from zkdiscovery.session.requests import RemoveWatches, SetWatches
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zkdiscovery.session")
 
-BATCH = 500  # watches set by one request
+BATCH = 500  # watches set by one request, at most
 
 
 class EventKind(IntEnum):
@@ -80,8 +81,8 @@ class TreeWatches:
         with self._lock:  # as its removal: a watch that was closed meanwhile must not be set behind it
             paths = [watch.path for watch in watches if watch in self._by_path.get(watch.path, ())]
             return [
-                self.session.submit(SetWatches(paths[start : start + BATCH]), deadline=deadline, generation=generation)
-                for start in range(0, len(paths), BATCH)
+                self.session.submit(SetWatches(some), deadline=deadline, generation=generation)
+                for some in fitting(paths, BATCH, self.session.care.request_bytes)
             ]
 
     def _remove(self, watch: TreeWatch) -> None:

@@ -37,12 +37,12 @@ from typing import Any
 
 from zkdiscovery.errors import NodeMissing, OperationTimeout, RegistrationConflict, ZkDiscoveryError
 from zkdiscovery.session import (
+    BROKEN,
     EPHEMERAL,
     NO_NODE,
     Create,
     Delete,
     EventKind,
-    GetData,
     Node,
     Session,
     SetData,
@@ -53,12 +53,12 @@ from zkdiscovery.session import (
     Worker,
     Write,
     bulk_read,
-    error_for_code,
+    why_unread,
 )
 from zkdiscovery.znodes.owned import OwnedNode, OwnedState
 from zkdiscovery.znodes.parents import make_container
 from zkdiscovery.znodes.paths import parent_of
-from zkdiscovery.znodes.transactions import BROKEN, SURPRISES, Outcome, transact
+from zkdiscovery.znodes.transactions import SURPRISES, Outcome, transact
 
 log = logging.getLogger("zkdiscovery.znodes")
 
@@ -283,14 +283,17 @@ class _Run:
             sent.append(session.submit(Sync(nodes[0].path), deadline=deadline, generation=generation))
         for node in nodes:
             node._dirty = False
-        seen = bulk_read(session, [node.path for node in nodes], generation=generation, deadline=deadline)
+        paths = [node.path for node in nodes]
+        # What stands there is what we wrote, as a rule.
+        size = sum(len(node._sent or b"") for node in nodes) / len(nodes)
+        seen = bulk_read(session, paths, generation=generation, deadline=deadline, size=size)
         for node, (_, found) in zip(nodes, seen, strict=True):
             if isinstance(found, Node):
                 self._learn(node, found)
             elif found == NO_NODE:
                 self._learn(node, None)
             else:
-                self._refuse(node, error_for_code(found, GetData(node.path), session.server))
+                self._refuse(node, why_unread(node.path, found, session.server))
         for future in sent:
             future.result(max(0.0, deadline - time.monotonic()))
         for node in unwatched:

@@ -5,13 +5,12 @@ Threads: `due` is called by any; loading runs on the worker, on which the sets a
 
 Guarantees
 - For each set: watch first, then list, then read; all on one connection, which answers in order, so that the watches
-  need not be waited for.
+  need not be waited for. Lists and reads are paced: see `session.pipeline`.
 - A set is in force as soon as it is complete. One that can't be read harms none of the others.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Iterable
@@ -19,8 +18,18 @@ from itertools import islice
 from typing import Protocol
 
 from zkdiscovery.errors import NodeMissing, ZkDiscoveryError
-from zkdiscovery.session import GetChildren, Node, Session, State, TreeWatch, Worker, bulk_read
-from zkdiscovery.znodes.transactions import BROKEN
+from zkdiscovery.session import (
+    Batch,
+    Found,
+    GetChildren,
+    ReadLimits,
+    Session,
+    State,
+    TreeWatch,
+    Worker,
+    pipelined,
+    read_batches,
+)
 
 TOGETHER = 500  # sets; the worker has other tasks between one group and the next
 
@@ -35,7 +44,9 @@ class Loadable(Protocol):
 
     def begin_load(self) -> None: ...
 
-    def load(self, nodes: Iterable[tuple[str, Node | int]], generation: int) -> None: ...
+    def batch(self, names: Iterable[str]) -> Batch: ...
+
+    def load(self, nodes: Iterable[tuple[str, Found]], generation: int) -> None: ...
 
     def load_failed(self, error: Exception) -> None: ...
 
@@ -81,9 +92,8 @@ class Loader:
             # The small ones first: a large one takes long on a slow link, and may be what can't be read to its end.
             listed = sorted(self._listed(waiting, generation), key=lambda pair: len(pair[1]))
             limit = self.session.settings.operation_timeout
-            paths = [f"{set_.path}/{name}" for set_, names in listed for name in names]
-            deadline = time.monotonic() + limit
-            nodes = bulk_read(self.session, paths, generation=generation, deadline=deadline, patience=limit)
+            batches = [set_.batch(names) for set_, names in listed]
+            nodes = read_batches(self.session, batches, ReadLimits(generation, time.monotonic() + limit, limit))
             for set_, names in listed:
                 set_.load(islice(nodes, len(names)), generation)
                 del waiting[set_]
@@ -97,25 +107,17 @@ class Loader:
         limit = session.settings.operation_timeout
         deadline = time.monotonic() + limit
         watches = session.watches.arm([set_.watch for set_ in waiting], generation=generation, deadline=deadline)
-        # With patience they may wait unsent behind slow answers; who waits for them withdraws them in time.
-        requests = [GetChildren(set_.path) for set_ in waiting]
-        answers = [session.submit(request, deadline=math.inf, generation=generation) for request in requests]
-        listed = []
-        try:
-            for set_, request, answer in zip(list(waiting), requests, answers, strict=True):
-                try:
-                    listed.append((set_, session.result(answer, request, deadline, limit)))
-                except NodeMissing:
-                    listed.append((set_, []))
-                except BROKEN:
-                    raise
-                except ZkDiscoveryError as error:
-                    del waiting[set_]
-                    set_.load_failed(error)
-                deadline = max(deadline, time.monotonic() + limit)
-            for watch in watches:
-                watch.result(limit)
-        finally:
-            for answer in answers:  # nobody waits for them any more
-                answer.cancel()
+        requests = {GetChildren(set_.path): set_ for set_ in waiting}
+        listed: list[tuple[Loadable, list[str]]] = []
+        for request, answer in pipelined(session, list(requests), ReadLimits(generation, deadline, limit)):
+            set_ = requests[request]
+            if isinstance(answer, NodeMissing):
+                listed.append((set_, []))
+            elif isinstance(answer, ZkDiscoveryError):
+                del waiting[set_]
+                set_.load_failed(answer)
+            else:
+                listed.append((set_, answer))
+        for watch in watches:
+            watch.result(limit)
         return listed

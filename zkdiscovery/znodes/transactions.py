@@ -8,24 +8,18 @@ from itertools import islice
 from typing import TypeVar
 
 from zkdiscovery.errors import (
-    ClientClosed,
     NodeChanged,
     NodeExists,
     NodeMissing,
-    NotConnected,
-    OperationTimeout,
-    SessionExpired,
     ZkDiscoveryError,
 )
-from zkdiscovery.session import Create, Multi, Session, SetData, Stat, Write
+from zkdiscovery.session import BROKEN, Create, Multi, Session, SetData, Stat, Write
 
 K = TypeVar("K")
 Outcome = list[Stat | None] | ZkDiscoveryError  # the results of the writes of one key, as of a `Multi`; or why none
 
 BATCH = 500  # nodes in one transaction
-BATCH_BYTES = 512 * 1024  # bytes in one transaction; the server refuses requests over 1 MiB
 
-BROKEN = (NotConnected, SessionExpired, OperationTimeout, ClientClosed)  # the connection's fault, not the node's
 SURPRISES = (NodeMissing, NodeExists, NodeChanged)  # the node is not as it was believed to be
 
 
@@ -47,7 +41,9 @@ def transact(
         each key with its outcome, as the answers come; NotConnected and OperationTimeout are outcomes, too. Never
         raises.
     """
-    for batch, outcome in _send(session, _batches(plan, 1 if singly else BATCH), generation):
+    for batch, outcome in _send(
+        session, _batches(plan, 1 if singly else BATCH, session.care.request_bytes), generation
+    ):
         if isinstance(outcome, list):
             answers = iter(outcome)
             for key, writes in batch.items():
@@ -59,12 +55,12 @@ def transact(
             yield from transact(session, batch, singly=True, generation=generation)
 
 
-def _batches(plan: Mapping[K, Sequence[Write]], most: int) -> Iterator[dict[K, Sequence[Write]]]:
+def _batches(plan: Mapping[K, Sequence[Write]], most: int, most_bytes: int) -> Iterator[dict[K, Sequence[Write]]]:
     batch: dict[K, Sequence[Write]] = {}
     size = 0
     for key, writes in plan.items():
         length = sum(map(_size, writes))
-        if batch and (len(batch) >= most or size + length > BATCH_BYTES):
+        if batch and (len(batch) >= most or size + length > most_bytes):
             yield batch
             batch, size = {}, 0
         batch[key] = writes

@@ -10,14 +10,17 @@ Guarantees
 - A lone change is read at once; in a storm of changes many are read together, and that takes a fifth of the time.
 - A node is known by (czxid, mzxid, mtime): one that was deleted and recreated is another one even if its version is the
   same, and so is one of the same transaction id in an ensemble that lost its data.
+- Where one transaction deletes a node and creates it again, its two events may be seen apart. A deletion is held back
+  for `HOLD` seconds where `may_return` says so. A creation meanwhile makes a change of it. Others are not held up.
 - A missing, deleted or recreated parent is an empty set that comes back.
-- A node that can't be decoded or read is reported in `rejected` and never harms its siblings. One that the server does
-  not let us read is tried again every 10 s.
+- A node that can't be decoded or read is reported in `rejected` and never harms its siblings. One that is too large is
+  not read, if that is known before. One that the server does not let us read is tried again every 10 s.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -27,14 +30,16 @@ from typing import Generic, NamedTuple, TypeVar
 from zkdiscovery.errors import ClientClosed, OperationTimeout, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.session import (
     NO_NODE,
+    Batch,
     EventKind,
-    GetData,
+    Found,
     Node,
+    ReadLimits,
     Stat,
     State,
     StateChange,
-    bulk_read,
-    error_for_code,
+    read_batches,
+    why_unread,
 )
 from zkdiscovery.znodes.loader import Loader
 from zkdiscovery.znodes.paths import name_of, parent_of
@@ -49,6 +54,8 @@ LOOK_AGAIN = 10.0  # seconds until nodes that ZooKeeper did not let us read are 
 PAUSE = 4.0  # times as long as a flush took: until the next one in a storm,
 PAUSES = (0.03, 0.2)  # but at least and at most so many seconds
 CLOSE = 0.0002  # seconds between a flush and an event: less than a writer takes who waits to see each of its changes
+HOLD = 0.005  # seconds between two events of one transaction, at most, unless a thread or the server is starved
+TELLING = 16  # known nodes that tell of the size of others: more may have changed since
 CLOSE_UNREAD = 0.002  # the same where the flush had nothing to read, and so was over before the next event could come
 
 
@@ -58,6 +65,7 @@ class Marks(NamedTuple):
     changed_at: float = 0.0
     deleted_at: float = 0.0
     there: bool = True  # as the last event left it
+    created: bool = False  # another node than the one that was read last
 
     def then(self, later: Marks) -> Marks:
         """These and what happened afterwards.
@@ -65,7 +73,12 @@ class Marks(NamedTuple):
         The mark of a change stays when the node goes: a goodbye written and deleted at once shows only in the order of
         events.
         """
-        return Marks(max(self.changed_at, later.changed_at), max(self.deleted_at, later.deleted_at), later.there)
+        return Marks(
+            max(self.changed_at, later.changed_at),
+            max(self.deleted_at, later.deleted_at),
+            later.there,
+            self.created or later.created,
+        )
 
 
 @dataclass(slots=True)
@@ -94,6 +107,7 @@ class _Reading(Generic[T]):
     values: dict[str, T] = field(default_factory=dict)  # and what they hold
     refused: dict[str, str] = field(default_factory=dict)  # reason by name
     unread: set[str] = field(default_factory=set)  # names among them that the server did not let us read
+    bytes: int = 0  # of data, in all nodes that are present
 
 
 class WatchedChildren(Generic[T]):
@@ -104,6 +118,8 @@ class WatchedChildren(Generic[T]):
         path: the parent, which need not exist.
         decode: `decode(name, data, stat)` gives the value; raises UndecodableNode.
         on_change: called with each Delta, on the worker, outside locks.
+        largest: bytes of data; a node with more is rejected, and not read if that is known before.
+        may_return: `may_return(name, marks)`, on the worker: may this deletion be half of a replacement? None: never.
     """
 
     def __init__(
@@ -112,6 +128,9 @@ class WatchedChildren(Generic[T]):
         path: str,
         decode: Callable[[str, bytes, Stat], T],
         on_change: Callable[[Delta[T]], None],
+        *,
+        largest: float = math.inf,
+        may_return: Callable[[str, Marks], bool] | None = None,
     ) -> None:
         session = loader.session
         self.path = path
@@ -120,11 +139,14 @@ class WatchedChildren(Generic[T]):
         self._worker = loader.worker
         self._decode = decode
         self._on_change = on_change
+        self._largest = largest
+        self._may_return = may_return
         self._lock = threading.Lock()
         self._dirty: dict[str, Marks] = {}
         self._closed = False
         # The worker's own:
         self._keys: dict[str, _Key] = {}
+        self._size = 0.0  # mean bytes of data in the nodes read lately
         self._data_losses = self._losses_then = session.data_losses  # at the last complete load, and at its beginning
         self._earlier: dict[str, Marks] = {}  # what was marked when that one began
         self._rejected: dict[str, str] = {}
@@ -132,6 +154,7 @@ class WatchedChildren(Generic[T]):
         self._unread: set[str] = set()  # of the rejected, those that the server did not let us read
         self._generation = 0  # of the last complete load
         self._failures = 0  # in a row
+        self._held = 0  # deletions that the last flush held back
         # Read or written by other threads, too; any order will do:
         self._error: ZkDiscoveryError | None = None
         self._flushed_at = 0.0  # monotonic seconds
@@ -178,7 +201,8 @@ class WatchedChildren(Generic[T]):
         with self._lock:
             known = self._dirty.get(name, Marks())
             if kind is EventKind.CREATED:
-                self._dirty[name] = Marks()  # another node: what the one before it did says nothing of this one
+                # Another node: what the one before it did says nothing of this one.
+                self._dirty[name] = Marks(created=True)
             elif kind is EventKind.CHANGED:
                 self._dirty[name] = known.then(Marks(changed_at=now))
             else:
@@ -200,7 +224,12 @@ class WatchedChildren(Generic[T]):
         self._earlier = self._take_dirty()
         self._losses_then = self._session.data_losses
 
-    def load(self, nodes: Iterable[tuple[str, Node | int]], generation: int) -> None:
+    def batch(self, names: Iterable[str]) -> Batch:
+        """How to read these."""
+        paths = [f"{self.path}/{name}" for name in names]
+        return Batch(paths, self._largest, min(TELLING, len(self._keys)), self._size)
+
+    def load(self, nodes: Iterable[tuple[str, Found]], generation: int) -> None:
         """Take what the watched nodes hold, all of them.
 
         Raises:
@@ -222,15 +251,14 @@ class WatchedChildren(Generic[T]):
         generation = session.generation
         if self._closed or generation != self._generation:
             return  # a load is due first; the marks wait for it
-        dirty = self._take_dirty()
+        began = time.monotonic()
+        dirty = self._take_ripe(began)
         if not dirty:
             return
-        began = time.monotonic()
         limit = session.settings.operation_timeout
-        paths = [f"{self.path}/{name}" for name, marks in dirty.items() if marks.there]
-        deadline = began + limit
+        batch = self.batch(name for name, marks in dirty.items() if marks.there)
         try:
-            reading = self._decoded(bulk_read(session, paths, generation=generation, deadline=deadline, patience=limit))
+            reading = self._decoded(read_batches(session, [batch], ReadLimits(generation, began + limit, limit)))
         except (ZkDiscoveryError, TimeoutError) as error:
             self._failed(self._flush, error, dirty)
             return
@@ -254,12 +282,31 @@ class WatchedChildren(Generic[T]):
     def _pace(self, began: float) -> None:
         """Events that come during a flush or close after it are a storm: the next flush waits for more of them."""
         least, most = PAUSES
-        storm = self._crowded or self._dirty
+        more = len(self._dirty) > self._held
+        storm = self._crowded or more
         self._pause = min(most, max(least, PAUSE * (time.monotonic() - began))) if storm else 0.0
         self._crowded = False
         self._flushed_at = time.monotonic()
-        if self._dirty:
+        if more:
             self._schedule(self._flush, self._pause)
+
+    def _take_ripe(self, now: float) -> dict[str, Marks]:
+        """What is marked, but for the deletions that are held back."""
+        with self._lock:
+            dirty = self._dirty
+            self._dirty = {name: marks for name, marks in dirty.items() if self._holds(name, marks, now)}
+            self._held = len(self._dirty)
+            for name in self._dirty:
+                del dirty[name]
+            held = [marks.deleted_at for marks in self._dirty.values()]
+        if held:
+            self._schedule(self._flush, min(held) + HOLD - now)
+        return dirty
+
+    def _holds(self, name: str, marks: Marks, now: float) -> bool:
+        if self._may_return is None or marks.there or now >= marks.deleted_at + HOLD or name not in self._keys:
+            return False
+        return self._may_return(name, marks)
 
     def _take_dirty(self) -> dict[str, Marks]:
         with self._lock:
@@ -275,7 +322,7 @@ class WatchedChildren(Generic[T]):
             later = {name: self._dirty[name] for name in gone if name in self._dirty}
         return {name: marks.get(name, Marks()).then(later[name]) if name in later else marks.get(name) for name in gone}
 
-    def _decoded(self, nodes: Iterable[tuple[str, Node | int]]) -> _Reading[T]:
+    def _decoded(self, nodes: Iterable[tuple[str, Found]]) -> _Reading[T]:
         """Decode the nodes that are new or different."""
         reading: _Reading[T] = _Reading()
         # After a loss of data the same transaction ids stand for other transactions.
@@ -287,6 +334,7 @@ class WatchedChildren(Generic[T]):
             if isinstance(node, Node):
                 present.add(name)
                 data, stat = node
+                reading.bytes += len(data)
                 key = (stat.czxid, stat.mzxid, stat.mtime)
                 if known.get(name) == key:
                     continue
@@ -297,15 +345,20 @@ class WatchedChildren(Generic[T]):
                     reading.refused[name] = str(error)
                 except BaseException as error:  # noqa: BLE001 - whatever a codec raises is the trouble of one node
                     reading.refused[name] = f"the codec failed: {error!r}"
+            elif isinstance(node, UndecodableNode):  # too large; an event tells if that changes
+                present.add(name)
+                reading.refused[name] = str(node)
             elif node != NO_NODE:
-                reading.present.add(name)
+                present.add(name)
                 reading.unread.add(name)
-                reading.refused[name] = str(error_for_code(node, GetData(path), self._session.server))
+                reading.refused[name] = str(why_unread(path, node, self._session.server))
         return reading
 
     def _apply(self, reading: _Reading[T], gone: Mapping[str, Marks | None], *, reloaded: bool) -> None:
         """Put a complete reading in force and tell what is different."""
         delta = Delta(reading.values, reloaded=reloaded)
+        weight = len(self._keys)
+        self._size = (self._size * weight + reading.bytes) / max(1, weight + len(reading.present))
         self._keys.update(reading.keys)
         if self._rejected:
             for name in reading.values:

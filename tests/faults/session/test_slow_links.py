@@ -6,6 +6,7 @@ import json
 import time
 
 from tests.conftest import MakeClient
+from tests.faults.session.traffic import MULTI_READ, Traffic
 from tests.support import LIMIT, Truth, wait_view
 from zkdiscovery.session import EPHEMERAL, Create
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
@@ -42,10 +43,12 @@ def test_a_load_that_takes_longer_than_a_session_keeps_link_and_session(
         assert (session.generation, session.epoch) == (generation, epoch)
 
 
-def test_answers_are_kept_small_where_nodes_are_large(make_client: MakeClient, namespace: str, truth: Truth) -> None:
+def test_answers_are_kept_small_where_nodes_are_large(
+    make_client: MakeClient, namespace: str, truth: Truth, zkdiscovery_proxy: FaultProxy
+) -> None:
     """A renewal waits behind one answer of some 512 KiB, not behind one of 500 large nodes."""
     _fill(truth, f"{namespace}/services/payments", nodes=200, size=20_000)
-    client = make_client()
-    view = client.discover("payments")
+    traffic = Traffic(zkdiscovery_proxy)
+    view = make_client(zkdiscovery_proxy.address).discover("payments")
     wait_view(view, lambda snapshot: len(snapshot) == 200)
-    assert 1 <= client._use().session.bulk_size * 20_000 <= 512 * 1024
+    assert 300_000 <= max(traffic.answered(MULTI_READ)) <= 530_000

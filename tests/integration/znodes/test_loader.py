@@ -15,7 +15,7 @@ from tests.support import LIMIT, Recorder, Truth, counting, wait_view
 from zkdiscovery import AccessDenied, Change, Client, Instance, Service, State
 from zkdiscovery.balancing import Endpoint, Picker, RoundRobin
 from zkdiscovery.codecs import CuratorCodec
-from zkdiscovery.session import StateChange
+from zkdiscovery.session import StateChange, bulk
 from zkdiscovery.session.requests import AccessEntry
 from zkdiscovery.testing import FaultProxy
 from zkdiscovery.znodes import loader
@@ -195,14 +195,14 @@ def test_exits_in_what_users_brought_end_no_load_of_others(
 
 
 def test_a_connection_that_breaks_halfway(
-    make_client: MakeClient, zkdiscovery_proxy: FaultProxy, services: list[Written]
+    make_client: MakeClient, zkdiscovery_proxy: FaultProxy, services: list[Written], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was complete is in force, the rest follows on the next connection."""
     client = make_client(zkdiscovery_proxy.address)
     views = discover(client, services)
     versions = [view.snapshot.version for view in views]
     with reconnecting(client, zkdiscovery_proxy):
-        client._use().session.bulk_size = 50  # of 120 nodes
+        monkeypatch.setattr(bulk, "BATCH", 50)  # of 120 nodes
         lost = zkdiscovery_proxy.lose_reply("multi_read")
         services[-1].remove("a")
     assert lost.wait(LIMIT)

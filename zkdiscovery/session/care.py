@@ -1,0 +1,118 @@
+"""What broke connections, and is asked for with more care from then on.
+
+A request whose answer, or which itself, is too large for a server breaks the connection, or the server. Sent again
+unchanged on the next connection, it would do so for ever. Every request that was sent and not answered when a
+connection broke is a suspect, because answers that were sent may be lost with the connection. Most often the network is
+to blame and not the request, so a suspect is changed rather than refused:
+
+- A bulk read is halved until its nodes are read alone; `bulk.py` looks at the sizes of such nodes before it reads them.
+- Batches of writes and watches are made half as large.
+- A request that can't be changed is sent alone, after the others. After `TRIES` breaks it is refused for `PAUSES`
+  seconds, then tried once more.
+
+Any answer to it clears a suspect. Small requests with small answers are never suspects.
+
+Threads: `broke` and `answered` are called by the connection thread or by the one that closes the session; the others
+read single entries of tables, which needs no lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from zkdiscovery.errors import NodeError
+from zkdiscovery.session.requests import GetChildren, GetData, MultiRead, Request, encode
+from zkdiscovery.session.translate import describe, path_of
+
+REQUEST = 512 * 1024  # bytes of one request of ours, about; a server refuses those over 1 MiB, unless configured
+SMALL = 8 * 1024  # bytes; a request that is not larger breaks no connection by its size
+TRIES = 3  # times that a request may break a connection before it is refused
+PAUSES = (30.0, 600.0)  # seconds that it is refused: at first, and at most
+FORGOTTEN = 600.0  # seconds after which batches are as large as before
+MOST = 10_000  # suspects remembered; the oldest are forgotten first
+
+
+class _Offence(NamedTuple):
+    """What a request that can't be changed has done."""
+
+    times: int
+    until: float  # monotonic seconds; refused until then
+
+
+class Care:
+    """The suspects of one session."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, int] = {}  # by path: nodes in a bulk read that has this one, at most
+        self._offences: dict[int, _Offence] = {}  # by the hash of the request's bytes
+        self._halved = REQUEST  # bytes of one request
+        self._halved_at = -FORGOTTEN  # monotonic seconds
+
+    @property
+    def request_bytes(self) -> int:
+        """Bytes that a request of several parts should have at most."""
+        return self._halved if time.monotonic() < self._halved_at + FORGOTTEN else REQUEST
+
+    def most_together(self, path: str) -> int | None:
+        """Nodes in a bulk read that has this one, at most; None: it is no suspect."""
+        return self._nodes.get(path)
+
+    @property
+    def suspects_nodes(self) -> bool:
+        """Is there any node of which `most_together` knows?"""
+        return bool(self._nodes)
+
+    def refusal(self, request: Request, body: bytes) -> NodeError | None:
+        """Why this request is not to be sent now."""
+        if not self._offences:
+            return None
+        offence = self._offences.get(hash(body))
+        if offence is None or time.monotonic() >= offence.until:
+            return None
+        return NodeError(
+            f"{describe(request)}: not asked for, because the connection broke {offence.times} times before the answer;"
+            f" tried again in {max(1.0, offence.until - time.monotonic()):.0f} s",
+            path=path_of(request),
+        )
+
+    def suspects(self, request: Request) -> bool:
+        """Is it to be sent alone, after the others?"""
+        return bool(self._offences) and hash(encode(request)) in self._offences
+
+    def broke(self, unanswered: Sequence[tuple[Request, bytes]]) -> None:
+        """The connection ended, and these requests had been sent and not answered."""
+        for request, body in unanswered:
+            if isinstance(request, MultiRead):
+                self._nodes.update(dict.fromkeys(request.paths, max(1, len(request.paths) // 2)))
+                if len(request.paths) == 1:
+                    self._offended(body)
+            elif isinstance(request, (GetChildren, GetData)) or len(body) > SMALL:
+                self._offended(body)
+        _shorten(self._nodes)
+        _shorten(self._offences)
+        largest = max((len(body) for _, body in unanswered), default=0)
+        if largest > SMALL:
+            self._halved = max(SMALL, min(self.request_bytes, largest) // 2)
+            self._halved_at = time.monotonic()
+
+    def _offended(self, body: bytes) -> None:
+        first, longest = PAUSES
+        known = self._offences.pop(hash(body), None)
+        times = 1 if known is None else known.times + 1
+        pause = 0.0 if times < TRIES else min(longest, first * 2.0 ** min(times - TRIES, 10))
+        self._offences[hash(body)] = _Offence(times, time.monotonic() + pause)
+
+    def answered(self, request: Request, body: bytes) -> None:
+        """It was answered after all."""
+        if self._offences:
+            self._offences.pop(hash(body), None)
+        if self._nodes and isinstance(request, MultiRead):
+            for path in request.paths:
+                self._nodes.pop(path, None)
+
+
+def _shorten(table: dict[str, int] | dict[int, _Offence]) -> None:
+    while len(table) > MOST:
+        del table[next(iter(table))]  # type: ignore[arg-type]
