@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar, overload
 
@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 log = logging.getLogger("zkdiscovery.discovery")
 
-REMEMBERED = 300.0  # seconds for which what was learnt of one that left is kept: its session may return
+REMEMBERED = 16  # instances that left, and as many more as are there, of which is kept what was learnt: they may return
 
 
 class Attachment(NamedTuple):
@@ -73,8 +73,8 @@ class Service:
         self._changed = threading.Condition()
         self._endpoints: dict[str, Endpoint] = {}
         self._reserve: dict[str, Endpoint] = {}  # suspects, picked only if nothing else is left
-        self._fresh: list[Endpoint] = []  # those that are new or changed since the pool was updated
-        self._left: dict[str, tuple[float, Endpoint]] = {}  # those that left, and when, in monotonic seconds
+        self._fresh: dict[str, Endpoint] = {}  # those that are new or changed since the pool was updated
+        self._left: OrderedDict[str, Endpoint] = OrderedDict()  # those that left lately, the first one first
         self._snapshot = Snapshot(name)
         self._broken = ""  # why the strategy could not be built for the present set
         self._pool = make_pool()
@@ -340,10 +340,12 @@ class Service:
     def _rebuild(self) -> None:
         try:
             # With a reserve, which ones are candidates may have changed as well.
-            self._pool.update(self._candidates(), None if self._reserve else self._fresh)
+            self._pool.update(self._candidates(), None if self._reserve else self._fresh.values())
         except Exception as error:  # a strategy of the user's own
-            log.exception("the balancer of the view of %r failed; picks go on as before", self.name)
-            self._broken = f"the balancer failed: {type(error).__name__}: {error}"
+            trouble = f"the balancer failed: {type(error).__name__}: {error}"
+            if trouble != self._broken:  # or else it is the same trouble again, as at each change
+                log.exception("the balancer of the view of %r failed; picks go on as before", self.name)
+            self._broken = trouble
         else:
             self._broken = ""
             self._fresh.clear()
@@ -351,34 +353,40 @@ class Service:
     def _update_endpoints(self, change: Change) -> bool:
         touched = False
         refused: dict[str, BaseException] = {}
-        now = time.monotonic()
-        if self._left:
-            self._left = {key: left for key, left in self._left.items() if left[0] >= now - REMEMBERED}
         for instance_id, (_, new) in change.delta.items():
             old = self._endpoints.pop(instance_id, None)
             if new is not None and new.status is Status.UP and self._accepts(new, refused):
                 self._endpoints[instance_id] = endpoint = self._renewed(old, new)
-                self._fresh.append(endpoint)
+                self._fresh[instance_id] = endpoint
                 touched = True
             elif old is not None:
                 touched = True
-                self._left[instance_id] = now, old
+                self._depart(instance_id, old)
         if self._reserve or change.after.suspects:
             suspects = {i.id: i for i in change.after.suspects if i.status is Status.UP and self._accepts(i, refused)}
             reserve = {key: self._renewed(self._reserve.get(key), instance) for key, instance in suspects.items()}
             touched = touched or reserve.keys() != self._reserve.keys()
-            self._left |= {key: (now, old) for key, old in self._reserve.items() if key not in reserve}
+            for key, old in self._reserve.items():
+                if key not in reserve and key not in self._endpoints:
+                    self._depart(key, old)
             self._reserve = reserve
+        while len(self._left) > REMEMBERED + len(self._endpoints) + len(self._reserve):
+            self._left.popitem(last=False)
         if refused:
             self._tell_refused(refused)
         return touched
+
+    def _depart(self, instance_id: str, endpoint: Endpoint) -> None:
+        self._fresh.pop(instance_id, None)
+        self._left[instance_id] = endpoint
+        self._left.move_to_end(instance_id)
 
     def _renewed(self, old: Endpoint | None, instance: Instance) -> Endpoint:
         """The endpoint for an instance: the same as before if it is the same incarnation, so that what was learnt
         stays.
         """
         if old is None:
-            old = self._reserve.get(instance.id) or self._left.pop(instance.id, (0.0, None))[1]
+            old = self._reserve.get(instance.id) or self._left.pop(instance.id, None)
         if old is not None and old.instance.registered_at == instance.registered_at:
             old.instance = instance
             return old
@@ -457,7 +465,7 @@ class Service:
             old.judge = None  # the parent's, with its locks
         self._endpoints = {key: Endpoint(old.instance) for key, old in self._endpoints.items()}
         self._reserve = {}
-        self._left = {}
+        self._left = OrderedDict()
         if self._closed:
             return
         self._pool = pool = self._make_pool()

@@ -29,7 +29,6 @@ from zkdiscovery import (
 )
 from zkdiscovery.balancing import Endpoint, RoundRobin
 from zkdiscovery.balancing.interface import Picker
-from zkdiscovery.discovery import service
 from zkdiscovery.testing import FaultProxy
 
 
@@ -344,19 +343,6 @@ def test_what_was_learnt_of_an_instance_outlives_its_absence(make_client: MakeCl
         wait_view(view, lambda snapshot: len(snapshot) == 4)
         assert (view._endpoints["a"] is before) is same
         assert view._endpoints["a"].instance.registered_at == returns_at
-
-
-def test_those_that_left_are_not_remembered_for_ever(
-    make_client: MakeClient, payments: Written, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "REMEMBERED", 0.0)
-    payments.add("a", "b", "c", "d")
-    view = make_client().discover("payments").wait_ready(LIMIT, at_least=4)
-    payments.remove("a")
-    wait_view(view, lambda snapshot: ids(snapshot) == {"b", "c", "d"})
-    payments.change("b", weight=2.0)
-    wait_view(view, lambda snapshot: any(instance.weight == 2.0 for instance in snapshot))
-    assert view._left == {}
 
 
 def test_picks_follow_the_status(make_client: MakeClient, payments: Written) -> None:
