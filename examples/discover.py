@@ -36,12 +36,12 @@ def main() -> None:
     with Client(namespace="/examples") as client:
         ports = [server.server_port for server in servers]
         for port in [*ports, 1]:  # nobody listens on port 1: calls to it are tried again elsewhere
-            client.register("greeter", port, host="127.0.0.1")
+            client.register("greeter", port, host="127.0.0.1", id=f"greeter-{port}")
 
         greeter = client.discover("greeter").wait_ready(timeout=10, at_least=3)
         print("pick:", greeter.pick().netloc)
 
-        with greeter.attempt(exclude=["127.0.0.1:1"]) as attempt:
+        with greeter.attempt(exclude=["greeter-1"]) as attempt:
             print("attempt:", fetch(attempt.instance))
 
         answers = [greeter.call(fetch, retry_on=urllib.error.URLError) for _ in range(10)]

@@ -57,7 +57,7 @@ class _Core:
         self.session = Session(settings)
         self.owner_worker = Worker("zkdiscovery-owner")
         self.nodes = OwnedNodes(self.session, self.owner_worker)
-        self.registrar = Registrar(self.session, self.nodes, dispatcher, self.paths, codec)
+        self.registrar = Registrar(self.session, self.nodes, self.owner_worker, dispatcher, self.paths, codec)
         self.overrides = Overrides(self.session, self.paths, codec)
         self.discovery = Discovery(self.session, dispatcher, self.paths, codec)
         self.elections = election_room.Room(
@@ -275,6 +275,7 @@ class Client:
         port: int,
         *,
         host: str | None = None,
+        listen_port: int | None = None,
         id: str | None = None,
         ports: Mapping[str, int] | None = None,
         tls_port: int | None = None,
@@ -291,15 +292,19 @@ class Client:
 
         Args:
             service: name of the service.
-            port: TCP port that clients call.
-            host: address that clients can reach. None: `ZKDISCOVERY_ADVERTISE_HOST`, `POD_IP`, or the address of the
-                interface that routes to ZooKeeper.
-            id: unique within the service. None: `<host>:<port>`, so that a restarted process replaces its own leftover.
+            port: TCP port that clients call; 0: not known yet, `registration.update(port=…)` tells it.
+            host: what clients can reach: a name, an address, an interface (`"if:eth1"`) or a network (`"10.0.0.0/8"`).
+                None: `ZKDISCOVERY_ADVERTISE_HOST`, `POD_IP`, or the address of the interface that leads to ZooKeeper.
+            listen_port: port at which the program listens on this machine. None: `ZKDISCOVERY_LISTEN_PORT`, or `port`.
+            id: unique within the service. None: `<hostname>@<host>:<port>`, so that a restarted process replaces its
+                own leftover, and no instance of another machine.
             ready: "now": UP at once; "listening": STARTING until the port accepts connections; "manual": STARTING until
                 `set_status(Status.UP)`.
             drain_delay: seconds between the goodbye and the end, for calls under way.
             on_conflict: what to do about another owner of the id: "replace" it, the first time only; "wait" until it is
-                gone, after an expiry too; or "refuse" (CONFLICT).
+                gone, after an expiry too; or "refuse" (CONFLICT). Where the id is not given, "replace" takes it from
+                this machine's processes alone; that of another machine must be gone within two session timeouts, else
+                it is a CONFLICT.
 
         The other arguments are those of `Instance`.
 
@@ -309,9 +314,9 @@ class Client:
             ClientClosed: the client was closed.
         """
         entry: Options = {
-            "service": service, "port": port, "host": host, "id": id, "ports": ports or {}, "tls_port": tls_port,
-            "weight": weight, "zone": zone, "version": version, "tags": tags, "metadata": metadata or {},
-            "ready": ready, "drain_delay": drain_delay, "on_conflict": on_conflict,
+            "service": service, "port": port, "host": host, "listen_port": listen_port, "id": id, "ports": ports or {},
+            "tls_port": tls_port, "weight": weight, "zone": zone, "version": version, "tags": tags,
+            "metadata": metadata or {}, "ready": ready, "drain_delay": drain_delay, "on_conflict": on_conflict,
         }  # fmt: skip
         return self.register_many([entry])[0]
 
@@ -447,7 +452,7 @@ class Client:
 
         Args:
             name: name of the election.
-            id: what this candidate calls itself. None: `<host>:<pid>`.
+            id: what this candidate calls itself. None: `<hostname>:<pid>:<start of the process>`.
             on_suspend: "hold": a broken connection ends a term at its deadline; "release": at once.
 
         Raises:

@@ -172,6 +172,7 @@ class Instance:
         metadata: further strings by name.
         registered_at: seconds since the epoch, to the millisecond; None for an instance that was never registered.
         override: what an operator put above what the owner wants; `status` and `weight` have its effect already.
+        machine: boot id of the owner's machine, if `register` chose the id; None for an id that a user chose.
 
     Raises:
         InvalidName: service or id can't be a znode.
@@ -192,6 +193,7 @@ class Instance:
     metadata: Mapping[str, str] = field(default=NO_METADATA, kw_only=True)
     registered_at: float | None = field(default=None, kw_only=True)
     override: Override | None = field(default=None, kw_only=True)
+    machine: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         # A cache of 10,000 runs this 10,000 times: what is in its final form already is not set again.
@@ -216,6 +218,8 @@ class Instance:
             put(self, "registered_at", _check_time(self.registered_at))
         if self.override is not None and not isinstance(self.override, Override):
             raise InvalidInstance(f"override must be an Override, or None: got {_show(self.override)}")
+        if self.machine is not None:
+            check_text(self.machine, "machine")
         self._freeze()
 
     def _freeze(self) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Self
 
 from tests.support import LIMIT, Recorder
@@ -42,11 +43,17 @@ obey()
 
 
 class Child:
-    """Runs a script; then each line that the test says. What it prints, errors included, can be waited for."""
+    """Runs a script; then each line that the test says. What it prints, errors included, can be waited for.
 
-    def __init__(self, script: str, *arguments: str) -> None:
+    Args:
+        script: Python.
+        arguments: its arguments.
+        within: a command that runs it elsewhere, such as in a network namespace.
+    """
+
+    def __init__(self, script: str, *arguments: str, within: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", _PRELUDE + script + _LED, *arguments],
+            [*within, sys.executable, "-u", "-c", _PRELUDE + script + _LED, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

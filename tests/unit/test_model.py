@@ -168,6 +168,7 @@ def test_instances_are_equal_if_all_fields_are(field: str) -> None:
         "tags": (),
         "metadata": {},
         "registered_at": 5.0,
+        "machine": "another",
     }
     assert FULL.with_() == FULL
     assert hash(FULL.with_()) == hash(FULL)

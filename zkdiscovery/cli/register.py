@@ -44,9 +44,15 @@ def register(
     port: Annotated[int, typer.Option(help="TCP port that clients call.", show_default=False)],
     host: Annotated[
         str | None,
-        typer.Option(help="Address that clients can reach; found out if not given, see `doctor`."),
+        typer.Option(
+            help="What clients can reach: a name, an address, an interface (if:eth1) or a network (10.0.0.0/8);"
+            " found out if not given, see `doctor`."
+        ),
     ] = None,
-    id: Annotated[str | None, typer.Option(help="Unique within the service; HOST:PORT if not given.")] = None,
+    listen_port: Annotated[
+        int | None, typer.Option(help="Port at which the service listens on this machine; that of --port if not given.")
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="Unique within the service; HOSTNAME@HOST:PORT if not given.")] = None,
     weight: Annotated[float, typer.Option(help="Share of the calls, relative to the others.")] = 1.0,
     zone: Annotated[str | None, typer.Option(help="Failure domain, e.g. eu-1a.")] = None,
     version: Annotated[str | None, typer.Option(help="Version of the service.")] = None,
@@ -73,10 +79,12 @@ def register(
     While ZooKeeper can't be reached, it goes on trying.
     """
     cli: Cli = ctx.obj
+    if port == 0:  # in a program, that of a socket which is not bound yet
+        raise typer.BadParameter("port must be an integer from 1 to 65535: got 0")
     with cli.client() as client:
         registration = client.register(
-            name, port, host=host, id=id, weight=weight, zone=zone, version=version, tags=tag or (),
-            metadata=parse_pairs(meta or (), "--meta"), ready=ready.value, drain_delay=drain_delay,
+            name, port, host=host, listen_port=listen_port, id=id, weight=weight, zone=zone, version=version,
+            tags=tag or (), metadata=parse_pairs(meta or (), "--meta"), ready=ready.value, drain_delay=drain_delay,
             on_conflict=on_conflict.value,
         )  # fmt: skip
         teller = _Teller(cli, registration)

@@ -50,5 +50,11 @@ ServiceName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the service.", callback=_check_service, show_default=False)
 ]
 InstanceId = Annotated[
-    str, typer.Argument(metavar="ID", help="Id of the instance.", callback=_check_id, show_default=False)
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="Id of the instance, or its HOST:PORT if no other has the same.",
+        callback=_check_id,
+        show_default=False,
+    ),
 ]

@@ -61,7 +61,7 @@ def _layout() -> re.Pattern[bytes]:
     name = r"[A-Za-z0-9._:-]+"
     values = {
         "SERVICE": name,
-        "ID": name,
+        "ID": r"[A-Za-z0-9._:@\[\]-]+",
         "HOST": PLAIN_HOST.pattern,
         "10001": r"[1-9][0-9]{0,4}",
         '"instance_status":"UP"': rf"[^{{}}]{{0,{_LONGEST_KNOWN}}}",
@@ -109,7 +109,7 @@ def _plain(service: str, id: str, data: bytes) -> Instance | None:
     _, _, host, digits, texts, milliseconds = match.groups()
     port = int(digits)
     try:
-        (status, weight, zone, version, tags, ports), metadata = _known(texts)
+        (status, weight, zone, version, tags, ports, machine), metadata = _known(texts)
     except ValidationError:
         return None
     if port > 65535:
@@ -130,6 +130,7 @@ def _plain(service: str, id: str, data: bytes) -> Instance | None:
         metadata,
         registered_at,
         None,
+        machine,
     )
 
 
@@ -150,10 +151,10 @@ def _any(service: str, id: str, data: bytes) -> Instance:
     if port is None and (port := tls_port) is None:
         raise InvalidInstance("neither port nor sslPort is a TCP port")
     enabled, override = _truth(node.get("enabled", True)), override_from_json(node.get("zkdiscoveryOverride"))
-    (status, weight, zone, version, tags, ports), metadata = _split(_metadata(node), enabled=enabled)
+    (status, weight, zone, version, tags, ports, machine), metadata = _split(_metadata(node), enabled=enabled)
     return trusted_instance(
         service, host, port, id, ports, tls_port, status, weight, zone, version, tags, metadata,
-        _seconds(node.get("registrationTimeUTC")), override,
+        _seconds(node.get("registrationTimeUTC")), override, machine,
     )  # fmt: skip
 
 

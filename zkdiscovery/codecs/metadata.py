@@ -11,6 +11,7 @@
 | `zkdiscovery.version` | as it is                                                                                    |
 | `zkdiscovery.tags`    | `blue,canary`                                                                               |
 | `zkdiscovery.ports`   | `metrics=9100,admin=9101`                                                                   |
+| `zkdiscovery.machine` | the boot id of the owner's machine; it marks an id that was not given                       |
 | `zkdiscovery.weight`, | the same as `weight` and `zone`, where other text stands under those names                  |
 | `zkdiscovery.zone`    |                                                                                             |
 
@@ -36,12 +37,12 @@ _V = TypeVar("_V")
 SPRING = "org.springframework.cloud.zookeeper.discovery.ZookeeperInstance"
 OURS = "zkdiscovery."
 
-# Status, weight, zone, version, tags, ports.
-Fields = tuple[Status, float, str | None, str | None, tuple[str, ...], FrozenDict[int]]
+# Status, weight, zone, version, tags, ports, machine.
+Fields = tuple[Status, float, str | None, str | None, tuple[str, ...], FrozenDict[int], str | None]
 
 _SPRINGS_STATUS = "instance_status"
 _SHARED = ("weight", "zone")  # Spring's names for fields that we have, too
-_FIELDS = ("status", *_SHARED, "version", "tags", "ports")
+_FIELDS = ("status", *_SHARED, "version", "tags", "ports", "machine")
 _UP = Status.UP  # a global is read faster than an enum's member
 _STATUSES = {status.value: status for status in Status}
 
@@ -78,14 +79,20 @@ def to_metadata(instance: Instance, known: Mapping[str, str] = NO_METADATA) -> d
                 texts[name] = text
         elif text or _READ[name](own[name]) is not None:
             texts[f"{OURS}{name}"] = text
-    if instance.version is not None:
-        texts[f"{OURS}version"] = instance.version
-    if instance.tags:
-        texts[f"{OURS}tags"] = ",".join(instance.tags)
-    if instance.ports:
-        texts[f"{OURS}ports"] = ",".join(f"{name}={port}" for name, port in instance.ports.items())
+    texts.update(_ours(instance))
     texts.update(own)
     return texts
+
+
+def _ours(instance: Instance) -> dict[str, str]:
+    """The fields for which Spring has no name."""
+    texts = {
+        "version": instance.version,
+        "tags": ",".join(instance.tags),
+        "ports": ",".join(f"{name}={port}" for name, port in instance.ports.items()),
+        "machine": instance.machine,
+    }
+    return {f"{OURS}{name}": text for name, text in texts.items() if text}
 
 
 def take_fields(texts: dict[str, str], *, enabled: bool = True) -> Fields:
@@ -103,7 +110,7 @@ def take_fields(texts: dict[str, str], *, enabled: bool = True) -> Fields:
         weight = 1.0
     up = enabled and (springs or "UP").upper() == "UP"
     if not ours:
-        return _UP if up else Status.OUT_OF_SERVICE, weight, zone, None, (), NO_PORTS
+        return _UP if up else Status.OUT_OF_SERVICE, weight, zone, None, (), NO_PORTS, None
     return (
         _status(ours.get("status", ""), offered=up, weight=weight),
         weight,
@@ -111,6 +118,7 @@ def take_fields(texts: dict[str, str], *, enabled: bool = True) -> Fields:
         _text(ours.get("version", "")),
         tuple(tag for tag in ours.get("tags", "").split(",") if _text(tag)),
         _ports(ours.get("ports", "")),
+        _text(ours.get("machine", "")),
     )
 
 

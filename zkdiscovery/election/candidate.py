@@ -21,7 +21,7 @@ class Candidate:
     """Somebody who stands for an election.
 
     Attributes:
-        id: what it calls itself; `<host>:<pid>` by default; empty if that can't be read.
+        id: what it calls itself; `<hostname>:<pid>:<start>` by default; empty if that can't be read.
         fence: the fence of its term, if it leads or will.
     """
 

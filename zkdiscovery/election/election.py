@@ -8,8 +8,6 @@ Guarantees
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +16,7 @@ from typing import Literal, Self, TypeVar
 
 from zkdiscovery.election.candidacy import Candidacy, Queued, read_queue
 from zkdiscovery.election.candidate import MAX_ID, Candidate, Observer, decode, encode
+from zkdiscovery.election.identity import default_candidate_id
 from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
@@ -77,7 +76,7 @@ class Election:
     @property
     def id(self) -> str:
         """What this candidate calls itself."""
-        return self._id or f"{socket.gethostname()}:{os.getpid()}"
+        return self._id or default_candidate_id()
 
     @property
     def term(self) -> Term | None:

@@ -17,8 +17,10 @@ from typing import Any, Literal, NamedTuple, Self
 from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import ClientClosed, InvalidInstance, OperationTimeout, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.model import Instance, Override, Status, StatusName, check_timeout, deadline_after
-from zkdiscovery.registration.readiness import wait_listening
-from zkdiscovery.session import Dispatcher, Subscription
+from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_address
+from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
+from zkdiscovery.registration.readiness import PROBE_TIMEOUT, accepts, local_addresses, wait_listening
+from zkdiscovery.session import GLANCE, Dispatcher, Subscription
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedNodes, OwnedState
 
 log = logging.getLogger("zkdiscovery.registration")
@@ -27,6 +29,10 @@ Ready = Literal["now", "listening", "manual"]
 
 MAX_DELAY = 86_400.0  # seconds between a goodbye and the end
 
+_MAPPED = (
+    "The advertised {} is no address of this machine. If the program listens at another port than the advertised one,"
+    f" give listen_port=, or set {LISTEN_PORT}"
+)
 _CHANGEABLE = frozenset({"ports", "tls_port", "weight", "zone", "version", "tags", "metadata"})
 
 
@@ -63,15 +69,47 @@ class Tools(NamedTuple):
     codec: Codec
     dispatcher: Dispatcher
     closed: Callable[[Registration], None]
+    locate: Callable[[Given, int], Choice | None]  # where a port can be reached; None: not known yet (worker)
+    move: Callable[[Registration, Instance, bytes], None]  # to where the instance belongs
+    held: Callable[[Instance], None]  # for the first time; for default ids (worker)
+
+
+class Place(NamedTuple):
+    """How an instance gets its address and its id.
+
+    Attributes:
+        given: what was said about the address.
+        default_id: the id was not given.
+        known: host and id are final; the port is known.
+        port_known: the port is known.
+        listen_port: where the program listens, if that was said.
+    """
+
+    given: Given
+    default_id: bool
+    known: bool
+    port_known: bool
+    listen_port: int | None
 
 
 class Registration:
     """An instance that stays registered until it is closed; made by `Client.register`. `with` closes it."""
 
     def __init__(
-        self, tools: Tools, path: str, instance: Instance, *, ready: Ready, drain_delay: float, on_conflict: OnConflict
+        self,
+        tools: Tools,
+        path: str,
+        instance: Instance,
+        place: Place,
+        *,
+        ready: Ready,
+        drain_delay: float,
+        on_conflict: OnConflict,
     ) -> None:
         self._tools = tools
+        self._place = place
+        self._other: str | None = None  # the IPv6 address to advertise if the program listens on IPv6 alone
+        self._held = False  # it was, once
         self._drain_delay = drain_delay
         self._lock = threading.Lock()
         self._wanted = instance
@@ -86,13 +124,24 @@ class Registration:
             on_conflict=on_conflict,
             on_state=self._on_state,
             on_foreign_write=self._on_foreign_write,
+            place=None if place.known else self._find_place,
+            stranger=self._stranger if place.default_id else None,
         )
 
     # -- reading --
 
     @property
     def instance(self) -> Instance:
-        """The instance as it is wanted to stand in ZooKeeper, an operator's override included."""
+        """The instance as it is wanted to stand in ZooKeeper, an operator's override included.
+
+        If the address has to be found out, it is certain from the first connection on, and so is a default id. Until
+        then both are a forecast: the address of the interface of the default route, if ZooKeeper's is not known yet.
+
+        Raises:
+            InvalidInstance: registered with port 0, which is not known yet; `update(port=…)` tells it.
+        """
+        if not self._place.port_known:
+            raise InvalidInstance(f"the port of {self._name} is not known yet: tell it by update(port=…)")
         return self._wanted
 
     @property
@@ -145,6 +194,8 @@ class Registration:
         if not settled:
             state = self.state
             trouble = nodes.trouble or "ZooKeeper has not answered yet"
+            if not self._place.port_known:
+                trouble = "its port is not known yet; tell it by update(port=…)"
             why = "another owner has the id" if state is RegistrationState.WAITING else trouble
             raise OperationTimeout(
                 f"{self._name} is not registered within {timeout:g} s ({state}): {why}", path=node.path
@@ -156,16 +207,22 @@ class Registration:
     def update(self, **fields: Any) -> None:
         """Replace fields: ports, tls_port, weight, zone, version, tags, metadata. Never blocks; see `wait_registered`.
 
+        After registering with port 0, `port` can be told once, and must be.
+
         Raises:
             InvalidInstance: an unknown field, or a value out of range; nothing is changed then.
             ClientClosed: the registration was closed.
         """
-        if unknown := set(fields) - _CHANGEABLE:
+        tells_port = "port" in fields and not self._place.port_known
+        if unknown := set(fields) - _CHANGEABLE - ({"port"} if tells_port else set()):
             raise InvalidInstance(
                 f"can't update {', '.join(sorted(unknown))}: only {', '.join(sorted(_CHANGEABLE))} can change;"
                 " use set_status() for the status, and register anew for another address"
             )
         self._change(lambda own: own.with_(**fields))
+        if tells_port:
+            self._place = self._place._replace(port_known=True)
+            self._node.nudge()
 
     def set_status(self, status: Status | StatusName) -> None:
         """Set the status. Never blocks; see `wait_registered`. An operator's override stays above it.
@@ -277,15 +334,54 @@ class Registration:
             name = f"zkdiscovery-ready-{self._wanted.service}"
             threading.Thread(target=self._wait_listening, args=[stop], name=name, daemon=True).start()
 
-    def _wait_listening(self, stop: threading.Event) -> None:
+    def _find_place(self) -> bool:
+        """Find out address and id, and go there (worker). False while they can't be known.
+
+        Raises:
+            InvalidInstance: this machine has no such address.
+            RegistrationConflict: this client has registered the id already.
+        """
+        place = self._place
+        if not place.port_known:
+            return False
         own = self._wanted
-        if wait_listening(own.host, own.port, stop):
-            try:
-                # A status that was set meanwhile stands.
-                self._change(lambda own: own.with_(status=Status.UP) if own.status is Status.STARTING else own)
-            except ClientClosed:  # closed in the same moment
-                return
-            log.info("%s:%d accepts connections: %s is ready", own.host, own.port, self._name)
+        choice = self._tools.locate(place.given, place.listen_port or own.port)
+        if choice is None:
+            return False
+        identity = {"id": default_id(choice.host, own.port)} if place.default_id else {}
+        with self._lock:
+            wanted = self._wanted.with_(host=choice.host, **identity)
+            self._tools.move(self, wanted, self._tools.codec.encode(wanted))
+            self._wanted = wanted
+            self._place = place._replace(known=True)
+            self._other = choice.other
+        return True
+
+    def _wait_listening(self, stop: threading.Event) -> None:
+        while not self._node.wait(lambda _: self._place.known or stop.is_set(), GLANCE):
+            pass
+        own, place, other = self._wanted, self._place, self._other
+        port = place.listen_port or own.port
+        hosts = local_addresses(own.host, proxied=place.listen_port is not None)
+        advice = "" if own.host in hosts or place.listen_port or not is_address(own.host) else _MAPPED
+        if other is not None:
+            hosts.append(other)
+        if not wait_listening(hosts[0], port, stop, others=hosts[1:], advice=advice.format(own.host)):
+            return
+        if other is None or accepts(own.host, port, PROBE_TIMEOUT) or not accepts(other, port, PROBE_TIMEOUT):
+            other = own.host
+        else:
+            log.info("%s listens on IPv6 alone: advertising %s in place of %s", self._name, other, own.host)
+
+        def ready(own: Instance) -> Instance:
+            # A status that was set meanwhile stands.
+            return own.with_(host=other, status=Status.UP) if own.status is Status.STARTING else own
+
+        try:
+            self._change(ready)
+        except ClientClosed:  # closed in the same moment
+            return
+        log.info("port %d accepts connections: %s is ready", port, self._name)
 
     def _change(self, change: Callable[[Instance], Instance]) -> None:
         with self._lock:
@@ -322,8 +418,25 @@ class Registration:
         except UndecodableNode:
             return None
 
-    def _on_state(self, _node: OwnedNode) -> None:
+    def _on_state(self, node: OwnedNode) -> None:
+        if node.state is OwnedState.HELD and self._place.default_id and not self._held:
+            self._held = True
+            self._tools.held(self._wanted)
         self._tell()
+
+    def _stranger(self, data: bytes) -> str | None:
+        """Who holds our default id, if it is another machine (worker)."""
+        own = self._wanted
+        try:
+            found = self._tools.codec.decode(own.service, own.id, data)
+        except UndecodableNode:
+            return None
+        if found.machine is None or is_of_this_machine(found):
+            return None
+        return (
+            f"at {found.netloc} of the machine with the boot id {found.machine}, while this is {own.netloc}"
+            f" of the machine {machine()}: two machines have one host name; give one of them another name, or an id"
+        )
 
     def _tell(self) -> None:
         for subscription in self._subscriptions:

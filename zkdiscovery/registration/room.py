@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -12,13 +13,24 @@ from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import ClientClosed, InvalidInstance, RegistrationConflict
 from zkdiscovery.lifecycle import Limits
 from zkdiscovery.model import Instance, Status
-from zkdiscovery.registration.address import advertised_host
-from zkdiscovery.registration.registration import Ready, Registration, Tools, check_delay, now_to_the_millisecond
-from zkdiscovery.session import Dispatcher, Session
+from zkdiscovery.registration.address import Choice, Given, given_host, given_listen_port, settled
+from zkdiscovery.registration.leftovers import Leftovers
+from zkdiscovery.registration.locator import Locator
+from zkdiscovery.registration.machine import default_id, machine
+from zkdiscovery.registration.registration import (
+    Place,
+    Ready,
+    Registration,
+    Tools,
+    check_delay,
+    now_to_the_millisecond,
+)
+from zkdiscovery.session import Dispatcher, Session, Worker
 from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 log = logging.getLogger("zkdiscovery.registration")
 
+ASK_AGAIN = 0.1  # seconds between two looks at what is not known yet of ZooKeeper's addresses
 NOTICEABLE = 0.1  # seconds by which a drain delay is cut
 
 
@@ -26,6 +38,7 @@ class RegisterOptions(TypedDict, total=False):
     """What `Client.register` takes beside the service and its port."""
 
     host: str | None
+    listen_port: int | None
     id: str | None
     ports: Mapping[str, int]
     tls_port: int | None
@@ -52,10 +65,24 @@ _FIELDS = dict.fromkeys(Options.__annotations__)
 class Registrar:
     """Makes and ends the registrations of one client."""
 
-    def __init__(self, session: Session, nodes: OwnedNodes, dispatcher: Dispatcher, paths: Paths, codec: Codec) -> None:
+    def __init__(
+        self,
+        session: Session,
+        nodes: OwnedNodes,
+        worker: Worker,
+        dispatcher: Dispatcher,
+        paths: Paths,
+        codec: Codec,
+    ) -> None:
         self._session = session
+        self._worker = worker
         self._paths = paths
-        self._tools = Tools(nodes, codec, dispatcher, self._forget)
+        self._locator = Locator(session)
+        self._leftovers = Leftovers(session, worker, paths, codec)
+        self._tools = Tools(
+            nodes, codec, dispatcher, self._forget, self._locate, self._move, self._leftovers.remove_beside
+        )
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._open: dict[str, Registration] = {}
         self._closed = False
@@ -71,9 +98,7 @@ class Registrar:
             for registration in made:
                 path = registration._node.path
                 if table.setdefault(path, registration) is not registration:
-                    raise RegistrationConflict(
-                        f"{path} is registered by this client already; update() it, or give another id", path=path
-                    )
+                    raise _taken(path)
             self._open = table
         self._tools.nodes.keep([registration._node for registration in made])
         for registration in made:
@@ -90,18 +115,64 @@ class Registrar:
         on_conflict = _one_of(get_args(OnConflict), fields.pop("on_conflict", "replace"), "on_conflict")
         drain_delay = check_delay(fields.pop("drain_delay", 0.0), "drain_delay")
         settings = self._session.settings
-        host = advertised_host(fields.pop("host", None), peer=settings.hosts.split(",")[0])
+        servers = self._session.known_addresses()
+        given = given_host(fields.pop("host", None))
+        listen_port = given_listen_port(fields.pop("listen_port", None))
+        host = settled(given, servers)
+        port = fields.pop("port")
+        port_known = isinstance(port, bool) or port != 0
+        default = "id" not in fields
+        if host is None:
+            host, known = self._locator.forecast(given, servers), False
+        else:
+            known = port_known
+        if default:
+            fields |= {"id": default_id(host, port), "machine": machine()}
         instance = Instance(
-            **{"host": host, "zone": settings.zone} | fields,
+            **{"zone": settings.zone} | fields,
+            host=host,
+            port=port if port_known else 1,
             status=Status.UP if ready == "now" else Status.STARTING,
             registered_at=now_to_the_millisecond(),
         )
         path = self._paths.instance(instance.service, instance.id)
-        return Registration(self._tools, path, instance, ready=ready, drain_delay=drain_delay, on_conflict=on_conflict)
+        if not port_known and default:
+            path += f"/{next(self._numbers)}"  # each will have a port of its own
+        return Registration(
+            self._tools,
+            path,
+            instance,
+            Place(given, default, known, port_known, listen_port),
+            ready=ready,
+            drain_delay=drain_delay,
+            on_conflict=on_conflict,
+        )
+
+    def _locate(self, given: Given, port: int) -> Choice | None:
+        choice = self._locator.locate(given, port)
+        if choice is None:
+            self._worker.schedule(self, self._ask_again, ASK_AGAIN)
+        return choice
+
+    def _ask_again(self) -> None:
+        for registration in self.open():
+            registration._node.nudge()
+
+    def _move(self, registration: Registration, instance: Instance, data: bytes) -> None:
+        """To where it belongs, now that this is known (worker)."""
+        path = self._paths.instance(instance.service, instance.id)
+        with self._lock:
+            if self._open.get(registration._node.path) is not registration:
+                return  # closed in the same moment
+            if self._open.get(path, registration) is not registration:
+                raise _taken(path)
+            del self._open[registration._node.path]
+            self._open[path] = registration
+            registration._node.move(path, data)
 
     def _forget(self, registration: Registration) -> None:
-        path = registration._node.path
         with self._lock:
+            path = registration._node.path
             if self._open.get(path) is registration:
                 del self._open[path]
 
@@ -157,6 +228,12 @@ class Registrar:
 
 def _and_more(registrations: list[Registration]) -> str:
     return f" and {len(registrations) - 1} more" if len(registrations) > 1 else ""
+
+
+def _taken(path: str) -> RegistrationConflict:
+    return RegistrationConflict(
+        f"{path} is registered by this client already; update() it, or give another id", path=path
+    )
 
 
 def _one_of(known: tuple[Any, ...], value: object, name: str) -> Any:

@@ -208,6 +208,13 @@ class Session:
 
         return [split_host(part) for part in self.settings.hosts.split(",")]
 
+    def known_addresses(self) -> dict[str, tuple[str, ...]]:
+        """The addresses of each host in the settings, as far as they are known by now; never blocks."""
+        known: dict[str, tuple[str, ...]] = {host: () for host, _ in self.addresses()}
+        for address in self.resolver.addresses():
+            known[address.name] += (address.ip,)
+        return known
+
     def listen(self, listener: Callable[[StateChange], None]) -> None:
         """Call `listener` at each transition, in order, on the connection thread. It must not block or raise."""
         with self._changed:

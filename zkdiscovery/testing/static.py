@@ -27,7 +27,7 @@ from zkdiscovery.lifecycle import Limits, time_for
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_name, check_status
 from zkdiscovery.registration import Registrar, Registration
 from zkdiscovery.registration.room import Options
-from zkdiscovery.session import Lease, Node, Stat, State, Subscription
+from zkdiscovery.session import Lease, Node, Stat, State, Subscription, Worker
 from zkdiscovery.settings import settings_without_environment
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState, Paths
 
@@ -66,10 +66,18 @@ class StaticClient(Client):
         self._fences = itertools.count(1)
         self._versions = itertools.count(1)
         settings = settings_without_environment()
-        session = cast("Any", SimpleNamespace(settings=settings, state=State.CONNECTED))
+        session = cast(
+            "Any",
+            SimpleNamespace(
+                settings=settings,
+                state=State.CONNECTED,
+                generation=1,
+                known_addresses=lambda: {"127.0.0.1": ("127.0.0.1",)},
+            ),
+        )
         self._settings_in_force = settings
         self._registrar = Registrar(
-            session, cast("OwnedNodes", _AtOnce()), self._dispatcher, Paths("/"), CuratorCodec()
+            session, cast("OwnedNodes", _AtOnce()), _no_worker(), self._dispatcher, Paths("/"), CuratorCodec()
         )
         self._room = cast("Room", SimpleNamespace(session=session))
 
@@ -249,11 +257,20 @@ class _AtOnce:
         task()
 
     def _come_true(self, node: OwnedNode) -> None:
+        if node._wish.there and node._place is not None:
+            if not node._place():
+                return  # its port is not known yet
+            node._place = None
         data = node._wish.data
         if data is None:
             node._note(OwnedState.RELEASED, None)
         else:
             node._note(OwnedState.HELD, Node(data, Stat(*[0] * 11)))
+
+
+def _no_worker() -> Worker:
+    """Nobody left anything here that would have to be removed."""
+    return cast("Worker", SimpleNamespace(schedule=lambda *_: None))
 
 
 class _Granted:

@@ -108,7 +108,8 @@ class OwnedNodes:
         """Want many nodes; they are created in as few transactions as fit. Never blocks."""
         nodes = list(nodes)
         for node in nodes:
-            node._watch = self._session.watches.add(node.path, partial(self._on_event, node))
+            if node._place is None:
+                self._watch(node)
         with self._lock:
             self._nodes.update(dict.fromkeys(nodes))
         self._call_for(*nodes)
@@ -123,6 +124,9 @@ class OwnedNodes:
         with self._lock:
             self._due.update(dict.fromkeys(nodes))
         self._worker.schedule(self, self._run)
+
+    def _watch(self, node: OwnedNode) -> None:
+        node._watch = self._session.watches.add(node.path, partial(self._on_event, node))
 
     def _on_state(self, change: StateChange) -> None:
         if change.state is State.CONNECTED:
@@ -220,7 +224,8 @@ class _Run:
             NotConnected, OperationTimeout, …: the connection is of no use; what is open is to be seen to again.
         """
         for node in list(self.open):
-            self._renew(node)
+            if node._place is None or self._place(node, node._place):
+                self._renew(node)
         doubtful = [node for node in self.open if node._dirty or node._uncertain]
         # What was written on an earlier connection may not have reached this server.
         self._look(doubtful, sync=any(node._uncertain for node in doubtful))
@@ -252,6 +257,22 @@ class _Run:
             node._failures += 1
             self.refused.append(node)
 
+    def _place(self, node: OwnedNode, place: Callable[[], bool]) -> bool:
+        """Find out where it shall stand. True if that is known, or it is not wanted any more."""
+        if not node._wish.there:
+            return True
+        try:
+            known = place()
+        except ZkDiscoveryError as error:
+            self._refuse(node, error)
+            return False
+        if not known:
+            del self.open[node]
+            return False
+        node._place = None
+        self._keeper._watch(node)
+        return True
+
     def _renew(self, node: OwnedNode) -> None:
         """What is known from another session or connection is worth less now."""
         if node._session_id != self._session_id:
@@ -265,6 +286,7 @@ class _Run:
                 node._note(OwnedState.PENDING, None)
         if node._generation != self._generation and node._known is not None:
             node._dirty = True
+            node._patience = None  # an ensemble that comes back begins anew to count the time of dead sessions
 
     # -- looking --
 
@@ -323,21 +345,39 @@ class _Run:
     def _meet(self, node: OwnedNode, found: Node) -> None:
         """Something stands on our path that is not of this session."""
         owner = found.stat.ephemeral_owner
+        ours = owner in self._keeper._session_ids
+        stranger = node._stranger(found.data) if node._may_replace and node._stranger and not ours else None
         if not node._wish.there:
             node._note(OwnedState.PENDING, found)  # it leaves, and ours is gone already
-        elif owner in self._keeper._session_ids or node._may_replace:
+        elif ours or (node._may_replace and stranger is None):
             log.info("replacing what stands at %s, of session 0x%x", node.path, owner)
             node._note(OwnedState.PENDING, found)
-        elif node._on_conflict == "wait":
+        elif node._on_conflict == "wait" or (stranger is not None and self._is_patient(node)):
             node._note(OwnedState.WAITING, found)
         else:
-            who = f"session 0x{owner:x}" if owner else "a persistent node"
+            node._may_replace = False
+            who = stranger or (f"session 0x{owner:x}" if owner else "a persistent node")
             conflict = RegistrationConflict(
                 f"{node.path} belongs to another owner ({who}); stop one of the two, or take it with reclaim()",
                 path=node.path,
             )
             node._note(OwnedState.CONFLICT, found, conflict)
             log.error("%s", conflict)
+
+    def _is_patient(self, node: OwnedNode) -> bool:
+        """Is there time left in which the session of a dead owner may end? Looks again when it is over.
+
+        A session ends up to one and a half ticks after its timeout T, and T is two ticks or more: 2 T are enough.
+        """
+        now = time.monotonic()
+        if node._patience is None:
+            node._patience = now + 2 * self._session.timeout
+            self._keeper._later[node] = node._patience
+            self._keeper._wake()
+        if now < node._patience:
+            node._dirty = True  # no event says that the time is over
+            return True
+        return False
 
     # -- acting --
 

@@ -64,6 +64,10 @@ class OwnedNode:
         restore: False: it is known by the transaction id of its creation (candidates in elections), so no other node
             is created in that transaction, and it is RELEASED if it was deleted from outside or with its session.
         session_id: gives that of the present session, 0 if there is none; None: sessions do not matter.
+        place: called on the worker, on a connection, before anything of the node is looked at: finds out where it
+            shall stand (`move`). False: not known yet; asked again when something is due. What it raises is a refusal.
+        stranger: who holds what was found on the path, if the first creation must not replace it at once because its
+            owner may live on another machine; None if it may. Called on the worker, and only for "replace".
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class OwnedNode:
         on_foreign_write: Callable[[bytes], None] | None = None,
         restore: bool = True,
         session_id: Callable[[], int] | None = None,
+        place: Callable[[], bool] | None = None,
+        stranger: Callable[[bytes], str | None] | None = None,
     ) -> None:
         self.path = path
         self.restore = restore
@@ -84,6 +90,8 @@ class OwnedNode:
         self._on_state = on_state
         self._due = due
         self._present_session_id = session_id
+        self._place = place
+        self._stranger = stranger
         self._changed = threading.Condition()
         self._wish = Wish(data)
         self._state = OwnedState.PENDING
@@ -99,6 +107,7 @@ class OwnedNode:
         self._sent: bytes | None = None  # data that we wrote last, whether or not it arrived
         self._uncertain = False  # we wrote, and have not seen what came of it
         self._failures = 0  # refusals in a row
+        self._patience: float | None = None  # monotonic seconds; until then a stranger may turn out to be dead
 
     @property
     def state(self) -> OwnedState:
@@ -137,6 +146,18 @@ class OwnedNode:
             self._changed.notify_all()
         self._due(self)
 
+    def move(self, path: str, data: bytes) -> None:
+        """Where it shall stand, and what it shall hold; for `place`."""
+        with self._changed:
+            self.path = path
+            if self._wish.there:
+                self._wish = Wish(data)
+            self._changed.notify_all()
+
+    def nudge(self) -> None:
+        """What `place` waits for may have come. Never blocks."""
+        self._due(self)
+
     def release(self, last_words: bytes | None = None) -> None:
         """Want it gone, for good. Never blocks; see `wait`."""
         with self._changed:
@@ -152,6 +173,7 @@ class OwnedNode:
             if not self._wish.there or self._state not in {OwnedState.CONFLICT, OwnedState.WAITING}:
                 return
             self._may_replace = True
+            self._stranger = None
             self._dirty = True  # what the worker may conclude in this moment is out of date
             self._state, self._error = OwnedState.PENDING, None
             self._changed.notify_all()

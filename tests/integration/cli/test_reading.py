@@ -153,6 +153,21 @@ def test_operators(run: Run, make_client: MakeClient, truth: Truth, namespace: s
         assert missing.err.count("\n") == 1
 
 
+def test_operators_say_host_and_port_where_that_is_one_instance(run: Run, make_client: MakeClient) -> None:
+    client = make_client()
+    registration = client.register("payments", 80, host="fd00::7").wait_registered(LIMIT)
+    for name, port in (("a", 81), ("b", 81), ("10.0.0.1:82", 83), ("c", 82)):
+        client.register("payments", port, host="10.0.0.1", id=name).wait_registered(LIMIT)
+    done = run("override", "payments", "[fd00::7]:80", "--weight", "7", "-o", "json")
+    assert (done.code, done.json["id"], done.json["weight"]) == (0, registration.instance.id, 7.0)
+    assert run("override", "payments", "[fd00::7]:80", "--clear", "-o", "json").json["weight"] == 1.0
+    assert run("override", "payments", "10.0.0.1:82", "--weight", "2", "-o", "json").json["port"] == 83, "an id first"
+    for several in (run("override", "payments", "10.0.0.1:81", "--clear"), run("remove", "payments", "10.0.0.1:81")):
+        assert several.code == ExitCode.NOT_FOUND
+        assert "2 instances of 'payments' are at 10.0.0.1:81; give an id: a, b" in several.err
+    assert run("remove", "payments", "10.0.0.1:83").err == "removed 10.0.0.1:82 of payments\n"
+
+
 def test_remove(run: Run, truth: Truth, namespace: str) -> None:
     truth.create(f"{namespace}/services/payments/leftover", b"not even an instance")
     done = run("remove", "payments", "leftover")

@@ -91,7 +91,7 @@ def test_however_it_ends_it_is_drained(client: Client, truth: Truth, namespace: 
 def test_what_can_t_be_registered_is_not_called(client: Client) -> None:
     called = threading.Event()
 
-    @client.registered("payments", 0)
+    @client.registered("payments", -1)
     def invalid() -> None:
         called.set()
 

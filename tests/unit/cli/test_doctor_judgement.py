@@ -147,16 +147,20 @@ def test_settings_say_where_they_come_from_and_hide_secrets(monkeypatch: pytest.
 
 
 def test_the_advertised_address_and_why() -> None:
-    settings = Settings(hosts="127.0.0.1:2181")
-    assert examine_address(settings, {}).data == {"host": "127.0.0.1", "reason": "the interface towards ZooKeeper"}
-    assert examine_address(settings, {"POD_IP": "10.1.2.3"}).data == {"host": "10.1.2.3", "reason": "POD_IP"}
-    wrong = examine_address(settings, {"ZKDISCOVERY_ADVERTISE_HOST": "0.0.0.0"})
+    servers = {"127.0.0.1": ("127.0.0.1",)}
+    found = examine_address(servers, {})
+    assert found.data["host"] == "127.0.0.1"
+    assert found.data["reason"].startswith("of the interface that leads to ZooKeeper")
+    assert found.level is Level.OK
+    given = examine_address(servers, {"POD_IP": "10.1.2.3"})
+    assert given.data == {"host": "10.1.2.3", "reason": "POD_IP", "competing": []}
+    wrong = examine_address(servers, {"ZKDISCOVERY_ADVERTISE_HOST": "0.0.0.0"})
     assert wrong.level is Level.WARNING
     assert "--host" in wrong.advice
 
 
 def test_a_misspelt_setting_is_told() -> None:
-    known = ("HOSTS", "TLS__CA_FILE", "ACL", "ADVERTISE_HOST", "TEST_HOSTS", "ZOOKEEPER_IMAGE", "GUARD")
+    known = ("HOSTS", "TLS__CA_FILE", "ACL", "ADVERTISE_HOST", "LISTEN_PORT", "TEST_HOSTS", "ZOOKEEPER_IMAGE", "GUARD")
     environ = {f"ZKDISCOVERY_{name}": "x" for name in (*known, "NAMESPCE", "TLS__CAFILE")}
     findings = list(examine_environment({**environ, "zkdiscovery_zone": "a", "HOME": "/"}))
     assert [finding.data["meant"] for finding in findings] == ["ZKDISCOVERY_NAMESPACE", "ZKDISCOVERY_TLS__CA_FILE"]

@@ -158,7 +158,7 @@ def test_a_probe_that_was_given_the_port_itself_does_not_count(
         return probe
 
     monkeypatch.setattr(readiness.socket, "create_connection", connect_to_itself)
-    assert not readiness._accepts("127.0.0.1", closed_port, 1.0)
+    assert not readiness.accepts("127.0.0.1", closed_port, 1.0)
     assert connected == [("127.0.0.1", closed_port)]
     # The service can bind its port right afterwards.
     with socket.socket() as service:

@@ -31,7 +31,7 @@ def doctor(ctx: typer.Context) -> None:
             hosts = examine_hosts(
                 core.session.addresses(), timeout=core.settings.connect_timeout, context=core.session.context
             )
-            findings = [*hosts, *session, examine_address(core.settings), *examine_environment()]
+            findings = [*hosts, *session, examine_address(core.session.known_addresses()), *examine_environment()]
         settings = settings_in_force(
             core.settings, {"hosts": cli.hosts, "namespace": cli.namespace, "base_path": cli.base_path}
         )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zkdiscovery.cli.doctor.report import Finding, Level
 from zkdiscovery.errors import InvalidInstance
-from zkdiscovery.registration.address import VARIABLES, advertised_host
+from zkdiscovery.registration.address import LISTEN_PORT, VARIABLES, Servers, choose, given_host
+from zkdiscovery.registration.interfaces import own_addresses
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -71,23 +72,35 @@ def _without_secret(entry: Any) -> Any:
     return entry
 
 
-def examine_address(settings: Settings, environ: Mapping[str, str] = os.environ) -> Finding:
-    """The address that `register` would advertise, and why."""
+def examine_address(servers: Servers, environ: Mapping[str, str] = os.environ) -> Finding:
+    """The address that `register` would advertise, and why.
+
+    Args:
+        servers: ZooKeeper's hosts, each with the addresses known of it.
+        environ: the environment.
+    """
     try:
-        host = advertised_host(None, peer=settings.hosts.split(",")[0], environ=environ)
-    except InvalidInstance as error:
+        choice = choose(given_host(None, environ), servers, own_addresses())
+    except (InvalidInstance, OSError) as error:
         return Finding("advertised address", str(error), Level.WARNING, "or give `register` the option --host")
-    reason = next(
-        (variable for variable in VARIABLES if environ.get(variable, "").strip()), "the interface towards ZooKeeper"
+    data = {"host": choice.host, "reason": choice.why, "competing": list(choice.competing)}
+    found = f"{choice.host}: {choice.why}"
+    if not choice.competing:
+        return Finding("advertised address", found, data=data)
+    return Finding(
+        "advertised address",
+        f"{found}; this machine also has {', '.join(choice.competing)}",
+        Level.WARNING,
+        f"if clients need another one, set {VARIABLES[0]} to an address, an interface ('if:eth1') or a network",
+        data,
     )
-    return Finding("advertised address", f"{host}: {reason}", data={"host": host, "reason": reason})
 
 
 def examine_environment(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Variables that look like settings and are none: misspelt, most likely."""
     from zkdiscovery import settings  # noqa: PLC0415 - loaded on use
 
-    known = {*VARIABLES, *_FOR_TESTS}
+    known = {*VARIABLES, LISTEN_PORT, *_FOR_TESTS}
     nested: dict[str, type[BaseModel]] = {"tls": settings.Tls, "auth": settings.Auth, "guard": settings.Guard}
     for name in settings.Settings.model_fields:
         known.add(f"{_PREFIX}{name}".upper())
