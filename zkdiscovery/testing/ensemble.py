@@ -34,6 +34,7 @@ _log = logging.getLogger("zkdiscovery.testing")
 
 _POLL = 0.05  # seconds between two questions
 _ANSWER = 1.0  # seconds for one answer
+_START = 60.0  # seconds for the start of all servers; on a busy machine a Java that starts takes its time
 _ELECTION = 30.0  # seconds for an election and all that follows it
 _HUNG = 3.0  # seconds in which a leader with its followers commits something, if it ever will
 
@@ -318,7 +319,7 @@ def _launched(
     try:
         for member in ensemble.members:
             member._launch()
-        ensemble.wait_serving()
+        ensemble.wait_serving(_START)
         for member in ensemble.members:
             member._identify(four_letter_word(member.hosts, "srvr"), version)
     except BaseException:

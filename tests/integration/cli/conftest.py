@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -86,8 +85,8 @@ class Running:
 
     def close(self) -> None:
         """Kill it if it still runs."""
-        if self.process.poll() is None:
-            self.end(signal.SIGKILL)
+        self.process.kill()
+        self.end()
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()

@@ -71,10 +71,12 @@ def run(command: list[str], **environment: str) -> Iterator[Run]:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
     ) as process:
+        started = Run(process)
         try:
-            yield Run(process)
+            yield started
         finally:
             process.kill()
+            started._reader.join(LIMIT)  # before its pipe is closed
 
 
 @pytest.mark.container

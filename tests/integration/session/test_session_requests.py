@@ -225,7 +225,7 @@ def test_reads_over_a_cut_are_repeated(make_session: MakeSession, zkdiscovery_pr
 
 
 def test_the_queue_is_bounded(make_session: MakeSession) -> None:
-    session = make_session()
+    session = make_session(session_timeout=10.0)  # which nothing is sent in while the queue fills
     with Stuck(session):
         futures = [session.submit(Sync("/"), deadline=soon()) for _ in range(MAX_OUTSTANDING + 1)]
         error = futures[-1].exception(0)

@@ -64,7 +64,7 @@ def run_pytest(directory: Path, *arguments: str, **environment: str) -> subproce
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=110,
         check=False,
         env={
             **os.environ,
@@ -82,6 +82,7 @@ def test_the_fixtures(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     assert run.returncode == 0
 
 
+@pytest.mark.timeout(120)  # three servers start, and one again; on a busy machine each takes its time
 def test_the_ensemble(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     (tmp_path / "test_users.py").write_text(USERS_ENSEMBLE_TEST)
     run = run_pytest(tmp_path, "-q", f"--zkdiscovery-source={pytestconfig.getoption('--zkdiscovery-source')}")
@@ -119,6 +120,15 @@ def test_without_a_server_a_test_fails_and_says_why(tmp_path: Path) -> None:
     assert "1 error" in run.stdout
 
 
-def test_the_option_is_explained(tmp_path: Path) -> None:
+def test_a_version_that_is_not_here_fails_a_test_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "test_users.py").write_text("def test_it(zkdiscovery_server): pass")
+    run = run_pytest(tmp_path, "--zkdiscovery-source=local", "--zkdiscovery-version=3.1.0")
+    assert run.returncode == 1
+    assert "ZooKeeper 3.1.0 is" in run.stdout
+    assert "1 error" in run.stdout
+
+
+def test_the_options_are_explained(tmp_path: Path) -> None:
     run = run_pytest(tmp_path, "--help")
     assert "--zkdiscovery-source={auto,hosts,container,local}" in run.stdout
+    assert "--zkdiscovery-version=" in run.stdout

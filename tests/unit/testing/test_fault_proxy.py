@@ -33,7 +33,9 @@ class EchoServer:
         self.ended = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._echoing: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
 
     def wait_received(self, expected: bytes) -> None:
         with self.changed:
@@ -45,9 +47,14 @@ class EchoServer:
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._accepting.join(LIMIT)  # a connection that is being accepted is among the others then
         for connection in self.connections:
-            connection.close()
+            with contextlib.suppress(OSError):  # the other side was faster
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._echoing:
+            thread.join(LIMIT)
+        for each in (self._listener, *self.connections):
+            each.close()
 
     def _accept(self) -> None:
         while True:
@@ -58,7 +65,8 @@ class EchoServer:
             with self.changed:
                 self.connections.append(connection)
                 self.changed.notify_all()
-            threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
+            self._echoing.append(threading.Thread(target=self._echo, args=(connection,)))
+            self._echoing[-1].start()
 
     def _echo(self, connection: socket.socket) -> None:
         try:
