@@ -1,12 +1,14 @@
 """Answers of real servers, as bytes: what each version of ZooKeeper answers to the same requests on a new server.
 
-`python -m tests.recorded VERSION...` records them, one file for each version.
+`ZKDISCOVERY_ZOOKEEPER_VERSION=3.9.5 .venv/bin/python -m tests.recorded` records those of one version, in its own file.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
+from typing import Any
 
 from zkdiscovery.session.requests import (
     CONTAINER,
@@ -83,4 +85,14 @@ def versions() -> list[str]:
 
 def frames(version: str, name: str) -> list[bytes]:
     """What came for a request: messages without their lengths, first events, then the answer."""
-    return [bytes.fromhex(frame) for frame in json.loads(file_of(version).read_text())["frames"][name]]
+    return [bytes.fromhex(frame) for frame in _said(version)["frames"][name]]
+
+
+def srvr(version: str) -> str:
+    """What the server says of itself."""
+    return str(_said(version)["srvr"])
+
+
+@functools.cache
+def _said(version: str) -> Any:
+    return json.loads(file_of(version).read_text())

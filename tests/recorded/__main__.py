@@ -9,7 +9,7 @@ import time
 from tests.recorded import REQUESTS, file_of
 from zkdiscovery.session.requests import encode
 from zkdiscovery.testing import zookeeper_server
-from zkdiscovery.testing.wire import RawSession
+from zkdiscovery.testing.wire import RawSession, four_letter_word
 
 _LIMIT = 10.0  # seconds for each answer
 
@@ -21,7 +21,8 @@ def record() -> None:
             name: _exchange(session, encode(request), xid)
             for xid, (name, request) in enumerate(REQUESTS.items(), start=1)
         }
-        file_of(server.version).write_text(json.dumps({"frames": frames}, indent=1) + "\n")
+        said = {"srvr": four_letter_word(server.hosts, "srvr"), "frames": frames}
+        file_of(server.version).write_text(json.dumps(said, indent=1) + "\n")
         print("recorded", server.version)
 
 

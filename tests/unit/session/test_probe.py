@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.recorded import srvr, versions
 from tests.support import LIMIT
 from zkdiscovery.session import ServerInfo, probe_server
 
@@ -51,6 +52,15 @@ def serve() -> Iterator[Serve]:
 
 def answered(serve: Serve, text: str) -> ServerInfo:
     return probe_server(*serve(lambda connection: connection.sendall(text.encode())), timeout=LIMIT)
+
+
+@pytest.mark.parametrize("version", versions())
+def test_what_servers_of_each_version_say(serve: Serve, version: str) -> None:
+    info = answered(serve, srvr(version))
+    assert (info.version, info.mode) == (version, "standalone")
+    assert info.zxid is not None
+    assert info.zxid > 0
+    assert "Connections: 2\nOutstanding: 0\n" in info.text, "doctor reads these"
 
 
 def test_what_a_server_says(serve: Serve) -> None:

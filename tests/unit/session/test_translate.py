@@ -44,7 +44,8 @@ SECRET = b"data that belongs in no message"
         (-4, NotConnected), (-6, UnsupportedServer), (-7, OperationTimeout), (-101, NodeMissing), (-102, AccessDenied),
         (-103, NodeChanged), (-108, NodeMissing), (-110, NodeExists), (-111, NodeNotEmpty), (-112, SessionExpired),
         (-114, AccessDenied), (-115, AuthenticationFailed), (-118, NotConnected), (-119, NotConnected),
-        (-124, AuthenticationFailed), (-125, QuotaExceeded), (-127, NotConnected),
+        (-124, AuthenticationFailed), (-125, QuotaExceeded), (-127, NotConnected), (-5, NodeError), (-8, NodeError),
+        (-12, SessionExpired), (-120, AccessDenied), (-121, NodeError), (-122, OperationTimeout),
     ],
 )  # fmt: skip
 def test_codes(code: int, error: type[ZkDiscoveryError]) -> None:
@@ -53,6 +54,7 @@ def test_codes(code: int, error: type[ZkDiscoveryError]) -> None:
     assert (raised.path, raised.server) == ("/a", "zk1:2181")
     assert str(raised).startswith("read /a: ")
     assert "zk1:2181" in str(raised)
+    assert "unknown" not in str(raised)
 
 
 def test_every_code_that_kazoo_knows_has_an_error() -> None:
