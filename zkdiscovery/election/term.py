@@ -41,8 +41,8 @@ class Term:
     def remaining(self) -> float:
         """Seconds that this process may act as the leader if it hears nothing more from ZooKeeper; 0.0 once lost.
 
-        0.4 of the session timeout when the term begins; 0.5 to 0.6 of it once it has lasted for 0.3 of it; 0.4 less the
-        delay while ZooKeeper's answers take longer than a tenth of it.
+        0.3 of the session timeout or more when the term begins; 0.5 to 0.6 of it from then on; less four times the
+        delay where ZooKeeper's answers take longer than a hundredth of it.
         """
         return self._lease.remaining
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from zkdiscovery.session import Check, Lease, Multi, MultiRead, Node, Session
+from tests import rules
+from zkdiscovery.session import Lease, Multi, MultiRead, Node
 from zkdiscovery.session import lease as lease_module
+from zkdiscovery.session.exchanges import Exchanges
+from zkdiscovery.session.lease import Leases
 from zkdiscovery.znodes import keeper, watched
 
 
@@ -32,15 +35,20 @@ def _ignore_deadline() -> None:
 
 def _renew_by_pings() -> None:
     """A lease renewed by what any server acknowledges by itself, as it does a ping, in place of a committed write."""
-    submit = Session.submit
+    submit = Leases._submit
 
-    def careless(self: Session, request: Any, **options: Any) -> Any:
-        renewal = isinstance(request, Multi) and threading.current_thread().name == "zkdiscovery-keeper"
-        if renewal and all(isinstance(write, Check) for write in request.operations):
+    class Pinged(Exchanges):
+        def add(self, sent: float, answered: float, *, trip: bool = False, commit: bool = False) -> None:
+            super().add(sent, answered, trip=trip, commit=commit)
+            self.heard = max(self.heard, sent)
+
+    def careless(self: Leases, request: Any, generation: int | None = None) -> Any:
+        if isinstance(request, Multi) and generation is None:  # a renewal
             request = MultiRead([write.path for write in request.operations])
-        return submit(self, request, **options)
+        return submit(self, request, generation)
 
-    Session.submit = careless  # type: ignore[method-assign]
+    lease_module.Exchanges = Pinged  # type: ignore[misc]
+    Leases._submit = careless  # type: ignore[method-assign]
 
 
 def _forget_owner() -> None:
@@ -73,6 +81,8 @@ def _compare_version_only() -> None:
 PLANTS: dict[str, Callable[[], None]] = {
     "ignores-deadline": _ignore_deadline,
     "ping-lease": _renew_by_pings,
+    "old-lease": partial(rules.follow, "old"),
+    "one-trip-lease": partial(rules.follow, "repair"),
     "no-owner-guard": _forget_owner,
     "version-only": _compare_version_only,
 }

@@ -13,12 +13,14 @@ from tests.faults.chaos.history import History, now
 from tests.faults.chaos.process import WorkerProcess
 from tests.faults.chaos.schedule import Fault
 from tests.faults.chaos.truth import Observatory
+from tests.faults.links import FollowerLink
 from tests.support import Truth
 from zkdiscovery import Client, Status
 from zkdiscovery.errors import NodeError
 from zkdiscovery.session import Delete, Multi, SetData
 from zkdiscovery.testing import ZookeeperEnsemble, ZookeeperMember
 
+REACT = 0.04  # seconds in which a process that goes on begins its term
 MOVING = 1.0  # seconds in which a client moves to another server
 GARBAGE = b'{"name": 7, "payload": [[[\xff\x00'
 
@@ -219,7 +221,49 @@ class Faults:
     def _trap(self, fault: Fault) -> None:
         """The leader of an election hears from a server that is cut off from the ensemble's leader, and no other."""
         candidates = self._observatory.candidates(self._elections[fault.target])
-        worker = next(w for w in self._workers if candidates and f'"{w.who}"' in candidates[0]["data"])
+        worker = self._worker_of(candidates[0])
+        leader, follower = self._confine(worker)
+        self._ensemble.cut(leader, follower)
+        self._last(fault)
+        self._release(worker)
+
+    def _drowse(self, fault: Fault) -> None:
+        """Who comes next stands still, leads when it goes on, and is cut off with its server at once."""
+        worker, (leader, follower) = self._drowsy(fault)
+        self.healing.wait(REACT)
+        self._ensemble.cut(leader, follower)
+        self._last(fault)
+        self._release(worker)
+
+    def _hold(self, fault: Fault) -> None:
+        """As before, but what the ensemble's leader says to its server is held first; then nothing comes back."""
+        worker, (leader, follower) = self._drowsy(fault)
+        link = FollowerLink(self._ensemble, follower, leader)
+        self.healing.wait(REACT)
+        link.hold_from_leader()
+        self.healing.wait(fault.options["held"])
+        link.lose_to_leader()
+        self._last(fault)
+        self._release(worker)
+
+    def _drowsy(self, fault: Fault) -> tuple[WorkerProcess, tuple[ZookeeperMember, ZookeeperMember]]:
+        """Stop who comes next in an election, and let its turn come before it goes on."""
+        election = self._elections[fault.target]
+        first, second, *_ = self._observatory.candidates(election)
+        worker = self._worker_of(second)
+        members = self._confine(worker)
+        worker.stop()
+        self.healing.wait(fault.options["still"])
+        self._history.write("exempt", fence=first["fence"], el=election)
+        self._truth.call(Delete(first["path"]))
+        worker.resume()
+        return worker, members
+
+    def _worker_of(self, candidate: dict[str, Any]) -> WorkerProcess:
+        return next(worker for worker in self._workers if f'"{worker.who}"' in candidate["data"])
+
+    def _confine(self, worker: WorkerProcess) -> tuple[ZookeeperMember, ZookeeperMember]:
+        """Let a worker reach one follower alone; the leader, and that follower."""
         ensemble = self._ensemble
         leader, followers = ensemble.leader(5.0), ensemble.followers(5.0)
         present = [m for m, proxy in zip(ensemble.members, worker.proxies, strict=True) if proxy.connections]
@@ -229,8 +273,9 @@ class Faults:
                 proxy.refuse()
         if follower not in present:
             self.healing.wait(MOVING)
-        ensemble.cut(leader, follower)
-        self._last(fault)
-        ensemble.heal()
+        return leader, follower
+
+    def _release(self, worker: WorkerProcess) -> None:
+        self._ensemble.heal()
         for proxy in worker.proxies:
             proxy.heal()

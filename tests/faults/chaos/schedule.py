@@ -27,8 +27,10 @@ OPERATOR_FAULTS = {
 }  # fmt: skip
 ENSEMBLE_FAULTS = {
     "trap": 6, "kill_member": 3, "pause_member": 3, "isolate": 3, "cut": 2, "rolling_restart": 1, "restart_all": 1,
-    "kill_two": 2, "pause_all": 2,
+    "kill_two": 2, "pause_all": 2, "drowse": 4, "hold": 4,
 }  # fmt: skip
+
+LEASE_FAULTS = ("drowse", "hold")  # of the ensemble and a client together
 
 
 class Fault(NamedTuple):
@@ -82,6 +84,8 @@ def plan_round(seed: int, number: int, *, clients: int, services: int, elections
     free = rng.sample(range(clients), clients)  # one fault a client, so that none undoes another
     if calm or rng.random() < 0.6:
         faults.append(_ensemble_fault(rng, calm, elections, timeout))
+    else:
+        faults.append(_lease_fault(rng, rng.choice(LEASE_FAULTS), elections, timeout))
     kinds = _draw(rng, CLIENT_FAULTS, rng.randint(1, 2) if calm else rng.randint(3, 6))[:clients]
     faults += [_client_fault(rng, kind, free.pop(), timeout) for kind in kinds]
     if not calm:
@@ -121,9 +125,11 @@ def _client_fault(rng: random.Random, kind: str, client: int, timeout: float) ->
 
 
 def _ensemble_fault(rng: random.Random, calm: bool, elections: int, timeout: float) -> Fault:
-    begin = rng.uniform(0.0, BEGIN / 2)
     # Calm rounds are for the trap: whoever writes notices by the silence that its server is cut off.
     kind = "trap" if calm and rng.random() < 0.8 else _draw(rng, ENSEMBLE_FAULTS, 1)[0]
+    if kind in LEASE_FAULTS:
+        return _lease_fault(rng, kind, elections, timeout)
+    begin = rng.uniform(0.0, BEGIN / 2)
     if kind == "trap":  # a leader's server is cut from the ensemble's leader, and the other servers refuse the client
         return Fault(kind, begin, rng.uniform(1.6, 2.0) * timeout, rng.randrange(elections), {})
     lasts = {"kill_member": (0.0, 4.0), "pause_member": (1.0, 6.0), "isolate": (1.0, 7.0), "cut": (1.0, 7.0)}
@@ -135,3 +141,11 @@ def _ensemble_fault(rng: random.Random, calm: bool, elections: int, timeout: flo
         rng.choice(["leader", "follower"]),
         {},
     )
+
+
+def _lease_fault(rng: random.Random, kind: str, elections: int, timeout: float) -> Fault:
+    """What a lease must not outlast: its holder stood still just before, and is cut off when it begins."""
+    still = rng.uniform(0.8, 0.9) if kind == "drowse" else rng.uniform(0.35, 0.45)
+    options = {"still": still * timeout, "held": rng.uniform(0.27, 0.32) * timeout}
+    lasts = (1.6 if kind == "drowse" else 1.3) * timeout
+    return Fault(kind, rng.uniform(0.0, 0.3), lasts, rng.randrange(elections), options)
