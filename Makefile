@@ -31,7 +31,8 @@ endif
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-connection test-containers test-python lint typecheck docs chaos plants leases fuzz clean setup server
+.PHONY: help demo test test-connection test-containers test-python interop lint typecheck docs chaos plants leases fuzz clean setup
+.PHONY: server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
 help:
@@ -45,6 +46,7 @@ help:
 	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks beside kazoo, tooz and Curator (15 minutes), with the targets met and missed'
 	@echo 'make bench-quick the same in 2 minutes, to see that they run'
+	@echo 'make interop     Curator and a Spring Boot application beside us (a minute, and one more to get them)'
 	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
 	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
@@ -103,6 +105,11 @@ bench-outages: server
 
 bench-setup: setup
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[bench]'
+
+# Foreign systems beside us: Curator and Spring Cloud, which Maven gets.
+interop: server
+	@sh scripts/build_interop.sh
+	@$(BIN)/python -m pytest tests/interop --zkdiscovery-source=$(SOURCE) $(ARGS)
 
 chaos: server
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)

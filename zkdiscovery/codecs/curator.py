@@ -41,15 +41,12 @@ _SERVERSET_STATUS = {
 _OF_SERVERSET_AND_NERVE = ("host", "serviceEndpoint", "additionalEndpoints", "status")
 
 
-def _uri_spec(host: str, tls_port: int | None) -> str:
-    """`scheme://address:port`. Curator's scheme is https where there is an sslPort, so that must be the port then."""
-    before, after = ("://[", "]:") if ":" in host else ("://", ":")
-    port = "port" if tls_port is None else "ssl-port"
-    return (
-        f'{{"parts":[{{"value":"scheme","variable":true}},{{"value":"{before}","variable":false}}'
-        f',{{"value":"address","variable":true}},{{"value":"{after}","variable":false}}'
-        f',{{"value":"{port}","variable":true}}]}}'
-    )
+# `scheme://address:port`. Curator's scheme is https where there is an sslPort, so that must be the port then.
+_PLAIN_URI, _TLS_URI = (
+    '{"parts":[{"value":"scheme","variable":true},{"value":"://","variable":false},{"value":"address","variable":true}'
+    f',{{"value":":","variable":false}},{{"value":"{port}","variable":true}}]}}'
+    for port in ("port", "ssl-port")
+)
 
 
 class CuratorCodec:
@@ -100,6 +97,8 @@ def _fresh(instance: Instance, known: Mapping[str, str] = NO_METADATA) -> str:
     For `known` see `to_metadata`.
     """
     service, name, host = _quoted(instance.service), _quoted(instance.id), _quoted(instance.host)
+    # Java builds URIs of the address as it is, and resolves it with brackets, too.
+    address = f'"[{instance.host}]"' if ":" in instance.host else host
     port, tls_port = instance.port, instance.tls_port
     enabled, status = "", _SERVERSET_STATUS[instance.status]
     if not offered(instance):
@@ -110,11 +109,11 @@ def _fresh(instance: Instance, known: Mapping[str, str] = NO_METADATA) -> str:
     others = _members({name: _endpoint(host, other) for name, other in instance.ports.items()})
     time = 0 if instance.registered_at is None else round(instance.registered_at * 1000)
     return (
-        f'{{"name":{service},"id":{name},"address":{host},"port":{port:d}'
+        f'{{"name":{service},"id":{name},"address":{address},"port":{port:d}'
         f',"sslPort":{"null" if tls_port is None else format(tls_port, "d")}'
         f',"payload":{{"@class":"{SPRING}","id":{name},"name":{service},"metadata":{metadata}}}'
         f',"registrationTimeUTC":{time},"serviceType":"DYNAMIC"'
-        f',"uriSpec":{_uri_spec(instance.host, tls_port)}'
+        f',"uriSpec":{_PLAIN_URI if tls_port is None else _TLS_URI}'
         # The rest is that of a ServerSet member and of a nerve node, without what Curator has, too.
         f'{enabled},"host":{host},"serviceEndpoint":{_endpoint(host, port)},"additionalEndpoints":{others}'
         f',"status":"{status}"}}'
@@ -142,7 +141,7 @@ def _over(old: dict[str, Any], before: Instance, instance: Instance) -> dict[str
         node["address"] = fresh["address"]
     if differ("port", "tls_port"):
         node |= {"port": fresh["port"], "sslPort": fresh["sslPort"]}
-    if _uri_spec(before.host, before.tls_port) != _uri_spec(instance.host, instance.tls_port):
+    if (before.tls_port is None) != (instance.tls_port is None):
         node["uriSpec"] = fresh["uriSpec"]
     if differ("registered_at"):
         node["registrationTimeUTC"] = fresh["registrationTimeUTC"]

@@ -217,7 +217,7 @@ def test_each_status_of_each_weight_comes_back(status: Status, weight: float) ->
     ],
 )
 def test_the_uri_that_java_builds(host: str, uri: str) -> None:
-    """Curator puts the values of variables in a row; the brackets around an IPv6 address must stand between them."""
+    """Curator puts the values of its variables in a row, so an IPv6 address must have its brackets."""
     plain = PLAIN.with_(host=host)
     assert built_uri(CODEC.encode(plain)) == uri == plain.url
     secure = plain.with_(tls_port=8443)

@@ -1,0 +1,110 @@
+"""The Java programs of java/, which scripts/build_interop.sh builds, each in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import signal
+import subprocess
+import threading
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import IO, Any
+
+from zkdiscovery.testing.local import free_port
+
+BUILT = Path(__file__).parents[2] / ".cache" / "interop"
+LIMIT = 60.0  # seconds for the start of an application or one answer, on a busy machine
+
+# A small heap and a quick start: nothing is measured here.
+_JAVA = ("java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{BUILT}/classes:{BUILT}/lib/*")
+
+
+def _start(program: str, *arguments: str, **pipes: Any) -> subprocess.Popen[str]:
+    if not (BUILT / "classes").is_dir():
+        raise FileNotFoundError(f"{BUILT}/classes is not there: build the Java programs with scripts/build_interop.sh")
+    return subprocess.Popen([*_JAVA, program, *arguments], text=True, **pipes)
+
+
+class Peer:
+    """The program Peer.java; see there for its commands."""
+
+    def __init__(self, hosts: str) -> None:
+        self._process = _start("interop.Peer", hosts, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, args=[self._process.stdout], daemon=True)
+        self._reader.start()
+
+    def _read(self, lines: IO[str]) -> None:
+        for line in lines:
+            if line[0] in "[{":  # and no line of a log
+                self._answers.put(line)
+        self._answers.put('{"error": "it has ended"}')
+
+    def ask(self, command: str, base: str, service: str, **options: object) -> Any:
+        """The answer to a command."""
+        assert self._process.stdin is not None
+        print(
+            json.dumps({"do": command, "base": base, "service": service, **options}),
+            file=self._process.stdin,
+            flush=True,
+        )
+        answer = json.loads(self._answers.get(timeout=LIMIT))
+        if isinstance(answer, dict) and "error" in answer:
+            raise RuntimeError(f"Java: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        """End it; it ends with its input."""
+        _end(self._process, self._process.stdin.close if self._process.stdin else self._process.terminate)
+        self._reader.join(LIMIT)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+class Application:
+    """The program Application.java, which is ready once it answers.
+
+    Attributes:
+        port: where it listens.
+    """
+
+    def __init__(self, hosts: str, options: dict[str, str]) -> None:
+        self.port = free_port()
+        given = {
+            "server.port": str(self.port),
+            "server.address": "127.0.0.1",
+            "spring.cloud.zookeeper.connect-string": hosts,
+            "spring.cloud.zookeeper.discovery.instance-host": "127.0.0.1",
+            "spring.main.banner-mode": "off",
+            "logging.level.root": "WARN",
+            **options,
+        }
+        self._process = _start("interop.Application", *(f"--{name}={value}" for name, value in given.items()))
+
+    def ask(self, path: str, **query: object) -> Any:
+        """What it answers to a request: JSON, or text."""
+        url = f"http://127.0.0.1:{self.port}/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=LIMIT) as answer:
+            text = answer.read().decode()
+        return json.loads(text) if text[0] in "[{" else text
+
+    def terminate(self) -> None:
+        """SIGTERM, as an orchestrator sends it. Returns at once."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """End it."""
+        _end(self._process, self.terminate)
+
+
+def _end(process: subprocess.Popen[Any], how: Any) -> None:
+    with contextlib.suppress(OSError):
+        how()
+    try:
+        process.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
