@@ -196,7 +196,7 @@ def test_start_goes_on_after_a_function_that_calls_sys_exit(
         terms(term)
         if len(terms.items) == 1:
             sys.exit("enough")
-        term.wait_lost()
+        term.wait_lost(LIMIT)
 
     with make_client().election(NAME) as election:
         election.start(work)

@@ -45,7 +45,7 @@ def test_a_term_ends_and_the_next_leader_follows_at_once(make_client: MakeClient
 
     def lead(term) -> None:  # type: ignore[no-untyped-def]
         led.set()
-        term.wait_lost()
+        term.wait_lost(LIMIT)
         ended.set()
 
     client.election("job").start(lead)
