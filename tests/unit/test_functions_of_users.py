@@ -82,15 +82,14 @@ def client() -> Iterator[StaticClient]:
 @pytest.mark.parametrize(
     "fn",
     [
-        coroutine,
-        async_generator,
-        generator,
-        functools.partial(coroutine),
-        functools.partial(functools.partial(AsyncCallable()), None),
-        AsyncCallable(),
-        AsyncCallable().method,
+        pytest.param(coroutine, id="async def"),
+        pytest.param(async_generator, id="async generator"),
+        pytest.param(generator, id="generator"),
+        pytest.param(functools.partial(coroutine), id="partial"),
+        pytest.param(functools.partial(functools.partial(AsyncCallable()), None), id="partial of a partial"),
+        pytest.param(AsyncCallable(), id="async __call__"),
+        pytest.param(AsyncCallable().method, id="method"),
     ],
-    ids=repr,
 )
 def test_what_runs_nothing_is_refused_at_once(client: StaticClient, use: str, fn: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="must be a plain function"):

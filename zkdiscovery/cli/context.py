@@ -91,7 +91,7 @@ class Cli:
                 client.wait_connected(self.timeout)
             except NotConnected as error:
                 self.warn(f"{error}; trying on")
-        self._follow_connection()
+        self.follow_connection()
 
     # -- stderr --
 
@@ -132,7 +132,7 @@ class Cli:
             root.setLevel(before[0])
             session.setLevel(before[1])
 
-    def _follow_connection(self) -> None:
+    def follow_connection(self) -> None:
         """Tell when the connection is lost and when it is back."""
         if not self.debug:
             logging.getLogger("zkdiscovery.session").setLevel(logging.INFO)
