@@ -58,7 +58,6 @@ def view(client: StaticClient, request: pytest.FixtureRequest) -> Service:
         (AB, {"a", "b"}),
         (["no such id"], {"a", "ab", "b"}),
     ],
-    ids=repr,
 )
 def test_ids_and_instances_are_excluded(view: Service, picks: Picks, exclude: object, left: set[str]) -> None:
     assert picks(view, exclude) == left
