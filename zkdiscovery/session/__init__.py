@@ -7,7 +7,7 @@ from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.dispatcher import Dispatcher, Subscription
 from zkdiscovery.session.lease import Lease, Proof, Unproven
 from zkdiscovery.session.pipeline import ReadLimits, pipelined
-from zkdiscovery.session.probe import ServerInfo, probe_server
+from zkdiscovery.session.probe import ServerInfo, probe_server, probe_tick
 from zkdiscovery.session.requests import (
     CONTAINER,
     EPHEMERAL,
@@ -73,6 +73,7 @@ __all__ = [
     "lease_now",
     "pipelined",
     "probe_server",
+    "probe_tick",
     "read_batches",
     "why_unread",
 ]

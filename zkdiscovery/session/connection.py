@@ -65,7 +65,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
     client: LinkClient
     _came: bytearray  # read from the socket and not seen to
     _stood = False  # the present attempt has led to a connection
-    _written = 0.0  # monotonic seconds; when something was sent last
+    written = 0.0  # monotonic seconds; when something was sent last
     _probes_along = False  # the handshake takes the probe along
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -263,7 +263,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
             if not news and now >= given_up:
                 raise KazooTimeoutError("no answer in time")
             # Outside the handshake, `timeout` is two thirds of the session timeout.
-            ping_due = self._written + timeout / 2 if serves else given_up
+            ping_due = self.written + timeout / 2 if serves else given_up
             if serves and now >= ping_due:
                 self._send_ping(timeout)
                 pings += 1
@@ -280,7 +280,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         return part
 
     def _write(self, msg: bytes | bytearray, timeout: float) -> None:
-        self._written = time.monotonic()
+        self.written = time.monotonic()
         super()._write(msg, timeout)
 
     def _read_header(self, timeout: float) -> Any:

@@ -275,6 +275,7 @@ class Leases:
             raise NotConnected(f"the connection broke while the lease on {path} began; nothing is held", path=path)
         session.keeper.schedule(self._renew, self._renew, SOON * session.timeout)
         self._watch_deadlines()
+        session.lease_begins()
         return lease
 
     def _forget(self, lease: Lease) -> None:

@@ -224,6 +224,9 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
             poll.register(sock, select.POLLIN)
         for sock in wlist:
             poll.register(sock, select.POLLOUT)
+        connection = self._link._kazoo._connection
+        if timeout is not None and self._link.channel.is_open:  # kazoo may wait 0.4 s longer than a third of T
+            timeout = min(timeout, connection.written + self._link.owner.timeout / 3 - time.monotonic())
         limit = 0.0 if ready else None if timeout is None else max(0.0, timeout) * 1000.0
         ready.update(fd for fd, _ in poll.poll(limit))
         return [s for s in rlist if s.fileno() in ready], [s for s in wlist if s.fileno() in ready], []

@@ -1,4 +1,4 @@
-"""Ask one server how it is (`srvr`), outside any session."""
+"""Ask one server how it is (`srvr`) and how it is set up (`conf`), outside any session."""
 
 from __future__ import annotations
 
@@ -44,22 +44,7 @@ def probe_server(
         OSError: no connection, no answer in time, or no TLS.
     """
     start = time.monotonic()
-    end = start + timeout
-    with contextlib.ExitStack() as stack:
-        sock = stack.enter_context(socket.create_connection((host, port), timeout=timeout))
-        if context:
-            sock.settimeout(_left(end))
-            sock = stack.enter_context(context.wrap_socket(sock, server_hostname=name or host))
-        sock.settimeout(_left(end))
-        sock.sendall(b"srvr")
-        chunks = bytearray()
-        while len(chunks) < 64 * 1024:
-            sock.settimeout(_left(end))
-            chunk = sock.recv(4096)
-            if not chunk:
-                break
-            chunks += chunk
-    text = "\n".join(repr(line[:200])[1:-1] for line in chunks.decode("utf-8", "replace").splitlines())
+    text = _ask(b"srvr", host, port, timeout, context, name)
 
     def find(pattern: str) -> str:
         match = re.search(pattern, text)
@@ -73,6 +58,37 @@ def probe_server(
         latency=time.monotonic() - start,
         text=text,
     )
+
+
+def probe_tick(
+    host: str, port: int, *, timeout: float = 1.0, context: ssl.SSLContext | None = None, name: str | None = None
+) -> float | None:
+    """Seconds of a server's tick, which it tells in answer to `conf`; None if it does not: few servers permit that.
+
+    Arguments and errors as of `probe_server`.
+    """
+    found = re.search(r"^tickTime=([0-9]{1,9})$", _ask(b"conf", host, port, timeout, context, name), re.MULTILINE)
+    return int(found[1]) / 1000.0 if found else None
+
+
+def _ask(word: bytes, host: str, port: int, timeout: float, context: ssl.SSLContext | None, name: str | None) -> str:
+    """The answer to a word of four letters, printable and line by line."""
+    end = time.monotonic() + timeout
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.create_connection((host, port), timeout=timeout))
+        if context:
+            sock.settimeout(_left(end))
+            sock = stack.enter_context(context.wrap_socket(sock, server_hostname=name or host))
+        sock.settimeout(_left(end))
+        sock.sendall(word)
+        chunks = bytearray()
+        while len(chunks) < 64 * 1024:
+            sock.settimeout(_left(end))
+            chunk = sock.recv(4096)
+            if not chunk:
+                break
+            chunks += chunk
+    return "\n".join(repr(line[:200])[1:-1] for line in chunks.decode("utf-8", "replace").splitlines())
 
 
 def _left(end: float) -> float:

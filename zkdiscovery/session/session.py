@@ -422,6 +422,10 @@ class Session:
         self._rebuilds += 1
         self.keeper.schedule(self._rebuild, self._rebuild, delay)
 
+    def lease_begins(self) -> None:
+        """A lease on a node of this session begins (any thread)."""
+        self._watchdog.lease_begins()
+
     def link_answered(self, request: Request | None, sent: float) -> None:
         """A request, or a ping (None), was answered; `sent` is of the lease clock."""
         self.leases.answered(request, sent)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from zkdiscovery.session.probe import probe_server
+from zkdiscovery.session.probe import probe_server, probe_tick
 from zkdiscovery.session.states import State
 from zkdiscovery.session.worker import Worker
 
@@ -19,6 +19,7 @@ log = logging.getLogger("zkdiscovery.session")
 
 ABSENCE_FIRST = 5.0  # seconds without a connection before that is logged
 ABSENCE_AGAIN = 60.0  # seconds before it is logged again
+USUAL_TICK = 2.0  # seconds, ZooKeeper's own; a session of two of them needs no question
 
 
 class Watchdog:
@@ -28,14 +29,15 @@ class Watchdog:
         self._session = session
         self._checked = 0.0  # monotonic seconds; when the link was looked at last
         self._refused = False  # servers hang up on our handshakes, and have not let us in since
-        self._prober = Worker(
-            "zkdiscovery-prober"
-        )  # waits for servers; the keeper never does, because it renews leases
+        self._silent = False  # the link was silent for too long when it was looked at last
+        self._tick: float | None = None  # seconds, the ensemble's; 0.0 if it does not tell
+        # Waits for servers; the keeper never does, because it renews leases.
+        self._prober = Worker("zkdiscovery-prober")
 
     def connected(self) -> None:
         """A connection stands (connection thread)."""
         self._refused = False
-        self._checked = time.monotonic()
+        self._checked, self._silent = time.monotonic(), False
         self._later(self._check_link, self._session.timeout / 12)
 
     def disconnected(self) -> None:
@@ -47,6 +49,11 @@ class Watchdog:
         if not self._refused:
             self._refused = True
             self._check_data_later(2 * self._session.timeout)
+
+    def lease_begins(self) -> None:
+        """A lease begins (any thread): is T long enough for it?"""
+        if self._session.timeout < 2 * USUAL_TICK:
+            self._prober.schedule(self._check_tick, self._check_tick)
 
     def close(self, timeout: float) -> bool:
         """Ask no server anything more, and wait up to `timeout` seconds; True if the thread has ended."""
@@ -74,13 +81,39 @@ class Watchdog:
         if link is None or self._session.state is not State.CONNECTED:
             return
         now = time.monotonic()
-        paused = now - self._checked > timeout / 3  # we did not run: the answers may lie in the socket's buffer
-        self._checked = now
+        # We come late because we did not run: the answers may lie in the socket's buffer. The next look decides.
+        late = now - self._checked > timeout / 6
         stamps = [stamp for stamp in (link.channel.oldest_sent(), link.ping_sent) if stamp is not None]
         # Answers prove the link for the requests behind them, too: a long pipeline is not a dead link.
-        if stamps and not paused and now - max(min(stamps), link.channel.last_answer) > timeout / 3:
+        silent = bool(stamps) and now - max(min(stamps), link.channel.last_answer) > timeout / 3
+        if silent and (self._silent or not late):
             link.drop(f"no answer for {timeout / 3:.1f} s")
+        self._checked, self._silent = now, silent
         self._later(self._check_link, timeout / 12)
+
+    def _check_tick(self) -> None:
+        """Say so if the leader of the ensemble hears of sessions less often than leases rest on (prober)."""
+        session = self._session
+        if self._tick is None:
+            try:
+                self._tick = self._ask_tick() or 0.0
+            except OSError as error:
+                log.debug("%s does not tell its tick: %s", session.server, error)
+                return
+        if session.timeout < 2 * self._tick:
+            log.warning(
+                "a session timeout of %g s is less than two ticks of ZooKeeper (tickTime %g s): two leases may be valid"
+                " at one time; ask for %g s or more, and leave minSessionTimeout as it is",
+                session.timeout, self._tick, 2 * self._tick,
+            )  # fmt: skip
+
+    def _ask_tick(self) -> float | None:
+        session = self._session
+        address = next((each for each in session.resolver.addresses()), None)  # one ensemble, one tick
+        if address is None:
+            return None
+        name, ip, port = address
+        return probe_tick(ip, port, timeout=session.settings.connect_timeout, context=session.context, name=name)
 
     def _check_data(self) -> None:
         """Every server hangs up on us: without quorum, or with less data than we have seen?"""

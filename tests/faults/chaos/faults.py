@@ -17,10 +17,10 @@ from tests.faults.links import FollowerLink
 from tests.support import Truth
 from zkdiscovery import Client, Status
 from zkdiscovery.errors import NodeError
-from zkdiscovery.session import Delete, Multi, SetData
+from zkdiscovery.session import Delete, Multi, SetData, lease_now
 from zkdiscovery.testing import ZookeeperEnsemble, ZookeeperMember
 
-REACT = 0.04  # seconds in which a process that goes on begins its term
+REACT = 0.06  # seconds in which a process that goes on begins its term
 MOVING = 1.0  # seconds in which a client moves to another server
 GARBAGE = b'{"name": 7, "payload": [[[\xff\x00'
 
@@ -229,35 +229,45 @@ class Faults:
 
     def _drowse(self, fault: Fault) -> None:
         """Who comes next stands still, leads when it goes on, and is cut off with its server at once."""
-        worker, (leader, follower) = self._drowsy(fault)
-        self.healing.wait(REACT)
-        self._ensemble.cut(leader, follower)
-        self._last(fault)
+        worker, link = self._drowsy(fault)
+        with link:
+            self._wake(worker, link)
+            self.healing.wait(REACT)
+            link.lose()
+            self._last(fault)
         self._release(worker)
 
     def _hold(self, fault: Fault) -> None:
         """As before, but what the ensemble's leader says to its server is held first; then nothing comes back."""
-        worker, (leader, follower) = self._drowsy(fault)
-        link = FollowerLink(self._ensemble, follower, leader)
-        self.healing.wait(REACT)
-        link.hold_from_leader()
-        self.healing.wait(fault.options["held"])
-        link.lose_to_leader()
-        self._last(fault)
+        worker, link = self._drowsy(fault)
+        held = fault.options["held"]
+        with link:
+            resumed = self._wake(worker, link)
+            self.healing.wait(REACT)
+            link.hold_from_leader()
+            self.healing.wait(held)
+            link.wait_passed(resumed + held, held / 2)  # the proof of a lease, where it does not wait for the leader
+            link.lose_to_leader()
+            self._last(fault)
         self._release(worker)
 
-    def _drowsy(self, fault: Fault) -> tuple[WorkerProcess, tuple[ZookeeperMember, ZookeeperMember]]:
-        """Stop who comes next in an election, and let its turn come before it goes on."""
+    def _drowsy(self, fault: Fault) -> tuple[WorkerProcess, FollowerLink]:
+        """Stop who comes next in an election, and let its turn come."""
         election = self._elections[fault.target]
         first, second, *_ = self._observatory.candidates(election)
         worker = self._worker_of(second)
-        members = self._confine(worker)
+        leader, follower = self._confine(worker)
         worker.stop()
         self.healing.wait(fault.options["still"])
         self._history.write("exempt", fence=first["fence"], el=election)
         self._truth.call(Delete(first["path"]))
+        return worker, FollowerLink(self._ensemble, follower, leader, second["path"])
+
+    def _wake(self, worker: WorkerProcess, link: FollowerLink) -> float:
+        """Let it go on right after its server has reported to the leader; when, on the lease clock."""
+        link.wait_report(1.0)
         worker.resume()
-        return worker, members
+        return lease_now()
 
     def _worker_of(self, candidate: dict[str, Any]) -> WorkerProcess:
         return next(worker for worker in self._workers if f'"{worker.who}"' in candidate["data"])

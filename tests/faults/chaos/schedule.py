@@ -82,7 +82,7 @@ def plan_round(seed: int, number: int, *, clients: int, services: int, elections
     short = not calm and rng.random() < SHORT
     faults = []
     free = rng.sample(range(clients), clients)  # one fault a client, so that none undoes another
-    if calm or rng.random() < 0.6:
+    if calm or rng.random() < 0.4:
         faults.append(_ensemble_fault(rng, calm, elections, timeout))
     else:
         faults.append(_lease_fault(rng, rng.choice(LEASE_FAULTS), elections, timeout))
@@ -146,6 +146,6 @@ def _ensemble_fault(rng: random.Random, calm: bool, elections: int, timeout: flo
 def _lease_fault(rng: random.Random, kind: str, elections: int, timeout: float) -> Fault:
     """What a lease must not outlast: its holder stood still just before, and is cut off when it begins."""
     still = rng.uniform(0.8, 0.9) if kind == "drowse" else rng.uniform(0.35, 0.45)
-    options = {"still": still * timeout, "held": rng.uniform(0.27, 0.32) * timeout}
+    options = {"still": still * timeout, "held": 0.27 * timeout}
     lasts = (1.6 if kind == "drowse" else 1.3) * timeout
     return Fault(kind, rng.uniform(0.0, 0.3), lasts, rng.randrange(elections), options)

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, Self
@@ -113,7 +113,7 @@ class Scene:
         self.chance = Random(seed)
         self.leader = ensemble.leader()
         self.follower, self.other = ensemble.followers()
-        self.link = FollowerLink(ensemble, self.follower, self.leader)
+        self.link = stack.enter_context(FollowerLink(ensemble, self.follower, self.leader, "/elections/job/"))
         self.other_link = FollowerLink(ensemble, self.other, self.leader)
         self.proxy = stack.enter_context(FaultProxy(self.follower.hosts))
         self.elsewhere = stack.enter_context(FaultProxy(self.other.hosts))
@@ -121,10 +121,6 @@ class Scene:
         self.namespace = f"{ensemble.namespace}/{secrets.token_hex(4)}"
         hosts = f"{self.proxy.address},{self.elsewhere.address}"
         self.candidate = stack.enter_context(Candidate(hosts, self.namespace, "job", timeout, rule))
-        self._passed: Recorder[float] = Recorder()  # when the follower passed on what is about the candidate's node
-        self._reports: Recorder[float] = Recorder()  # when it said anything else: answers to pings, mostly
-        self.link.watch(self._overhear)
-        stack.callback(self.link.unwatch)
         self.proxy.alter("client_to_server", self._look)
         ready = self.candidate.wait("ready")
         assert ready is not None, "the candidate does not start"
@@ -139,26 +135,9 @@ class Scene:
                 action()
         return chunk
 
-    def _overhear(self, chunk: bytes) -> None:
-        (self._passed if b"/elections/job/" in chunk else self._reports)(lease_now())
-
-    def wait_report(self) -> None:
-        """Wait until the follower has just reported to the leader, so that the next report is as far as it can be."""
-        now = lease_now()
-        with suppress(AssertionError):
-            self._reports.wait(lambda times: bool(times) and times[-1] > now, self.timeout / 2)
-
     def sleep(self, share: float) -> None:
         """For that much of T."""
         time.sleep(share * self.timeout)
-
-    def wait_check(self, after: float, timeout: float) -> bool:
-        """Wait until the follower has passed on a check later than that, at most `timeout` of T."""
-        try:
-            self._passed.wait(lambda times: bool(times) and times[-1] > after, timeout * self.timeout)
-        except AssertionError:
-            return False
-        return True
 
     def wait_term(self, timeout: float = 2.0) -> bool:
         """Wait until the candidate's lease has begun, at most `timeout` of T."""
@@ -234,9 +213,9 @@ def hold_then_lose(scene: Scene) -> bool:
     scene.link.hold_from_leader()
     late = resumed + 0.3 * scene.timeout
     scene.sleep(0.25)
-    if not scene.wait_check(late, 0.1):  # it sends no proof that rests on the exchange before it hears of the leader
+    if not scene.link.wait_passed(late, 0.1 * scene.timeout):  # it sends no proof before it hears of the leader
         scene.link.pass_on()
-        scene.wait_check(late, 1.0)
+        scene.link.wait_passed(late, scene.timeout)
     scene.link.lose_to_leader()
     return scene.wait_term(0.5)
 
@@ -297,7 +276,7 @@ def attempt(ensemble: ZookeeperEnsemble, attack: Attack, timeout: float, rule: s
         attack.meanwhile(scene)
         still = scene.chance.uniform(*attack.still) * scene.timeout
         time.sleep(max(0.0, stopped + still - lease_now()))
-        scene.wait_report()
+        scene.link.wait_report(timeout / 2)
         scene.candidate.resume()
         won = attack.strike(scene)
         follower.terms.wait(bool, 6.0 * scene.timeout + 30.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.integration.cli.conftest import Done
 from tests.support import LIMIT, Truth
+from zkdiscovery import Client
 from zkdiscovery.cli.doctor.hosts import examine_hosts
 from zkdiscovery.cli.doctor.report import Level
 from zkdiscovery.cli.exits import ExitCode
@@ -168,3 +170,24 @@ def test_rights_on_services_alone(
     assert finding["data"] == {"path": f"{namespace}/services", "exists": True, "read": read, "create": False}
     assert findings[f"rights on {namespace}/elections"]["level"] == "ok"
     truth.delete(f"{namespace}/services")
+
+
+def test_a_session_timeout_of_less_than_two_ticks(
+    run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leases rest on two; the doctor says so where `conf` is permitted, and so does each term that begins."""
+    config = {"minSessionTimeout": "500", "4lw.commands.whitelist": "srvr,conf"}
+    with zookeeper_server(source="local", tick_time_ms=2000, config=config) as server:
+        for timeout, level in (("1", "warning"), ("4", "ok")):
+            monkeypatch.setenv("ZKDISCOVERY_SESSION_TIMEOUT", timeout)
+            tick = _by_check(run("--hosts", server.hosts, "doctor", "-o", "json"))["tick"]
+            assert (tick["level"], tick["data"]) == (level, {"tick": 2.0})
+        with (
+            Client(server.hosts, namespace=server.namespace, session_timeout=1.0) as client,
+            client.election("one").campaign(LIMIT),
+        ):
+            prober = client._use().session._watchdog._prober
+            done = threading.Event()
+            prober.schedule(done, done.set)  # after what the beginning of the term has scheduled
+            assert done.wait(LIMIT)
+    assert "a session timeout of 1 s is less than two ticks of ZooKeeper (tickTime 2 s)" in caplog.text

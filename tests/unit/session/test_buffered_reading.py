@@ -55,7 +55,7 @@ class Wire:
         ours.setblocking(False)
         self.connection._socket = ours
         self.connection._came = bytearray()
-        self.connection._written = time.monotonic()
+        self.connection.written = time.monotonic()
 
     def ask(self, count: int) -> list[Future[Any]]:
         """So many requests, numbered from 1, in flight."""
@@ -127,6 +127,14 @@ def test_each_answer_tells_when_its_message_was_sent(wire: Wire, monkeypatch: py
     wire.server.sendall(pong)
     wire.read()
     assert [sent for _, sent in wire.owner.answered] == [0.0, 2.0, 3.0]
+
+
+def test_kazoo_never_waits_beyond_the_time_of_a_ping(wire: Wire) -> None:
+    """It adds up to 0.4 s, which is more than the session timeout leaves where that is short."""
+    wire.connection.written = time.monotonic() - wire.owner.timeout / 3
+    began = time.monotonic()
+    assert wire.connection.handler.select([wire.connection._socket], [], [], 60.0) == ([], [], [])
+    assert time.monotonic() - began < 30.0
 
 
 def test_a_refused_request_is_no_sign_of_life(wire: Wire) -> None:

@@ -44,6 +44,9 @@ class Bench:
         self._listeners: list[Callable[[StateChange], None]] = []
         self.leases = Leases(cast("Session", self))
 
+    def lease_begins(self) -> None:
+        """Nothing that concerns us."""
+
     def listen(self, listener: Callable[[StateChange], None]) -> None:
         self._listeners.append(listener)
 

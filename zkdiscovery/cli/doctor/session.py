@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zkdiscovery.cli.doctor.report import Finding, Level, failed, milliseconds, problem
 from zkdiscovery.cli.exits import ExitCode
 from zkdiscovery.errors import AccessDenied, NodeMissing, NotConnected, ZkDiscoveryError
-from zkdiscovery.session import EPHEMERAL, Check, Create, Delete, GetChildren, GetData, Multi, Session
+from zkdiscovery.session import EPHEMERAL, Check, Create, Delete, GetChildren, GetData, Multi, Session, probe_tick
 from zkdiscovery.znodes import Paths, parent_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def examine_session(client: Client, timeout: float) -> Iterator[Finding]:
         ("elections", lambda: _rights(patient, paths.elections())),
         ("write", lambda: _write_speed(patient, paths)),
         ("clock", lambda: _clock(patient, paths)),
+        ("tick", lambda: _tick(session)),
     )
     for name, check in checks:
         try:
@@ -119,6 +120,34 @@ def _granted(session: Session, seconds: float) -> Finding:
         Level.WARNING,
         "the server bounds it: minSessionTimeout (2 ticks if not set) and maxSessionTimeout (20 ticks)",
         data,
+    )
+
+
+def _tick(session: Session) -> Finding:
+    """Is the session timeout long enough for leases?"""
+    tick = None
+    for name, ip, port in session.resolver.addresses():
+        with suppress(OSError):
+            tick = probe_tick(ip, port, timeout=session.settings.connect_timeout, context=session.context, name=name)
+        if tick is not None:
+            break
+    if tick is None:
+        return Finding(
+            "tick",
+            "unknown: no server answers `conf`, which is not in its 4lw.commands.whitelist; elections need a session"
+            " timeout of two ticks or more, as ZooKeeper grants unless minSessionTimeout is set",
+            data={"tick": None},
+        )
+    found = f"{tick:g} s; the session timeout is {session.timeout / tick:.3g} ticks"
+    if session.timeout >= 2 * tick:
+        return Finding("tick", found, data={"tick": tick})
+    return Finding(
+        "tick",
+        f"{found}: two leaders may hold valid leases at one time",
+        Level.WARNING,
+        f"ask for a session timeout of {2 * tick:g} s or more (ZKDISCOVERY_SESSION_TIMEOUT), and leave"
+        " minSessionTimeout as it is",
+        data={"tick": tick},
     )
 
 
