@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkdiscovery.errors import InvalidInstance, InvalidName, ZkDiscoveryError
-from zkdiscovery.model import Change, FrozenDict, Instance, Snapshot, Status, check_name, trusted_instance
+from zkdiscovery.model import Change, FrozenDict, Instance, Override, Snapshot, Status, check_name, trusted_instance
 
 FULL = Instance(
     "orders",
@@ -168,6 +168,7 @@ def test_instances_are_equal_if_all_fields_are(field: str) -> None:
         "tags": (),
         "metadata": {},
         "registered_at": 5.0,
+        "override": Override(Status.DOWN),
         "machine": "another",
     }
     assert FULL.with_() == FULL

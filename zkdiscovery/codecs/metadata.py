@@ -160,7 +160,8 @@ def over_metadata(stored: object, before: Instance, instance: Instance) -> dict[
             kept[key] = value
             spelled.add(field)
     # In the order of what is written fresh, so that writing the same again changes no byte.
-    written = {key: text for key, text in fresh.items() if key in plain or key in kept or _field_of(key) not in spelled}
+    own = instance.metadata
+    written = {key: text for key, text in fresh.items() if key in own or key in kept or _field_of(key) not in spelled}
     return written | kept
 
 

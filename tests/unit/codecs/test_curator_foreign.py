@@ -223,8 +223,9 @@ def test_foreign_text_that_we_must_write_beside() -> None:
     # Its owner writes a weight after all, and ours is taken back: the default is told from the owner's weight.
     both = written.replace(b'"heavy"', b'"3"')
     assert (decode(both).weight, decode(both).metadata) == (5, {"weight": "3"})
-    for weight in (7.0, 1.0):
-        wanted = decode(both).with_(weight=weight)
+    changes: list[dict[str, Any]] = [{"weight": 7.0}, {"weight": 1.0}, {"metadata": {}}]
+    for change in changes:
+        wanted = decode(both).with_(**change)
         assert decode(CODEC.encode(wanted, previous=both)) == wanted
 
 
