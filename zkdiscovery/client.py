@@ -323,7 +323,7 @@ class Client:
     def register_many(self, entries: Iterable[Options]) -> list[Registration]:
         """Register many instances in a few transactions: each entry is a dict of the arguments of `register`.
 
-        All or, if one entry is invalid, none. Raises as `register`.
+        All or, whatever fails, none. Raises as `register`.
         """
         self._require_undrained()
         return self._use().registrar.register(entries)
@@ -510,8 +510,12 @@ class Client:
             if self._core is None:
                 core = _Core(load_settings(self._settings, **self._given), self._dispatcher)
                 core.session.listen(self._on_state)
+                try:
+                    core.session.start()
+                except BaseException:  # no thread to be had: the next use begins anew
+                    core.session.close(0.0)
+                    raise
                 self._core = core
-                core.session.start()
             return self._core
 
     def _on_state(self, change: StateChange) -> None:

@@ -21,6 +21,7 @@
     ├── NoInstanceAvailable                    nothing to pick; says why
     ├── LeadershipLost                         the term is over
     ├── ClientClosed (RuntimeError)            the client was closed
+    ├── NoThreadAvailable (RuntimeError)       the system has no thread to give; nothing was begun
     └── NoServerForTests (RuntimeError)        no ZooKeeper could be had for tests or the demo
 
 Errors carry only plain values, so they can be pickled and sent to another process.
@@ -148,6 +149,10 @@ class LeadershipLost(ZkDiscoveryError):
 
 class ClientClosed(ZkDiscoveryError, RuntimeError):
     """The client was closed."""
+
+
+class NoThreadAvailable(ZkDiscoveryError, RuntimeError):
+    """The system has no thread to give. What was asked for was not begun, and may be tried again."""
 
 
 class NoServerForTests(ZkDiscoveryError, RuntimeError):

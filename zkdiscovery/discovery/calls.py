@@ -20,8 +20,9 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from zkdiscovery.balancing import Endpoint, Outcome
 from zkdiscovery.balancing.limits import check_number, check_whole
 from zkdiscovery.discovery.attempt import Attempt
-from zkdiscovery.errors import OperationTimeout
+from zkdiscovery.errors import NoThreadAvailable, OperationTimeout
 from zkdiscovery.model import Instance, deadline_after
+from zkdiscovery.session import start_thread
 from zkdiscovery.validation import check_function, refuse_coroutine
 
 R = TypeVar("R")
@@ -151,8 +152,7 @@ class Call(Generic[R]):
                 if running:
                     continue
             another = self._another(elsewhere=error is None)
-            if another is not None:
-                self._start(another, answers)
+            if another is not None and self._started(another, answers):
                 running += 1
             elif error is None:
                 pause = None  # nobody else is asked
@@ -170,8 +170,16 @@ class Call(Generic[R]):
             except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
                 answers.put(_Answer(endpoint, begun, None, error, self._may_retry(attempt, error)))
 
-        run = partial(contextvars.copy_context().run, answer)
-        threading.Thread(target=run, name="zkdiscovery-hedge", daemon=True).start()
+        start_thread(partial(contextvars.copy_context().run, answer), "zkdiscovery-hedge")
+
+    def _started(self, endpoint: Endpoint, answers: queue.SimpleQueue[_Answer[R]]) -> bool:
+        """Start a further attempt. Where there is no thread for it, those that run still count."""
+        try:
+            self._start(endpoint, answers)
+        except NoThreadAvailable:
+            self._gave_up = "no thread can be started"
+            return False
+        return True
 
     def _wait(self, answers: queue.SimpleQueue[_Answer[R]], pause: float | None) -> _Answer[R] | None:
         """The next answer; None after `pause` seconds without one."""

@@ -20,6 +20,7 @@ from zkdiscovery.model import Instance, deadline_after
 from zkdiscovery.session import (
     NO_NODE,
     Batch,
+    Digest,
     Dispatcher,
     GetChildren,
     Node,
@@ -49,7 +50,12 @@ class Discovery:
         self._caches: dict[str, ServiceCache] = {}
 
     def attach(self, view: Service) -> Attachment:
-        """Give a view the cache of its service, made if it is the first."""
+        """Give a view the cache of its service, made if it is the first.
+
+        Raises:
+            NoThreadAvailable: the system has no thread to give; nothing was begun.
+        """
+        self.worker.start()
         with self._lock:
             cache = self._caches.get(view.name)
             if cache is None:
@@ -92,14 +98,15 @@ class Discovery:
             found = []
             nodes = [f"{path}/{name}" for name in names]
             batch = Batch(nodes, MAX_DATA_BYTES)
-            for node_path, node in read_batches(self.session, [batch], ReadLimits(generation, deadline)):
-                try:
-                    if isinstance(node, Node):
-                        found.append(self._codec.decode(service, name_of(node_path), node.data))
-                    elif node != NO_NODE:
-                        raise why_unread(node_path, node, self.session.server)
-                except (UndecodableNode, NodeError, AccessDenied) as error:
-                    log.warning("left out %r: %s", node_path, error)
+            with Digest(log, logging.WARNING, "left out %s: %s") as left_out:
+                for node_path, node in read_batches(self.session, [batch], ReadLimits(generation, deadline)):
+                    try:
+                        if isinstance(node, Node):
+                            found.append(self._codec.decode(service, name_of(node_path), node.data))
+                        elif node != NO_NODE:
+                            raise why_unread(node_path, node, self.session.server)
+                    except (UndecodableNode, NodeError, AccessDenied) as error:
+                        left_out.add(node_path, str(error), repr(node_path))
             return found
 
         return sorted(self.session.retrying(timeout)(once), key=lambda instance: instance.id)

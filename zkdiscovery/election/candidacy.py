@@ -103,6 +103,7 @@ class Candidacy:
         self._last_ahead: str | None = None  # whom we follow, if nobody else is ahead (written by the worker)
         self._first = False  # nobody is ahead any more
         self._proof: Proof | None = None  # on its way, or here
+        worker.start()  # before anything listens
         with self._changed:  # the worker, which may be faster than this thread, waits for it
             session.listen(self._on_state)
             self._node: OwnedNode = nodes.own(f"{path}/{uuid.uuid4().hex}", data, on_state=self._on_node, restore=False)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Literal, Self, TypeVar
 
 from zkdiscovery.election.candidacy import Candidacy, Queued, read_queue
@@ -21,7 +22,7 @@ from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
 from zkdiscovery.model import check_timeout, deadline_after
-from zkdiscovery.session import Subscription
+from zkdiscovery.session import Subscription, start_thread
 from zkdiscovery.validation import check_function, refuse_coroutine
 from zkdiscovery.znodes import Paths
 
@@ -131,10 +132,11 @@ class Election:
         """
         check_function(fn, "what a leader runs")
         self._begin()
-        self._thread = threading.Thread(
-            target=self._run, args=(fn,), name=f"zkdiscovery-election-{self.name}", daemon=True
-        )
-        self._thread.start()
+        try:
+            self._thread = start_thread(partial(self._run, fn), f"zkdiscovery-election-{self.name}")
+        except BaseException:
+            self._finish()
+            raise
 
     def run_while_leader(self, fn: Callable[[Term], T], timeout: float | None = None) -> T | None:
         """Campaign and call `fn(term)`, again if the term was lost meanwhile. None if closed before it returns.

@@ -6,21 +6,30 @@ Threads: any thread calls; the keeper's worker reports back; a thread of its own
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import Any, Literal, NamedTuple, Self
 
 from zkdiscovery.codecs import Codec
-from zkdiscovery.errors import ClientClosed, InvalidInstance, OperationTimeout, UndecodableNode, ZkDiscoveryError
+from zkdiscovery.errors import (
+    ClientClosed,
+    InvalidInstance,
+    NoThreadAvailable,
+    OperationTimeout,
+    UndecodableNode,
+    ZkDiscoveryError,
+)
 from zkdiscovery.model import Instance, Override, Status, StatusName, check_timeout, deadline_after
 from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_address
 from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
 from zkdiscovery.registration.readiness import PROBE_TIMEOUT, accepts, local_addresses, wait_listening
-from zkdiscovery.session import GLANCE, Dispatcher, Subscription
+from zkdiscovery.session import GLANCE, Dispatcher, Subscription, start_thread
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedNodes, OwnedState
 
 log = logging.getLogger("zkdiscovery.registration")
@@ -72,6 +81,7 @@ class Tools(NamedTuple):
     locate: Callable[[Given, int], Choice | None]  # where a port can be reached; None: not known yet (worker)
     move: Callable[[Registration, Instance, bytes], None]  # to where the instance belongs
     held: Callable[[Instance], None]  # for the first time; for default ids (worker)
+    late: Callable[[Registration], None]  # was not taken out within its time limit
 
 
 class Place(NamedTuple):
@@ -270,7 +280,7 @@ class Registration:
             end += time.monotonic() - begun
         self._leave()
         if not self._wait_gone(max(0.0, end - time.monotonic())):
-            log.warning("%s was not taken out within %.1f s; it vanishes with the session", self._node.path, timeout)
+            self._tools.late(self)
 
     def close(self, timeout: float | None = 5.0) -> None:
         """`drain()` with the delay given at registration; idempotent."""
@@ -329,10 +339,19 @@ class Registration:
     # -- the room's own --
 
     def _begin(self) -> None:
-        """It is wanted from now on."""
+        """Begin what it needs beside its node. Raises NoThreadAvailable."""
         if (stop := self._stop_listening) is not None:
-            name = f"zkdiscovery-ready-{self._wanted.service}"
-            threading.Thread(target=self._wait_listening, args=[stop], name=name, daemon=True).start()
+            start_thread(partial(self._wait_listening, stop), f"zkdiscovery-ready-{self._wanted.service}")
+
+    def _abandon(self) -> None:
+        """It is wanted no more, because what was to begin with it did not."""
+        with self._lock:
+            self._leaving = self._closed = True
+        if self._stop_listening is not None:
+            self._stop_listening.set()
+        with contextlib.suppress(NoThreadAvailable):  # then it was not kept
+            self._node.release()
+        self._tools.closed(self)
 
     def _find_place(self) -> bool:
         """Find out address and id, and go there (worker). False while they can't be known.

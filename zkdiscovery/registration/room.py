@@ -25,12 +25,13 @@ from zkdiscovery.registration.registration import (
     check_delay,
     now_to_the_millisecond,
 )
-from zkdiscovery.session import Dispatcher, Session, Worker
+from zkdiscovery.session import Dispatcher, Session, Worker, some_of
 from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 log = logging.getLogger("zkdiscovery.registration")
 
 ASK_AGAIN = 0.1  # seconds between two looks at what is not known yet of ZooKeeper's addresses
+TOGETHER = 1.0  # seconds within which those that are not taken out in time are told of together
 NOTICEABLE = 0.1  # seconds by which a drain delay is cut
 
 
@@ -80,16 +81,24 @@ class Registrar:
         self._locator = Locator(session)
         self._leftovers = Leftovers(session, worker, paths, codec)
         self._tools = Tools(
-            nodes, codec, dispatcher, self._forget, self._locate, self._move, self._leftovers.remove_beside
+            nodes,
+            codec,
+            dispatcher,
+            self._forget,
+            self._locate,
+            self._move,
+            self._leftovers.remove_beside,
+            self._note_late,
         )
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._open: dict[str, Registration] = {}
         self._closed = False
         self._leaving: list[Registration] = []  # from the goodbye on
+        self._late: list[Registration] = []  # not taken out in time, and not told yet
 
     def register(self, entries: Iterable[Options]) -> list[Registration]:
-        """Register all or, if one of them is invalid or registered already, none. Never waits for ZooKeeper."""
+        """Register all or, whatever fails, none. Never waits for ZooKeeper."""
         made = [self._make(entry) for entry in entries]
         with self._lock:
             if self._closed:
@@ -100,9 +109,14 @@ class Registrar:
                 if table.setdefault(path, registration) is not registration:
                     raise _taken(path)
             self._open = table
-        self._tools.nodes.keep([registration._node for registration in made])
-        for registration in made:
-            registration._begin()
+        try:
+            for registration in made:
+                registration._begin()
+            self._tools.nodes.keep([registration._node for registration in made])
+        except BaseException:  # all or none
+            for registration in made:
+                registration._abandon()
+            raise
         return made
 
     def _make(self, entry: Options) -> Registration:
@@ -203,8 +217,8 @@ class Registrar:
         if cut:
             longest = max(cut, key=lambda registration: registration._drain_delay)
             log.warning(
-                "the time for closing cuts the drain delay of %g s to %.1f s: %r%s",
-                longest._drain_delay, room, longest, _and_more(cut),
+                "the time for closing cuts the drain delay of %g s to %.1f s: %s",
+                longest._drain_delay, room, some_of(map(repr, (longest, *(r for r in cut if r is not longest)))),
             )  # fmt: skip
 
     def close(self, limits: Limits) -> None:
@@ -214,20 +228,27 @@ class Registrar:
             registration._wait_left(max(0.0, limits.holds - time.monotonic()))
             registration._leave()  # the worker has not come to it
         late = [r for r in self._leaving if not r._wait_gone(max(0.0, limits.holds - time.monotonic()))]
+        within = None if self._late else time.monotonic() - start
+        self._late += late
+        self._tell_late(within)
+
+    def _note_late(self, registration: Registration) -> None:
+        """One that was closed alone was not taken out in time. Its neighbours may follow, for the same reason."""
+        self._late.append(registration)
+        self._tools.nodes.later(self._tell_late, TOGETHER)
+
+    def _tell_late(self, within: float | None = None) -> None:
+        with self._lock:
+            late, self._late = self._late, []
         if late:
-            log.warning(
-                "not taken out within %.1f s, and left to vanish with the session: %r%s",
-                time.monotonic() - start, late[0], _and_more(late),
-            )  # fmt: skip
+            limit = "in time" if within is None else f"within {within:.1f} s"
+            names = some_of(registration._node.path for registration in late)
+            log.warning("not taken out %s, and left to vanish with the session: %s", limit, names)
 
     def forked(self) -> None:
         """In a forked child: they are the parent's."""
         for registration in self._open.values():
             registration._forked()
-
-
-def _and_more(registrations: list[Registration]) -> str:
-    return f" and {len(registrations) - 1} more" if len(registrations) > 1 else ""
 
 
 def _taken(path: str) -> RegistrationConflict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zkdiscovery.session.bulk import Batch, Found, bulk_read, read_batches, why_unread
 from zkdiscovery.session.clock import lease_now
+from zkdiscovery.session.digest import Digest, some_of
 from zkdiscovery.session.dispatcher import Dispatcher, Subscription
 from zkdiscovery.session.lease import Lease, Proof, Unproven
 from zkdiscovery.session.pipeline import ReadLimits, pipelined
@@ -28,6 +29,7 @@ from zkdiscovery.session.requests import (
 from zkdiscovery.session.resolver import Address, Resolver
 from zkdiscovery.session.session import GLANCE, Session
 from zkdiscovery.session.states import State, StateChange
+from zkdiscovery.session.threads import start_thread
 from zkdiscovery.session.translate import BROKEN, NO_NODE, error_for_code
 from zkdiscovery.session.watches import EventKind, TreeWatch
 from zkdiscovery.session.worker import Worker
@@ -43,6 +45,7 @@ __all__ = [
     "Check",
     "Create",
     "Delete",
+    "Digest",
     "Dispatcher",
     "EventKind",
     "Exists",
@@ -75,5 +78,7 @@ __all__ = [
     "probe_server",
     "probe_tick",
     "read_batches",
+    "some_of",
+    "start_thread",
     "why_unread",
 ]

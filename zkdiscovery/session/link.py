@@ -29,6 +29,7 @@ from zkdiscovery.session.options import LinkOptions
 from zkdiscovery.session.requests import Request
 from zkdiscovery.session.resolver import Resolver
 from zkdiscovery.session.servers import Servers
+from zkdiscovery.session.threads import start_thread
 
 log = logging.getLogger("zkdiscovery.session")
 
@@ -88,8 +89,16 @@ class Link:
         self._kazoo = LinkClient(self, credentials)
 
     def start(self) -> None:
-        """Begin to connect; returns at once (any thread)."""
-        self._kazoo.start_async()
+        """Begin to connect; returns at once (any thread).
+
+        Raises:
+            NoThreadAvailable: the system has no thread to give; the link is of no use any more.
+        """
+        try:
+            self._kazoo.start_async()
+        except BaseException:
+            self._kazoo._connection.close()  # the pair of sockets that wakes the thread
+            raise
 
     def begin_stop(self) -> None:
         """Ask the server to end the session, if connected, and let the thread end. Never blocks; idempotent."""
@@ -188,9 +197,7 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
             finally:
                 self._link._ended()
 
-        thread = threading.Thread(target=run, name="zkdiscovery-connection", daemon=True)
-        thread.start()
-        return thread
+        return start_thread(run, "zkdiscovery-connection")
 
     def create_socket_pair(self) -> tuple[socket.socket, socket.socket]:
         reader, writer = socket.socketpair()

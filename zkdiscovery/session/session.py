@@ -165,13 +165,22 @@ class Session:
     # -- life --
 
     def start(self) -> None:
-        """Begin to connect. Returns at once, whether or not ZooKeeper is there."""
+        """Begin to connect. Returns at once, whether or not ZooKeeper is there.
+
+        Raises:
+            NoThreadAvailable: the system has no thread to give; nothing was begun.
+        """
+        self.keeper.start()
         self.resolver.refresh()
         with self._changed:
             if self._link is not None or self._closing.is_set():
                 return
             self._link = Link(self, self._options, care=self.care)
-            self._link.start()
+            try:
+                self._link.start()
+            except BaseException:
+                self._link = None
+                raise
         self._watchdog.disconnected()  # not under the lock: it starts a thread, and the link's has need of the lock
 
     def begin_close(self) -> None:

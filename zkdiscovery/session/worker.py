@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 
+from zkdiscovery.session.threads import start_thread
+
 log = logging.getLogger("zkdiscovery.session")
 
 
@@ -27,8 +29,22 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._closed = False
 
+    def start(self) -> None:
+        """Have the thread: what is scheduled from now on does not fail for the lack of one.
+
+        Raises:
+            NoThreadAvailable: the system has none to give.
+        """
+        with self._ready:
+            if self._thread is None and not self._closed:
+                self._thread = start_thread(self._run, self._name)
+
     def schedule(self, key: Hashable, task: Callable[[], None], delay: float = 0.0) -> None:
-        """Run `task` in `delay` seconds, unless it is due sooner already. After close() nothing is taken."""
+        """Run `task` in `delay` seconds, unless it is due sooner already. After close() nothing is taken.
+
+        Raises:
+            NoThreadAvailable: it has no thread yet, and the system has none to give. The task waits for the next call.
+        """
         due = time.monotonic() + delay
         with self._ready:
             if self._closed:
@@ -40,9 +56,7 @@ class Worker:
                 self._order += 1
                 heapq.heappush(self._heap, (due, self._order, key))
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                thread.start()  # raises if the system has no thread to give: the next call tries again
-                self._thread = thread
+                self._thread = start_thread(self._run, self._name)
             elif sooner and self._heap[0][2] == key:
                 self._ready.notify()
 

@@ -42,6 +42,7 @@ from zkdiscovery.session import (
     NO_NODE,
     Create,
     Delete,
+    Digest,
     EventKind,
     Node,
     Session,
@@ -105,8 +106,13 @@ class OwnedNodes:
         return OwnedNode(self._call_for, path, data, session_id=lambda: self._session.session_id, **options)
 
     def keep(self, nodes: Iterable[OwnedNode]) -> None:
-        """Want many nodes; they are created in as few transactions as fit. Never blocks."""
+        """Want many nodes; they are created in as few transactions as fit. Never blocks.
+
+        Raises:
+            NoThreadAvailable: the system has no thread to give; none of them is wanted then.
+        """
         nodes = list(nodes)
+        self._worker.start()
         for node in nodes:
             if node._place is None:
                 self._watch(node)
@@ -162,6 +168,8 @@ class OwnedNodes:
         except (ZkDiscoveryError, TimeoutError) as error:
             log.debug("seeing to %d owned nodes failed: %s", len(due), error)
             run.put_off(run.open)
+        finally:
+            run.tell()
         self._again(run.refused)
 
     def _finish(self, node: OwnedNode, reason: str | None = None) -> None:
@@ -216,6 +224,15 @@ class _Run:
         self._created = Stat(_UNKNOWN, _UNKNOWN, 0, 0, 0, 0, 0, session_id, 0, 0, _UNKNOWN)
         self.open = dict.fromkeys(due)  # what this run still sees to, in order
         self.refused: list[OwnedNode] = []  # what is to be tried again later
+        self._meddled = Digest(log, logging.WARNING, "%s: %s from outside")
+        self._replaced = Digest(log, logging.INFO, "replacing what stands at %s, of %s")
+        self._foreign = Digest(log, logging.ERROR, "%s: %s")
+        self._hindered = Digest(log, logging.WARNING, "%s can't be kept as wanted, trying again: %s")
+
+    def tell(self) -> None:
+        """Log what happened, once for each cause."""
+        for digest in (self._meddled, self._replaced, self._foreign, self._hindered):
+            digest.tell()
 
     def reconcile(self) -> None:
         """Make all as they are wanted.
@@ -329,7 +346,7 @@ class _Run:
                 self._close(node, "deleted from outside")
                 return
             if node._wish.there:
-                log.warning("%s was %s from outside", node.path, "deleted" if found is None else "replaced")
+                self._meddled.add(node.path, "deleted" if found is None else "replaced")
         if found is None:
             node._note(OwnedState.PENDING, None)
         elif found.stat.ephemeral_owner == self._session_id:
@@ -350,19 +367,17 @@ class _Run:
         if not node._wish.there:
             node._note(OwnedState.PENDING, found)  # it leaves, and ours is gone already
         elif ours or (node._may_replace and stranger is None):
-            log.info("replacing what stands at %s, of session 0x%x", node.path, owner)
+            self._replaced.add(node.path, f"session 0x{owner:x}")
             node._note(OwnedState.PENDING, found)
         elif node._on_conflict == "wait" or (stranger is not None and self._is_patient(node)):
             node._note(OwnedState.WAITING, found)
         else:
             node._may_replace = False
             who = stranger or (f"session 0x{owner:x}" if owner else "a persistent node")
-            conflict = RegistrationConflict(
-                f"{node.path} belongs to another owner ({who}); stop one of the two, or take it with reclaim()",
-                path=node.path,
-            )
+            cause = f"belongs to another owner ({who}); stop one of the two, or take it with reclaim()"
+            conflict = RegistrationConflict(f"{node.path} {cause}", path=node.path)
             node._note(OwnedState.CONFLICT, found, conflict)
-            log.error("%s", conflict)
+            self._foreign.add(node.path, cause)
 
     def _is_patient(self, node: OwnedNode) -> bool:
         """Is there time left in which the session of a dead owner may end? Looks again when it is over.
@@ -485,6 +500,6 @@ class _Run:
     def _refuse(self, node: OwnedNode, error: ZkDiscoveryError) -> None:
         """ZooKeeper refuses this one; the others go on."""
         if str(node._error) != str(error):
-            log.warning("%s can't be kept as wanted, trying again: %s", node.path, error)
+            self._hindered.add(node.path, str(error))
         self.put_off([node])
         node._note(node._state, node._known, error)

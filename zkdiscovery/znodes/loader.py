@@ -11,6 +11,7 @@ Guarantees
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from typing import Protocol
 from zkdiscovery.errors import NodeMissing, ZkDiscoveryError
 from zkdiscovery.session import (
     Batch,
+    Digest,
     Found,
     GetChildren,
     ReadLimits,
@@ -31,7 +33,14 @@ from zkdiscovery.session import (
     read_batches,
 )
 
+log = logging.getLogger("zkdiscovery.znodes")
+
 TOGETHER = 500  # sets; the worker has other tasks between one group and the next
+
+
+def unreadable() -> Digest:
+    """Collects the sets that can't be read."""
+    return Digest(log, logging.WARNING, "can't read %s, trying again: %s")
 
 
 class Loadable(Protocol):
@@ -48,7 +57,7 @@ class Loadable(Protocol):
 
     def load(self, nodes: Iterable[tuple[str, Found]], generation: int) -> None: ...
 
-    def load_failed(self, error: Exception) -> None: ...
+    def load_failed(self, error: Exception, digest: Digest) -> None: ...
 
 
 class Loader:
@@ -85,12 +94,16 @@ class Loader:
             self.worker.schedule(self, self._run)
 
     def _load(self, group: list[Loadable], generation: int) -> None:
+        with unreadable() as digest:
+            self._read(group, generation, digest)
+
+    def _read(self, group: list[Loadable], generation: int, digest: Digest) -> None:
         for set_ in group:
             set_.begin_load()
         waiting = dict.fromkeys(group)
         try:
             # The small ones first: a large one takes long on a slow link, and may be what can't be read to its end.
-            listed = sorted(self._listed(waiting, generation), key=lambda pair: len(pair[1]))
+            listed = sorted(self._listed(waiting, generation, digest), key=lambda pair: len(pair[1]))
             limit = self.session.settings.operation_timeout
             batches = [set_.batch(names) for set_, names in listed]
             nodes = read_batches(self.session, batches, ReadLimits(generation, time.monotonic() + limit, limit))
@@ -99,9 +112,11 @@ class Loader:
                 del waiting[set_]
         except (ZkDiscoveryError, TimeoutError) as error:
             for set_ in waiting:
-                set_.load_failed(error)
+                set_.load_failed(error, digest)
 
-    def _listed(self, waiting: dict[Loadable, None], generation: int) -> list[tuple[Loadable, list[str]]]:
+    def _listed(
+        self, waiting: dict[Loadable, None], generation: int, digest: Digest
+    ) -> list[tuple[Loadable, list[str]]]:
         """Watch all, and list the names in each; those that can't be listed wait no more."""
         session = self.session
         limit = session.settings.operation_timeout
@@ -115,7 +130,7 @@ class Loader:
                 listed.append((set_, []))
             elif isinstance(answer, ZkDiscoveryError):
                 del waiting[set_]
-                set_.load_failed(answer)
+                set_.load_failed(answer, digest)
             else:
                 listed.append((set_, answer))
         for watch in watches:

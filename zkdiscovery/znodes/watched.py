@@ -31,6 +31,7 @@ from zkdiscovery.errors import ClientClosed, OperationTimeout, UndecodableNode, 
 from zkdiscovery.session import (
     NO_NODE,
     Batch,
+    Digest,
     EventKind,
     Found,
     Node,
@@ -41,7 +42,7 @@ from zkdiscovery.session import (
     read_batches,
     why_unread,
 )
-from zkdiscovery.znodes.loader import Loader
+from zkdiscovery.znodes.loader import Loader, unreadable
 from zkdiscovery.znodes.paths import name_of, parent_of
 
 T = TypeVar("T")
@@ -132,6 +133,7 @@ class WatchedChildren(Generic[T]):
         largest: float = math.inf,
         may_return: Callable[[str, Marks], bool] | None = None,
     ) -> None:
+        loader.worker.start()  # before anything listens
         session = loader.session
         self.path = path
         self._loader = loader
@@ -241,9 +243,9 @@ class WatchedChildren(Generic[T]):
         self._apply(reading, self._explained(gone, self._earlier), reloaded=True)
         self._schedule(self._flush)
 
-    def load_failed(self, error: Exception) -> None:
+    def load_failed(self, error: Exception, digest: Digest) -> None:
         """It could not be read; as it was before `begin_load`."""
-        self._failed(self._load, error, self._earlier)
+        self._failed(self._load, error, self._earlier, digest)
 
     def _flush(self) -> None:
         """What the events marked (worker)."""
@@ -260,7 +262,8 @@ class WatchedChildren(Generic[T]):
         try:
             reading = self._decoded(read_batches(session, [batch], ReadLimits(generation, began + limit, limit)))
         except (ZkDiscoveryError, TimeoutError) as error:
-            self._failed(self._flush, error, dirty)
+            with unreadable() as digest:
+                self._failed(self._flush, error, dirty, digest)
             return
         gone = [name for name in dirty if name not in reading.present]
         self._apply(reading, self._explained(gone, dirty), reloaded=False)
@@ -363,9 +366,12 @@ class WatchedChildren(Generic[T]):
         if self._rejected:
             for name in reading.values:
                 self._rejected.pop(name, None)
+        with Digest(log, logging.WARNING, "left out %s: %s") as left_out:
+            for name, reason in reading.refused.items():
+                if self._rejected.get(name) != reason:
+                    path = f"{self.path}/{name}"
+                    left_out.add(path, reason, repr(path))
         for name, reason in reading.refused.items():
-            if self._rejected.get(name) != reason:
-                log.warning("left out %r: %s", f"{self.path}/{name}", reason)
             self._rejected[name] = reason
             if self._keys.pop(name, None) is not None:
                 delta.removed[name] = None
@@ -387,7 +393,7 @@ class WatchedChildren(Generic[T]):
         except BaseException:  # sys.exit() in what a user brought must not end the load of the others
             log.exception("what changed below %s was not taken", self.path)
 
-    def _failed(self, task: Callable[[], None], error: Exception, marks: dict[str, Marks]) -> None:
+    def _failed(self, task: Callable[[], None], error: Exception, marks: dict[str, Marks], digest: Digest) -> None:
         with self._lock:
             for name, later in self._dirty.items():
                 marks[name] = marks.get(name, Marks()).then(later)
@@ -398,7 +404,7 @@ class WatchedChildren(Generic[T]):
         if not isinstance(error, ZkDiscoveryError):
             error = OperationTimeout(f"watch {self.path}: no answer from {self._session.server}", path=self.path)
         if self._error is None:
-            log.warning("can't read %s, trying again: %s", self.path, error)
+            digest.add(self.path, str(error))
         self._error = error
         first, longest = RETRY_DELAYS
         delay = min(longest, first * 2.0 ** min(self._failures, 10))

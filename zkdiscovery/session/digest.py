@@ -1,0 +1,58 @@
+"""One line in the log for what has one cause, however many things it happens to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+SHOWN = 3  # names in one line
+LINES = 5  # causes that have a line of their own
+
+
+class Digest:
+    """Collects what is to be said of many things; at the end of its `with` block each cause has one line.
+
+    Args:
+        log: where to.
+        level: of `logging`.
+        text: of each line, with one `%s` for the names and one for the cause.
+    """
+
+    def __init__(self, log: logging.Logger, level: int, text: str) -> None:
+        self._log = log
+        self._level = level
+        self._text = text
+        self._causes: dict[str, tuple[str, list[str]]] = {}  # as first told, and the names
+
+    def add(self, path: str, cause: str, shown: str | None = None) -> None:
+        """Something happened to a path. Causes that differ in the path alone, or in its last part, are one."""
+        key = cause.replace(path, "").replace(path.rpartition("/")[2], "")
+        _, names = self._causes.setdefault(key, (cause, []))
+        names.append(path if shown is None else shown)
+
+    def tell(self) -> None:
+        """Log what was collected."""
+        causes, self._causes = list(self._causes.values()), {}
+        if len(causes) > LINES:
+            others = causes[LINES - 1 :]
+            names = [name for _, some in others for name in some]
+            causes[LINES - 1 :] = [(f"{len(others)} different reasons, the first: {others[0][0]}", names)]
+        for cause, names in causes:
+            self._log.log(self._level, self._text, some_of(names), cause)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.tell()
+
+
+def some_of(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    more = len(names) - SHOWN
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:SHOWN])} and {more} more"
