@@ -71,7 +71,7 @@ test: server
 	$(call pytest,$(COVERAGE))
 
 test-connection: server
-	$(call pytest,tests/unit/session tests/integration/session tests/integration/znodes tests/faults/session)
+	$(call pytest,tests/integration/session tests/integration/znodes tests/faults/session)
 
 test-containers: SOURCE := container
 test-containers: server
