@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 
 from zkdiscovery.registration.address import Choice, Given, Servers, choose, forecast
 from zkdiscovery.registration.interfaces import OwnAddress, own_addresses
@@ -47,6 +48,11 @@ class Locator:
         if choice is None or choice.other is None:
             return choice
         return self._for_port(choice, choice.other, port)
+
+    def left(self, hosts: Iterable[str]) -> set[str]:
+        """Those of some addresses that this machine has no more."""
+        own = {address.host for address in _own_addresses()}
+        return set(hosts) - own if own else set()
 
     def _choose(self, given: Given) -> Choice | None:
         session = self._session

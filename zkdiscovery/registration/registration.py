@@ -376,6 +376,21 @@ class Registration:
             self._other = choice.other
         return True
 
+    def _follow_address(self) -> None:
+        """The address was found out, and is no address of this machine any more (worker). The id stays."""
+        place, before = self._place, self._wanted.host
+        try:
+            choice = self._tools.locate(place.given, place.listen_port or self._wanted.port)
+            if choice is None:
+                return
+            self._change(lambda own: own.with_(host=choice.host))
+        except ClientClosed:  # closed in the same moment
+            return
+        except InvalidInstance as error:
+            log.warning("%s has left this machine, and %s has no other address: %s", before, self._name, error)
+            return
+        log.warning("%s has left this machine: %s is at %s now, and keeps its id", before, self._name, choice.host)
+
     def _wait_listening(self, stop: threading.Event) -> None:
         while not self._node.wait(lambda _: self._place.known or stop.is_set(), GLANCE):
             pass

@@ -25,7 +25,7 @@ from zkdiscovery.registration.registration import (
     check_delay,
     now_to_the_millisecond,
 )
-from zkdiscovery.session import Dispatcher, Session, Worker, some_of
+from zkdiscovery.session import Dispatcher, Session, State, StateChange, Worker, some_of
 from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 log = logging.getLogger("zkdiscovery.registration")
@@ -91,6 +91,7 @@ class Registrar:
             self._note_late,
         )
         self._numbers = itertools.count()
+        session.listen(self._on_state)
         self._lock = threading.Lock()
         self._open: dict[str, Registration] = {}
         self._closed = False
@@ -171,6 +172,19 @@ class Registrar:
     def _ask_again(self) -> None:
         for registration in self.open():
             registration._node.nudge()
+
+    def _on_state(self, change: StateChange) -> None:
+        if change.state is State.CONNECTED and self._open:
+            self._worker.schedule((self, "addresses"), self._follow_addresses)
+
+    def _follow_addresses(self) -> None:
+        """An address that has left this machine leads nobody to its instance (worker)."""
+        found = [r for r in self.open() if r._place.known and r._place.given.is_rule]
+        if found:
+            left = self._locator.left(r._wanted.host for r in found)
+            for registration in found:
+                if registration._wanted.host in left:
+                    registration._follow_address()
 
     def _move(self, registration: Registration, instance: Instance, data: bytes) -> None:
         """To where it belongs, now that this is known (worker)."""

@@ -72,6 +72,7 @@ class StaticClient(Client):
                 settings=settings,
                 state=State.CONNECTED,
                 generation=1,
+                listen=lambda _: None,
                 known_addresses=lambda: {"127.0.0.1": ("127.0.0.1",)},
             ),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.child import Child
-from tests.integration.registration.machines import Machines, machines
+from tests.integration.registration.helpers import wait_stored
+from tests.integration.registration.machines import GATEWAY, Machines, machines
 from tests.support import Truth
 from zkdiscovery.testing import ZookeeperServer
 
@@ -103,3 +105,20 @@ def test_a_container_with_a_network_of_its_own_beside_the_way_to_zookeeper(hosts
         for port, other in zip(SAID, others, strict=True):
             other.wait_line(f"registered task@10.0.1.3:{port}")
             assert not [line for line in other.printed.items if line.startswith("WARNING:zkdiscovery.registration")]
+
+
+def test_an_address_that_has_left_the_machine_is_followed_by_the_next(
+    hosts: Machines, truth: Truth, namespace: str
+) -> None:
+    (container,) = hosts.machine(["laptop"])
+    path = f"{namespace}/services/payments/laptop@172.31.99.2:8080"
+    with Child(REPLICA, hosts.zookeeper, namespace, "10", within=container) as process:
+        process.wait_line("registered laptop@172.31.99.2:8080")
+        change = (
+            "ip addr del 172.31.99.2/24 dev eth0; ip addr add 172.31.99.77/24 dev eth0;"
+            f" ip route add default via {GATEWAY}"
+        )
+        subprocess.run([*container, "sh", "-ec", change], check=True)
+        wait_stored(truth, path, lambda instance: instance.host == "172.31.99.77")
+        process.say("print('now', registration.instance.netloc, registration.instance.id)")
+        process.wait_line("now 172.31.99.77:8080 laptop@172.31.99.2:8080")

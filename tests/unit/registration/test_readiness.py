@@ -11,7 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from zkdiscovery.registration import readiness
-from zkdiscovery.registration.readiness import wait_listening
+from zkdiscovery.registration.interfaces import OwnAddress
+from zkdiscovery.registration.readiness import local_addresses, wait_listening
 
 LIMIT = 20.0  # seconds that a test waits for what must come
 
@@ -163,3 +164,59 @@ def test_a_probe_that_was_given_the_port_itself_does_not_count(
     # The service can bind its port right afterwards.
     with socket.socket() as service:
         service.bind(("127.0.0.1", closed_port))
+
+
+OWN = [OwnAddress("lo", "127.0.0.1", carries=False), OwnAddress("eth0", "10.0.0.5", carries=True)]
+OWN += [OwnAddress("eth0", "fe80::5", carries=True), OwnAddress("eth0", "fd00::5", carries=True)]
+
+
+@pytest.mark.parametrize(
+    ("host", "proxied", "probed"),
+    [
+        ("10.0.0.5", False, ["10.0.0.5"]),
+        ("10.0.0.5", True, ["10.0.0.5", "127.0.0.1", "::1"]),
+        ("fd00::5", False, ["fd00::5"]),
+        ("192.168.0.1", False, ["10.0.0.5", "fd00::5"]),
+        ("web.example", False, ["10.0.0.5", "fd00::5"]),
+        ("web.example", True, ["10.0.0.5", "fd00::5", "127.0.0.1", "::1"]),
+        ("127.0.0.2", False, ["127.0.0.2"]),
+        ("localhost", True, ["127.0.0.1", "::1"]),
+    ],
+)
+def test_where_a_program_may_listen_on_this_machine(
+    host: str, proxied: bool, probed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "own_addresses", lambda: OWN)
+    assert local_addresses(host, proxied=proxied) == probed
+
+
+def test_a_machine_with_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "own_addresses", lambda: OWN[:1])
+    assert local_addresses("10.0.0.5", proxied=False) == ["127.0.0.1", "::1"]
+
+
+def test_a_system_that_does_not_tell_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> list[OwnAddress]:
+        raise OSError("no")
+
+    monkeypatch.setattr(readiness, "own_addresses", refuse)
+    assert local_addresses("10.0.0.5", proxied=False) == ["10.0.0.5"]
+
+
+def test_one_address_that_accepts_is_enough(stop: threading.Event) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert wait_listening("127.0.0.2", port, stop, others=["127.0.0.3", "127.0.0.1"], timeout=LIMIT)
+
+
+def test_a_mapped_port_without_its_listen_port_is_a_warning_that_says_what_to_do(
+    closed_port: int, worker: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = Tried()
+    waiting = worker.submit(wait_listening, "127.0.0.1", closed_port, stop, interval=0.5, advice="give listen_port=")
+    assert stop.began.acquire(timeout=LIMIT)
+    stop.set()
+    assert waiting.result(LIMIT) is False
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().endswith("not ready. give listen_port=")
