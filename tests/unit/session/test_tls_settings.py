@@ -16,7 +16,7 @@ import pytest
 from tests.support import LIMIT
 from zkdiscovery.errors import InvalidSettings
 from zkdiscovery.session import Session
-from zkdiscovery.session.link import _Handler
+from zkdiscovery.session.link import ready
 from zkdiscovery.session.tls import tls_context
 from zkdiscovery.settings import Settings, Tls
 
@@ -112,10 +112,10 @@ def test_bytes_that_are_decrypted_already_are_not_waited_for(files: Path) -> Non
             server.sendall(b"onetwo")
             assert client.recv(3) == b"one"
             start = time.monotonic()
-            assert _Handler.select(client, [client], [], [], LIMIT) == ([client], [], [])  # type: ignore[arg-type]
+            assert ready([client], [], LIMIT) == ([client], [], [])
             assert time.monotonic() - start < LIMIT / 2
             assert client.recv(3) == b"two"
-            assert _Handler.select(client, [client], [], [], 0.0) == ([], [], [])  # type: ignore[arg-type]
+            assert ready([client], [], 0.0) == ([], [], [])
 
 
 @pytest.mark.parametrize("field", ["ca_file", "cert_file", "key_file"])
