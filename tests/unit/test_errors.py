@@ -21,6 +21,7 @@ BUILT_IN = {
     "InvalidSettings": ValueError,
     "UndecodableNode": ValueError,
     "ClientClosed": RuntimeError,
+    "NoThreadAvailable": RuntimeError,
     "NoServerForTests": RuntimeError,
 }
 

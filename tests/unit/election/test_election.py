@@ -84,6 +84,9 @@ class _Worker:
     def __init__(self) -> None:
         self.threads: list[threading.Thread] = []
 
+    def start(self) -> None:
+        """Nothing: each task has a thread of its own."""
+
     def schedule(self, _key: object, task: Any, _delay: float = 0.0) -> None:
         self.threads.append(threading.Thread(target=task))
         self.threads[-1].start()
