@@ -95,7 +95,8 @@ def test_work_and_memory_are_those_of_a_fresh_view(drivers: tuple[Driver, Driver
         old.tell(gone=names)
     del instance
     gc.collect()
-    remembered = [each for each in gc.get_objects() if isinstance(each, (Endpoint, Instance)) and "early" in repr(each)]
+    kinds = {Endpoint, Instance}
+    remembered = [each for each in gc.get_objects() if type(each) in kinds and "early" in repr(each)]
     assert len(remembered) <= 2 * (REMEMBERED + 10)
     assert steps(lambda: old.short_lived(1)) <= 1.5 * steps(lambda: fresh.short_lived(1)) + 50
 
