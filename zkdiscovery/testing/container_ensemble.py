@@ -36,7 +36,9 @@ class _ContainerMember(Container):
         super().__init__(config, notify, version=version, environment=environment)
         self.name = name
         self._networks: list[_Network] = []
-        self._hosts: dict[str, str] = {}
+        # Its own name, too: what members say to each other in an election names them all, and to resolve one that is
+        # nowhere may take 10 s, in which nothing else is heard.
+        self._hosts = {name: "127.0.0.1"}
 
     def meet(self, network: _Network, name: str, address: str) -> None:
         """Another member is on this network, before the start."""

@@ -110,8 +110,9 @@ def _installed(environment: Mapping[str, str]) -> Iterator[_Found]:
     for place in sorted(_cache(environment).glob("*")):
         yield from _unpacked(place)
     if (jar := _DEBIAN / "zookeeper.jar").is_file():
-        # The jar's manifest names what it needs, all but a back end for its logging.
-        class_path = os.pathsep.join(map(str, (jar, _DEBIAN / "slf4j-simple.jar")))
+        # The jar's manifest names what it needs, all but a back end for its logging, and two for TLS.
+        more = ("slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar")
+        class_path = os.pathsep.join(map(str, (jar, *(_DEBIAN / name for name in more))))
         yield _Found(_DEBIAN, class_path, _version(_DEBIAN))
     for prefix in _HOMEBREW:
         yield from _unpacked(prefix / "zookeeper")

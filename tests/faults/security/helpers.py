@@ -16,7 +16,6 @@ from zkdiscovery.settings import settings_without_environment
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
 from zkdiscovery.testing.local import free_port
 
-DEBIAN = Path("/usr/share/java")
 PASSWORDS = {"alice": "password-of-alice", "bob": "password-of-bob"}
 SASL_PROVIDER = {"authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"}
 _EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -111,13 +110,6 @@ def secure_server(
     with pytest.MonkeyPatch.context() as environment:
         # JAAS is switched on by an option of Java, so it needs a process that is started here.
         environment.setenv("JDK_JAVA_OPTIONS", f"-Djava.security.auth.login.config={login}")
-        if (DEBIAN / "netty-codec.jar").exists():
-            # The jar that Debian's ZooKeeper forgets to name among those that it needs.
-            jars = directory / "lib"
-            jars.mkdir()
-            for name in ("zookeeper", "netty-codec", "netty-resolver", "slf4j-simple"):
-                (jars / f"{name}-.jar").symlink_to(DEBIAN / f"{name}.jar")
-            environment.setenv("ZOOKEEPER_HOME", str(directory))
         try:
             with zookeeper_server(source="local", config=given) as server:
                 yield SecureServer(server, f"localhost:{port}", authority, client)

@@ -21,8 +21,6 @@ from zkdiscovery.settings import Tls
 from zkdiscovery.testing import FaultProxy, zookeeper_server
 from zkdiscovery.testing.local import free_port
 
-DEBIAN = Path("/usr/share/java")
-
 
 class TlsServer(NamedTuple):
     """A server that speaks TLS on `port` and asks for certificates; one pair of files is for it and its clients."""
@@ -54,19 +52,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
         "ssl.trustStore.location": str(certificate),
         "ssl.trustStore.type": "PEM",
     }
-    with pytest.MonkeyPatch.context() as environment:
-        if (DEBIAN / "netty-codec.jar").exists():
-            # The jar that Debian's ZooKeeper forgets to name among those that it needs.
-            jars = directory / "lib"
-            jars.mkdir()
-            for name in ("zookeeper", "netty-codec", "netty-resolver", "slf4j-simple"):
-                (jars / f"{name}-.jar").symlink_to(DEBIAN / f"{name}.jar")
-            environment.setenv("ZOOKEEPER_HOME", str(directory))
-        try:
-            with zookeeper_server(source="local", config=config):
-                yield TlsServer(port, certificate, key)
-        except NoServerForTests as error:
-            pytest.skip(str(error))
+    try:
+        with zookeeper_server(source="local", config=config):
+            yield TlsServer(port, certificate, key)
+    except NoServerForTests as error:
+        pytest.skip(str(error))
 
 
 def make_certificate(directory: Path, host: str) -> tuple[Path, Path]:

@@ -41,12 +41,13 @@ def test_zookeeper_home_is_the_first_choice(tmp_path: Path) -> None:
     assert found == local.Installation(str(java), f"{home}/lib/*:{home}/*", home)
 
 
-def test_debians_place_with_a_back_end_for_logging(tmp_path: Path) -> None:
+def test_debians_place_with_what_its_jar_forgets_to_name(tmp_path: Path) -> None:
     debian = tmp_path / "debian"
     make_jar(debian / "zookeeper.jar")
     java = make_java(tmp_path / "bin" / "java")
     found = local.find_installation(environment={"PATH": str(java.parent)})
-    assert found == local.Installation(str(java), f"{debian}/zookeeper.jar:{debian}/slf4j-simple.jar", debian)
+    names = ("zookeeper", "slf4j-simple", "netty-codec", "netty-resolver")
+    assert found == local.Installation(str(java), ":".join(f"{debian}/{name}.jar" for name in names), debian)
 
 
 def test_homebrews_place_with_its_own_java(tmp_path: Path) -> None:
