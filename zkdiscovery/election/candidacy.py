@@ -1,4 +1,4 @@
-"""One candidacy: one ephemeral node, one place in the queue, at most one term.
+"""One candidacy: one ephemeral node, one place in the queue, at most one term. See queue.py for the card beside it.
 
 Threads: runs on the client's owner worker; the public methods are called by any thread.
 
@@ -18,16 +18,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import Self
 
+from zkdiscovery.election.queue import CARD, place_acl, read_queue
 from zkdiscovery.election.term import Term
-from zkdiscovery.errors import NodeMissing, ZkDiscoveryError
+from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import deadline_after
 from zkdiscovery.session import (
     NO_NODE,
     EventKind,
-    Exists,
-    GetChildren,
     Node,
     Proof,
     Session,
@@ -44,43 +43,6 @@ log = logging.getLogger("zkdiscovery.election")
 
 RETRY_DELAY = 0.2  # seconds after a refusal on a standing connection
 LOOK_AGAIN = 1.0  # seconds after which one that we may not read is looked at: many servers tell us nothing of its end
-
-
-class Queued(NamedTuple):
-    """A node in the queue of an election."""
-
-    czxid: int
-    path: str
-    data: bytes
-
-
-def read_queue(session: Session, path: str, *, generation: int, deadline: float) -> list[Queued]:
-    """The candidates of an election, the leader first. Those whose data we may not read stand there all the same.
-
-    Raises:
-        NotConnected, OperationTimeout, AccessDenied, …: as `Session.call`.
-    """
-    try:
-        names = session.call(GetChildren(path), deadline=deadline, generation=generation)
-    except NodeMissing:
-        return []
-    queue = []
-    for where, found in bulk_read(
-        session, [f"{path}/{name}" for name in names], generation=generation, deadline=deadline
-    ):
-        if isinstance(found, Node):
-            data, stat = found
-        elif found == NO_NODE:
-            continue
-        else:  # its place is what matters; if that is refused as well, nobody can tell who leads
-            data = b""
-            try:
-                stat = session.call(Exists(where), deadline=deadline, generation=generation)
-            except NodeMissing:
-                continue
-        if stat.ephemeral_owner:  # a persistent node would lead for ever: nobody campaigns with it
-            queue.append(Queued(stat.czxid, where, data))
-    return sorted(queue)
 
 
 class Candidacy:
@@ -106,7 +68,13 @@ class Candidacy:
         worker.start()  # before anything listens
         with self._changed:  # the worker, which may be faster than this thread, waits for it
             session.listen(self._on_state)
-            self._node: OwnedNode = nodes.own(f"{path}/{uuid.uuid4().hex}", data, on_state=self._on_node, restore=False)
+            where, public = f"{path}/{uuid.uuid4().hex}", place_acl(session.leaf_acl)
+            # The card first: whoever sees the place finds it.
+            self._card: OwnedNode | None = None
+            if public is not None:
+                self._card = nodes.own(f"{where}{CARD}", data, on_state=_ignore, restore=False)
+                data = b""
+            self._node: OwnedNode = nodes.own(where, data, on_state=self._on_node, restore=False, acl=public)
 
     @property
     def term(self) -> Term | None:
@@ -152,7 +120,7 @@ class Candidacy:
     def withdraw(self, reason: str = "resigned") -> None:
         """End the term and leave the queue. Never blocks; idempotent."""
         self.end_term(reason)
-        self._node.release()
+        self._release()
 
     def forked(self) -> None:
         """In a forked child: the term is the parent's."""
@@ -267,7 +235,12 @@ class Candidacy:
             "the term %d of the election %r is over: %s", fence, self.election, reason,
         )  # fmt: skip
         if not ours:
-            self._node.release()  # before a new candidacy begins
+            self._release()  # before a new candidacy begins
+
+    def _release(self) -> None:
+        self._node.release()
+        if self._card is not None:
+            self._card.release()
 
     def _finish(self) -> None:
         self._leave_predecessor()
@@ -276,6 +249,7 @@ class Candidacy:
             self._over = True
             term = self._term
             self._changed.notify_all()
+        self._release()  # the card of a place that was deleted from outside
         self._session.leases.dismiss(self)  # after it is over: `_contend` looks at that after it has expected
         if term is not None:
             term._lease.end(str(self._node.error or "its node is gone"))
@@ -284,3 +258,7 @@ class Candidacy:
         watch, self._predecessor = self._predecessor, None
         if watch is not None:
             watch.close()
+
+
+def _ignore(_node: OwnedNode) -> None:
+    """A card counts only beside a place that stands."""

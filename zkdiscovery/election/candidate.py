@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from zkdiscovery.election.queue import CARD
 from zkdiscovery.election.room import Room
 from zkdiscovery.errors import UndecodableNode
 from zkdiscovery.session import Stat, Subscription
@@ -77,13 +78,21 @@ class Observer:
         for name in delta.removed:
             self._candidates.pop(name, None)
         self._candidates.update(delta.changed)
-        leader = min(self._candidates.values(), key=lambda candidate: candidate.fence, default=None)
+        leader = self._first()
         with self._lock:
             if self._known and leader == self._leader:
                 return
             self._known, self._leader = True, leader
             for subscription in self._subscriptions:
                 self._dispatcher.offer(subscription, leader)
+
+    def _first(self) -> Candidate | None:
+        """Whose place is the first one, by the name on its card if there is one (cache worker)."""
+        places = [(candidate.fence, name) for name, candidate in self._candidates.items() if not name.endswith(CARD)]
+        if not places:
+            return None
+        fence, name = min(places)
+        return replace(self._candidates.get(f"{name}{CARD}", self._candidates[name]), fence=fence)
 
 
 def _decode(_name: str, data: bytes, stat: Stat) -> Candidate:

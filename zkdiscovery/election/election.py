@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Literal, Self, TypeVar
 
-from zkdiscovery.election.candidacy import Candidacy, Queued, read_queue
+from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.candidate import MAX_ID, Candidate, Observer, decode, encode
 from zkdiscovery.election.identity import default_candidate_id
+from zkdiscovery.election.queue import Queued, read_queue
 from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout

@@ -12,6 +12,7 @@ from zkdiscovery.session.probe import ServerInfo, probe_server, probe_tick
 from zkdiscovery.session.requests import (
     CONTAINER,
     EPHEMERAL,
+    AccessEntry,
     Check,
     Create,
     Delete,
@@ -40,6 +41,7 @@ __all__ = [
     "EPHEMERAL",
     "GLANCE",
     "NO_NODE",
+    "AccessEntry",
     "Address",
     "Batch",
     "Check",

@@ -417,7 +417,7 @@ class _Run:
             return [] if ours.data == data else [SetData(node.path, data, ours.stat.version)]
         if node._state is not OwnedState.PENDING:
             return []
-        create = Create(node.path, data, self._session.leaf_acl, EPHEMERAL)
+        create = Create(node.path, data, node.acl or self._session.leaf_acl, EPHEMERAL)
         if known is None:
             return [create]
         version, owner = known.stat.version, known.stat.ephemeral_owner

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import deadline_after
-from zkdiscovery.session import GLANCE, Node, TreeWatch
+from zkdiscovery.session import GLANCE, AccessEntry, Node, TreeWatch
 
 log = logging.getLogger("zkdiscovery.znodes")
 
@@ -63,6 +63,7 @@ class OwnedNode:
             wanted then stands.
         restore: False: it is known by the transaction id of its creation (candidates in elections), so no other node
             is created in that transaction, and it is RELEASED if it was deleted from outside or with its session.
+        acl: who may do what with it; None: as the settings say of leaves.
         session_id: gives that of the present session, 0 if there is none; None: sessions do not matter.
         place: called on the worker, on a connection, before anything of the node is looked at: finds out where it
             shall stand (`move`). False: not known yet; asked again when something is due. What it raises is a refusal.
@@ -80,12 +81,14 @@ class OwnedNode:
         on_state: Callable[[OwnedNode], None],
         on_foreign_write: Callable[[bytes], None] | None = None,
         restore: bool = True,
+        acl: Sequence[AccessEntry] | None = None,
         session_id: Callable[[], int] | None = None,
         place: Callable[[], bool] | None = None,
         stranger: Callable[[bytes], str | None] | None = None,
     ) -> None:
         self.path = path
         self.restore = restore
+        self.acl = acl
         self.on_foreign_write = on_foreign_write
         self._on_state = on_state
         self._due = due

@@ -10,8 +10,9 @@ import pytest
 from tests.faults.security.conftest import MakeSecure
 from tests.faults.security.helpers import SecureServer, settings, user
 from tests.integration.election.helpers import Campaigner, wait_place
-from tests.support import LIMIT, Truth, wait_state
-from zkdiscovery import State
+from tests.support import LIMIT, Recorder, Truth, wait_state
+from zkdiscovery import Candidate, State
+from zkdiscovery.election.queue import CARD
 from zkdiscovery.session import Session
 from zkdiscovery.testing import FaultProxy
 
@@ -19,7 +20,7 @@ NAME = "report"
 
 
 class Queue:
-    """An election, seen by each of its users: no event tells of a node to those who may not read it."""
+    """An election, seen by each of its users; each candidate has a place that all may read, and a card."""
 
     def __init__(self, hosts: str, path: str, stack: ExitStack) -> None:
         self.path = path
@@ -32,8 +33,13 @@ class Queue:
     def join(self, campaigner: Campaigner, name: str, length: int) -> None:
         """Let this user's candidate stand, and wait until it knows its place."""
         campaigner.start()
-        self._views[name].wait(self.path, lambda node: node is not None and node.stat.num_children == length)
+        view = self._views[name]
+        view.wait(self.path, lambda _: sum(not each.endswith(CARD) for each in view.children(self.path)) == length)
         wait_place(campaigner)
+
+    def children(self, name: str) -> list[str]:
+        """What stands there now."""
+        return self._views[name].children(self.path)
 
 
 @pytest.fixture
@@ -82,3 +88,22 @@ def test_one_that_comes_back_with_others_behind(
         for campaigner in (first, second):
             campaigner.election.close(LIMIT)
             campaigner.join()
+
+
+def test_everybody_knows_who_leads_and_nobody_what_it_calls_itself(make_secure: MakeSecure, election: Queue) -> None:
+    """The card shows only to those who may read it; no card outlives its place."""
+    leader = Campaigner(make_secure(auth=user("alice"), acl="creator"), NAME, id="alice-0")
+    election.join(leader, "alice", 1)
+    fence = leader.wait_term().fence
+    seen: dict[str, Recorder[Candidate | None]] = {}
+    for name in ("alice", "bob"):
+        seen[name] = Recorder()
+        make_secure(auth=user(name), acl="creator").election(NAME).on_change(seen[name])
+    seen["alice"].wait(lambda items: items[-1:] == [Candidate("alice-0", fence)])
+    seen["bob"].wait(lambda items: items[-1:] == [Candidate("", fence)])
+    leader.election.close(LIMIT)
+    leader.join()
+    for name in ("alice", "bob"):
+        seen[name].wait(lambda items: items[-1] is None)
+        assert seen[name].items[-2:] == [Candidate("alice-0" if name == "alice" else "", fence), None]
+    assert election.children("alice") == []
