@@ -102,12 +102,13 @@ class ServiceCache:
     def _on_state(self, change: StateChange) -> None:
         if change.state in {State.SUSPENDED, State.EXPIRED}:
             since = time.monotonic()
-            generation = change.generation
-            self._worker.schedule((self, "stale"), lambda: self._mark_stale(since, generation))
+            self._worker.schedule((self, "stale"), lambda: self._mark_stale(since))
 
-    def _mark_stale(self, since: float, generation: int) -> None:
-        # Not if a load for a later connection was faster than this thread got round to it.
-        if self.snapshot.stale_since is None and self._children.generation <= generation:
+    def _mark_stale(self, since: float) -> None:
+        # By what is now: while this task waited, another connection may have been loaded, and may have broken as well.
+        session = self._session
+        live = session.state is State.CONNECTED and self._children.generation == session.generation
+        if self.snapshot.stale_since is None and not live:
             self._publish({}, stale_since=since)
 
     def _may_return(self, name: str, marks: Marks) -> bool:
