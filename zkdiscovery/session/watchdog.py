@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from zkdiscovery.errors import NoThreadAvailable
 from zkdiscovery.session.probe import probe_server, probe_tick
 from zkdiscovery.session.states import State
 from zkdiscovery.session.worker import Worker
@@ -23,7 +24,7 @@ USUAL_TICK = 2.0  # seconds, ZooKeeper's own; a session of two of them needs no 
 
 
 class Watchdog:
-    """What the connection thread can't do, for it may wait on a dead socket. Told of each change by the session."""
+    """What the connection thread can't do, because it may wait on a dead socket. Told of each change by the session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -31,6 +32,7 @@ class Watchdog:
         self._refused = False  # servers hang up on our handshakes, and have not let us in since
         self._silent = False  # the link was silent for too long when it was looked at last
         self._tick: float | None = None  # seconds, the ensemble's; 0.0 if it does not tell
+        self._judged = 0.0  # seconds; the session timeout that was compared with the tick last
         # Waits for servers; the keeper never does, because it renews leases.
         self._prober = Worker("zkdiscovery-prober")
 
@@ -47,13 +49,14 @@ class Watchdog:
     def refused(self) -> None:
         """A server hung up on our handshake (connection thread)."""
         if not self._refused:
-            self._refused = True
-            self._check_data_later(2 * self._session.timeout)
+            # Without a thread, the next refused handshake asks again.
+            self._refused = self._probe_later(self._check_data, 2 * self._session.timeout)
 
     def lease_begins(self) -> None:
-        """A lease begins (any thread): is T long enough for it?"""
-        if self._session.timeout < 2 * USUAL_TICK:
-            self._prober.schedule(self._check_tick, self._check_tick)
+        """A lease begins (any thread): is T long enough for it? Asked once for each T. Never raises."""
+        timeout = self._session.timeout
+        if timeout < 2 * USUAL_TICK and timeout != self._judged:
+            self._probe_later(self._check_tick)
 
     def close(self, timeout: float) -> bool:
         """Ask no server anything more, and wait up to `timeout` seconds; True if the thread has ended."""
@@ -62,8 +65,14 @@ class Watchdog:
     def _later(self, task: Callable[[], None], delay: float) -> None:
         self._session.keeper.schedule(task, task, delay)
 
-    def _check_data_later(self, delay: float) -> None:
-        self._prober.schedule(self._check_data, self._check_data, delay)
+    def _probe_later(self, task: Callable[[], None], delay: float = 0.0) -> bool:
+        """Run a task on the prober. False if the system has no thread for it: nothing else fails because of that."""
+        try:
+            self._prober.schedule(task, task, delay)
+        except NoThreadAvailable as error:
+            log.debug("no server is asked: %s", error)
+            return False
+        return True
 
     def _report_absence(self) -> None:
         """Say what is wrong while there is no connection: soon, then rarely."""
@@ -100,11 +109,12 @@ class Watchdog:
             except OSError as error:
                 log.debug("%s does not tell its tick: %s", session.server, error)
                 return
-        if session.timeout < 2 * self._tick:
+        self._judged = session.timeout
+        if self._judged < 2 * self._tick:
             log.warning(
                 "a session timeout of %g s is less than two ticks of ZooKeeper (tickTime %g s): two leases may be valid"
                 " at one time; ask for %g s or more, and leave minSessionTimeout as it is",
-                session.timeout, self._tick, 2 * self._tick,
+                self._judged, self._tick, 2 * self._tick,
             )  # fmt: skip
 
     def _ask_tick(self) -> float | None:
@@ -135,7 +145,7 @@ class Watchdog:
             session.data_losses += 1
             self._refused = False
         else:
-            self._check_data_later(session.timeout)
+            self._probe_later(self._check_data, session.timeout)
 
     def _zxid(self, server: list[Address]) -> int | None:
         """The last transaction that a server has seen; None if it does not say, at any of its addresses."""

@@ -1,12 +1,15 @@
-"""When a silent link is given up: what is silent while we stand still does not count."""
+"""When a silent link is given up, and what is asked of servers: what is silent while we stand still does not count."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from zkdiscovery.errors import NoThreadAvailable
 from zkdiscovery.session import Session, State
 from zkdiscovery.session import watchdog as watchdog_module
 from zkdiscovery.session.watchdog import Watchdog
@@ -76,3 +79,66 @@ def test_a_dead_link_is_dropped_at_the_second_look_of_a_process_that_is_always_l
     for _ in range(3):
         bench.look(3.0)
     assert bench.dropped
+
+
+class Prober:
+    """Runs a task at once, if there is a thread for it."""
+
+    def __init__(self, *, threads: bool = True) -> None:
+        self.threads = threads
+
+    def schedule(self, _key: object, task: Callable[[], None], _delay: float = 0.0) -> None:
+        if not self.threads:
+            raise NoThreadAvailable("can't start new thread")
+        task()
+
+
+def short_session(**changes: object) -> Session:
+    """One whose T is too short for leases."""
+    address = ("zookeeper", "127.0.0.1", 2181)
+    fields = {
+        "timeout": 1.0,
+        "server": "zookeeper:2181",
+        "resolver": SimpleNamespace(addresses=lambda: [address], servers=list),
+        "settings": SimpleNamespace(connect_timeout=1.0, hosts="zookeeper"),
+        "context": None,
+        "state": State.SUSPENDED,
+        "gone_for_good": False,
+        "highest_zxid": 1,
+    }
+    return cast("Session", SimpleNamespace(**(fields | changes)))
+
+
+def test_a_session_timeout_that_is_too_short_is_named_once_for_all_leases(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watchdog_module, "Worker", lambda _: Prober())
+    monkeypatch.setattr(watchdog_module, "probe_tick", lambda *_, **__: 2.0)
+    session = short_session()
+    watchdog = Watchdog(session)
+    for timeout in (1.0, 1.0, 2.0, 2.0):
+        session.timeout = timeout  # type: ignore[misc]
+        watchdog.lease_begins()
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [text.partition(" is less")[0] for text in told] == [
+        "a session timeout of 1 s",
+        "a session timeout of 2 s",
+    ]
+
+
+def test_a_lease_begins_where_there_is_no_thread_to_ask_for_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog_module, "Worker", lambda _: Prober(threads=False))
+    Watchdog(short_session()).lease_begins()
+
+
+def test_servers_are_asked_for_their_data_once_there_is_a_thread_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    prober = Prober(threads=False)
+    monkeypatch.setattr(watchdog_module, "Worker", lambda _: prober)
+    watchdog = Watchdog(short_session())
+    watchdog.refused()
+    asked: list[object] = []
+    prober.threads = True
+    prober.schedule = lambda _key, task, _delay=0.0: asked.append(task)  # type: ignore[method-assign]
+    watchdog.refused()
+    watchdog.refused()
+    assert len(asked) == 1
