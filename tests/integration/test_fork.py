@@ -206,3 +206,27 @@ def test_a_lock_held_by_another_thread_blocks_no_child(parent: Child, truth: Tru
     parent.say("release.set(); holder.join(20.0)")
     assert parent.wait_line("exit") == "0"
     undisturbed(parent, truth, namespace)
+
+
+def test_a_view_of_the_child_connects_once_there_is_a_thread_for_it(
+    parent: Child, truth: Truth, namespace: str
+) -> None:
+    run(
+        parent,
+        "start = threading.Thread.start",
+        "def exhausted(self): raise RuntimeError('no more')",
+        "threading.Thread.start = exhausted",
+        "try: view.pick()",
+        "except RuntimeError as error: print('refused', type(error).__name__)",
+        "threading.Thread.start = start",
+        "print('picked', view.pick().id)",
+        "import time",
+        "end = time.monotonic() + 15.0",
+        "while view.snapshot.stale and time.monotonic() < end: time.sleep(0.02)",
+        "print('live', not view.snapshot.stale)",
+    )
+    assert parent.wait_line("refused") == "NoThreadAvailable"
+    assert parent.wait_line("picked") == "a"
+    assert parent.wait_line("live") == "True"
+    assert parent.wait_line("exit") == "0"
+    undisturbed(parent, truth, namespace)

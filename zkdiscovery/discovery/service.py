@@ -480,7 +480,8 @@ class Service:
 
     def _revive(self, pool: Pool, known: Pick) -> None:
         with self._changed:
-            if pool.pick is known or self._closed:
+            revive = pool.pick
+            if revive is known or self._closed:
                 return
             pool.pick = known
             self._snapshot = Snapshot(
@@ -489,4 +490,10 @@ class Service:
                 loaded=self._snapshot.loaded,
                 stale_since=time.monotonic(),
             )
-        self._attached = self._attach(self)
+        try:
+            self._attached = self._attach(self)
+        except BaseException:  # such as no thread to be had: the next pick tries again
+            with self._changed:
+                if not self._closed:
+                    pool.pick = revive
+            raise
