@@ -22,6 +22,7 @@ from zkdiscovery.election.queue import Queued, read_queue
 from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
+from zkdiscovery.lifecycle import leaving
 from zkdiscovery.model import check_timeout, deadline_after
 from zkdiscovery.session import Subscription, start_thread
 from zkdiscovery.validation import check_function, refuse_coroutine
@@ -222,7 +223,8 @@ class Election:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.close()
+        with leaving(GOODBYE_TIMEOUT) as limit:
+            self.close(limit)
 
     def __repr__(self) -> str:
         if self._closed.is_set():
@@ -336,7 +338,8 @@ class Election:
             self._changed.notify_all()
         if candidacy is not None:
             candidacy.withdraw()
-            candidacy.wait_gone(GOODBYE_TIMEOUT)
+            with leaving(GOODBYE_TIMEOUT) as limit:
+                candidacy.wait_gone(limit)
 
     # -- closing --
 

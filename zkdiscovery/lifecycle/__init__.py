@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zkdiscovery.lazy import lazy
-from zkdiscovery.lifecycle.ending import DEFAULT, Closable, Default, Ending, Level, Limits, end, time_for
+from zkdiscovery.lifecycle.ending import (
+    DEFAULT,
+    Closable,
+    Default,
+    Ending,
+    Level,
+    Limits,
+    end,
+    leaving,
+    time_for,
+)
 from zkdiscovery.lifecycle.interrupts import interrupts_a_call
 from zkdiscovery.lifecycle.process import inhabit
 
@@ -23,6 +33,7 @@ __all__ = [
     "end",
     "inhabit",
     "interrupts_a_call",
+    "leaving",
     "time_for",
 ]
 

@@ -11,9 +11,11 @@ from Python 3.12 on none can be started while the interpreter ends.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple, Protocol, Self
 
@@ -24,6 +26,8 @@ log = logging.getLogger("zkdiscovery.lifecycle")
 RESERVE = 1.0  # seconds kept for taking instances out after their drain delays, and again for ending the session
 ROOM = 3.0  # seconds beside a drain delay: both reserves, and the time until all have said goodbye
 SHORTEST = 1.0  # seconds that the default leaves for an end whose beginning has used up all
+BESIDE = ROOM - SHORTEST  # seconds beside its delay that what a block holds may take at the end of a process
+LEAST = 0.25  # seconds that the last of many such blocks gets
 
 
 class Default(Enum):
@@ -111,12 +115,16 @@ class Ending:
         return self._wanted > Level.OPEN
 
     def claim(self, level: Level) -> bool:
-        """Want `level`. True if the caller has to see to it; False if it is reached, or another thread will."""
+        """Want `level`. True if the caller has to see to it; False if it is reached, or another thread will.
+
+        Whoever waits meanwhile gives the caller `SHORTEST` to say by `expect` when that will be.
+        """
         with self._lock:
             self._wanted = max(self._wanted, level)
             if self._busy or self._wanted == self._reached:
                 return False
             self._busy = True
+            self._until = time.monotonic() + SHORTEST
             self._idle.clear()
             return True
 
@@ -140,7 +148,9 @@ class Ending:
 
     def wait(self) -> None:
         """Wait for what is under way on another thread, for as long as that may take."""
-        self._idle.wait(max(0.0, self._until + RESERVE - time.monotonic()))
+        while (left := self._until + RESERVE - time.monotonic()) > 0:
+            if self._idle.wait(left):
+                return
 
     def abandon(self) -> None:
         """Let nobody wait for what is under way."""
@@ -155,6 +165,31 @@ class _Process:
     """What the end of this process has taken so far."""
 
     spent = 0.0  # seconds
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Count the time of the block to the end of the process, so that what follows has less."""
+    begun = time.monotonic()
+    try:
+        yield
+    finally:
+        _Process.spent += time.monotonic() - begun
+
+
+@contextmanager
+def leaving(usual: float) -> Iterator[float]:
+    """Give the seconds that what a block of a user holds may take to leave, beside its delay.
+
+    These are `usual`, unless KeyboardInterrupt or SystemExit ends the block on the main thread. The process ends too
+    then, as far as can be told here, so the time counts to its end.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and isinstance(sys.exception(), (KeyboardInterrupt, SystemExit)):
+        with _counted():
+            yield min(usual, max(LEAST, BESIDE - _Process.spent))
+    else:
+        yield usual
 
 
 def end(clients: Iterable[Closable], level: Level, timeout: float | None = None, *, process: bool = False) -> None:
@@ -172,7 +207,11 @@ def end(clients: Iterable[Closable], level: Level, timeout: float | None = None,
     Raises:
         BaseException: what a step has raised first, once all steps are taken.
     """
-    begun = time.monotonic()
+    with _counted() if process else nullcontext():
+        _end(clients, level, timeout)
+
+
+def _end(clients: Iterable[Closable], level: Level, timeout: float | None) -> None:
     mine = [client for client in clients if client._ending.claim(level)]
     if timeout is None:
         needed = max((client._time_to_end() for client in mine), default=0.0)
@@ -188,8 +227,6 @@ def end(clients: Iterable[Closable], level: Level, timeout: float | None = None,
     run.take(left, lambda client, limits: client._finish_closing(limits))
     for client in left:
         client._ending.reach(Level.CLOSED)
-    if process:
-        _Process.spent += time.monotonic() - begun
     if run.failure is not None:
         raise run.failure
 

@@ -125,9 +125,12 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
         for client in self._clients:  # what other threads are ending
             client._ending.wait()
         while not self._proceeded:
+            restored = not self._before
             # To the main thread, because handlers are its own. It may wait in a system call, which this interrupts; one
             # that comes just before the call does not, so it is sent again.
             signal.pthread_kill(threading.main_thread().ident or 0, number)
+            if restored:  # the handler of before was called just now, and can't tell us so
+                return
             time.sleep(TURN)
             if before is signal.SIG_DFL:
                 os._exit(128 + number)  # the main thread is in other code than Python's; by default nobody asks it

@@ -49,6 +49,6 @@ def registered(fn: Callable[..., R], register: Callable[[], Registration]) -> Ca
         finally:
             # A client that is being closed says goodbye for it: whoever interrupts us has waited for that already.
             if registration.state not in {RegistrationState.DRAINING, RegistrationState.CLOSED}:
-                registration.drain()
+                registration.__exit__()
 
     return wrapper

@@ -25,6 +25,7 @@ from zkdiscovery.errors import (
     UndecodableNode,
     ZkDiscoveryError,
 )
+from zkdiscovery.lifecycle import leaving
 from zkdiscovery.model import Instance, Override, Status, StatusName, check_timeout, deadline_after
 from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_address
 from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
@@ -36,6 +37,7 @@ log = logging.getLogger("zkdiscovery.registration")
 
 Ready = Literal["now", "listening", "manual"]
 
+GOODBYE_TIMEOUT = 5.0  # seconds that leaving waits for ZooKeeper
 MAX_DELAY = 86_400.0  # seconds between a goodbye and the end
 
 _MAPPED = (
@@ -255,7 +257,7 @@ class Registration:
 
     # -- leaving --
 
-    def drain(self, delay: float | None = None, timeout: float | None = 5.0) -> None:
+    def drain(self, delay: float | None = None, timeout: float | None = GOODBYE_TIMEOUT) -> None:
         """Say goodbye: write DRAINING, wait `delay` seconds so that calls under way can end, then leave.
 
         Where several threads drain, the first whose delay is over leaves for all.
@@ -282,7 +284,7 @@ class Registration:
         if not self._wait_gone(max(0.0, end - time.monotonic())):
             self._tools.late(self)
 
-    def close(self, timeout: float | None = 5.0) -> None:
+    def close(self, timeout: float | None = GOODBYE_TIMEOUT) -> None:
         """`drain()` with the delay given at registration; idempotent."""
         self.drain(timeout=timeout)
 
@@ -290,7 +292,8 @@ class Registration:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.close()
+        with leaving(GOODBYE_TIMEOUT) as limit:
+            self.drain(timeout=limit)
 
     def _say_goodbye(self, delay: float) -> bool:
         """Want DRAINING. True if it is worth waiting for callers to hear of it."""

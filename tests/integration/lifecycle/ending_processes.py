@@ -3,12 +3,14 @@
     python ending_processes.py {"<name>": ["<hosts>", "<namespace>", "<script>", "<how it ends>"], ...}
 
 Each runs its script with `client` and `other`, and says on a line that it is ready. On the next line of standard input
-all end: by SIGTERM, or where `how it ends` is "exit" without a signal. Prints a line of JSON for each: name, seconds,
-return code.
+all end: by SIGTERM, or where `how it ends` is "exit" without a signal. Where it is "interrupt", the script's `work`
+calls `until_go`, which KeyboardInterrupt ends, as Ctrl-C does without `close_on_signals`. Prints a line of JSON for
+each: name, seconds, return code.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,17 +20,32 @@ import time
 
 from zkdiscovery import Client, close_on_signals
 
+BY_ITSELF = ("exit", "interrupt")
+
 
 def sleep(*_: object) -> None:
     time.sleep(3600.0)
 
 
-def run(name: str, hosts: str, namespace: str, script: str, go: int) -> None:
+def run(name: str, hosts: str, namespace: str, script: str, how: str, go: int) -> None:
     client, other = (Client(hosts, namespace=namespace) for _ in range(2))
-    exec(script, {**globals(), "client": client, "other": other})
-    close_on_signals(client, other)
-    os.write(1, f"ready {name}\n".encode())
-    os.read(go, 1)
+
+    def ready() -> None:
+        os.write(1, f"ready {name}\n".encode())
+        os.read(go, 1)
+
+    def until_go() -> None:
+        ready()
+        signal.raise_signal(signal.SIGINT)
+
+    found = {**globals(), "client": client, "other": other, "until_go": until_go}
+    exec(script, found)
+    if how == "interrupt":
+        with contextlib.suppress(KeyboardInterrupt):
+            found["work"]()
+    else:
+        close_on_signals(client, other)
+        ready()
 
 
 def main() -> None:
@@ -38,8 +55,8 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             os.close(tell)
-            run(name, hosts, namespace, script, go)
-            if how == "exit":
+            run(name, hosts, namespace, script, how, go)
+            if how in BY_ITSELF:
                 return
             threading.Event().wait()
         processes[pid] = name, how
@@ -47,7 +64,7 @@ def main() -> None:
     begun = time.monotonic()
     os.close(tell)
     for pid, (_, how) in processes.items():
-        if how != "exit":
+        if how not in BY_ITSELF:
             os.kill(pid, signal.SIGTERM)
     for _ in range(len(processes)):
         pid, status = os.wait()

@@ -36,6 +36,20 @@ client.on_change(sleep)
 client.discover("payments", where=lambda _: (filtering.set(), sleep()))
 assert filtering.wait(20.0)
 """
+SERVING = """
+@client.registered("payments", 8080, id="a", host="10.0.0.1", ready="now", drain_delay=1.0)
+def serve(one):
+    one.wait_registered(20.0)
+    with client.register("orders", 8081, id="a", host="10.0.0.1").wait_registered(20.0):
+        until_go()
+work = serve
+"""
+CAMPAIGNING = """
+def lead():
+    with client.election("job").campaign(20.0):
+        until_go()
+work = client.registered("payments", 8080, id="a", host="10.0.0.1", ready="now")(lead)
+"""
 UNRESOLVED = "import socket\nsocket.getaddrinfo = sleep\nclient.start()\n"
 
 # What a process does, and what then befalls its way to ZooKeeper.
@@ -52,6 +66,10 @@ STATES: dict[str, tuple[str, Callable[[FaultProxy], None] | None]] = {
     "never resolved": (UNRESOLVED, None),
     "exit": (REGISTERED, None),
     "exit, silent": (REGISTERED, FaultProxy.pause),
+    "interrupt, serving": (SERVING, None),
+    "interrupt, serving, refused": (SERVING, FaultProxy.refuse),
+    "interrupt, serving, silent": (SERVING, FaultProxy.pause),
+    "interrupt, leading, silent": (CAMPAIGNING, FaultProxy.pause),
 }
 
 
@@ -89,8 +107,11 @@ def test_every_state(zkdiscovery_server: ZookeeperServer, truth: Truth, namespac
     took = {name: seconds for name, seconds, _ in ended}
     assert took.keys() == runs.keys()
     assert {name: seconds for name, seconds in took.items() if seconds > PROMISED} == {}
-    assert {name: status for name, _, status in ended if status != -signal.SIGTERM} == {"exit": 0, "exit, silent": 0}
-    assert {name for name in ("connected", "many registrations", "exit") if took[name] > QUICK} == set()
+    by_itself = {name: status for name, _, status in ended if status != -signal.SIGTERM}
+    assert by_itself == {name: 0 for name in runs if name.startswith(("exit", "interrupt"))}
+    assert {
+        name for name in ("connected", "many registrations", "exit", "interrupt, serving") if took[name] > QUICK
+    } == set()
     for name, (_, where, _, _) in runs.items():
         if STATES[name][1] is None:
             assert truth.children(f"{where}/services/payments") == [], name

@@ -62,3 +62,31 @@ def test_the_handler_of_before_has_its_turn_once() -> None:
     with pytest.raises(ClientClosed):
         client.register("payments", 8080, host="127.0.0.1")
     client.close()
+
+
+def test_the_handler_of_before_has_its_turn_once_though_ours_was_taken_away_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zkdiscovery.lifecycle.signals.TURN", 0.05)
+    before = signal.getsignal(signal.SIGUSR1)
+    turns: list[int] = []
+    had_its_turn = threading.Event()
+
+    def earlier(number: int, _frame: object) -> None:
+        turns.append(number)
+        had_its_turn.set()
+
+    client = Client()
+    try:
+        signal.signal(signal.SIGUSR1, earlier)
+        with client._lock, close_on_signals(client, signals=[signal.SIGUSR1]):  # so that it can't end before the block
+            signal.raise_signal(signal.SIGUSR1)
+        assert had_its_turn.wait(20.0)
+        for thread in threading.enumerate():
+            if thread.name == "zkdiscovery-goodbye":
+                thread.join(20.0)
+                assert not thread.is_alive()
+        assert turns == [signal.SIGUSR1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    client.close()
