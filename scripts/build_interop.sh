@@ -32,4 +32,7 @@ fi
 if [ -d "$built/classes" ] && [ -z "$(find "$source" "$built/pom.xml" -newer "$built/classes" -type f)" ]; then exit 0; fi
 rm -rf "$built/classes"
 javac -parameters -Xlint:all,-processing,-classfile,-serial -Werror -cp "$built/lib/*" -d "$built/classes" \
-    "$source"/interop/*.java
+    "$source"/interop/*.java || {
+    rm -rf "$built/classes" # or the next run would take it for built
+    exit 1
+}

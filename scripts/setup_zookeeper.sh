@@ -32,9 +32,13 @@ PY
 }
 
 # A version that is asked for comes from Maven. Else any will do: a current one where Maven is here, or Debian's.
+# One that is in a cache of another machine may lack the Java that Maven would have brought.
 get() {
     if [ -n "$version" ]; then
         sh scripts/get_zookeeper.sh "$version" >/dev/null
+        if ! command -v java >/dev/null && [ -z "${JAVA_HOME:-}" ] && command -v apt-get >/dev/null; then
+            sh scripts/apt_install.sh 'openjdk-17-jre-headless | default-jre-headless'
+        fi
     elif ! command -v mvn >/dev/null || ! sh scripts/get_zookeeper.sh 3.9.5 >/dev/null; then
         sh scripts/apt_install.sh 'libzookeeper-java (>= 3.6)' 'openjdk-17-jre-headless | default-jre-headless' \
             libslf4j-java
