@@ -243,7 +243,9 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         more than the answers to these pings: then its length is nonsense, and it swallows them.
         """
         channel = self._link.channel
-        serves = channel.is_open  # in the handshake nothing is read ahead, and the limit is one for the whole message
+        serves = channel.is_open  # in the handshake nothing is read ahead
+        if not serves:  # the limit is one for the whole attempt, however many messages and parts of them it reads
+            timeout = min(timeout, self._link.servers.left())
         given_up = time.monotonic() + timeout
         news = bool(came)  # something has come just now; a part of a TLS record, perhaps
         grown = pings = 0  # bytes that came and pings that were sent since it was contact
