@@ -1,4 +1,6 @@
-"""How Curator's JSON is read, whoever wrote it; see curator.py. Apart from it, for pydantic takes long to load.
+"""How Curator's JSON is read, whoever wrote it; see curator.py.
+
+It is a file of its own because pydantic takes long to load.
 
 Two ways lead to an instance: one for anything, and a fast one for plain instances as we write them. What the fast one
 takes, the other one would take for the same.

@@ -19,9 +19,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from zkdiscovery.errors import NoThreadAvailable
 from zkdiscovery.model import deadline_after, join_host_port
+from zkdiscovery.session.threads import start_thread
 
 log = logging.getLogger("zkdiscovery.session")
 
@@ -108,7 +111,7 @@ class Resolver:
         for name in due:
             try:
                 _look_up(name, self._answered)
-            except RuntimeError as error:  # no thread to be had; the next call tries again
+            except NoThreadAvailable as error:  # the next call tries again
                 self._answered(name, (), str(error))
 
     def wait(self, timeout: float) -> list[Address]:
@@ -182,15 +185,14 @@ def _look_up(name: str, answered: _Answered) -> None:
     """Have `answered` called with the addresses of a name, or with none and the reason, on the lookup's thread.
 
     Raises:
-        RuntimeError: the system has no thread to give.
+        NoThreadAvailable: the system has none to give.
     """
     with _lock:
         if (waiting := _under_way.get(name)) is not None:
             if answered not in waiting:
                 waiting.append(answered)
             return
-        thread = threading.Thread(target=_run, args=(name,), name="zkdiscovery-resolve", daemon=True)
-        thread.start()  # it can't answer before the lock is free
+        start_thread(partial(_run, name), "zkdiscovery-resolve")  # it can't answer before the lock is free
         _under_way[name] = [answered]
 
 

@@ -15,7 +15,7 @@ Guarantees
 - Release while a creation is under way ends with no node.
 - A reconnect within the session reads the nodes once and writes nothing.
 
-Writes and deletions name the version that they saw, for ZooKeeper knows no other condition, and a new node starts from
+Writes and deletions name the version that they saw, because ZooKeeper knows no other condition. A new node starts from
 version 0. Between a replacement and the news of it, they could hit the successor's node. So a successor raises the
 version of its node above that of the one replaced, in the transaction that creates it. What is left:
 - A node with `MOST_RAISED` writes or more is followed by one with version 0, which would have to be written as often in
@@ -316,7 +316,7 @@ class _Run:
         deadline = time.monotonic() + session.settings.operation_timeout
         unwatched = [node for node in nodes if node._generation != generation]
         watches = [node._watch for node in unwatched if node._watch is not None]
-        # All of it is sent at once, for the server answers in order.
+        # All of it is sent at once, because the server answers in order.
         sent = session.watches.arm(watches, generation=generation, deadline=deadline)
         if sync:
             sent.append(session.submit(Sync(nodes[0].path), deadline=deadline, generation=generation))

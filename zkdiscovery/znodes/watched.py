@@ -46,7 +46,7 @@ from zkdiscovery.znodes.loader import Loader, unreadable
 from zkdiscovery.znodes.paths import name_of, parent_of
 
 T = TypeVar("T")
-_Key = tuple[int, int, int]  # czxid, mzxid and, for a wiped ensemble gives the same ids again, mtime
+_Key = tuple[int, int, int]  # czxid, mzxid, and mtime because a wiped ensemble gives the same ids again
 
 log = logging.getLogger("zkdiscovery.znodes")
 
