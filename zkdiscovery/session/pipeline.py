@@ -26,6 +26,7 @@ START = 4  # answers of unknown size under way
 GROWTH = 8  # answers under way for each that was seen
 ANSWER = 512 * 1024  # bytes in one answer, about
 IN_FLIGHT = 4 * ANSWER  # bytes of all answers under way, about
+MANY = 2000  # requests of one kind under way, however small; others wait behind them, and their number has a limit
 PATH = 13  # bytes that stand around a path in a request
 OVERHEAD = 100  # bytes of an answer beside its text or data: a stat, headers
 
@@ -148,7 +149,12 @@ def pipelined(
         while waiting or line.flying:
             while waiting and (
                 not pace.flying
-                or (pace.room > 0 and pace.flying * pace.size < IN_FLIGHT and waiting[0] not in suspects)
+                or (
+                    pace.flying < MANY
+                    and pace.room > 0
+                    and pace.flying * pace.size < IN_FLIGHT
+                    and waiting[0] not in suspects
+                )
             ):
                 pace.flying += 1
                 line.send(waiting.popleft())
