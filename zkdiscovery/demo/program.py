@@ -12,7 +12,7 @@ from zkdiscovery.demo.acts import perform
 from zkdiscovery.demo.board import Board, PlainLines
 from zkdiscovery.demo.stage import open_stage
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.testing import zookeeper_server
+from zkdiscovery.testing import environment, zookeeper_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from zkdiscovery.testing.server import SourceName
 
 FAILED, NO_SERVER, INTERRUPTED = 1, 3, 130  # exit statuses
-FOR_TESTS = {"ZKDISCOVERY_TEST_HOSTS", "ZKDISCOVERY_ZOOKEEPER_IMAGE"}
 
 
 def play(source: SourceName, svg: Path | None) -> int:
@@ -68,5 +67,5 @@ def _board() -> Board:
 
 def _forget_settings() -> None:
     """The environment may hold the settings of a production ensemble: nothing here must use them."""
-    for name in [name for name in os.environ if name.startswith("ZKDISCOVERY_") and name not in FOR_TESTS]:
+    for name in [name for name in os.environ if name.startswith("ZKDISCOVERY_") and name not in environment.VARIABLES]:
         del os.environ[name]

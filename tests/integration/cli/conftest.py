@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from tests.support import LIMIT, Recorder
 from zkdiscovery.cli.app import app
-from zkdiscovery.testing import ZookeeperServer
+from zkdiscovery.testing import ZookeeperServer, environment
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith("ZKDISCOVERY_") and name not in {"ZKDISCOVERY_TEST_HOSTS", "ZKDISCOVERY_ZOOKEEPER_IMAGE"}:
+        if name.startswith("ZKDISCOVERY_") and name not in environment.VARIABLES:
             monkeypatch.delenv(name)
 
 

@@ -132,6 +132,12 @@ def test_without_a_zookeeper_it_says_so() -> None:
     assert "Traceback" not in demo.output
 
 
+def test_its_zookeeper_has_the_version_that_tests_ask_for() -> None:
+    with run([*DEMO, "--source", "local"], ZKDISCOVERY_ZOOKEEPER_VERSION="3.5.999") as demo:
+        assert demo.wait_end(LIMIT) == 3
+    assert "3.5.999" in demo.output
+
+
 def test_on_a_terminal_the_board_is_drawn_until_ctrl_c(zkdiscovery_server: ZookeeperServer) -> None:
     hosts = zkdiscovery_server.hosts
     command = [sys.executable, "-c", ON_A_TERMINAL, *DEMO]

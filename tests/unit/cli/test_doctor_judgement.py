@@ -160,7 +160,10 @@ def test_the_advertised_address_and_why() -> None:
 
 
 def test_a_misspelt_setting_is_told() -> None:
-    known = ("HOSTS", "TLS__CA_FILE", "ACL", "ADVERTISE_HOST", "LISTEN_PORT", "TEST_HOSTS", "ZOOKEEPER_IMAGE", "GUARD")
+    known = (
+        "HOSTS", "TLS__CA_FILE", "ACL", "ADVERTISE_HOST", "LISTEN_PORT", "TEST_HOSTS", "ZOOKEEPER_IMAGE",
+        "ZOOKEEPER_VERSION", "GUARD",
+    )  # fmt: skip
     environ = {f"ZKDISCOVERY_{name}": "x" for name in (*known, "NAMESPCE", "TLS__CAFILE")}
     findings = list(examine_environment({**environ, "zkdiscovery_zone": "a", "HOME": "/"}))
     assert [finding.data["meant"] for finding in findings] == ["ZKDISCOVERY_NAMESPACE", "ZKDISCOVERY_TLS__CA_FILE"]

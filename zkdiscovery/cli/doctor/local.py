@@ -11,6 +11,7 @@ from zkdiscovery.cli.doctor.report import Finding, Level
 from zkdiscovery.errors import InvalidInstance
 from zkdiscovery.registration.address import LISTEN_PORT, VARIABLES, Servers, choose, given_host
 from zkdiscovery.registration.interfaces import own_addresses
+from zkdiscovery.testing import environment
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from zkdiscovery import Settings
 
 _PREFIX = "ZKDISCOVERY_"
-_FOR_TESTS = ("ZKDISCOVERY_TEST_HOSTS", "ZKDISCOVERY_ZOOKEEPER_IMAGE")  # of zkdiscovery.testing
 
 
 class Setting(NamedTuple):
@@ -100,7 +100,7 @@ def examine_environment(environ: Mapping[str, str] = os.environ) -> Iterator[Fin
     """Variables that look like settings and are none: misspelt, most likely."""
     from zkdiscovery import settings  # noqa: PLC0415 - loaded on use
 
-    known = {*VARIABLES, LISTEN_PORT, *_FOR_TESTS}
+    known = {*VARIABLES, LISTEN_PORT, *environment.VARIABLES}
     nested: dict[str, type[BaseModel]] = {"tls": settings.Tls, "auth": settings.Auth, "guard": settings.Guard}
     for name in settings.Settings.model_fields:
         known.add(f"{_PREFIX}{name}".upper())
