@@ -180,10 +180,10 @@ def _routed(servers: Servers, usable: Sequence[OwnAddress], *, local: bool) -> C
     found = _sources(_known(servers), local=local)
     vague = not found
     if not found:
-        why = "of the default route, for no known address of ZooKeeper leads to one that clients can reach"
+        why = "of the default route, because no known address of ZooKeeper leads to one that clients can reach"
         found = _sources(_ANYWHERE, local=local)
     if not found and usable:
-        why = "of this machine, for no route leads to ZooKeeper or anywhere else"
+        why = "of this machine, because no route leads to ZooKeeper or anywhere else"
         found = [_ipv4_first(usable)[0].host]
     if not found:
         raise InvalidInstance(

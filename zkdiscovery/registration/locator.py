@@ -34,7 +34,7 @@ class Locator:
         if (told := self._told.get(given)) is not None:
             return told.host
         if (host := self._forecasts.get(given)) is None:
-            # Kept, for one client has one answer for all, and some systems take a while to make a socket.
+            # Kept, because one client has one answer for all, and some systems take a while to make a socket.
             host = self._forecasts[given] = forecast(given, servers)
         return host
 
