@@ -22,6 +22,7 @@ from zkdiscovery.errors import (
     ClientClosed,
     NoInstanceAvailable,
 )
+from zkdiscovery.lifecycle import await_signals
 from zkdiscovery.model import Change, Instance, Snapshot, Status, deadline_after
 from zkdiscovery.session import GLANCE, Dispatcher, Subscription
 from zkdiscovery.validation import refuse_coroutine
@@ -265,12 +266,13 @@ class Service:
                             return
                         self._changed.wait(left)
                     if not waiting:
-                        return
+                        break
                     change = waiting.pop()
                 yield change
         finally:
             with self._changed:
                 self._mailboxes = [mailbox for mailbox in self._mailboxes if mailbox is not waiting]
+        await_signals()
 
     # -- life --
 

@@ -22,7 +22,7 @@ from zkdiscovery.election.queue import Queued, read_queue
 from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
-from zkdiscovery.lifecycle import leaving
+from zkdiscovery.lifecycle import await_signals, leaving
 from zkdiscovery.model import check_timeout, deadline_after
 from zkdiscovery.session import Subscription, start_thread
 from zkdiscovery.validation import check_function, refuse_coroutine
@@ -104,7 +104,12 @@ class Election:
         check_timeout(timeout)
         self._begin()
         try:
-            yield self._elect(timeout)
+            try:
+                term = self._elect(timeout)
+            except ClientClosed:
+                await_signals()
+                raise
+            yield term
         finally:
             self._finish()
 
@@ -264,8 +269,10 @@ class Election:
         try:
             self._begin()
         except ClientClosed:
-            return
-        yield from self._turns(timeout)
+            log.debug("the election %r is closed", self.name)
+        else:
+            yield from self._turns(timeout)
+        await_signals()
 
     def _turns(self, timeout: float | None) -> Iterator[Term]:
         try:

@@ -18,6 +18,7 @@ from zkdiscovery.lifecycle.ending import (
 )
 from zkdiscovery.lifecycle.interrupts import interrupts_a_call
 from zkdiscovery.lifecycle.process import inhabit
+from zkdiscovery.lifecycle.turns import await_signals
 
 if TYPE_CHECKING:
     from zkdiscovery.lifecycle.signals import close_on_signals
@@ -29,6 +30,7 @@ __all__ = [
     "Ending",
     "Level",
     "Limits",
+    "await_signals",
     "close_on_signals",
     "end",
     "inhabit",

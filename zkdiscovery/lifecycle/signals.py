@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from zkdiscovery.lifecycle.ending import DEFAULT, Closable, Default, Level, end
 from zkdiscovery.lifecycle.interrupts import is_in_a_call
+from zkdiscovery.lifecycle.turns import Turn
 from zkdiscovery.model import check_timeout
 
 log = logging.getLogger("zkdiscovery.lifecycle")
@@ -63,6 +64,7 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
         self._timeout = None if timeout is DEFAULT else check_timeout(timeout)
         self._first = threading.Lock()  # taken by the first signal, without waiting
         self._proceeded = False
+        self._turn: Turn | None = None  # of the first signal
         self._before: dict[int, Any] = {}
         for number in signals:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -88,6 +90,8 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
             # All is done, and the signal sent again by us; or sent again by somebody who does not want to wait.
             self._proceed(number)
             return
+        needed = max((client._time_to_end() for client in self._clients), default=0.0)
+        self._turn = Turn((needed if self._timeout is None else self._timeout) + 2 * TURN)
         # A daemon: starting another kind takes a lock that a join() under way may hold.
         thread = threading.Thread(target=self._end, args=(number,), name="zkdiscovery-goodbye", daemon=True)
         try:
@@ -103,6 +107,8 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
     def _proceed(self, number: int) -> None:
         """Let the handler of before have its turn."""
         self._proceeded = True
+        if self._turn is not None:
+            self._turn.over()
         for client in self._clients:
             client._ending.abandon()
         self.restore()

@@ -1,0 +1,49 @@
+"""The turn of a signal that ends the process: what ends on the main thread because of it waits for that turn.
+
+A signal closes the clients while the main thread goes on, and has its turn when they are closed. Loops and functions
+of ours on the main thread end with the clients. The code after them would run as if its work were done, and might end
+the process with status 0 before the signal ends it.
+
+A handler runs on the main thread and may interrupt a wait there. So the latch is a plain lock, because a handler may
+release one at any point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+_turns: set[Turn] = set()
+
+
+class Turn:
+    """The turn of one signal, from its arrival until the handler of before is called.
+
+    Args:
+        limit: seconds after which nobody waits for it any more.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._until = time.monotonic() + limit
+        self._latch = threading.Lock()
+        self._latch.acquire()
+        _turns.add(self)
+
+    def over(self) -> None:
+        """The signal has had its turn. Never blocks; idempotent; signal handlers may call it."""
+        _turns.discard(self)
+        with contextlib.suppress(RuntimeError):  # released before
+            self._latch.release()
+
+    def wait(self) -> None:
+        """Wait until it is over, or its limit has passed."""
+        if self._latch.acquire(timeout=max(0.0, self._until - time.monotonic())):
+            self.over()
+
+
+def await_signals() -> None:
+    """On the main thread, wait for the signals that are ending the clients. The last one may end this call, too."""
+    if threading.current_thread() is threading.main_thread():
+        for turn in list(_turns):
+            turn.wait()
