@@ -19,7 +19,7 @@ LOST = ("create", "delete", "set_data", "multi", "create_container")
 
 # Kinds by room, with their weights. What exposes much is frequent.
 CLIENT_FAULTS = {
-    "pause": 2, "blackhole": 4, "half_open": 2, "refuse": 2, "drop": 2, "delay": 2, "lose_reply": 4, "lose_request": 2,
+    "pause": 3, "blackhole": 5, "half_open": 2, "refuse": 3, "drop": 2, "delay": 2, "lose_reply": 4, "lose_request": 2,
     "reset_mid_frame": 2, "stop": 4, "stop_long": 3, "kill": 2, "restart": 2, "expire": 3,
 }  # fmt: skip
 OPERATOR_FAULTS = {
