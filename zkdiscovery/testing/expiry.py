@@ -51,23 +51,34 @@ def expire_session(
     deadline = time.monotonic() + timeout
     problem: Exception = TimeoutError("no server was tried")
     interrupted = False
-    for host in hosts.split(","):
-        while (remaining := deadline - time.monotonic()) > 0:
+    # The first time in one breath, or else the client may take its session back in between. A server that does not know
+    # the session may reset such a connection instead of saying so: then step by step.
+    ending = again = True
+    while again:
+        again = False
+        for host in hosts.split(","):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                break
             try:
-                session = RawSession(host, session_id=session_id, password=password, timeout=remaining)
+                session = RawSession(host, session_id=session_id, password=password, timeout=remaining, ending=ending)
             except SessionExpired:
                 if interrupted:
                     return None
                 raise
+            except ConnectionResetError as error:  # also where the client was faster
+                problem, again = error, True
+                continue
             except OSError as error:
                 problem = error
-                break
+                continue
             try:
                 return session.close()
             except (OSError, NodeError) as error:
                 # The client took its session back in between (on another server: a NodeError), or the end of the
                 # session cut the answer off.
-                problem, interrupted = error, True
+                problem, interrupted, again = error, True, True
+        ending = False
     raise NotConnected(
         f"the session 0x{session_id:x} could not be ended on {hosts} within {timeout:g} s, without TLS and credentials:"
         f" {problem}",

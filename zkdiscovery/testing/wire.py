@@ -74,6 +74,8 @@ class RawSession:
         password: that session's password, 16 bytes.
         session_timeout: seconds.
         timeout: seconds for the connection and for each request.
+        ending: ask for the end of the session along with the handshake, so that nobody continues it in between; then
+            `close`.
 
     Raises:
         SessionExpired: the server does not know the session, or the password is wrong; it does not tell which.
@@ -88,6 +90,7 @@ class RawSession:
         password: bytes = bytes(16),
         session_timeout: float = 10.0,
         timeout: float = 5.0,
+        ending: bool = False,
     ) -> None:
         self._address = address
         self._timeout = timeout
@@ -95,7 +98,8 @@ class RawSession:
         self._socket = socket.create_connection(split_host_port(address), timeout)
         try:
             record = struct.pack(">iqiq", 0, 0, int(session_timeout * 1000), session_id) + _buffer(password) + b"\0"
-            self._send(record)
+            self._ending = next(self._xids) if ending else None
+            self._send(record, *([struct.pack(">ii", self._ending, CLOSE_SESSION)] if ending else ()))
             answer = self._receive(time.monotonic() + timeout)
             _, milliseconds, self.session_id, length = struct.unpack_from(">iiqi", answer)
             self.password = answer[20 : 20 + length]
@@ -118,6 +122,9 @@ class RawSession:
         """
         xid = next(self._xids)
         self._send(struct.pack(">ii", xid, operation) + body)
+        return self._answer(xid, operation, path)
+
+    def _answer(self, xid: int, operation: int, path: str | None = None) -> bytes:
         deadline = time.monotonic() + self._timeout
         while True:
             answer = self._receive(deadline)
@@ -170,7 +177,10 @@ class RawSession:
     def close(self) -> None:
         """End the session on the server: its ephemeral nodes are gone when this returns."""
         try:
-            self.request(CLOSE_SESSION)
+            if self._ending is None:
+                self.request(CLOSE_SESSION)
+            else:
+                self._answer(self._ending, CLOSE_SESSION)
         finally:
             self.disconnect()
 
@@ -187,9 +197,9 @@ class RawSession:
         with contextlib.suppress(OSError, ZkDiscoveryError):
             self.close()
 
-    def _send(self, body: bytes) -> None:
+    def _send(self, *bodies: bytes) -> None:
         self._socket.settimeout(self._timeout)
-        self._socket.sendall(struct.pack(">i", len(body)) + body)
+        self._socket.sendall(b"".join(struct.pack(">i", len(body)) + body for body in bodies))
 
     def _receive(self, deadline: float) -> bytes:
         (length,) = struct.unpack(">i", self._receive_exactly(4, deadline))

@@ -10,7 +10,7 @@ import pytest
 from zkdiscovery import Client, InvalidName, OperationTimeout, Term
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.candidate import Candidate, decode, encode
-from zkdiscovery.session import State
+from zkdiscovery.session import AccessEntry, State
 from zkdiscovery.znodes import OwnedState
 
 LIMIT = 20.0  # seconds
@@ -97,6 +97,7 @@ class _Session:
 
     state = State.NEW
     generation = 0
+    leaf_acl = (AccessEntry(31, "world", "anyone"),)
 
     def listen(self, _listener: object) -> None:
         """Nothing will happen."""
@@ -111,7 +112,7 @@ class _Nodes:
     def __init__(self, worker: _Worker) -> None:
         self._worker = worker
 
-    def own(self, _path: str, _data: bytes, *, on_state: Any, restore: bool) -> _Nodes:
+    def own(self, _path: str, _data: bytes, *, on_state: Any, restore: bool, acl: object) -> _Nodes:
         on_state(self)
         self._worker.threads[-1].join(0.1)
         return self
