@@ -25,6 +25,7 @@ from zkdiscovery.lifecycle import (
     Ending,
     Level,
     Limits,
+    await_signals,
     end,
     inhabit,
     interrupts_a_call,
@@ -505,9 +506,7 @@ class Client:
         from zkdiscovery.settings import load_settings  # noqa: PLC0415 - not at import, and the environment is read here
 
         with self._lock:
-            if self._closed:
-                raise ClientClosed("the client was closed; make a new one")
-            if self._core is None:
+            if self._core is None and not self._closed:
                 core = _Core(load_settings(self._settings, **self._given), self._dispatcher)
                 core.session.listen(self._on_state)
                 try:
@@ -516,7 +515,10 @@ class Client:
                     core.session.close(0.0)
                     raise
                 self._core = core
-            return self._core
+            if self._core is not None:
+                return self._core
+        await_signals()  # one of them may have closed us
+        raise ClientClosed("the client was closed; make a new one")
 
     def _on_state(self, change: StateChange) -> None:
         for subscription in self._subscriptions:

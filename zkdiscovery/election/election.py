@@ -102,16 +102,15 @@ class Election:
             InvalidSettings: no time.
         """
         check_timeout(timeout)
-        self._begin()
         try:
+            self._begin()
             try:
-                term = self._elect(timeout)
-            except ClientClosed:
-                await_signals()
-                raise
-            yield term
-        finally:
-            self._finish()
+                yield self._elect(timeout)
+            finally:
+                self._finish()
+        except ClientClosed:
+            await_signals()
+            raise
 
     def terms(self, timeout: float | None = None) -> Iterator[Term]:
         """One turn for each leadership won, until the election or the client closes. Leaving in any way withdraws.

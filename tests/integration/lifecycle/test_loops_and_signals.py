@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.integration.child import Child
+from tests.support import Truth
 from zkdiscovery import Client
 from zkdiscovery.testing import ZookeeperServer
 
@@ -69,7 +70,7 @@ def ahead(zkdiscovery_server: ZookeeperServer, namespace: str) -> Iterator[Clien
     ("number", "use"), [*((signal.SIGINT, use) for use in USES), (signal.SIGTERM, "a function that leads")]
 )
 def test_nothing_after_a_loop_runs_before_the_signal_ends_the_process(
-    zkdiscovery_server: ZookeeperServer, namespace: str, ahead: Client, number: signal.Signals, use: str
+    zkdiscovery_server: ZookeeperServer, namespace: str, ahead: Client, truth: Truth, number: signal.Signals, use: str
 ) -> None:
     script = f"{PROGRAM}\n{ENDS[number]}\n{USES[use]}\nprint('went on')\n"
     with ExitStack() as stack:
@@ -77,6 +78,8 @@ def test_nothing_after_a_loop_runs_before_the_signal_ends_the_process(
             stack.enter_context(ahead.election("report").campaign(LIMIT))
         child = stack.enter_context(Child(script, zkdiscovery_server.hosts, namespace))
         child.wait_line("ready")
+        if "waiting" in USES[use]:
+            truth.wait(f"{namespace}/elections/report", lambda node: node is not None and node.stat.num_children == 2)
         child.signal(number)
         assert child.process.wait(LIMIT) == -number
         assert "went on" not in child.printed.items

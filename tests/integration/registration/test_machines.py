@@ -66,7 +66,7 @@ def test_machines_whose_names_are_equal_too_do_not_evict_each_other(
         with Child(REPLICA, hosts.zookeeper, namespace, "2", within=second) as other:
             other.wait_line("state WAITING")
             conflict = other.wait_line("ERROR:zkdiscovery.znodes:")
-            other.wait_line("state CONFLICT")
+            other.wait_line("zkdiscovery.errors.RegistrationConflict: ")
         after = truth.get(f"{namespace}/services/payments/web@172.31.99.2:8080")
         assert before is not None
         assert after is not None
