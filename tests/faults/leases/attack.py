@@ -41,11 +41,13 @@ class Outcome(NamedTuple):
         won: the candidate's lease began in spite of all.
         overlap: seconds for which its lease was valid beside the other one's; negative: it had ended before.
         renewed: what was left of the leases after their first renewals, as shares of T.
+        lasted: seconds that the longest lease of the candidate lasted.
     """
 
     won: bool
     overlap: float
     renewed: list[float]
+    lasted: float
 
 
 class Candidate:
@@ -293,4 +295,4 @@ def attempt(ensemble: ZookeeperEnsemble, attack: Attack, timeout: float, rule: s
     first = min(span.began for span in after)
     overlap = max((span.ended - first for span in before if span.began < first), default=-scene.timeout)
     renewed = [span.renewed / scene.timeout for span in (*before, *after) if span.renewed is not None]
-    return Outcome(won, overlap, renewed)
+    return Outcome(won, overlap, renewed, max((span.ended - span.began for span in before), default=0.0))

@@ -103,7 +103,7 @@ def main() -> None:
     _steps.add(sys.stdin.readline().strip())
 
     def lead(term: Term) -> None:
-        term.wait_lost()
+        term.wait_lost(None)
 
     client.election(name).start(lead)
     sys.stdin.readline()

@@ -42,6 +42,7 @@ def test_a_lease_has_ended_when_the_next_one_begins(members: ZookeeperEnsemble, 
     outcome = attempt(members, named(name), T, "new", "test")
     assert outcome.overlap < 0
     assert outcome.won
+    assert outcome.lasted > 0.2 * T, "it was held until its deadline"
 
 
 @pytest.mark.timeout(300)
