@@ -28,7 +28,8 @@ def test_a_handler_that_closes_the_client_never_waits_for_the_call_that_it_inter
     report = f"seed {SEED}\n{ended.stdout}{ended.stderr}"
     lines = ended.stdout.splitlines()
     assert lines[-1:] == ["threads left: []"], report
-    assert ended.stderr == "", report
+    told = [line for line in ended.stderr.splitlines() if not line.startswith("an operator has set 'a' of 'payments'")]
+    assert not told, report
     seconds = [float(line.split()[1]) for line in lines if line.startswith("closed ")]
     assert len(seconds) >= 0.9 * CALLS * ROUNDS, report  # a call may have been shorter than the one that was measured
     assert max(seconds) < 4.0, report  # its time limit is 2.0
