@@ -161,6 +161,11 @@ class Ending:
         return Ending(Level.CLOSED if self._reached is Level.CLOSED else Level.OPEN)
 
 
+def time_needed(clients: Iterable[Closable]) -> float:
+    """Seconds that ending these clients side by side takes at most by default."""
+    return max((client._time_to_end() for client in clients), default=0.0)
+
+
 class _Process:
     """What the end of this process has taken so far."""
 
@@ -214,7 +219,7 @@ def end(clients: Iterable[Closable], level: Level, timeout: float | None = None,
 def _end(clients: Iterable[Closable], level: Level, timeout: float | None) -> None:
     mine = [client for client in clients if client._ending.claim(level)]
     if timeout is None:
-        needed = max((client._time_to_end() for client in mine), default=0.0)
+        needed = time_needed(mine)
         timeout = max(min(SHORTEST, needed), needed - _Process.spent)
     run = _Run(Limits.within(timeout))
     for client in mine:

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from types import FrameType
 from typing import Any, Self
 
-from zkdiscovery.lifecycle.ending import DEFAULT, Closable, Default, Level, end
+from zkdiscovery.lifecycle.ending import DEFAULT, Closable, Default, Level, end, time_needed
 from zkdiscovery.lifecycle.interrupts import is_in_a_call
 from zkdiscovery.lifecycle.turns import Turn
 from zkdiscovery.model import check_timeout
@@ -90,8 +90,8 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
             # All is done, and the signal sent again by us; or sent again by somebody who does not want to wait.
             self._proceed(number)
             return
-        needed = max((client._time_to_end() for client in self._clients), default=0.0)
-        self._turn = Turn((needed if self._timeout is None else self._timeout) + 2 * TURN)
+        limit = time_needed(self._clients) if self._timeout is None else self._timeout
+        self._turn = Turn(limit + 2 * TURN)
         # A daemon: starting another kind takes a lock that a join() under way may hold.
         thread = threading.Thread(target=self._end, args=(number,), name="zkdiscovery-goodbye", daemon=True)
         try:
