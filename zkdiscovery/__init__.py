@@ -68,8 +68,9 @@ if TYPE_CHECKING:
     from zkdiscovery.lifecycle import close_on_signals
     from zkdiscovery.model import Change, Instance, Override, Snapshot, Status
     from zkdiscovery.registration import Registration, RegistrationState
-    from zkdiscovery.session import State, Subscription
+    from zkdiscovery.session import State
     from zkdiscovery.settings import AclEntry, Auth, Guard, Settings, Tls
+    from zkdiscovery.threads import Subscription
 
 __version__ = "0.1.0"
 

@@ -36,7 +36,8 @@ from zkdiscovery.registration import Overrides, Registrar, Registration, registe
 from zkdiscovery.registration.decorator import takes_argument
 from zkdiscovery.registration.registration import Ready
 from zkdiscovery.registration.room import Options, RegisterOptions
-from zkdiscovery.session import Dispatcher, Session, State, StateChange, Subscription, Worker
+from zkdiscovery.session import Session, State, StateChange
+from zkdiscovery.threads import Dispatcher, Subscription, Worker
 from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from zkdiscovery.balancing.limits import check_number, check_whole
 from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.errors import NoThreadAvailable, OperationTimeout
 from zkdiscovery.model import Instance, deadline_after
-from zkdiscovery.session import start_thread
+from zkdiscovery.threads import start_thread
 from zkdiscovery.validation import check_function, refuse_coroutine
 
 R = TypeVar("R")

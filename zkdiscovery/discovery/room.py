@@ -21,15 +21,14 @@ from zkdiscovery.session import (
     NO_NODE,
     Batch,
     Digest,
-    Dispatcher,
     GetChildren,
     Node,
     ReadLimits,
     Session,
-    Worker,
     read_batches,
     why_unread,
 )
+from zkdiscovery.threads import Dispatcher, Worker
 from zkdiscovery.validation import check_function
 from zkdiscovery.znodes import Loader, Paths, name_of
 

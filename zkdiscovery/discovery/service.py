@@ -24,7 +24,8 @@ from zkdiscovery.errors import (
 )
 from zkdiscovery.lifecycle import await_signals
 from zkdiscovery.model import Change, Instance, Snapshot, Status, deadline_after
-from zkdiscovery.session import GLANCE, Dispatcher, Subscription
+from zkdiscovery.session import GLANCE
+from zkdiscovery.threads import Dispatcher, Subscription
 from zkdiscovery.validation import refuse_coroutine
 
 if TYPE_CHECKING:

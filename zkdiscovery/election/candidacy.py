@@ -34,9 +34,9 @@ from zkdiscovery.session import (
     StateChange,
     TreeWatch,
     Unproven,
-    Worker,
     bulk_read,
 )
+from zkdiscovery.threads import Worker
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 
 log = logging.getLogger("zkdiscovery.election")

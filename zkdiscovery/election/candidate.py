@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from zkdiscovery.election.queue import CARD
 from zkdiscovery.election.room import Room
 from zkdiscovery.errors import UndecodableNode
-from zkdiscovery.session import Stat, Subscription
+from zkdiscovery.session import Stat
+from zkdiscovery.threads import Subscription
 from zkdiscovery.znodes import Delta, WatchedChildren
 
 MAX_ID = 256  # characters of a candidate's id

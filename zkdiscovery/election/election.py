@@ -24,7 +24,7 @@ from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
 from zkdiscovery.lifecycle import await_signals, leaving
 from zkdiscovery.model import check_timeout, deadline_after
-from zkdiscovery.session import Subscription, start_thread
+from zkdiscovery.threads import Subscription, start_thread
 from zkdiscovery.validation import check_function, refuse_coroutine
 from zkdiscovery.znodes import Paths
 

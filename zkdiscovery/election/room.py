@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zkdiscovery.session import Dispatcher, Session, Worker
+from zkdiscovery.session import Session
+from zkdiscovery.threads import Dispatcher, Worker
 from zkdiscovery.znodes import Loader, OwnedNodes, Paths
 
 

@@ -17,7 +17,15 @@ from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import NodeChanged, NodeMissing, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.model import Instance
 from zkdiscovery.registration.machine import is_of_this_machine
-from zkdiscovery.session import BROKEN, Delete, GetChildren, Node, Session, Worker, bulk_read
+from zkdiscovery.session import (
+    BROKEN,
+    Delete,
+    GetChildren,
+    Node,
+    Session,
+    bulk_read,
+)
+from zkdiscovery.threads import Worker
 from zkdiscovery.znodes import Paths
 
 log = logging.getLogger("zkdiscovery.registration")

@@ -30,7 +30,8 @@ from zkdiscovery.model import Instance, Override, Status, StatusName, check_time
 from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_address
 from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
 from zkdiscovery.registration.readiness import PROBE_TIMEOUT, accepts, local_addresses, wait_listening
-from zkdiscovery.session import GLANCE, Dispatcher, Subscription, start_thread
+from zkdiscovery.session import GLANCE
+from zkdiscovery.threads import Dispatcher, Subscription, start_thread
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedNodes, OwnedState
 
 log = logging.getLogger("zkdiscovery.registration")

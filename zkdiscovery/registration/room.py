@@ -25,7 +25,8 @@ from zkdiscovery.registration.registration import (
     check_delay,
     now_to_the_millisecond,
 )
-from zkdiscovery.session import Dispatcher, Session, State, StateChange, Worker, some_of
+from zkdiscovery.session import Session, State, StateChange, some_of
+from zkdiscovery.threads import Dispatcher, Worker
 from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 log = logging.getLogger("zkdiscovery.registration")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from zkdiscovery.session.bulk import Batch, Found, bulk_read, read_batches, why_unread
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.digest import Digest, some_of
-from zkdiscovery.session.dispatcher import Dispatcher, Subscription
 from zkdiscovery.session.lease import Lease, Proof, Unproven
 from zkdiscovery.session.pipeline import ReadLimits, pipelined
 from zkdiscovery.session.probe import ServerInfo, probe_server, probe_tick
@@ -30,10 +29,8 @@ from zkdiscovery.session.requests import (
 from zkdiscovery.session.resolver import Address, Resolver
 from zkdiscovery.session.session import GLANCE, Session
 from zkdiscovery.session.states import State, StateChange
-from zkdiscovery.session.threads import start_thread
 from zkdiscovery.session.translate import BROKEN, NO_NODE, error_for_code
 from zkdiscovery.session.watches import EventKind, TreeWatch
-from zkdiscovery.session.worker import Worker
 
 __all__ = [
     "BROKEN",
@@ -48,7 +45,6 @@ __all__ = [
     "Create",
     "Delete",
     "Digest",
-    "Dispatcher",
     "EventKind",
     "Exists",
     "Found",
@@ -67,11 +63,9 @@ __all__ = [
     "Stat",
     "State",
     "StateChange",
-    "Subscription",
     "Sync",
     "TreeWatch",
     "Unproven",
-    "Worker",
     "Write",
     "bulk_read",
     "error_for_code",
@@ -81,6 +75,5 @@ __all__ = [
     "probe_tick",
     "read_batches",
     "some_of",
-    "start_thread",
     "why_unread",
 ]

@@ -29,7 +29,7 @@ from zkdiscovery.session.options import LinkOptions
 from zkdiscovery.session.requests import Request
 from zkdiscovery.session.resolver import Resolver
 from zkdiscovery.session.servers import Servers
-from zkdiscovery.session.threads import start_thread
+from zkdiscovery.threads.start import start_thread
 
 log = logging.getLogger("zkdiscovery.session")
 

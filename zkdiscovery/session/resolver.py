@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from zkdiscovery.errors import NoThreadAvailable
 from zkdiscovery.model import deadline_after, join_host_port
-from zkdiscovery.session.threads import start_thread
+from zkdiscovery.threads.start import start_thread
 
 log = logging.getLogger("zkdiscovery.session")
 

@@ -47,7 +47,7 @@ from zkdiscovery.session.states import TRANSITIONS, State, StateChange
 from zkdiscovery.session.translate import describe, path_of
 from zkdiscovery.session.watchdog import Watchdog
 from zkdiscovery.session.watches import TreeWatches
-from zkdiscovery.session.worker import Worker
+from zkdiscovery.threads.worker import Worker
 
 if TYPE_CHECKING:
     from zkdiscovery.settings import Settings

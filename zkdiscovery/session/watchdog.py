@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from zkdiscovery.errors import NoThreadAvailable
 from zkdiscovery.session.probe import probe_server, probe_tick
 from zkdiscovery.session.states import State
-from zkdiscovery.session.worker import Worker
+from zkdiscovery.threads.worker import Worker
 
 if TYPE_CHECKING:
     from zkdiscovery.session.resolver import Address

@@ -51,11 +51,11 @@ from zkdiscovery.session import (
     State,
     StateChange,
     Sync,
-    Worker,
     Write,
     bulk_read,
     why_unread,
 )
+from zkdiscovery.threads import Worker
 from zkdiscovery.znodes.owned import OwnedNode, OwnedState
 from zkdiscovery.znodes.parents import make_container
 from zkdiscovery.znodes.paths import parent_of

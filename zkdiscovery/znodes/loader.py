@@ -28,10 +28,10 @@ from zkdiscovery.session import (
     Session,
     State,
     TreeWatch,
-    Worker,
     pipelined,
     read_batches,
 )
+from zkdiscovery.threads import Worker
 
 log = logging.getLogger("zkdiscovery.znodes")
 

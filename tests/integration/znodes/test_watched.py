@@ -25,11 +25,11 @@ from zkdiscovery.session import (
     State,
     StateChange,
     Sync,
-    Worker,
 )
 from zkdiscovery.session.bulk import BATCH, WINDOW
 from zkdiscovery.settings import AclEntry, Auth, load_settings
 from zkdiscovery.testing import FaultProxy
+from zkdiscovery.threads import Worker
 from zkdiscovery.znodes import Delta, Loader, Marks, WatchedChildren
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import LIMIT, Recorder
-from zkdiscovery.session import Worker
+from zkdiscovery.threads import Worker
 
 FAR = 3600.0  # seconds
 

@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 
-from zkdiscovery.session.threads import start_thread
+from zkdiscovery.threads.start import start_thread
 
-log = logging.getLogger("zkdiscovery.session")
+log = logging.getLogger("zkdiscovery.threads")
 
 
 class Worker:

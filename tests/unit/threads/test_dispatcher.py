@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import LIMIT, Recorder
-from zkdiscovery.session import Dispatcher
+from zkdiscovery.threads import Dispatcher
 
 
 @pytest.fixture

@@ -1,0 +1,9 @@
+"""The threads of a client: small tasks of the SDK, callbacks of users. Nothing here knows ZooKeeper."""
+
+from __future__ import annotations
+
+from zkdiscovery.threads.dispatcher import Dispatcher, Subscription
+from zkdiscovery.threads.start import start_thread
+from zkdiscovery.threads.worker import Worker
+
+__all__ = ["Dispatcher", "Subscription", "Worker", "start_thread"]
