@@ -193,7 +193,8 @@ _HOMES = {
     "lifecycle": ("close_on_signals",),
     "model": ("Change", "Instance", "Override", "Snapshot", "Status"),
     "registration": ("Registration", "RegistrationState"),
-    "session": ("State", "Subscription"),
+    "session": ("State",),
     "settings": ("AclEntry", "Auth", "Guard", "Settings", "Tls"),
+    "threads": ("Subscription",),
 }
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -172,7 +172,7 @@ def test_a_client_made_before_the_fork_and_used_after_it(parent: Child, truth: T
         "client._use().owner_worker._ready",
         "client._use().session._changed",
         "client._use().session.watches._lock",
-        "client._use().session.keeper._ready",
+        "client._use().session.maintenance._ready",
         "client._use().discovery._lock",
         "client._use().discovery.worker._ready",
         "view._changed",

@@ -62,15 +62,15 @@ class ServiceCache:
         return self._children.error or self._session.failure
 
     @property
-    def refusal(self) -> ZkDiscoveryError | None:
+    def fatal_error(self) -> ZkDiscoveryError | None:
         """Why it will not be loaded, unless something changes at the servers."""
-        return self._session.refusal
+        return self._session.fatal_error
 
     @property
-    def trouble(self) -> str:
+    def status_message(self) -> str:
         """Why it is not loaded, in words."""
         error = self._children.error
-        return str(error) if error else self._session.trouble or "ZooKeeper has not answered yet"
+        return str(error) if error else self._session.status_message or "ZooKeeper has not answered yet"
 
     def join(self, follower: Follower) -> None:
         """Tell a follower of everything from now on; what is known already comes first."""

@@ -24,7 +24,7 @@ from zkdiscovery.errors import (
 )
 from zkdiscovery.lifecycle import await_signals
 from zkdiscovery.model import Change, Instance, Snapshot, Status, deadline_after
-from zkdiscovery.session import GLANCE
+from zkdiscovery.session import WAIT_POLL
 from zkdiscovery.threads import Dispatcher, Subscription
 from zkdiscovery.validation import refuse_coroutine
 
@@ -217,14 +217,14 @@ class Service:
                 if self._closed:
                     break
                 left = end - time.monotonic()
-                if left <= 0 or self._attached.cache.refusal is not None:
+                if left <= 0 or self._attached.cache.fatal_error is not None:
                     break
-                self._changed.wait(min(left, GLANCE))
+                self._changed.wait(min(left, WAIT_POLL))
             if self._closed:
                 raise self._was_closed()
             if self._snapshot.loaded and len(self._pool.endpoints) >= at_least:
                 return self
-        refusal = self._attached.cache.refusal
+        refusal = self._attached.cache.fatal_error
         if refusal is not None and not self._snapshot.loaded:
             raise copy.copy(refusal)  # each raising of one and the same would lengthen its traceback
         raise self._nothing(wanted=at_least)
@@ -433,7 +433,7 @@ class Service:
     def _nothing(self, exclude: Collection[str] = (), wanted: int = 1) -> NoInstanceAvailable:
         snapshot, cache = self._snapshot, self._attached.cache
         if not snapshot.loaded:
-            reason = f"not loaded yet: {cache.trouble}"
+            reason = f"not loaded yet: {cache.status_message}"
         else:
             counts = Counter(instance.status for instance in snapshot.instances)
             up = counts.pop(Status.UP, 0)

@@ -311,7 +311,7 @@ class Election:
                     self._block = term, threading.current_thread()
                     return term
             if time.monotonic() >= end:
-                error = candidacy.error or self._room().session.trouble or "another candidate leads"
+                error = candidacy.error or self._room().session.status_message or "another candidate leads"
                 raise OperationTimeout(f"not elected in {self.name!r} within {timeout:g} s: {error}")
             candidacy.withdraw()
 

@@ -30,7 +30,7 @@ from zkdiscovery.model import Instance, Override, Status, StatusName, check_time
 from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_address
 from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
 from zkdiscovery.registration.readiness import PROBE_TIMEOUT, accepts, local_addresses, wait_listening
-from zkdiscovery.session import GLANCE
+from zkdiscovery.session import WAIT_POLL
 from zkdiscovery.threads import Dispatcher, Subscription, start_thread
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedNodes, OwnedState
 
@@ -198,7 +198,7 @@ class Registration:
         nodes = self._tools.nodes
 
         def failure() -> ZkDiscoveryError | None:
-            return node.error or nodes.refusal
+            return node.error or nodes.fatal_error
 
         settled = node.wait(lambda node: self._leaving or node.settled or failure() is not None, timeout)
         self._require_open()
@@ -206,7 +206,7 @@ class Registration:
             raise copy.copy(error)  # a traceback of its own for each who waits
         if not settled:
             state = self.state
-            trouble = nodes.trouble or "ZooKeeper has not answered yet"
+            trouble = nodes.status_message or "ZooKeeper has not answered yet"
             if not self._place.port_known:
                 trouble = "its port is not known yet; tell it by update(port=…)"
             why = "another owner has the id" if state is RegistrationState.WAITING else trouble
@@ -396,7 +396,7 @@ class Registration:
         log.warning("%s has left this machine: %s is at %s now, and keeps its id", before, self._name, choice.host)
 
     def _wait_listening(self, stop: threading.Event) -> None:
-        while not self._node.wait(lambda _: self._place.known or stop.is_set(), GLANCE):
+        while not self._node.wait(lambda _: self._place.known or stop.is_set(), WAIT_POLL):
             pass
         own, place, other = self._wanted, self._place, self._other
         port = place.listen_port or own.port

@@ -27,7 +27,7 @@ from zkdiscovery.session.requests import (
     Write,
 )
 from zkdiscovery.session.resolver import Address, Resolver
-from zkdiscovery.session.session import GLANCE, Session
+from zkdiscovery.session.session import WAIT_POLL, Session
 from zkdiscovery.session.states import State, StateChange
 from zkdiscovery.session.translate import BROKEN, NO_NODE, error_for_code
 from zkdiscovery.session.watches import EventKind, TreeWatch
@@ -36,8 +36,8 @@ __all__ = [
     "BROKEN",
     "CONTAINER",
     "EPHEMERAL",
-    "GLANCE",
     "NO_NODE",
+    "WAIT_POLL",
     "AccessEntry",
     "Address",
     "Batch",

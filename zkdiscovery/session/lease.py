@@ -177,7 +177,7 @@ class Leases:
             self._used = True
         if not known:
             self._submit(Sync("/"))
-            self._session.keeper.schedule(self._renew, self._renew, RENEWAL * self._session.timeout)
+            self._session.maintenance.schedule(self._renew, self._renew, RENEWAL * self._session.timeout)
 
     def dismiss(self, whom: Hashable) -> None:
         """No lease is expected any more. Never blocks; idempotent."""
@@ -273,7 +273,7 @@ class Leases:
         if session.generation != proof.generation or session.state is not State.CONNECTED:
             self._forget(lease)
             raise NotConnected(f"the connection broke while the lease on {path} began; nothing is held", path=path)
-        session.keeper.schedule(self._renew, self._renew, SOON * session.timeout)
+        session.maintenance.schedule(self._renew, self._renew, SOON * session.timeout)
         self._watch_deadlines()
         session.lease_begins()
         return lease
@@ -288,7 +288,9 @@ class Leases:
 
     def _on_state(self, change: StateChange) -> None:
         if change.state is State.CONNECTED:
-            self._session.keeper.schedule(self._renew, self._renew)  # at once: the blip has used up a part of the lease
+            self._session.maintenance.schedule(
+                self._renew, self._renew
+            )  # at once: the blip has used up a part of the lease
             return
         for lease in self._leases():
             if change.state is State.EXPIRED:
@@ -311,7 +313,7 @@ class Leases:
         elif used:
             self._submit(Echo())
         if held or used:
-            self._session.keeper.schedule(self._renew, self._renew, RENEWAL * self._session.timeout)
+            self._session.maintenance.schedule(self._renew, self._renew, RENEWAL * self._session.timeout)
             self._watch_deadlines()
 
     def _check_all(self, error: BaseException | None) -> None:
@@ -347,4 +349,4 @@ class Leases:
             if (reason := lease.reason) is not None:
                 lease.end(reason)
         if left := [lease.remaining for lease in held if lease.reason is None]:
-            self._session.keeper.schedule(self._watch_deadlines, self._watch_deadlines, max(0.001, min(left)))
+            self._session.maintenance.schedule(self._watch_deadlines, self._watch_deadlines, max(0.001, min(left)))

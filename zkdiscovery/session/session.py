@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zkdiscovery.session")
 
-GLANCE = 0.25  # seconds until one who waits for what a connection brings sees that none will come any more
+WAIT_POLL = 0.25  # seconds until one who waits for what a connection brings sees that none will come any more
 _REBUILD_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 
 
@@ -69,7 +69,7 @@ class Session:
         self.settings = settings
         self.leaf_acl = acl_entries(settings.acl)
         self.parent_acl = acl_entries(settings.parent_acl)
-        self.keeper = Worker("zkdiscovery-keeper")
+        self.maintenance = Worker("zkdiscovery-maintenance")
         self.watches = TreeWatches(self)
         self.highest_zxid = 0
         self.data_losses = 0  # transaction ids from before one say nothing about nodes from after it
@@ -95,7 +95,7 @@ class Session:
     # -- what it is --
 
     @property
-    def refusal(self) -> ZkDiscoveryError | None:
+    def fatal_error(self) -> ZkDiscoveryError | None:
         """Why no connection will come any more, unless something changes at the servers: they refuse us."""
         return self._failure if self._failure_final else None
 
@@ -170,7 +170,7 @@ class Session:
         Raises:
             NoThreadAvailable: the system has no thread to give; nothing was begun.
         """
-        self.keeper.start()
+        self.maintenance.start()
         self.resolver.refresh()
         with self._changed:
             if self._link is not None or self._closing.is_set():
@@ -207,7 +207,7 @@ class Session:
             stopped = link.stop(timeout)
             self._fail_outstanding(link)
         self._move(State.CLOSED)
-        for close in (self.keeper.close, self._watchdog.close):
+        for close in (self.maintenance.close, self._watchdog.close):
             stopped = close(max(0.1, end - time.monotonic())) and stopped
         return stopped
 
@@ -248,7 +248,7 @@ class Session:
             while self._state is not State.CONNECTED:
                 if self._state is State.CLOSED or self._closing.is_set():
                     raise ClientClosed("the client was closed; make a new one")
-                if self.refusal is not None:
+                if self.fatal_error is not None:
                     raise self._not_connected(timeout)
                 left = end - time.monotonic()
                 if left <= 0:
@@ -256,7 +256,7 @@ class Session:
                 self._changed.wait(left)
 
     @property
-    def trouble(self) -> str:
+    def status_message(self) -> str:
         """Why there is no connection, with the servers and the last attempt; "" while there is one."""
         if self._state is State.CONNECTED:
             return ""
@@ -429,7 +429,7 @@ class Session:
                 return
         delay = _REBUILD_DELAYS[min(self._rebuilds, len(_REBUILD_DELAYS) - 1)]
         self._rebuilds += 1
-        self.keeper.schedule(self._rebuild, self._rebuild, delay)
+        self.maintenance.schedule(self._rebuild, self._rebuild, delay)
 
     def lease_begins(self) -> None:
         """A lease on a node of this session begins (any thread)."""
@@ -451,7 +451,7 @@ class Session:
                     self._link.start()
         except (OSError, RuntimeError):  # no file descriptor, or no thread, to be had
             log.exception("can't connect anew, trying again")
-            self.keeper.schedule(self._rebuild, self._rebuild, _REBUILD_DELAYS[-1])
+            self.maintenance.schedule(self._rebuild, self._rebuild, _REBUILD_DELAYS[-1])
 
     # -- helpers --
 

@@ -63,7 +63,7 @@ class Watchdog:
         return self._prober.close(timeout)
 
     def _later(self, task: Callable[[], None], delay: float) -> None:
-        self._session.keeper.schedule(task, task, delay)
+        self._session.maintenance.schedule(task, task, delay)
 
     def _probe_later(self, task: Callable[[], None], delay: float = 0.0) -> bool:
         """Run a task on the prober. False if the system has no thread for it: nothing else fails because of that."""
@@ -78,7 +78,7 @@ class Watchdog:
         """Say what is wrong while there is no connection: soon, then rarely."""
         session = self._session
         if session.state is not State.CONNECTED and not session.gone_for_good:
-            log.warning("%s; still trying", session.trouble)
+            log.warning("%s; still trying", session.status_message)
             self._later(self._report_absence, ABSENCE_AGAIN)
 
     def _check_link(self) -> None:

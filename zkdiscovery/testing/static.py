@@ -221,7 +221,7 @@ class StaticClient(Client):
         return f"<StaticClient {self.state} services={sorted(self._table)}>"
 
 
-_NO_ERROR: Any = SimpleNamespace(error=None, refusal=None, path="static_client()")
+_NO_ERROR: Any = SimpleNamespace(error=None, fatal_error=None, path="static_client()")
 
 
 def _given(entry: Options) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def _instance(service: str, entry: str | Instance) -> Instance:
 class _AtOnce:
     """In the place of `OwnedNodes`: every wish comes true at once."""
 
-    refusal = None
+    fatal_error = None
 
     def prepare(self, path: str, data: bytes, **options: Any) -> OwnedNode:
         return OwnedNode(self._come_true, path, data, **options)

@@ -86,14 +86,14 @@ class OwnedNodes:
         session.listen(self._on_state)
 
     @property
-    def refusal(self) -> ZkDiscoveryError | None:
+    def fatal_error(self) -> ZkDiscoveryError | None:
         """Why nothing will get on, unless something changes at the servers."""
-        return self._session.refusal
+        return self._session.fatal_error
 
     @property
-    def trouble(self) -> str:
+    def status_message(self) -> str:
         """Why nothing gets on, with the servers tried; "" while there is a connection."""
-        return self._session.trouble
+        return self._session.status_message
 
     def own(self, path: str, data: bytes, **options: Any) -> OwnedNode:
         """Want a node from now on. Never blocks. For `options` see OwnedNode."""

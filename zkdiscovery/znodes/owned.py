@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import deadline_after
-from zkdiscovery.session import GLANCE, AccessEntry, Node, TreeWatch
+from zkdiscovery.session import WAIT_POLL, AccessEntry, Node, TreeWatch
 
 log = logging.getLogger("zkdiscovery.znodes")
 
@@ -190,7 +190,7 @@ class OwnedNode:
                 left = end - time.monotonic()
                 if left <= 0:
                     return False
-                self._changed.wait(min(left, GLANCE))
+                self._changed.wait(min(left, WAIT_POLL))
             return True
 
     def __repr__(self) -> str:

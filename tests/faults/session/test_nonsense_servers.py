@@ -73,7 +73,9 @@ def test_an_answer_that_makes_no_sense_ends_one_attempt(stranger: Stranger, capl
         for _ in range(3):
             assert stranger.answered.acquire(timeout=LIMIT)
         assert client.state is State.NEW
-        assert client._use().session.trouble.count(stranger.address) == 2, "among the hosts, and as the last attempt"
+        assert client._use().session.status_message.count(stranger.address) == 2, (
+            "among the hosts, and as the last attempt"
+        )
     assert "connection thread died" not in caplog.text
 
 

@@ -75,7 +75,7 @@ def test_no_thread_is_left(make_client: MakeClient, payments: Written) -> None:
     client.register("payments", 8080, host="127.0.0.1").wait_registered(LIMIT)
     assert {thread.name for thread in set(threading.enumerate()) - before} >= {
         "zkdiscovery-connection",
-        "zkdiscovery-keeper",
+        "zkdiscovery-maintenance",
         "zkdiscovery-cache",
     }
     client.close(LIMIT)

@@ -32,9 +32,9 @@ def test_closing_ends_the_session_at_the_server(make_session: MakeSession, truth
 def test_closing_leaves_no_thread(make_session: MakeSession) -> None:
     before = set(threading.enumerate())
     session = make_session()
-    session.keeper.schedule("task", lambda: None)
+    session.maintenance.schedule("task", lambda: None)
     names = {thread.name for thread in set(threading.enumerate()) - before}
-    assert names == {"zkdiscovery-connection", "zkdiscovery-keeper"}
+    assert names == {"zkdiscovery-connection", "zkdiscovery-maintenance"}
     assert session.close(LIMIT)
     assert set(threading.enumerate()) <= before
 

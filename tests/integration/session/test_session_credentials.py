@@ -139,7 +139,7 @@ def test_wrong_sasl_credentials_at_start(make_session: MakeSession, sasl: SaslSe
     thread = session._link._kazoo._connection._connection_routine  # type: ignore[union-attr]
     thread.join(LIMIT)
     assert not thread.is_alive()
-    assert session._rebuild not in session.keeper._due, "nobody tries again"
+    assert session._rebuild not in session.maintenance._due, "nobody tries again"
     with pytest.raises(AuthenticationFailed):
         session.read(GetChildren("/"), timeout=LIMIT)
 

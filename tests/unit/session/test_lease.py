@@ -34,7 +34,7 @@ class Bench:
         self.timeout = T
         self.generation = 1
         self.state = State.CONNECTED
-        self.keeper = self
+        self.maintenance = self
         self.tasks: dict[object, tuple[Callable[[], None], float]] = {}  # with the time at which they are due
         self.sent: list[tuple[list[str], Future[Any]]] = []  # transactions for all leases
         self.trips: list[Request] = []  # what was sent besides, and answered at once

@@ -24,7 +24,7 @@ class Bench:
         self.now = 100.0
         self.timeout = T
         self.state = State.CONNECTED
-        self.keeper = self.link = self.channel = self
+        self.maintenance = self.link = self.channel = self
         self.sent: float | None = None
         self.ping_sent: float | None = None
         self.last_answer = self.now
