@@ -7,8 +7,8 @@ to blame and not the request, so a suspect is changed rather than refused:
 
 - A bulk read is halved until its nodes are read alone; `bulk.py` looks at the sizes of such nodes before it reads them.
 - Batches of writes and watches are made half as large.
-- A request that can't be changed is sent alone, after the others. After `TRIES` breaks it is refused for `PAUSES`
-  seconds, then tried once more.
+- A request that can't be changed is sent alone, after the others. After `TRIES` breaks it is refused for a while, then
+  tried once more: see `PAUSES`.
 
 Any answer to it clears a suspect. Small requests with small answers are never suspects.
 
@@ -29,7 +29,9 @@ from zkdiscovery.session.translate import describe, path_of
 REQUEST = 512 * 1024  # bytes of one request of ours, about; a server refuses those over 1 MiB, unless configured
 SMALL = 8 * 1024  # bytes; a request that is not larger breaks no connection by its size
 TRIES = 3  # times that a request may break a connection before it is refused
-PAUSES = (30.0, 600.0)  # seconds that it is refused: at first, and at most
+# Seconds that it is refused: at first, and at most; three times as long after each further break. The first pause is
+# short, because a server that steps down also breaks three connections within a second, whatever was asked for.
+PAUSES = (1.0, 600.0)
 FORGOTTEN = 600.0  # seconds after which batches are as large as before
 MOST = 10_000  # suspects remembered; the oldest are forgotten first
 
@@ -101,7 +103,7 @@ class Care:
         first, longest = PAUSES
         known = self._offences.pop(hash(body), None)
         times = 1 if known is None else known.times + 1
-        pause = 0.0 if times < TRIES else min(longest, first * 2.0 ** min(times - TRIES, 10))
+        pause = 0.0 if times < TRIES else min(longest, first * 3.0 ** min(times - TRIES, 10))
         self._offences[hash(body)] = _Offence(times, time.monotonic() + pause)
 
     def answered(self, request: Request, body: bytes) -> None:
