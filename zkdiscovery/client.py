@@ -31,13 +31,14 @@ from zkdiscovery.lifecycle import (
     interrupts_a_call,
     time_for,
 )
-from zkdiscovery.model import Instance, Status, StatusName, check_timeout
+from zkdiscovery.model import Instance, Status, StatusName
 from zkdiscovery.registration import Overrides, Registrar, Registration, registered
 from zkdiscovery.registration.decorator import takes_argument
 from zkdiscovery.registration.registration import Ready
 from zkdiscovery.registration.room import Options, RegisterOptions
 from zkdiscovery.session import Session, State, StateChange
 from zkdiscovery.threads import Dispatcher, Subscription, Worker
+from zkdiscovery.validation import check_timeout
 from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 if TYPE_CHECKING:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, make_dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal, NoReturn, TypeGuard, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
-from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings
+from zkdiscovery.errors import InvalidInstance
+from zkdiscovery.validation import (
+    check_host,
+    check_metadata,
+    check_name,
+    check_port,
+    check_ports,
+    check_tags,
+    check_text,
+    check_time,
+    check_weight,
+    join_host_port,
+    shown,
+)
 
 _V = TypeVar("_V")
-
-LONGEST_TIMEOUT = 1e8  # seconds, three years; locks and sockets refuse what their C types can't hold
-MAX_NAME_BYTES = 255  # bytes of UTF-8 in one path segment
-MAX_TIME = 1e11  # seconds since the epoch, the year 5138: milliseconds stay exact in a float up to there and beyond
-
-_NO_NAMES = frozenset({"", ".", "..", "zookeeper"})
-# The ranges that ZooKeeper's PathUtils.validatePath refuses, and the separator. It looks at UTF-16 units,
-# so it refuses everything beyond U+FFFF for its surrogates.
-_NOT_IN_A_PATH = re.compile("[\x00-\x1f/\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
-_NOT_IN_A_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-PLAIN_HOST = re.compile(r"[A-Za-z0-9._-]+")
-_NOT_IN_A_HOST = re.compile(r"[\s/\\@?#\[\]]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Status(StrEnum):
@@ -46,6 +44,14 @@ class Status(StrEnum):
 
 StatusName = Literal["STARTING", "UP", "DOWN", "DRAINING", "OUT_OF_SERVICE"]
 """The name of a status, which every parameter takes in its place."""
+
+
+def check_status(value: object) -> Status:
+    """Return the status, given itself or its name; raise InvalidInstance for anything else."""
+    try:
+        return Status(value)  # type: ignore[arg-type]
+    except ValueError:
+        raise InvalidInstance(f"status must be one of {', '.join(Status)}: got {shown(value)}") from None
 
 
 class FrozenDict(dict[str, _V]):
@@ -69,42 +75,10 @@ NO_PORTS: FrozenDict[int] = FrozenDict()
 NO_METADATA: FrozenDict[str] = FrozenDict()
 
 
-def check_name(value: object, what: str) -> str:
-    """Return `value` if it can be one segment of a znode path.
-
-    Raises:
-        InvalidName: empty, too long, `.` or `..`, with `/`, a control character or a surrogate, or no string.
-    """
-    if not isinstance(value, str):
-        raise InvalidName(f"{what} must be a string, not {type(value).__name__}")
-    if value in _NO_NAMES:
-        raise InvalidName(f"{what} must not be empty, '.', '..' or 'zookeeper': got {value!r}")
-    if bad := _NOT_IN_A_PATH.search(value):
-        raise InvalidName(f"{what} must not contain {bad.group()!r}: got {value[:80]!r}")
-    if len(value) > MAX_NAME_BYTES // 4 and len(value.encode()) > MAX_NAME_BYTES:
-        raise InvalidName(f"{what} is longer than {MAX_NAME_BYTES} bytes: {value[:40]!r}…")
-    return value
-
-
-def check_timeout(timeout: float | None) -> float:
-    """Seconds to wait at most. None stands for no limit, which is `LONGEST_TIMEOUT`; so does whatever is longer.
-
-    Raises:
-        InvalidSettings: not a number, NaN, negative or infinite.
-    """
-    if timeout is None:
-        return LONGEST_TIMEOUT
-    given: object = timeout
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < math.inf:
-        raise InvalidSettings(
-            f"a timeout must be a number of seconds, 0 or more, or None for no limit: got {given!r:.80}"
-        )
-    return min(timeout, LONGEST_TIMEOUT)
-
-
-def deadline_after(timeout: float | None) -> float:
-    """The moment, in monotonic seconds, at which `timeout` seconds from now are over. Checked by `check_timeout`."""
-    return time.monotonic() + check_timeout(timeout)
+def _frozen(values: Mapping[str, _V], empty: FrozenDict[_V]) -> FrozenDict[_V]:
+    if isinstance(values, FrozenDict):
+        return values
+    return FrozenDict(values) if values else empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +105,9 @@ class Override:
             raise InvalidInstance("give a status, a weight, or both; clear_override() takes an override away")
         put = object.__setattr__
         put(self, "status", None if self.status is None else check_status(self.status))
-        put(self, "weight", None if self.weight is None else _check_weight(self.weight))
+        put(self, "weight", None if self.weight is None else check_weight(self.weight))
         put(self, "base_status", check_status(self.base_status))
-        put(self, "base_weight", _check_weight(self.base_weight))
+        put(self, "base_weight", check_weight(self.base_weight))
 
     def above(self, own: Instance) -> Instance:
         """The instance in force, where the owner wants `own`."""
@@ -200,24 +174,24 @@ class Instance:
         put = object.__setattr__
         check_name(self.service, "the service name")
         check_host(self.host)
-        _check_port(self.port, "port")
+        check_port(self.port, "port")
         if self.tls_port is not None:
-            _check_port(self.tls_port, "tls_port")
+            check_port(self.tls_port, "tls_port")
         if self.id == "":
             put(self, "id", f"{self.host}:{self.port}")
         check_name(self.id, "the instance id")
         if type(self.status) is not Status:
             put(self, "status", check_status(self.status))
         if type(self.weight) is not float or not 0 <= self.weight < math.inf:
-            put(self, "weight", _check_weight(self.weight))
+            put(self, "weight", check_weight(self.weight))
         if self.zone is not None:
             check_text(self.zone, "zone")
         if self.version is not None:
             check_text(self.version, "version")
         if self.registered_at is not None:
-            put(self, "registered_at", _check_time(self.registered_at))
+            put(self, "registered_at", check_time(self.registered_at))
         if self.override is not None and not isinstance(self.override, Override):
-            raise InvalidInstance(f"override must be an Override, or None: got {_show(self.override)}")
+            raise InvalidInstance(f"override must be an Override, or None: got {shown(self.override)}")
         if self.machine is not None:
             check_text(self.machine, "machine")
         self._freeze()
@@ -225,11 +199,11 @@ class Instance:
     def _freeze(self) -> None:
         put = object.__setattr__
         if self.ports is not NO_PORTS:
-            put(self, "ports", frozen_ports(self.ports))
+            put(self, "ports", _frozen(check_ports(self.ports), NO_PORTS))
         if self.tags != ():
-            put(self, "tags", _frozen_tags(self.tags))
+            put(self, "tags", check_tags(self.tags))
         if self.metadata is not NO_METADATA:
-            put(self, "metadata", _frozen_metadata(self.metadata))
+            put(self, "metadata", _frozen(check_metadata(self.metadata), NO_METADATA))
 
     def __hash__(self) -> int:
         return hash((self.service, self.id, self.host, self.port, self.registered_at))
@@ -275,126 +249,6 @@ def trusted_instance(*values: Any) -> Instance:
     instance: Instance = _Draft(*values)
     instance.__class__ = Instance
     return instance
-
-
-def join_host_port(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _show(value: object) -> str:
-    """The start of `repr(value)`, for a message."""
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of more digits than Python is willing to print
-        return f"an enormous {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:80]}…"
-
-
-def check_text(value: object, what: str) -> None:
-    """Refuse what is no string, blank, or has control characters or lone surrogates, with InvalidInstance."""
-    if not isinstance(value, str):
-        raise InvalidInstance(f"{what} must be a string, not {type(value).__name__}")
-    if value.isspace() or not value or (not value.isprintable() and _NOT_IN_A_TEXT.search(value)):
-        raise InvalidInstance(f"{what} must not be empty or contain control characters: got {_show(value)}")
-
-
-def check_host(value: object) -> None:
-    """Refuse what is neither a host name nor an address, with InvalidInstance."""
-    if isinstance(value, str) and PLAIN_HOST.fullmatch(value):
-        return
-    check_text(value, "host")
-    if not isinstance(value, str) or _NOT_IN_A_HOST.search(value) or (":" in value and not _is_ipv6(value)):
-        raise InvalidInstance(
-            f"host must be a host name or an address and nothing else, no scheme, port or brackets: got {_show(value)}"
-        )
-
-
-def _is_ipv6(value: str) -> bool:
-    try:
-        ipaddress.IPv6Address(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_port(value: object, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise InvalidInstance(f"{what} must be an integer from 1 to 65535: got {_show(value)}")
-    return value
-
-
-def check_status(value: object) -> Status:
-    """The status, given itself or its name; InvalidInstance for anything else."""
-    try:
-        return Status(value)  # type: ignore[arg-type]
-    except ValueError:
-        raise InvalidInstance(f"status must be one of {', '.join(Status)}: got {_show(value)}") from None
-
-
-def _check_weight(value: object) -> float:
-    if not _is_number(value) or value < 0:
-        raise InvalidInstance(f"weight must be a finite number, 0 or more: got {_show(value)}")
-    return float(value)
-
-
-def _check_time(value: object) -> float:
-    if not _is_number(value) or not 0.001 <= value <= MAX_TIME:
-        raise InvalidInstance(
-            f"registered_at must be seconds since the epoch, 0.001 to {MAX_TIME:g}: got {_show(value)}"
-        )
-    return round(value * 1000) / 1000
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    try:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # an integer beyond the range of a float
-        return False
-
-
-def frozen_ports(ports: object) -> FrozenDict[int]:
-    """A frozen copy of a valid mapping from name to port; InvalidInstance for anything else."""
-    if not isinstance(ports, Mapping):
-        raise InvalidInstance(f"ports must be a mapping from name to port: got {type(ports).__name__}")
-    for name, port in ports.items():
-        check_text(name, "a port's name")
-        if "," in name or "=" in name:
-            raise InvalidInstance(f"a port's name must not contain a comma or '=': got {_show(name)}")
-        _check_port(port, f"port {name!r}")
-    if isinstance(ports, FrozenDict):
-        return ports
-    return FrozenDict(ports) if ports else NO_PORTS
-
-
-def _frozen_tags(tags: object) -> tuple[str, ...]:
-    if isinstance(tags, str) or not isinstance(tags, Iterable):
-        raise InvalidInstance(f"tags must be a sequence of strings: got {_show(tags)}")
-    result = tuple(tags)
-    for tag in result:
-        check_text(tag, "a tag")
-        if "," in tag:
-            raise InvalidInstance(f"a tag must not contain a comma: got {_show(tag)}")
-    return result
-
-
-def _frozen_metadata(metadata: object) -> FrozenDict[str]:
-    if not isinstance(metadata, Mapping):
-        raise InvalidInstance(f"metadata must be a mapping of strings: got {type(metadata).__name__}")
-    try:
-        text = "".join((*metadata, *metadata.values()))
-    except TypeError:
-        bad = next((k, v) for k, v in metadata.items() if not isinstance(k, str) or not isinstance(v, str))
-        raise InvalidInstance(f"metadata must map strings to strings: got {_show(bad)}") from None
-    if "" in metadata:
-        raise InvalidInstance("metadata must not have an empty key")
-    if not text.isascii() and (surrogate := _SURROGATE.search(text)):
-        raise InvalidInstance(
-            f"metadata must not contain lone surrogates, which UTF-8 can't hold: got {surrogate[0]!r}"
-        )
-    if isinstance(metadata, FrozenDict):
-        return metadata
-    return FrozenDict(metadata) if metadata else NO_METADATA
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings
-from zkdiscovery.model import check_host, check_name, check_text
+from zkdiscovery.validation import check_host, check_name, check_text
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 _PREFIX = "ZKDISCOVERY_"

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkdiscovery.errors import InvalidInstance, InvalidName, ZkDiscoveryError
-from zkdiscovery.model import Change, FrozenDict, Instance, Override, Snapshot, Status, check_name, trusted_instance
+from zkdiscovery.model import Change, FrozenDict, Instance, Override, Snapshot, Status, trusted_instance
+from zkdiscovery.validation import check_name
 
 FULL = Instance(
     "orders",

@@ -15,8 +15,8 @@ from random import random
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.interface import by_weight
-from zkdiscovery.balancing.limits import check_number, check_whole
 from zkdiscovery.errors import InvalidSettings
+from zkdiscovery.validation import check_number, check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -66,13 +66,13 @@ class Ejection:
 
     def __post_init__(self) -> None:
         for name in ("consecutive", "min_calls", "min_endpoints"):
-            check_whole(name, getattr(self, name), 1)
+            check_whole(getattr(self, name), name, 1)
         for name in ("base", "longest", "interval", "deviations"):
-            check_number(name, getattr(self, name), above=0.0)
+            check_number(getattr(self, name), name, above=0.0)
         if self.longest < self.base:
             raise InvalidSettings(f"longest must be base = {self.base:g} s or more: got {self.longest:g}")
         for name in ("max_share", "panic"):
-            check_number(name, getattr(self, name), least=0.0, most=1.0)
+            check_number(getattr(self, name), name, least=0.0, most=1.0)
 
 
 class Record:

@@ -12,8 +12,8 @@ from random import getrandbits
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from zkdiscovery.balancing.limits import check_number
 from zkdiscovery.balancing.weighted import shares
+from zkdiscovery.validation import check_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -107,4 +107,4 @@ def load_bound(members: Sequence[Endpoint], bound: float | None) -> Callable[[En
 def check_bound(bound: float | None) -> None:
     """Refuse what is no load bound, with InvalidSettings."""
     if bound is not None:
-        check_number("bound", bound, above=1.0, most=1e6)
+        check_number(bound, "bound", above=1.0, most=1e6)

@@ -11,10 +11,13 @@ from itertools import compress
 from operator import not_
 from typing import TYPE_CHECKING, Protocol
 
+from zkdiscovery.errors import InvalidSettings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
+
 
 _REDRAWS = 4  # draws that may hit an excluded endpoint before all are looked through
 
@@ -43,6 +46,19 @@ class Balancer(Protocol):
         lost. Weights, 0 included, are the strategy's to heed.
         """
         ...
+
+
+def is_balancer(value: object) -> bool:
+    """Has it a `build`, and is it an object and not a class?"""
+    return callable(getattr(value, "build", None)) and not isinstance(value, type)
+
+
+def check_balancer(value: object, what: str) -> None:
+    """Refuse anything but a strategy, with InvalidSettings."""
+    if not is_balancer(value):
+        raise InvalidSettings(
+            f"{what} must be a strategy such as RoundRobin(), not its name or its class: got {value!r:.80}"
+        )
 
 
 class Pick(Protocol):

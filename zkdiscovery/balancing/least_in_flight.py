@@ -8,9 +8,9 @@ from random import randrange, sample
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
-from zkdiscovery.balancing.limits import check_whole
 from zkdiscovery.balancing.p2c import endless, pairs
 from zkdiscovery.balancing.weighted import in_turns
+from zkdiscovery.validation import check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -43,7 +43,7 @@ class LeastInFlight:
     scan: int = 8
 
     def __post_init__(self) -> None:
-        check_whole("scan", self.scan, 1)
+        check_whole(self.scan, "scan", 1)
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zkdiscovery import balancing
+from zkdiscovery.balancing.interface import is_balancer
 from zkdiscovery.balancing.zone import in_zone
 from zkdiscovery.errors import InvalidSettings
 
@@ -48,7 +49,7 @@ def resolve_balancer(spec: str | Balancer, zone: str | None = None) -> Balancer:
     found: Any = spec
     if isinstance(spec, str):
         found = getattr(balancing, BALANCERS[spec])() if spec in BALANCERS else _from_packages(spec)
-    if callable(getattr(found, "build", None)) and not isinstance(found, type):
+    if is_balancer(found):
         return in_zone(found, zone)
     raise InvalidSettings(_unknown(spec))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.hashing import check_bound, in_order, key_hash, walking
 from zkdiscovery.balancing.interface import Pick, Picker, with_reserve
-from zkdiscovery.balancing.limits import check_whole
+from zkdiscovery.validation import check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -45,7 +45,7 @@ class RingHash:
     bound: float | None = None
 
     def __post_init__(self) -> None:
-        check_whole("points", self.points, 1, 65_536)
+        check_whole(self.points, "points", 1, 65_536)
         check_bound(self.bound)
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:

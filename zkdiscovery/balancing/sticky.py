@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing.interface import Balancer, Pick, Picker, either, with_reserve
-from zkdiscovery.balancing.limits import check_strategy
+from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_reserve
 from zkdiscovery.balancing.p2c import P2C_EWMA
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class Sticky:
     then: Balancer = P2C_EWMA
 
     def __post_init__(self) -> None:
-        check_strategy("then", self.then)
+        check_balancer(self.then, "then")
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""

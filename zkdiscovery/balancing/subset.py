@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.hashing import in_order, stable_hash
-from zkdiscovery.balancing.interface import Balancer, Pick, Picker, either, with_reserve
-from zkdiscovery.balancing.limits import check_strategy, check_whole
+from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_reserve
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.weighted import GOLDEN
+from zkdiscovery.validation import check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +42,9 @@ class Subset:
     then: Balancer = P2C_EWMA
 
     def __post_init__(self) -> None:
-        check_whole("size", self.size, 1)
-        check_whole("index", self.index, 0)
-        check_strategy("then", self.then)
+        check_whole(self.size, "size", 1)
+        check_whole(self.index, "index", 0)
+        check_balancer(self.then, "then")
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing.interface import Balancer, Pick, Picker, either, with_reserve
-from zkdiscovery.balancing.limits import check_strategy, check_text
+from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_reserve
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.spill import OVER_PROVISIONING, preferring, weights_left
+from zkdiscovery.validation import check_nonempty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -39,8 +39,8 @@ class Tiers:
     then: Balancer = P2C_EWMA
 
     def __post_init__(self) -> None:
-        check_text("key", self.key)
-        check_strategy("then", self.then)
+        check_nonempty(self.key, "key")
+        check_balancer(self.then, "then")
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zkdiscovery.errors import InvalidName
-from zkdiscovery.model import check_name
+from zkdiscovery.validation import check_name
 
 _MAX_SECONDS = 86_400.0  # a day
 

@@ -20,16 +20,8 @@ from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.codecs.metadata import Fields, is_spring, strings, take_fields
 from zkdiscovery.codecs.override import override_from_json
 from zkdiscovery.errors import InvalidInstance, InvalidName, UndecodableNode
-from zkdiscovery.model import (
-    MAX_TIME,
-    NO_METADATA,
-    PLAIN_HOST,
-    FrozenDict,
-    Instance,
-    check_host,
-    check_name,
-    trusted_instance,
-)
+from zkdiscovery.model import NO_METADATA, FrozenDict, Instance, trusted_instance
+from zkdiscovery.validation import MAX_TIME, PLAIN_HOST, check_host, check_name
 
 _KNOWN = 64  # different metadata that are remembered: a fleet has few, or one for each instance,
 _LONGEST_KNOWN = 1024  # bytes, each

@@ -30,7 +30,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard, TypeVar
 
 from zkdiscovery.errors import InvalidInstance
-from zkdiscovery.model import NO_METADATA, NO_PORTS, FrozenDict, Instance, Status, check_text, frozen_ports
+from zkdiscovery.model import NO_METADATA, NO_PORTS, FrozenDict, Instance, Status
+from zkdiscovery.validation import check_ports, check_text
 
 _V = TypeVar("_V")
 
@@ -235,7 +236,7 @@ def _weight(text: str) -> float | None:
 def _ports(text: str) -> FrozenDict[int]:
     try:
         pairs = (item.rpartition("=") for item in text.split(","))
-        return frozen_ports({name: int(port) for name, _, port in pairs})
+        return FrozenDict(check_ports({name: int(port) for name, _, port in pairs}))
     except ValueError:  # InvalidInstance is one too
         return NO_PORTS
 

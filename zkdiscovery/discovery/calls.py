@@ -18,12 +18,11 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from zkdiscovery.balancing import Endpoint, Outcome
-from zkdiscovery.balancing.limits import check_number, check_whole
 from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.errors import NoThreadAvailable, OperationTimeout
-from zkdiscovery.model import Instance, deadline_after
+from zkdiscovery.model import Instance
 from zkdiscovery.threads import start_thread
-from zkdiscovery.validation import check_function, refuse_coroutine
+from zkdiscovery.validation import check_function, check_number, check_whole, deadline_after, refuse_coroutine
 
 R = TypeVar("R")
 
@@ -267,7 +266,7 @@ def check_call(
     kinds: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise TypeError(f"retry_on must be an exception class, or a tuple of them: got {retry_on!r}")
-    check_whole("attempts", attempts, 1)
+    check_whole(attempts, "attempts", 1)
     if hedge is not None:
-        check_number("hedge", hedge, above=0.0, most=threading.TIMEOUT_MAX)
+        check_number(hedge, "hedge", above=0.0, most=threading.TIMEOUT_MAX)
     return kinds

@@ -10,13 +10,12 @@ from functools import partial
 from typing import TypedDict
 
 from zkdiscovery.balancing import Balancer, Ejection, Outcome
-from zkdiscovery.balancing.limits import check_number
 from zkdiscovery.codecs import MAX_DATA_BYTES, Codec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.discovery.service import Attachment, Service
 from zkdiscovery.errors import AccessDenied, InvalidSettings, NodeError, NodeMissing, UndecodableNode
-from zkdiscovery.model import Instance, deadline_after
+from zkdiscovery.model import Instance
 from zkdiscovery.session import (
     NO_NODE,
     Batch,
@@ -29,7 +28,7 @@ from zkdiscovery.session import (
     why_unread,
 )
 from zkdiscovery.threads import Dispatcher, Worker
-from zkdiscovery.validation import check_function
+from zkdiscovery.validation import check_function, check_number, deadline_after
 from zkdiscovery.znodes import Loader, Paths, name_of
 
 log = logging.getLogger("zkdiscovery.discovery")
@@ -141,7 +140,7 @@ def make_view(
     if not (ejection is None or isinstance(ejection, Ejection)):
         raise InvalidSettings(f"ejection must be an Ejection(…), or None: got {ejection!r:.80}")
     slow_start = preferences.get("slow_start", 0.0)
-    check_number("slow_start", slow_start, least=0.0, most=86_400.0)
+    check_number(slow_start, "slow_start", least=0.0, most=86_400.0)
     where, classify = preferences.get("where"), preferences.get("classify", outcome_of)
     for option, function in (("where", where or bool), ("classify", classify)):
         if not callable(function):

@@ -23,10 +23,10 @@ from zkdiscovery.errors import (
     NoInstanceAvailable,
 )
 from zkdiscovery.lifecycle import await_signals
-from zkdiscovery.model import Change, Instance, Snapshot, Status, deadline_after
+from zkdiscovery.model import Change, Instance, Snapshot, Status
 from zkdiscovery.session import WAIT_POLL
 from zkdiscovery.threads import Dispatcher, Subscription
-from zkdiscovery.validation import refuse_coroutine
+from zkdiscovery.validation import deadline_after, refuse_coroutine
 
 if TYPE_CHECKING:
     from zkdiscovery.balancing import Pool

@@ -23,7 +23,6 @@ from typing import Self
 from zkdiscovery.election.queue import CARD, place_acl, read_queue
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ZkDiscoveryError
-from zkdiscovery.model import deadline_after
 from zkdiscovery.session import (
     NO_NODE,
     EventKind,
@@ -37,6 +36,7 @@ from zkdiscovery.session import (
     bulk_read,
 )
 from zkdiscovery.threads import Worker
+from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 
 log = logging.getLogger("zkdiscovery.election")

@@ -23,9 +23,8 @@ from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
 from zkdiscovery.lifecycle import await_signals, leaving
-from zkdiscovery.model import check_timeout, deadline_after
 from zkdiscovery.threads import Subscription, start_thread
-from zkdiscovery.validation import check_function, refuse_coroutine
+from zkdiscovery.validation import check_function, check_timeout, deadline_after, refuse_coroutine
 from zkdiscovery.znodes import Paths
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple, Protocol, Self
 
-from zkdiscovery.model import deadline_after
+from zkdiscovery.validation import deadline_after
 
 log = logging.getLogger("zkdiscovery.lifecycle")
 

@@ -24,7 +24,7 @@ from typing import Any, Self
 from zkdiscovery.lifecycle.ending import DEFAULT, Closable, Default, Level, end, time_needed
 from zkdiscovery.lifecycle.interrupts import is_in_a_call
 from zkdiscovery.lifecycle.turns import Turn
-from zkdiscovery.model import check_timeout
+from zkdiscovery.validation import check_timeout
 
 log = logging.getLogger("zkdiscovery.lifecycle")
 

@@ -21,8 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from zkdiscovery.errors import InvalidInstance
-from zkdiscovery.model import check_host
 from zkdiscovery.registration.interfaces import OwnAddress
+from zkdiscovery.validation import check_host
 
 VARIABLES = ("ZKDISCOVERY_ADVERTISE_HOST", "POD_IP")  # of the environment, in this order
 LISTEN_PORT = "ZKDISCOVERY_LISTEN_PORT"

@@ -12,7 +12,8 @@ import socket
 import sys
 from pathlib import Path
 
-from zkdiscovery.model import Instance, join_host_port
+from zkdiscovery.model import Instance
+from zkdiscovery.validation import join_host_port
 
 UNKNOWN = "unknown"
 

@@ -20,8 +20,9 @@ from zkdiscovery.errors import (
     OperationTimeout,
     ZkDiscoveryError,
 )
-from zkdiscovery.model import Instance, Override, Status, StatusName, check_status, deadline_after
+from zkdiscovery.model import Instance, Override, Status, StatusName, check_status
 from zkdiscovery.session import Delete, GetData, Node, Session, SetData, Sync
+from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import Paths
 
 log = logging.getLogger("zkdiscovery.registration")

@@ -18,9 +18,9 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from zkdiscovery.model import join_host_port
 from zkdiscovery.registration.address import is_address, is_loopback
 from zkdiscovery.registration.interfaces import own_addresses
+from zkdiscovery.validation import join_host_port
 
 if TYPE_CHECKING:
     import threading

@@ -26,12 +26,13 @@ from zkdiscovery.errors import (
     ZkDiscoveryError,
 )
 from zkdiscovery.lifecycle import leaving
-from zkdiscovery.model import Instance, Override, Status, StatusName, check_timeout, deadline_after
+from zkdiscovery.model import Instance, Override, Status, StatusName
 from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_address
 from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
 from zkdiscovery.registration.readiness import PROBE_TIMEOUT, accepts, local_addresses, wait_listening
 from zkdiscovery.session import WAIT_POLL
 from zkdiscovery.threads import Dispatcher, Subscription, start_thread
+from zkdiscovery.validation import check_delay, check_timeout, deadline_after
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedNodes, OwnedState
 
 log = logging.getLogger("zkdiscovery.registration")
@@ -39,7 +40,6 @@ log = logging.getLogger("zkdiscovery.registration")
 Ready = Literal["now", "listening", "manual"]
 
 GOODBYE_TIMEOUT = 5.0  # seconds that leaving waits for ZooKeeper
-MAX_DELAY = 86_400.0  # seconds between a goodbye and the end
 
 _MAPPED = (
     "The advertised {} is no address of this machine. If the program listens at another port than the advertised one,"
@@ -498,13 +498,6 @@ class Registration:
 def _below(override: Override | None, own: Instance) -> Instance:
     """The instance in force, where the owner wants `own`."""
     return own if override is None else override.above(own)
-
-
-def check_delay(value: object, name: str) -> float:
-    """Seconds from 0 to `MAX_DELAY`; InvalidInstance for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_DELAY:
-        raise InvalidInstance(f"{name} must be seconds, 0 to {MAX_DELAY:.0f}: got {value!r}")
-    return float(value)
 
 
 def now_to_the_millisecond() -> float:

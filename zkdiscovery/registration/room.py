@@ -22,11 +22,11 @@ from zkdiscovery.registration.registration import (
     Ready,
     Registration,
     Tools,
-    check_delay,
     now_to_the_millisecond,
 )
 from zkdiscovery.session import Session, State, StateChange, some_of
 from zkdiscovery.threads import Dispatcher, Worker
+from zkdiscovery.validation import check_choice, check_delay
 from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 log = logging.getLogger("zkdiscovery.registration")
@@ -127,8 +127,8 @@ class Registrar:
         fields: dict[str, Any] = {name: value for name, value in entry.items() if value is not None}
         if missing := {"service", "port"} - set(fields):
             raise InvalidInstance(f"{' and '.join(sorted(missing))} must be given")
-        ready = _one_of(get_args(Ready), fields.pop("ready", "now"), "ready")
-        on_conflict = _one_of(get_args(OnConflict), fields.pop("on_conflict", "replace"), "on_conflict")
+        ready = check_choice(fields.pop("ready", "now"), "ready", get_args(Ready))
+        on_conflict = check_choice(fields.pop("on_conflict", "replace"), "on_conflict", get_args(OnConflict))
         drain_delay = check_delay(fields.pop("drain_delay", 0.0), "drain_delay")
         settings = self._session.settings
         servers = self._session.known_addresses()
@@ -270,9 +270,3 @@ def _taken(path: str) -> RegistrationConflict:
     return RegistrationConflict(
         f"{path} is registered by this client already; update() it, or give another id", path=path
     )
-
-
-def _one_of(known: tuple[Any, ...], value: object, name: str) -> Any:
-    if value not in known:
-        raise InvalidInstance(f"{name} must be one of {', '.join(known)}: got {value!r}")
-    return value

@@ -25,11 +25,11 @@ from kazoo.protocol import serialization as wire
 from kazoo.protocol.connection import STOP_CONNECTING, ConnectionHandler
 
 from zkdiscovery.errors import NotConnected, UnsupportedServer, ZkDiscoveryError
-from zkdiscovery.model import join_host_port
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.requests import Echo, Request, encode
 from zkdiscovery.session.resolver import PAUSE, Address
 from zkdiscovery.session.translate import describe, error_for_code, path_of
+from zkdiscovery.validation import join_host_port
 
 if TYPE_CHECKING:
     from zkdiscovery.session.link import Link, LinkClient

@@ -28,11 +28,11 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zkdiscovery.errors import NodeMissing, NotConnected, ZkDiscoveryError
-from zkdiscovery.model import deadline_after
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.exchanges import LASTS, Exchanges
 from zkdiscovery.session.requests import Check, Create, Delete, Echo, Multi, Request, SetData, Sync
 from zkdiscovery.session.states import State, StateChange
+from zkdiscovery.validation import deadline_after
 
 if TYPE_CHECKING:
     from zkdiscovery.session.session import Session

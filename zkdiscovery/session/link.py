@@ -21,7 +21,6 @@ from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandl
 from kazoo.protocol.states import KeeperState
 
 from zkdiscovery.errors import UnsupportedServer
-from zkdiscovery.model import deadline_after
 from zkdiscovery.session.care import Care
 from zkdiscovery.session.channel import Channel
 from zkdiscovery.session.connection import CLOSE, Connection, Credentials
@@ -30,6 +29,7 @@ from zkdiscovery.session.requests import Request
 from zkdiscovery.session.resolver import Resolver
 from zkdiscovery.session.servers import Servers
 from zkdiscovery.threads.start import start_thread
+from zkdiscovery.validation import deadline_after
 
 log = logging.getLogger("zkdiscovery.session")
 

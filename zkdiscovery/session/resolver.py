@@ -23,8 +23,8 @@ from functools import partial
 from typing import NamedTuple
 
 from zkdiscovery.errors import NoThreadAvailable
-from zkdiscovery.model import deadline_after, join_host_port
 from zkdiscovery.threads.start import start_thread
+from zkdiscovery.validation import deadline_after, join_host_port
 
 log = logging.getLogger("zkdiscovery.session")
 

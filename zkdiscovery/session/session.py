@@ -35,7 +35,6 @@ from zkdiscovery.errors import (
     UnsupportedServer,
     ZkDiscoveryError,
 )
-from zkdiscovery.model import deadline_after
 from zkdiscovery.session.care import Care
 from zkdiscovery.session.connection import Credentials
 from zkdiscovery.session.lease import Leases
@@ -48,6 +47,7 @@ from zkdiscovery.session.translate import describe, path_of
 from zkdiscovery.session.watchdog import Watchdog
 from zkdiscovery.session.watches import TreeWatches
 from zkdiscovery.threads.worker import Worker
+from zkdiscovery.validation import deadline_after
 
 if TYPE_CHECKING:
     from zkdiscovery.settings import Settings

@@ -17,13 +17,13 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
-from zkdiscovery.model import check_timeout, deadline_after
 from zkdiscovery.testing.container import NoContainer, NoEngine
 from zkdiscovery.testing.container_ensemble import container_ensemble
 from zkdiscovery.testing.local_ensemble import local_ensemble
 from zkdiscovery.testing.server import SourceName, ZookeeperServer, _State, server_settings, to_stderr
 from zkdiscovery.testing.version import wanted_version
 from zkdiscovery.testing.wire import RawSession, four_letter_word
+from zkdiscovery.validation import check_timeout, deadline_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

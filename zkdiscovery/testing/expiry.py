@@ -10,8 +10,8 @@ import time
 from typing import Protocol, overload
 
 from zkdiscovery.errors import NodeError, NotConnected, SessionExpired
-from zkdiscovery.model import check_timeout
 from zkdiscovery.testing.wire import RawSession
+from zkdiscovery.validation import check_timeout
 
 
 class HasSession(Protocol):

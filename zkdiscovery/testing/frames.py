@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from zkdiscovery.model import check_timeout
+from zkdiscovery.validation import check_timeout
 
 KINDS: dict[str, frozenset[int]] = {
     "create": frozenset({1, 15}),

@@ -10,12 +10,11 @@ import errno
 from typing import TYPE_CHECKING, Self
 
 from zkdiscovery.errors import OperationTimeout
-from zkdiscovery.model import check_timeout
 from zkdiscovery.testing.frames import CutFrame, FrameFault, LostReply, LostRequest
 from zkdiscovery.testing.local import free_port
 from zkdiscovery.testing.relay import DIRECTIONS, Direction, Mode, Relay
 from zkdiscovery.testing.wire import split_host_port
-from zkdiscovery.validation import check_function
+from zkdiscovery.validation import check_function, check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -24,12 +24,13 @@ from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.election import OnSuspend
 from zkdiscovery.errors import ClientClosed, InvalidInstance, NodeMissing
 from zkdiscovery.lifecycle import Limits, time_for
-from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_name, check_status
+from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
 from zkdiscovery.registration import Registrar, Registration
 from zkdiscovery.registration.room import Options
 from zkdiscovery.session import Lease, Node, Stat, State
 from zkdiscovery.settings import settings_without_environment
 from zkdiscovery.threads import Subscription, Worker
+from zkdiscovery.validation import check_name
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState, Paths
 
 Instances = Iterable[str | Instance]

@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from zkdiscovery.errors import ZkDiscoveryError
-from zkdiscovery.model import deadline_after
 from zkdiscovery.session import WAIT_POLL, AccessEntry, Node, TreeWatch
+from zkdiscovery.validation import deadline_after
 
 log = logging.getLogger("zkdiscovery.znodes")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zkdiscovery.model import check_name
+from zkdiscovery.validation import check_name
 
 
 class Paths:

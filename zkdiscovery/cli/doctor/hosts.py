@@ -13,8 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.cli.doctor.report import Finding, milliseconds, problem
-from zkdiscovery.model import join_host_port
 from zkdiscovery.session import ServerInfo, probe_server
+from zkdiscovery.validation import join_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
