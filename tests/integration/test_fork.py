@@ -164,7 +164,7 @@ def test_a_client_made_before_the_fork_and_used_after_it(parent: Child, truth: T
     "locks",
     [
         "client._lock",
-        "client._dispatcher._ready",
+        "client._dispatcher.ready",
         "registration._lock",
         "registration._node._changed",
         "client._use().registrar._lock",

@@ -11,7 +11,7 @@ from zkdiscovery.election.queue import CARD
 from zkdiscovery.election.room import Room
 from zkdiscovery.errors import UndecodableNode
 from zkdiscovery.session import Stat
-from zkdiscovery.threads import Subscription
+from zkdiscovery.threads import Subscribers, Subscription
 from zkdiscovery.znodes import Delta, WatchedChildren
 
 MAX_ID = 256  # characters of a candidate's id
@@ -49,33 +49,31 @@ class Observer:
     """Tells its subscribers who leads, on the client's dispatcher thread; the present leader first."""
 
     def __init__(self, room: Room, path: str) -> None:
-        self._dispatcher = room.dispatcher
         self._lock = threading.Lock()
-        self._subscriptions: list[Subscription[Candidate | None]] = []
+        self._subscribers: Subscribers[Candidate | None] = Subscribers(room.dispatcher, lambda _earlier, later: later)
         self._known = False  # the first load is complete
         self._leader: Candidate | None = None
-        self._candidates: dict[str, Candidate] = {}  # the cache worker's own
+        self._candidates: dict[str, Candidate] = {}  # used by the loader's worker only
         self._children = WatchedChildren(room.loader, path, _decode, self._on_change)
 
     def subscribe(self, fn: Callable[[Candidate | None], object]) -> Subscription[Candidate | None]:
-        """Call `fn(leader)` when another candidate leads. Raises TypeError if `fn` is no plain callable."""
-        subscription: Subscription[Candidate | None] = self._dispatcher.subscribe(fn, lambda _earlier, later: later)
-        with self._lock:
-            self._subscriptions = [*(s for s in self._subscriptions if not s.closed), subscription]
-            if self._known:  # under the lock: a later leader can't overtake this one
-                self._dispatcher.offer(subscription, self._leader)
-        return subscription
+        """Call `fn(leader)` when another candidate leads.
+
+        Raises:
+            TypeError: `fn` is no plain callable.
+        """
+        with self._lock:  # a later leader can't overtake this one
+            if self._known:
+                return self._subscribers.subscribe(fn, self._leader)
+            return self._subscribers.subscribe(fn)
 
     def close(self) -> None:
         """Stop, and end all subscriptions."""
         self._children.close()
-        with self._lock:
-            subscriptions, self._subscriptions = self._subscriptions, []
-        for subscription in subscriptions:
-            subscription.close()
+        self._subscribers.close()
 
     def _on_change(self, delta: Delta[Candidate]) -> None:
-        """The candidates changed (cache worker)."""
+        """Take a change of the candidates (worker of the loader)."""
         for name in delta.removed:
             self._candidates.pop(name, None)
         self._candidates.update(delta.changed)
@@ -84,8 +82,7 @@ class Observer:
             if self._known and leader == self._leader:
                 return
             self._known, self._leader = True, leader
-            for subscription in self._subscriptions:
-                self._dispatcher.offer(subscription, leader)
+            self._subscribers.offer(leader)
 
     def _first(self) -> Candidate | None:
         """Whose place is the first one, by the name on its card if there is one (cache worker)."""

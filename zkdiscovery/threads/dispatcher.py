@@ -1,8 +1,8 @@
 """Users' callbacks: one thread, one waiting value per subscription.
 
-A callback that blocks delays the other callbacks of its client and nothing else: what comes meanwhile is merged into
-one value per subscription, so memory stays bounded. One that raises is logged. Callbacks may call anything, `close()`
-included.
+A callback that blocks delays the other callbacks of its client and nothing else: values that arrive meanwhile are
+merged into one per subscription, so memory stays bounded. One that raises is logged. Callbacks may call anything,
+`close()` included.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, Self, TypeVar
 
 from zkdiscovery.validation import check_function, refuse_coroutine
@@ -20,24 +20,36 @@ T = TypeVar("T")
 log = logging.getLogger("zkdiscovery.callbacks")
 
 
+class _Callback(Generic[T]):
+    """One subscribed function. The dispatcher's lock guards `waiting` and `closed`."""
+
+    __slots__ = ("closed", "fn", "merge", "waiting")
+
+    def __init__(self, fn: Callable[[T], object], merge: Callable[[T, T], T]) -> None:
+        self.fn = fn
+        self.merge = merge
+        self.waiting: list[T] = []  # at most one
+        self.closed = False
+
+    def __repr__(self) -> str:
+        return getattr(self.fn, "__qualname__", None) or repr(self.fn)
+
+
 class Subscription(Generic[T]):
     """A callback that is registered; leaving `with`, or `close()`, ends it."""
 
-    def __init__(self, dispatcher: Dispatcher, fn: Callable[[T], object], merge: Callable[[T, T], T]) -> None:
-        self._dispatcher = dispatcher
-        self._fn = fn
-        self._merge = merge
-        self._waiting: list[T] = []  # at most one
-        self._closed = False
+    def __init__(self, callback: _Callback[T], close: Callable[[Iterable[_Callback[T]]], None]) -> None:
+        self._callback = callback
+        self._close = close
 
     @property
     def closed(self) -> bool:
         """True once no further call will begin."""
-        return self._closed
+        return self._callback.closed
 
     def close(self) -> None:
-        """No further call begins after this returns; one that runs goes on."""
-        self._dispatcher._close(self)
+        """End it: no further call begins after this returns; one that runs goes on. Idempotent."""
+        self._close([self._callback])
 
     def __enter__(self) -> Self:
         return self
@@ -46,42 +58,116 @@ class Subscription(Generic[T]):
         self.close()
 
     def __repr__(self) -> str:
-        name = getattr(self._fn, "__qualname__", repr(self._fn))
-        return f"<Subscription {name} {'closed' if self._closed else 'active'}>"
+        return f"<Subscription {self._callback} {'closed' if self.closed else 'active'}>"
 
 
-class Dispatcher:
-    """The thread that runs users' callbacks; it starts with the first value."""
+class Subscribers(Generic[T]):
+    """The open subscriptions to one subject; true while there is one.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._ready = threading.Condition()
-        self._queue: deque[Subscription[Any]] = deque()  # each at most once
-        self._thread: threading.Thread | None = None
-        self._closed = False
+    Any thread may call any method. None of them blocks, so an owner may call `subscribe` and `offer` under a lock of
+    its own: then a subscription gets its first value and all later ones, and no value twice.
 
-    def subscribe(self, fn: Callable[[T], object], merge: Callable[[T, T], T]) -> Subscription[T]:
-        """Register a callback; `merge(earlier, later)` makes one of two values that wait.
+    Args:
+        dispatcher: runs the callbacks.
+        merge: `merge(earlier, later)` makes one of two values that wait.
+        on_first: called without a lock of this class when the number of open subscriptions becomes 1.
+        on_last: called without a lock of this class when that number becomes 0. Calls of `on_first` and `on_last` on
+            two threads may overtake each other: read the truth of this object again, under a lock of your own.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        merge: Callable[[T, T], T],
+        *,
+        on_first: Callable[[], object] | None = None,
+        on_last: Callable[[], object] | None = None,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._merge = merge
+        self._on_first = on_first
+        self._on_last = on_last
+        self._open: dict[_Callback[T], None] = {}  # guarded by the dispatcher's lock, which a fork replaces
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def subscribe(self, fn: Callable[[T], object], *first: T) -> Subscription[T]:
+        """Register a callback. It gets the value `first`, if one is given, before all that is offered from now on.
 
         Raises:
             TypeError: `fn` is no callable, or a coroutine or generator function.
         """
         check_function(fn, "a callback")
-        return Subscription(self, fn, merge)
+        callback = _Callback(fn, self._merge)
+        with self._dispatcher.ready:
+            alone = not self._open
+            self._open[callback] = None
+            for value in first:
+                self._dispatcher.put((callback,), value)
+        if alone and self._on_first is not None:
+            self._on_first()
+        return Subscription(callback, self._end)
+
+    def offer(self, value: T) -> None:
+        """Let each callback see `value`, merged with what waits for it already."""
+        if self._open:
+            with self._dispatcher.ready:
+                self._dispatcher.put(tuple(self._open), value)
+
+    def close(self) -> None:
+        """Close the subscriptions that are open now."""
+        self._end(tuple(self._open))
+
+    def _end(self, callbacks: Iterable[_Callback[T]]) -> None:
+        with self._dispatcher.ready:
+            before = bool(self._open)
+            for callback in callbacks:
+                callback.closed = True
+                callback.waiting.clear()
+                self._open.pop(callback, None)
+            last = before and not self._open
+        if last and self._on_last is not None:
+            self._on_last()
+
+
+class Dispatcher:
+    """The thread that runs users' callbacks; it starts with the first value.
+
+    Attributes:
+        ready: the lock of all callbacks; notified when one has a value.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.ready = threading.Condition()
+        self._queue: deque[_Callback[Any]] = deque()  # each at most once
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def subscribe(self, fn: Callable[[T], object], merge: Callable[[T, T], T]) -> Subscription[T]:
+        """Register a callback on its own."""
+        return Subscribers(self, merge).subscribe(fn)
 
     def offer(self, subscription: Subscription[T], value: T) -> None:
-        """Let the callback see `value`, merged with what waits already. Never blocks."""
-        with self._ready:
-            if self._closed or subscription._closed:
-                return
-            if subscription._waiting:
-                subscription._waiting[0] = subscription._merge(subscription._waiting[0], value)
+        """Let one callback see `value`."""
+        with self.ready:
+            if not subscription.closed:
+                self.put((subscription._callback,), value)
+
+    def put(self, callbacks: Iterable[_Callback[T]], value: T) -> None:
+        """Let these callbacks see `value`. Call it with the lock held. Never blocks."""
+        if self._closed:
+            return
+        for callback in callbacks:
+            if callback.waiting:
+                callback.waiting[0] = callback.merge(callback.waiting[0], value)
             else:
-                subscription._waiting.append(value)
-                self._queue.append(subscription)
-            if self._thread is None:
-                self._start()
-            self._ready.notify()
+                callback.waiting.append(value)
+                self._queue.append(callback)
+        if self._thread is None:
+            self._start()
+        self.ready.notify()
 
     def close(self, timeout: float) -> bool:
         """Deliver what waits, then end, within `timeout` seconds.
@@ -89,25 +175,25 @@ class Dispatcher:
         Returns:
             True if the thread has ended, or is the calling one; False if a callback still runs.
         """
-        with self._ready:
+        with self.ready:
             self._closed = True
             thread = self._thread
-            self._ready.notify()
+            self.ready.notify()
         if thread is None or thread is threading.current_thread():
             return True
         thread.join(max(0.0, timeout))
         return not thread.is_alive()
 
     def forked(self) -> None:
-        """In a forked child: as new; the subscriptions stay."""
-        self._ready = threading.Condition()
-        for subscription in self._queue:
-            subscription._waiting.clear()
+        """Be as new in a forked child; the subscriptions stay."""
+        self.ready = threading.Condition()
+        for callback in self._queue:
+            callback.waiting.clear()
         self._queue.clear()
         self._thread = None
 
     def _start(self) -> None:
-        """Start the thread. Where there is none to be had, callbacks wait: nothing else must fail because of them."""
+        """Start the thread. If there is none to be had, callbacks wait: nothing else must fail because of them."""
         thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
             thread.start()
@@ -118,24 +204,19 @@ class Dispatcher:
         else:
             self._thread = thread
 
-    def _close(self, subscription: Subscription[Any]) -> None:
-        with self._ready:
-            subscription._closed = True
-            subscription._waiting.clear()
-
     def _run(self) -> None:
         while True:
-            with self._ready:
+            with self.ready:
                 while not self._queue:
                     if self._closed:
                         return
-                    self._ready.wait()
-                subscription = self._queue.popleft()
-                if not subscription._waiting:
+                    self.ready.wait()
+                callback = self._queue.popleft()
+                if not callback.waiting:
                     continue
-                value = subscription._waiting.pop()
+                value = callback.waiting.pop()
             try:
-                refuse_coroutine(subscription._fn(value), "a callback")
+                refuse_coroutine(callback.fn(value), "a callback")
             except BaseException:  # sys.exit() in one must not end the others
-                log.exception("the callback %r raised; it stays subscribed", subscription)
-            del subscription, value
+                log.exception("the callback %r raised; it stays subscribed", callback)
+            del callback, value
