@@ -29,8 +29,8 @@ from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.service import Service
 from zkdiscovery.registration.registration import Registration
 from zkdiscovery.registration.room import Options, Registrar
-from zkdiscovery.session.connection import Connection
 from zkdiscovery.session.requests import Multi, MultiRead
+from zkdiscovery.session.transport.connection import Connection
 from zkdiscovery.znodes.keeper import OwnedNodes, _Run
 from zkdiscovery.znodes.watched import WatchedChildren
 

@@ -158,8 +158,8 @@ class Truth:
 def counting(client: Client) -> Iterator[Counter[str]]:
     """Count the requests that a client's present connection sends, by name."""
     session = client._use().session
-    assert session._link is not None
-    channel = session._link.channel
+    assert session.link is not None
+    channel = session.link.channel
     counts: Counter[str] = Counter()
     original = channel.submit
 

@@ -44,8 +44,8 @@ class ZkDiscoveryError(Exception):
         outcome_unknown: True where the request may have been executed although no answer came.
     """
 
-    _index: int | None = None  # which operation of a transaction failed
-    _retry: bool = False  # the server says that it did not execute the request and may be asked again
+    operation_index: int | None = None  # of a failed transaction: which of its operations failed
+    was_not_executed: bool = False  # the server says so, and that the request may be sent again
 
     def __init__(
         self,

@@ -188,6 +188,11 @@ class Settings(_Checked):
         def __init__(self, **values: Any) -> None:
             super().__init__(**_merged(self._environment(), values))
 
+    @property
+    def servers(self) -> list[tuple[str, int]]:
+        """Host and port of each server in `hosts`."""
+        return [split_host(part) for part in self.hosts.split(",")]
+
     @classmethod
     def _environment(cls) -> dict[str, Any]:
         return _read_environment(cls)

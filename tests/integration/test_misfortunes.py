@@ -17,8 +17,8 @@ from tests.support import LIMIT, Recorder, Truth, wait_epoch, wait_state, wait_v
 from zkdiscovery import ClientClosed, Instance, Registration, State
 from zkdiscovery import client as client_module
 from zkdiscovery.registration import Registrar
-from zkdiscovery.session import link as link_module
-from zkdiscovery.session.connection import Connection
+from zkdiscovery.session.transport import kazoo_client
+from zkdiscovery.session.transport.connection import Connection
 from zkdiscovery.testing import FaultProxy
 
 
@@ -154,11 +154,11 @@ def test_data_that_was_lost_and_came_anew_under_the_same_transaction_ids(
 def test_no_file_descriptor_for_a_new_link(
     make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("zkdiscovery.session.session._REBUILD_DELAYS", (0.05,))
+    monkeypatch.setattr("zkdiscovery.session.links.REBUILD_DELAYS", (0.05,))
     client = make_client()
     registration: Registration = client.register("payments", 8080, host="127.0.0.1").wait_registered(LIMIT)
     failures = [OSError(24, "Too many open files")]
-    pair = link_module._Handler.create_socket_pair
+    pair = kazoo_client.Handler.create_socket_pair
     read = Connection._read_header
     nonsense = [RuntimeError("an answer that makes no sense")]
 
@@ -172,7 +172,7 @@ def test_no_file_descriptor_for_a_new_link(
             raise nonsense.pop()
         return read(self, timeout)
 
-    monkeypatch.setattr(link_module._Handler, "create_socket_pair", create_socket_pair)
+    monkeypatch.setattr(kazoo_client.Handler, "create_socket_pair", create_socket_pair)
     monkeypatch.setattr(Connection, "_read_header", read_header)
     wait_state(client, State.SUSPENDED)
     wait_epoch(client, 1)
@@ -212,7 +212,7 @@ def test_a_broken_handshake_logs_no_password(caplog: pytest.LogCaptureFixture) -
     from kazoo.protocol.serialization import Connect  # noqa: PLC0415 - what kazoo would log
 
     caplog.set_level(logging.DEBUG)
-    adapter = link_module._Quiet(logging.getLogger("zkdiscovery.session"))
+    adapter = kazoo_client.QuietLogger(logging.getLogger("zkdiscovery.session"))
     adapter.error("Exception raised during deserialization of request: %s", Connect(0, 0, 1, 1, b"hunter2", None))
     assert "Connect" in caplog.text
     assert "hunter2" not in caplog.text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypedDict
@@ -28,7 +27,7 @@ from zkdiscovery.session import (
     why_unread,
 )
 from zkdiscovery.threads import Dispatcher, Worker
-from zkdiscovery.validation import check_function, check_number, deadline_after
+from zkdiscovery.validation import check_function, check_number
 from zkdiscovery.znodes import Loader, Paths, name_of
 
 log = logging.getLogger("zkdiscovery.discovery")
@@ -84,11 +83,8 @@ class Discovery:
     def instances(self, service: str, timeout: float) -> list[Instance]:
         """All instances of a service, sorted by id; what can't be decoded or read is logged and left out."""
         path = self._paths.service(service)
-        deadline = deadline_after(timeout)
 
-        def once() -> list[Instance]:
-            self.session.wait_connected(max(0.0, deadline - time.monotonic()))
-            generation = self.session.generation
+        def once(deadline: float, generation: int) -> list[Instance]:
             try:
                 names = self.session.call(GetChildren(path), deadline=deadline, generation=generation)
             except NodeMissing:
@@ -107,7 +103,7 @@ class Discovery:
                         left_out.add(node_path, str(error), repr(node_path))
             return found
 
-        return sorted(self.session.retrying(timeout)(once), key=lambda instance: instance.id)
+        return sorted(self.session.retry(once, timeout), key=lambda instance: instance.id)
 
     def close(self, timeout: float) -> bool:
         """End the worker, within `timeout` seconds."""

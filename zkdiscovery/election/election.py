@@ -176,14 +176,12 @@ class Election:
         """
         timeout = check_timeout(timeout)
         room = self._room()
-        deadline = deadline_after(timeout)
         path = room.paths.election(self.name)
 
-        def once() -> list[Queued]:
-            room.session.wait_connected(max(0.0, deadline - time.monotonic()))
-            return read_queue(room.session, path, generation=room.session.generation, deadline=deadline)
+        def once(deadline: float, generation: int) -> list[Queued]:
+            return read_queue(room.session, path, generation=generation, deadline=deadline)
 
-        return [decode(entry.data, entry.czxid) for entry in room.session.retrying(timeout)(once)]
+        return [decode(entry.data, entry.czxid) for entry in room.session.retry(once, timeout)]
 
     def leader(self, timeout: float | None = 5.0) -> Candidate | None:
         """Who leads, or comes next while a leader leaves; None if nobody stands; one read. Raises as `candidates`."""

@@ -22,7 +22,6 @@ from zkdiscovery.errors import (
 )
 from zkdiscovery.model import Instance, Override, Status, StatusName, check_status
 from zkdiscovery.session import Delete, GetData, Node, Session, SetData, Sync
-from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import Paths
 
 log = logging.getLogger("zkdiscovery.registration")
@@ -55,13 +54,11 @@ class Overrides:
     def remove(self, service: str, instance_id: str, timeout: float) -> bool:
         """Delete the node, whoever owns it. True if it was there. A live owner comes back."""
         path = self._paths.instance(service, instance_id)
-        deadline = deadline_after(timeout)
         tried = False
         known = 0  # last transaction before the first request that may have deleted it
 
-        def once() -> bool:
+        def once(deadline: float, _generation: int) -> bool:
             nonlocal tried, known
-            self._session.wait_connected(max(0.0, deadline - time.monotonic()))
             self._session.call(Sync(path), deadline=deadline)
             if tried and self._created(path, deadline) > known:
                 return True  # done by the try before, whose answer was lost; what stands there now came later
@@ -76,7 +73,7 @@ class Overrides:
                 raise
             return True
 
-        return self._session.retrying(timeout)(once)
+        return self._session.retry(once, timeout)
 
     def _created(self, path: str, deadline: float) -> int:
         """The transaction that created a node; 0 if there is none, or we may not know."""
@@ -94,11 +91,9 @@ class Overrides:
         timeout: float,
     ) -> Instance:
         path = self._paths.instance(service, instance_id)
-        deadline = deadline_after(timeout)
 
-        def once() -> Instance:
+        def once(deadline: float, _generation: int) -> Instance:
             while True:
-                self._session.wait_connected(max(0.0, deadline - time.monotonic()))
                 # An instance that is registered may not be known to our server yet.
                 self._session.call(Sync(path), deadline=deadline)
                 node: Node = self._session.call(GetData(path), deadline=deadline)
@@ -114,4 +109,4 @@ class Overrides:
                     continue
                 return wanted
 
-        return self._session.retrying(timeout)(once)
+        return self._session.retry(once, timeout)

@@ -1,4 +1,4 @@
-"""The session with ZooKeeper. The only room that knows kazoo; nothing of kazoo leaves it."""
+"""The session with ZooKeeper: its state, requests, leases and watches. `transport/` has the connection."""
 
 from __future__ import annotations
 

@@ -2,12 +2,12 @@
 
 - A read begins with `START` nodes. At most `GROWTH` times as many as were seen are under way, of each batch and in all.
 - An answer has about `ANSWER` bytes and all answers under way `IN_FLIGHT`, by the mean size of the nodes seen.
-- The nodes of a batch are read in an order that is spread over it evenly. So those seen tell of the rest, even if nodes
-  of one size stand together in the server's list.
-- Once a node was seen that is too large for its reader, the others are looked at before they are read; so are suspects
+- The nodes of a batch are read in an order that is spread over it evenly. So the nodes seen are typical of the rest,
+  even if nodes of one size are neighbours in the server's list.
+- After a node that is too large for its reader, the stats of the others are read first; so are those of suspects
   (care.py). A node that is too large is not read. The others are read by their sizes, one request at a time.
 
-A server takes no node of more than 1 MiB, unless configured. So an answer to `START` nodes has 4 MiB at worst.
+A server takes no node of more than 1 MiB, unless configured. So an answer to `START` nodes has at most 4 MiB.
 """
 
 from __future__ import annotations
@@ -16,20 +16,18 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from zkdiscovery.errors import NodeMissing, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.session.pipeline import ANSWER, IN_FLIGHT, OVERHEAD, PATH, Line, Pace, ReadLimits, fitting, pipelined
+from zkdiscovery.session.requester import Requester
 from zkdiscovery.session.requests import Exists, GetData, MultiRead, Node
 from zkdiscovery.session.translate import NO_NODE, error_for_code
-
-if TYPE_CHECKING:
-    from zkdiscovery.session.session import Session
 
 BATCH = 500  # nodes in one request, at most
 WINDOW = 4  # requests under way
 
-Found = Node | int | ZkDiscoveryError  # a node, the server's error code, or why it was not read
+Found = Node | int | ZkDiscoveryError  # a node, the server's error code, or the reason why it was not read
 
 
 class Batch(NamedTuple):
@@ -37,8 +35,8 @@ class Batch(NamedTuple):
 
     Attributes:
         paths: of the nodes.
-        largest: bytes of data; a node with more is not wanted, and found as an UndecodableNode.
-        seen: nodes of the kind that are known already, and
+        largest: bytes of data; a node with more is answered by an UndecodableNode.
+        seen: number of nodes of the kind that are known already.
         size: their mean size in bytes.
     """
 
@@ -49,22 +47,23 @@ class Batch(NamedTuple):
 
 
 def bulk_read(
-    session: Session, paths: Sequence[str], *, generation: int, deadline: float, size: float | None = None
+    session: Requester, paths: Sequence[str], *, generation: int, deadline: float, size: float | None = None
 ) -> Iterator[tuple[str, Found]]:
-    """Yield each path with its node, the server's error code (e.g. `translate.NO_NODE`), or a NodeError that says why
-    it was not read; in order.
+    """Yield each path with its node, the server's error code (such as `NO_NODE`), or a NodeError that says why it was
+    not read; in order.
 
     Not an atomic snapshot: nodes may change between two requests.
 
     Args:
-        session: where to read.
+        session: sends the requests.
         paths: the nodes.
         generation: the connection to read on.
         deadline: monotonic seconds.
         size: mean bytes of these nodes, where that is known.
 
     Raises:
-        NotConnected, OperationTimeout: this connection ended, or an answer did not come in time.
+        NotConnected: this connection ended.
+        OperationTimeout: an answer did not come in time.
     """
     distinct = list(dict.fromkeys(paths))
     batch = Batch(distinct) if size is None else Batch(distinct, seen=len(distinct), size=size)
@@ -73,29 +72,29 @@ def bulk_read(
         yield path, found[path]
 
 
-def read_batches(session: Session, batches: Iterable[Batch], limits: ReadLimits) -> Iterator[tuple[str, Found]]:
-    """As `bulk_read`, for several kinds of nodes: one batch after the other, each in any order, as the answers come."""
+def read_batches(session: Requester, batches: Iterable[Batch], limits: ReadLimits) -> Iterator[tuple[str, Found]]:
+    """Read as `bulk_read` does, but one batch after the other, each in any order, as the answers come."""
     return _Reading(session, batches, limits).results()
 
 
 def why_unread(path: str, found: int | ZkDiscoveryError, server: str) -> ZkDiscoveryError:
-    """The error that stands for what was found in place of a node."""
+    """Make the error for what was found in place of a node."""
     return error_for_code(found, GetData(path), server) if isinstance(found, int) else found
 
 
 def too_large(size: int, largest: float) -> UndecodableNode:
-    """Why a node is not read."""
+    """Make the error for a node that is too large to read."""
     return UndecodableNode(f"the znode holds {size} bytes, the limit is {largest:.0f}")
 
 
 class _Share:
-    """What is left of one batch, and what was found."""
+    """The part of one batch that is left to read, and what was found."""
 
-    def __init__(self, session: Session, batch: Batch) -> None:
+    def __init__(self, session: Requester, batch: Batch) -> None:
         self.largest = batch.largest
         self.pace = Pace(batch.seen, batch.size)
         self.left = _spread(batch.paths)
-        self.doubtful: list[str] = []  # to be looked at before they are read
+        self.doubtful: list[str] = []  # paths whose stats are read first
         self.found: list[Iterable[tuple[str, Found]]] = []
         if session.care.suspects_nodes:
             known = session.care.most_together
@@ -104,18 +103,18 @@ class _Share:
 
     @property
     def done(self) -> bool:
-        """Has everything been found?"""
+        """True if everything has been found."""
         return not (self.left or self.doubtful or self.pace.flying)
 
     def take(self, count: int, most_bytes: int) -> Sequence[str]:
-        """The next paths to read: `count` of them, unless their names are too long for one request."""
+        """Take the next `count` paths to read, or fewer if they are too long for one request."""
         taken = next(fitting(self.left[-count:][::-1], count, most_bytes))
         del self.left[-len(taken) :]
         self.pace.flying += len(taken)
         return taken
 
     def add(self, paths: Sequence[str], answers: Sequence[Found]) -> int:
-        """What was found on paths that were taken. Returns the bytes of data."""
+        """Note what was found on paths that were taken. Returns the bytes of data."""
         sizes = [len(found.data) for found in answers if isinstance(found, Node)]
         data = sum(sizes)
         self.pace.saw(len(paths), data)
@@ -133,30 +132,30 @@ class _Share:
 
 
 class _Plan(NamedTuple):
-    """A request under way, and who gets which part of the answer."""
+    """A request under way, and which share gets which part of the answer."""
 
     parts: list[tuple[_Share, Sequence[str]]]
-    size: float  # bytes that the answer is expected to have
+    size: float  # expected bytes of the answer
 
 
 class _Reading:
-    """One reading of several batches."""
+    """A read of several batches."""
 
-    def __init__(self, session: Session, batches: Iterable[Batch], limits: ReadLimits) -> None:
+    def __init__(self, session: Requester, batches: Iterable[Batch], limits: ReadLimits) -> None:
         self._session = session
         self._limits = limits
         self._shares = [_Share(session, batch) for batch in batches]
-        self._open = deque(self._shares)  # with paths that are left
+        self._open = deque(self._shares)  # those with paths left
         self._line: Line[MultiRead] = Line(session, limits)
         self._plans: deque[_Plan] = deque()
-        # Of all batches: a batch that is small on its own is one of many.
+        # Of all batches together, because many small batches make a large read.
         self._pace = Pace()
         for share in self._shares:
             self._pace.seen += share.pace.seen
             self._pace.bytes += share.pace.bytes
 
     def results(self) -> Iterator[tuple[str, Found]]:
-        """All that is found."""
+        """Yield all that is found."""
         with self._line:
             for share in self._shares:
                 while True:
@@ -167,7 +166,7 @@ class _Reading:
                     self._step()
 
     def _step(self) -> None:
-        """Ask for as much as may be under way, and wait for one answer."""
+        """Send as many requests as may be under way, and wait for one answer."""
         while len(self._plans) < WINDOW and (plan := self._plan()).parts:
             self._plans.append(plan)
             self._line.send(MultiRead([path for _, paths in plan.parts for path in paths]))
@@ -192,7 +191,7 @@ class _Reading:
         return found
 
     def _plan(self) -> _Plan:
-        """What to ask for next; nothing if that has to wait for an answer."""
+        """Plan the next request; one without parts if it has to wait for an answer."""
         care = self._session.care
         while self._open and not self._open[0].left:
             self._open.popleft()
@@ -220,7 +219,7 @@ class _Reading:
         return _Plan(parts, expected - data)
 
     def _read_doubtful(self, share: _Share) -> None:
-        """Look at their sizes, and read by these, one request at a time."""
+        """Read the stats of the doubtful nodes, then the nodes by their sizes, one request at a time."""
         care = self._session.care
         looks = [Exists(path) for path in share.doubtful]
         share.doubtful = []
@@ -232,7 +231,7 @@ class _Reading:
                 share.found.append([(look.path, too_large(stat.data_length, share.largest))])
             else:
                 sizes.append((-(care.most_together(look.path) or BATCH), look.path, stat.data_length))
-        sizes.sort()  # what may be read together with many others comes first
+        sizes.sort()  # nodes that may be read together with many others come first
         while sizes:
             ends = accumulate(size + OVERHEAD for _, _, size in sizes[: -sizes[0][0]])
             count = max(1, sum(end <= ANSWER for end in ends))
@@ -245,7 +244,7 @@ class _Reading:
 
 
 def _spread(paths: Sequence[str]) -> list[str]:
-    """All paths, in an order of which each beginning is spread evenly over the whole."""
+    """Order paths so that each beginning of the order is spread evenly over all of them."""
     number = len(paths)
     step = int(number * 0.618) | 1  # the golden ratio: no other is as far from all fractions
     while math.gcd(step, number) > 1:

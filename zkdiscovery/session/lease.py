@@ -1,21 +1,21 @@
 """Until when this process may act as the owner of a node of its session.
 
 exchanges.py has the arithmetic: which answered messages prove that the leader has heard of the session, and until when
-it lives therefore. Here is who sends them. T is the granted session timeout.
+the session therefore lives. This module sends these messages. T is the granted session timeout.
 
 - While leases are held, every tenth of T: two `sync`, one after the other, then one transaction `multi[check(node), …]`
-  for all leases. Each is sent when the one before is answered, by the connection thread. The newest exchange that has
-  waited for the leader's ping is 0.3 T old then: a renewal that begins at time t lasts until about t + 0.6 T. The two
-  are left out where the transaction alone proves as much, as it does after a handshake.
+  for all leases. The connection thread sends each when the one before is answered. The newest exchange that has waited
+  for the leader's ping is 0.3 T old then: a renewal that begins at time t lasts until about t + 0.6 T. If the
+  transaction alone proves as much, as it does after a handshake, the two `sync` are left out.
 - From the first use of leases on, there is an exchange every tenth of T: a `sync` while a lease is expected to begin
-  soon, else an `Echo`, which the server answers by itself. So a lease begins with one round trip, the
-  transaction, and lasts 0.4 T to 0.5 T at first; its renewal follows at once and makes that 0.5 T to 0.6 T.
+  soon, else an `Echo`, which the server answers by itself. So a lease begins with one round trip, the transaction, and
+  lasts 0.4 T to 0.5 T at first. Its renewal follows at once and makes that 0.5 T to 0.6 T.
 - A client that has not used leases pings every third of T. These exchanges count as well.
-- A lease begins with at least 0.3 T. Where less can be proven, because the process stood still, nothing begins: the
+- A lease begins with at least 0.3 T. If less can be proven, because the process stood still, no lease begins: the
   exchanges go on, and 0.275 T later there is a proof.
 
-Renewals are sent by the keeper thread and the connection thread, answers arrive on the connection thread; `on_lost` is
-called on either, or on the thread that ends a lease, once, and must not block.
+The maintenance thread and the connection thread send renewals. Answers arrive on the connection thread. `on_lost` is
+called once, on either of them or on the thread that ends a lease, and must not block.
 """
 
 from __future__ import annotations
@@ -25,27 +25,38 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from zkdiscovery.errors import NodeMissing, NotConnected, ZkDiscoveryError
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.exchanges import LASTS, Exchanges
+from zkdiscovery.session.requester import Requester
 from zkdiscovery.session.requests import Check, Create, Delete, Echo, Multi, Request, SetData, Sync
 from zkdiscovery.session.states import State, StateChange
+from zkdiscovery.threads.worker import Worker
 from zkdiscovery.validation import deadline_after
-
-if TYPE_CHECKING:
-    from zkdiscovery.session.session import Session
 
 log = logging.getLogger("zkdiscovery.session")
 
 # All of the granted session timeout T:
 RENEWAL = 0.1  # between two renewals, and between two exchanges
-SOON = 0.02  # from the beginning of a lease to its first renewal: whoever waits for it runs first
-BEGINS = 0.3  # lasts a lease at least when it begins
-RENEWED = 0.6  # lasts a lease that is renewed regularly
+SOON = 0.02  # from the beginning of a lease to its first renewal: the thread that waits for the lease runs first
+BEGINS = 0.3  # that a new lease lasts at least
+RENEWED = 0.6  # that a lease lasts which is renewed regularly
 
 BATCH = 500  # checks in one transaction
+
+
+class LeasingSession(Requester, Protocol):
+    """What leases need of their session."""
+
+    timeout: float  # seconds
+    generation: int
+    state: State
+    maintenance: Worker
+
+    def listen(self, listener: Callable[[StateChange], None]) -> None:
+        """Call `listener` at each transition."""
 
 
 class Lease:
@@ -60,14 +71,14 @@ class Lease:
         self._lock = threading.Lock()
         self._deadline = deadline  # seconds of the lease clock
         self._reason: str | None = None
-        self._over = threading.Event()  # `on_lost` is called, or was
+        self._over = threading.Event()  # set before `on_lost` is called
         self._on_lost = on_lost
 
     @property
     def reason(self) -> str | None:
         """Why it was lost; None while it holds."""
         with self._lock:
-            # Decided under the lock, so that a late renewal can't revive what somebody saw as lost.
+            # Decided under the lock, so that a late renewal can't revive a lease that somebody saw as lost.
             if self._reason is None and lease_now() >= self._deadline:
                 self._reason = "the session was not renewed in time"
             return self._reason
@@ -81,7 +92,7 @@ class Lease:
         """Wait until it is lost, at most `timeout` seconds; True if it is."""
         end = None if timeout is None else deadline_after(timeout)
         while self.reason is None:
-            left = self.remaining  # no longer: it may pass while the threads that would tell us can't run
+            left = self.remaining  # no longer, because the threads that would set the event may not run
             if end is not None:
                 left = min(left, end - time.monotonic())
                 if left <= 0:
@@ -90,28 +101,30 @@ class Lease:
         return True
 
     def end(self, reason: str) -> None:
-        """Give it up, or note that it was lost; calls `on_lost` if nobody has."""
+        """Give it up, or note that it was lost; calls `on_lost` unless it was called before."""
         with self._lock:
             self._reason = reason = self._reason or reason
             told = self._over.is_set()
             self._over.set()
         if not told:
-            self._leases._forget(self)
+            self._leases.forget(self)
             self._on_lost(reason)
 
     def disown(self) -> None:
-        """In a forked child: it is the parent's, and so are the locks."""
+        """In a forked child: give up the lease, which is the parent's, and the locks."""
         self._lock = threading.Lock()
         self._reason = "it belongs to the parent process"
         self._over = threading.Event()
         self._over.set()
 
-    def _extend(self, deadline: float) -> None:
+    def extend(self, deadline: float) -> None:
+        """Let it last until `deadline` at least, unless it is lost."""
         with self._lock:
             if self._reason is None and lease_now() < self._deadline:
                 self._deadline = max(self._deadline, deadline)
 
-    def _limit(self, deadline: float) -> None:
+    def limit(self, deadline: float) -> None:
+        """Let it last until `deadline` at most."""
         with self._lock:
             self._deadline = min(self._deadline, deadline)
 
@@ -123,12 +136,12 @@ class Unproven(NotConnected):
 
 
 class Proof(NamedTuple):
-    """A transaction on its way, whose commit proves that a node stands.
+    """A transaction on its way, whose commit proves that a node exists.
 
     Attributes:
         request: what is sent, after the trips that it needs.
         answer: its answer.
-        deadline: monotonic seconds; what is answered later is not waited for.
+        deadline: monotonic seconds; an answer that comes later proves too little.
         generation: the connection.
     """
 
@@ -141,11 +154,12 @@ class Proof(NamedTuple):
 class Leases:
     """All leases of one session, their renewal, and the exchanges that prove them."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: LeasingSession, on_begin: Callable[[], None]) -> None:
         self._session = session
+        self._on_begin = on_begin  # called on any thread when a lease begins; must not block or raise
         self._lock = threading.Lock()
         self._held: set[Lease] = set()
-        self._expecting: set[Hashable] = set()  # who expects a lease to begin soon
+        self._expecting: set[Hashable] = set()  # those that expect a lease to begin soon
         self._used = False
         self._exchanges = Exchanges()
         session.listen(self._on_state)
@@ -153,21 +167,21 @@ class Leases:
     # -- what is exchanged --
 
     def connected(self, greeted: float, timeout: float) -> None:
-        """A connection stands. Its handshake was sent at `greeted` and granted T = `timeout` (connection thread)."""
+        """Note a connection, whose handshake was sent at `greeted` and granted T = `timeout` (connection thread)."""
         with self._lock:
             self._exchanges.restart(greeted, lease_now(), timeout)
         for lease in self._leases():  # this server may have granted less than the one before
-            lease._limit(greeted + LASTS * timeout)
+            lease.limit(greeted + LASTS * timeout)
 
     def answered(self, request: Request | None, sent: float) -> None:
-        """A request, or a ping (None), was answered as it should be (connection thread)."""
+        """Note the answer to a request, or to a ping (None), that is no error (connection thread)."""
         now = lease_now()
         commit = isinstance(request, (Multi, Create, Delete, SetData))
         with self._lock:
             self._exchanges.add(sent, now, trip=commit or isinstance(request, Sync), commit=commit)
 
     def expect(self, whom: Hashable) -> None:
-        """A lease may begin soon: have its proof ready until `dismiss`, so that it takes one round trip.
+        """Keep a proof ready until `dismiss`, because a lease may begin soon: so it takes one round trip.
 
         Never blocks; idempotent. From the first call on, this client has an exchange every tenth of T.
         """
@@ -180,7 +194,7 @@ class Leases:
             self._session.maintenance.schedule(self._renew, self._renew, RENEWAL * self._session.timeout)
 
     def dismiss(self, whom: Hashable) -> None:
-        """No lease is expected any more. Never blocks; idempotent."""
+        """Keep no proof ready any more. Never blocks; idempotent."""
         with self._lock:
             self._expecting.discard(whom)
 
@@ -191,7 +205,7 @@ class Leases:
     def _prepare(self, lasts: float, generation: int | None, then: Callable[[BaseException | None], None]) -> None:
         """Make the trips before a transaction, unless it proves `lasts` T without them; then call `then(error)`.
 
-        Never blocks. `then` is called on this thread or on the connection thread, with None if all is well.
+        Never blocks. `then` is called on this thread or on the connection thread; its argument is None after a success.
         """
         with self._lock:
             now = lease_now()
@@ -212,10 +226,10 @@ class Leases:
     # -- how a lease begins --
 
     def prove(self, path: str, *, generation: int) -> Proof:
-        """Send for the proof that a lease on a node begins with. Never blocks.
+        """Send what proves that a lease on a node may begin. Never blocks.
 
         Args:
-            path: the node, of which no other incarnation can ever stand on the same path.
+            path: of the node; it must be unique, so that no other node can ever have it.
             generation: the connection on which the lease is to begin.
         """
         request = Multi([Check(path)])
@@ -251,7 +265,8 @@ class Leases:
         Raises:
             NodeMissing: the node is not there.
             Unproven: the leader is not known to have heard of the session lately; nothing is held.
-            NotConnected, OperationTimeout: not known to be committed in time; nothing is held.
+            NotConnected: the connection broke; nothing is held.
+            OperationTimeout: no answer in time; nothing is held.
         """
         session, path = self._session, proof.request.operations[0].path
         session.result(proof.answer, proof.request, min(deadline, proof.deadline))
@@ -269,16 +284,17 @@ class Leases:
         lease = Lease(self, path, proven, hold=hold, on_lost=on_lost)
         with self._lock:
             self._held.add(lease)
-        # Asked after it is in the table: what breaks from here on is told to it.
+        # Checked after the lease is in the table: from here on a state change ends it.
         if session.generation != proof.generation or session.state is not State.CONNECTED:
-            self._forget(lease)
+            self.forget(lease)
             raise NotConnected(f"the connection broke while the lease on {path} began; nothing is held", path=path)
         session.maintenance.schedule(self._renew, self._renew, SOON * session.timeout)
         self._watch_deadlines()
-        session.lease_begins()
+        self._on_begin()
         return lease
 
-    def _forget(self, lease: Lease) -> None:
+    def forget(self, lease: Lease) -> None:
+        """Renew a lease no more."""
         with self._lock:
             self._held.discard(lease)
 
@@ -288,9 +304,8 @@ class Leases:
 
     def _on_state(self, change: StateChange) -> None:
         if change.state is State.CONNECTED:
-            self._session.maintenance.schedule(
-                self._renew, self._renew
-            )  # at once: the blip has used up a part of the lease
+            # At once, because the leases have less time left.
+            self._session.maintenance.schedule(self._renew, self._renew)
             return
         for lease in self._leases():
             if change.state is State.EXPIRED:
@@ -303,7 +318,7 @@ class Leases:
     # -- how it is renewed --
 
     def _renew(self) -> None:
-        """Renew all leases, or have an exchange (keeper)."""
+        """Renew all leases, or make an exchange (maintenance thread)."""
         with self._lock:
             held, expecting, used = bool(self._held), bool(self._expecting), self._used
         if held:
@@ -328,14 +343,14 @@ class Leases:
                 with self._lock:
                     proven = self._exchanges.proven
                 for lease in leases:
-                    lease._extend(proven)
-            elif isinstance(error, ZkDiscoveryError) and error._index is not None:
-                self._failed(leases, error, error._index)
+                    lease.extend(proven)
+            elif isinstance(error, ZkDiscoveryError) and error.operation_index is not None:
+                self._failed(leases, error, error.operation_index)
 
         self._submit(Multi([Check(lease.path) for lease in leases])).add_done_callback(done)
 
     def _failed(self, leases: list[Lease], error: ZkDiscoveryError, index: int) -> None:
-        """One node's check failed and so the whole transaction did: the others are renewed without it."""
+        """Renew the others alone, because one node's check failed, and the whole transaction with it."""
         if isinstance(error, NodeMissing):
             leases[index].end("its node was deleted from outside")
         else:

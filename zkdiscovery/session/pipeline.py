@@ -1,8 +1,8 @@
-"""Ask many things at once, and never more than a small server can answer.
+"""Send many reads at once, and never more than a small server can answer.
 
-A server puts each answer together in memory, several times over, and an answer that is long in coming holds up all
-that come after it, lease renewals and pings among them. How large an answer is shows only when it comes. So asking
-begins with `START` answers, grows with the number of those seen, and is bounded by their mean size.
+A server makes each answer in memory, and copies it several times. A long answer delays all later ones, those to lease
+renewals and pings among them. The size of an answer is known only when it comes. So at first `START` answers are under
+way; then their number grows with the number of answers seen, and is bounded by their mean size.
 """
 
 from __future__ import annotations
@@ -13,33 +13,31 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from zkdiscovery.errors import ZkDiscoveryError
+from zkdiscovery.session.requester import Requester
 from zkdiscovery.session.requests import Request
 from zkdiscovery.session.translate import BROKEN
-
-if TYPE_CHECKING:
-    from zkdiscovery.session.session import Session
 
 START = 4  # answers of unknown size under way
 GROWTH = 8  # answers under way for each that was seen
 ANSWER = 512 * 1024  # bytes in one answer, about
 IN_FLIGHT = 4 * ANSWER  # bytes of all answers under way, about
-MANY = 2000  # requests of one kind under way, however small; others wait behind them, and their number has a limit
-PATH = 13  # bytes that stand around a path in a request
+MANY = 2000  # requests of one kind under way, at most: others wait behind them, and a channel's queue has a limit
+PATH = 13  # bytes around a path in a request
 OVERHEAD = 100  # bytes of an answer beside its text or data: a stat, headers
 
 R = TypeVar("R", bound=Request)
 
 
 class ReadLimits(NamedTuple):
-    """Where and until when to ask.
+    """Where and until when to read.
 
     Attributes:
         generation: the connection.
         deadline: monotonic seconds.
-        patience: seconds; while bytes come, the deadline is this time after the last ones, or stays if it is later.
+        patience: seconds. While bytes come, the deadline is at least this long after the last ones.
     """
 
     generation: int
@@ -67,24 +65,24 @@ class Pace:
 
     @property
     def room(self) -> int:
-        """How many more may be asked for, whatever their size is."""
+        """How many more may be under way, whatever their size is."""
         return max(START, GROWTH * self.seen) - self.flying
 
     def saw(self, count: int, size: int) -> None:
-        """So many answers came, of so many bytes."""
+        """Note that `count` answers came, of `size` bytes together."""
         self.flying -= count
         self.seen += count
         self.bytes += size + count * OVERHEAD
 
 
 class Line(Generic[R]):
-    """Requests under way, answered in order. At its end those that nobody waits for any more are withdrawn."""
+    """Requests under way, answered in order. The end of its `with` block withdraws those that are not sent yet."""
 
-    def __init__(self, session: Session, limits: ReadLimits) -> None:
+    def __init__(self, session: Requester, limits: ReadLimits) -> None:
         self.flying: deque[tuple[R, Future[Any]]] = deque()
         self._session = session
         self._generation, self._deadline, self._patience = limits
-        # With patience it may wait unsent behind slow answers; who waits for it withdraws it in time.
+        # With patience a request may wait unsent behind slow answers; the one who waits for it withdraws it in time.
         self._unsent = math.inf if limits.patience else limits.deadline
 
     def __enter__(self) -> None:
@@ -95,15 +93,16 @@ class Line(Generic[R]):
             future.cancel()
 
     def send(self, request: R) -> None:
-        """Ask; never waits."""
+        """Send a request; never waits."""
         sent = self._session.submit(request, deadline=self._unsent, generation=self._generation)
         self.flying.append((request, sent))
 
     def answer(self) -> tuple[R, Any]:
-        """The oldest request with its answer, or with the error by which it is refused.
+        """Wait for the oldest request. Returns it with its answer, or with the error that the server answered.
 
         Raises:
-            NotConnected, OperationTimeout: the connection ended, or the answer did not come in time.
+            NotConnected: the connection ended.
+            OperationTimeout: the answer did not come in time.
         """
         request, future = self.flying.popleft()
         try:
@@ -117,7 +116,7 @@ class Line(Generic[R]):
 
 
 def fitting(paths: Sequence[str], most: int, most_bytes: int) -> Iterator[Sequence[str]]:
-    """Paths in parts for one request each: of so many paths, and about so many bytes, but of one path at least."""
+    """Split paths into parts for one request each, of at most `most` paths and about `most_bytes`, but at least one."""
     while paths:
         part = paths[:most]
         if sum(map(len, part)) * 4 > most_bytes:  # a character takes 4 bytes of UTF-8 at most
@@ -128,18 +127,19 @@ def fitting(paths: Sequence[str], most: int, most_bytes: int) -> Iterator[Sequen
 
 
 def pipelined(
-    session: Session, requests: Sequence[R], limits: ReadLimits, size: float | None = None
+    session: Requester, requests: Sequence[R], limits: ReadLimits, size: float | None = None
 ) -> Iterator[tuple[R, Any]]:
-    """Yield each request with its answer, or with the error by which it is refused; the suspects last (care.py).
+    """Yield each request with its answer, or with the error that the server answered; the suspects last (care.py).
 
     Args:
-        session: where to ask.
-        requests: what to ask: for lists or for stats.
+        session: sends the requests.
+        requests: reads of lists or of stats.
         limits: see there.
-        size: bytes of an answer; None: unknown, so that asking begins slowly.
+        size: bytes of an answer; None: unknown, so that few are under way at first.
 
     Raises:
-        NotConnected, OperationTimeout: the connection ended, or an answer did not come in time.
+        NotConnected: the connection ended.
+        OperationTimeout: an answer did not come in time.
     """
     pace = Pace() if size is None else Pace(len(requests), size)
     line: Line[R] = Line(session, limits)

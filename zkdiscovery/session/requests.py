@@ -115,6 +115,25 @@ def _read_string(buffer: bytes, offset: int) -> tuple[str, int]:
         raise ValueError("a text is not UTF-8") from None
 
 
+class _Unanswered:
+    """A request whose answer has no body."""
+
+    __slots__ = ()
+
+    def deserialize(self, _buffer: bytes, _offset: int) -> None:
+        return None
+
+
+@_request
+class _Read:
+    """A question about one node, without a watch."""
+
+    path: str
+
+    def serialize(self) -> bytes:
+        return _string(self.path) + b"\0"
+
+
 @_request
 class Create:
     """Create a node; answers its stat. `mode` is EPHEMERAL, CONTAINER or 0 (persistent)."""
@@ -137,7 +156,7 @@ class Create:
 
 
 @_request
-class Delete:
+class Delete(_Unanswered):
     """Delete a node; `version` -1: any."""
 
     path: str
@@ -146,9 +165,6 @@ class Delete:
 
     def serialize(self) -> bytes:
         return _string(self.path) + _INT.pack(self.version)
-
-    def deserialize(self, _buffer: bytes, _offset: int) -> None:
-        return None
 
 
 @_request
@@ -168,7 +184,7 @@ class SetData:
 
 
 @_request
-class Check:
+class Check(_Unanswered):
     """Inside a transaction: the node exists, and has this version unless -1."""
 
     path: str
@@ -178,19 +194,12 @@ class Check:
     def serialize(self) -> bytes:
         return _string(self.path) + _INT.pack(self.version)
 
-    def deserialize(self, _buffer: bytes, _offset: int) -> None:
-        return None
-
 
 @_request
-class GetData:
+class GetData(_Read):
     """Data and stat of a node, as `Node`."""
 
-    path: str
     type: ClassVar[int] = 4
-
-    def serialize(self) -> bytes:
-        return _string(self.path) + b"\0"
 
     def deserialize(self, buffer: bytes, offset: int) -> Node:
         (length,) = _INT.unpack_from(buffer, offset)
@@ -200,28 +209,20 @@ class GetData:
 
 
 @_request
-class Exists:
+class Exists(_Read):
     """Stat of a node. Most servers tell it to those who may not read the node, too."""
 
-    path: str
     type: ClassVar[int] = 3
-
-    def serialize(self) -> bytes:
-        return _string(self.path) + b"\0"
 
     def deserialize(self, buffer: bytes, offset: int) -> Stat:
         return _read_stat(buffer, offset)[0]
 
 
 @_request
-class GetChildren:
+class GetChildren(_Read):
     """Names of a node's children, as a list of strings."""
 
-    path: str
     type: ClassVar[int] = 8
-
-    def serialize(self) -> bytes:
-        return _string(self.path) + b"\0"
 
     def deserialize(self, buffer: bytes, offset: int) -> list[str]:
         (count,) = _INT.unpack_from(buffer, offset)
@@ -238,7 +239,7 @@ class GetChildren:
 
 
 @_request
-class Sync:
+class Sync(_Unanswered):
     """Let the server catch up with the leader before it answers what follows."""
 
     path: str
@@ -247,12 +248,9 @@ class Sync:
     def serialize(self) -> bytes:
         return _string(self.path)
 
-    def deserialize(self, _buffer: bytes, _offset: int) -> None:
-        return None
-
 
 @_request
-class SetWatches:
+class SetWatches(_Unanswered):
     """Persistent watches on paths and all below them, many in one request (setWatches2, ZooKeeper 3.6 and later).
 
     They survive deletion and creation of the nodes, not the connection. Nothing fires for what happened before: read
@@ -266,12 +264,9 @@ class SetWatches:
         # No zxid to catch up from, and no data, exist, child or plain persistent watches: recursive ones alone.
         return b"\0" * (8 + 4 * 4) + _INT.pack(len(self.paths)) + b"".join(map(_string, self.paths))
 
-    def deserialize(self, _buffer: bytes, _offset: int) -> None:
-        return None
-
 
 @_request
-class RemoveWatches:
+class RemoveWatches(_Unanswered):
     """Remove this connection's watches on the path."""
 
     path: str
@@ -279,9 +274,6 @@ class RemoveWatches:
 
     def serialize(self) -> bytes:
         return _string(self.path) + _INT.pack(3)  # WatcherType Any
-
-    def deserialize(self, _buffer: bytes, _offset: int) -> None:
-        return None
 
 
 Write = Create | Delete | SetData | Check
@@ -296,8 +288,8 @@ class Multi:
     Older servers (ZooKeeper 3.6.4 and 3.8.0 among them) answer to a Create without a stat, and the result is None: in a
     transaction they take create2 for the older create (ZOOKEEPER-4026). All give the stat of a container.
 
-    A transaction that fails raises the error of the operation that failed, with its position in `_index`. The server
-    reports it in the body of the answer; kazoo would return it as a value.
+    A transaction that fails raises the error of the operation that failed, with its position in `operation_index`. The
+    server reports it in the body of the answer; kazoo would return it as a value.
     """
 
     operations: Sequence[Write]
@@ -318,7 +310,7 @@ class Multi:
                 # 0 and -2: this one would have passed, another one failed.
                 if code not in {0, -2}:
                     error = error_for_code(code, operation)
-                    error._index = index
+                    error.operation_index = index
                     raise error
                 continue
             creates = isinstance(operation, Create)  # containers, too, are answered as other nodes
@@ -369,7 +361,7 @@ class MultiRead:
 
 
 @_request
-class Echo:
+class Echo(_Unanswered):
     """A question about nothing, which any server answers by itself: an empty bulk read."""
 
     type: ClassVar[int] = MultiRead.type
@@ -377,5 +369,15 @@ class Echo:
     def serialize(self) -> bytes:
         return _END
 
-    def deserialize(self, _buffer: bytes, _offset: int) -> None:
-        return None
+
+@_request
+class CloseSession(_Unanswered):
+    """End the session; the server deletes its ephemerals."""
+
+    type: ClassVar[int] = -11
+
+    def serialize(self) -> bytes:
+        return b""
+
+
+CLOSE_SESSION = CloseSession()

@@ -1,7 +1,7 @@
-"""The addresses of the servers in `hosts`, looked up apart from everybody who needs them.
+"""The addresses of the servers in `hosts`, looked up on threads of their own.
 
 The system's resolver may take seconds or never answer, and nothing can interrupt it. So each lookup runs on a daemon
-thread of its own, and nobody waits for it but who asks to, with a limit.
+thread of its own. Only `wait` waits for it, with a limit.
 
 Guarantees
 - At most one lookup of a name is under way in the process, however many clients ask. A name whose lookup hangs
@@ -12,6 +12,7 @@ Guarantees
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - getaddrinfo needs it, and would import it on the lookup's thread
 import ipaddress
 import logging
 import os
@@ -64,16 +65,21 @@ class Resolver:
         self._closed = False
 
     def addresses(self) -> list[Address]:
-        """All addresses known by now, in the order of the hosts; empty if none is."""
+        """All addresses known by now, in the order of the hosts; empty if none is known."""
         known = self._known
         found = [Address(host, ip, port) for host, port in self._hosts for ip in known.get(host, ())]
         return list(dict.fromkeys(found))
 
-    def servers(self) -> list[list[Address]]:
-        """The addresses, grouped by the server that they are taken to lead to.
+    def known_addresses(self) -> dict[str, tuple[str, ...]]:
+        """The addresses of each host, as far as they are known by now."""
+        known = self._known
+        return {host: known.get(host, ()) for host, _ in self._hosts}
 
-        The IPv4 and the IPv6 addresses of one name lead to the same servers, as far as anybody can know. A name
-        without a known address stands for one server.
+    def servers(self) -> list[list[Address]]:
+        """The addresses, grouped by the server that they probably lead to.
+
+        The IPv4 and the IPv6 addresses of one name are taken to lead to the same servers. A name without a known
+        address counts as one server.
         """
         known = self._known
         groups: list[list[Address]] = []
@@ -87,7 +93,7 @@ class Resolver:
         return groups
 
     def problem(self) -> str:
-        """Why names have no known address, for messages; "" if each has one or none has been looked up for long."""
+        """Why names have no known address, for messages; "" if each has one, or if the lookups began just now."""
         now = time.monotonic()
         parts = []
         with self._changed:
@@ -138,7 +144,7 @@ class Resolver:
                 self._listeners.remove(listener)
 
     def close(self) -> None:
-        """Look up nothing more, and wake who waits. A lookup that hangs keeps its thread and nothing of this object."""
+        """Look up nothing more, and wake those that wait. A lookup that hangs keeps its thread, but not this object."""
         with self._changed:
             self._closed = True
             self._listeners.clear()
@@ -146,7 +152,7 @@ class Resolver:
         _forget(self._answered)
 
     def _answered(self, name: str, found: tuple[str, ...], problem: str) -> None:
-        """A lookup has ended (its thread). One that found nothing takes no known address away."""
+        """Note the end of a lookup (its thread). One that found nothing removes no known address."""
         with self._changed:
             if found:
                 self._problems.pop(name, None)
@@ -177,12 +183,12 @@ def _is_literal(host: str) -> bool:
 _Answered = Callable[[str, tuple[str, ...], str], None]
 
 _lock = threading.Lock()
-_under_way: dict[str, list[_Answered]] = {}  # by name, who waits for its answer
-_reported: set[str] = set()  # names that can't be resolved, as was logged
+_under_way: dict[str, list[_Answered]] = {}  # by name: what is called with its answer
+_reported: set[str] = set()  # names that can't be resolved, and were logged
 
 
 def _look_up(name: str, answered: _Answered) -> None:
-    """Have `answered` called with the addresses of a name, or with none and the reason, on the lookup's thread.
+    """Call `answered` with the addresses of a name, or with none and the reason, on the lookup's thread.
 
     Raises:
         NoThreadAvailable: the system has none to give.
@@ -226,7 +232,7 @@ def _forget(answered: _Answered) -> None:
 
 
 def _forked() -> None:
-    """In a forked child: the lookups are the parent's, and so is the lock."""
+    """In a forked child: forget the lookups and the lock, which are the parent's."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
     _under_way.clear()

@@ -54,7 +54,7 @@ _BY_CODE: dict[int, tuple[type[ZkDiscoveryError], str]] = {
 }
 
 # Answers that say for certain that the request was not executed and may be sent again.
-RETRY_CODES = frozenset({-118, -119, -127})
+NOT_EXECUTED = frozenset({-118, -119, -127})
 
 _LONGEST_PATH = 600  # characters in a message; our own paths are shorter, unless the namespace is deep
 
@@ -65,7 +65,7 @@ def error_for_code(code: int, request: object = None, server: str | None = None)
     error = cls(
         f"{describe(request)}: {reason}{f' (server {server})' if server else ''}", path=path_of(request), server=server
     )
-    error._retry = code in RETRY_CODES
+    error.was_not_executed = code in NOT_EXECUTED
     return error
 
 

@@ -1,7 +1,7 @@
-"""Persistent-recursive watches: who wants to hear of which path and all below it.
+"""Persistent-recursive watches: who listens to which path and all below it.
 
-The server forgets them with the connection. Their users arm them again first thing on each connection and read
-afterwards: requests are answered in order, so nothing falls between.
+The server forgets them with the connection. On each connection their users arm them again first, and read afterwards.
+Requests are answered in order, so no change is missed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from zkdiscovery.errors import NotConnected
 from zkdiscovery.session.pipeline import fitting
+from zkdiscovery.session.requester import Requester
 from zkdiscovery.session.requests import RemoveWatches, SetWatches
-
-if TYPE_CHECKING:
-    from zkdiscovery.session.session import Session
 
 log = logging.getLogger("zkdiscovery.session")
 
@@ -35,6 +33,12 @@ class EventKind(IntEnum):
 
 
 _KINDS = {kind.value: kind for kind in EventKind}
+
+
+class WatchingSession(Requester, Protocol):
+    """What watches need of their session."""
+
+    timeout: float  # seconds
 
 
 class TreeWatch:
@@ -57,14 +61,14 @@ class TreeWatch:
         return closed
 
     def close(self) -> None:
-        """Stop listening; the server's watch goes with its last user. Never blocks."""
-        self._watches._remove(self)
+        """Stop listening; the server's watch is removed with its last user. Never blocks."""
+        self._watches.remove(self)
 
 
 class TreeWatches:
     """All tree watches of one session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: WatchingSession) -> None:
         self.session = session
         self._lock = threading.Lock()
         self._by_path: dict[str, tuple[TreeWatch, ...]] = {}
@@ -77,15 +81,16 @@ class TreeWatches:
         return watch
 
     def arm(self, watches: Sequence[TreeWatch], *, generation: int, deadline: float) -> list[Future[Any]]:
-        """Set many in few requests; all of them stand once all futures are done. The closed ones are left out."""
-        with self._lock:  # as its removal: a watch that was closed meanwhile must not be set behind it
+        """Set many in few requests. All of them are set once all futures are done. Closed ones are left out."""
+        with self._lock:  # submitted under it, like removals: a watch closed meanwhile must not be set behind that
             paths = [watch.path for watch in watches if watch in self._by_path.get(watch.path, ())]
             return [
                 self.session.submit(SetWatches(some), deadline=deadline, generation=generation)
                 for some in fitting(paths, BATCH, self.session.care.request_bytes)
             ]
 
-    def _remove(self, watch: TreeWatch) -> None:
+    def remove(self, watch: TreeWatch) -> None:
+        """Forget a watch, at the server too if it was the last one of its path. Never blocks; idempotent."""
         with self._lock:
             rest = tuple(w for w in self._by_path.get(watch.path, ()) if w is not watch)
             if rest:
@@ -100,7 +105,7 @@ class TreeWatches:
     def dispatch(self, kind: int, path: str) -> None:
         """Tell everybody who listens to the path or to one above it (connection thread)."""
         event = _KINDS.get(kind)
-        if event is None:  # CHILD events leak through where a one-shot watch shares the path (ZOOKEEPER-4475)
+        if event is None:  # servers send CHILD events too, if a one-shot watch is on the same path (ZOOKEEPER-4475)
             return
         at = path
         while True:

@@ -289,7 +289,7 @@ class _Granted:
     def over(self) -> bool:
         return self.term.lost
 
-    def _forget(self, lease: Lease) -> None:
+    def forget(self, lease: Lease) -> None:
         """The lease asks to be renewed no more."""
 
     def wait(self, _condition: Callable[[Self], object], _end: float | None) -> None:

@@ -26,7 +26,7 @@ def _ignore_deadline() -> None:
         def remaining(self) -> float:
             return 0.0 if self._reason is not None else 1.0
 
-        def _extend(self, deadline: float) -> None:
+        def extend(self, deadline: float) -> None:
             with self._lock:
                 self._deadline = max(self._deadline, deadline)
 

@@ -213,8 +213,7 @@ class Changes:
         session = self._truth.session
         data = CODEC.encode(make("payments", path.rpartition("/")[2], weight=weight))
 
-        def once() -> None:
-            session.wait_connected(LIMIT)
+        def once(_deadline: float, _generation: int) -> None:
             node = self._truth.get(path)
             if node is None:
                 self._truth.create(path, data)
@@ -224,7 +223,7 @@ class Changes:
             elif node.data != data:
                 self._truth.set(path, data)
 
-        session.retrying(2 * LIMIT)(once)
+        session.retry(once, 2 * LIMIT)
         self.state[path.rpartition("/")[2]] = weight
 
 

@@ -22,7 +22,7 @@ HERD = """
 import json, sys, threading, time
 from collections import Counter
 from zkdiscovery import Client
-from zkdiscovery.session.channel import Channel
+from zkdiscovery.session.transport.channel import Channel
 
 hosts, namespace, clients, instances = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 counts = Counter()

@@ -87,7 +87,7 @@ def read(request: Request, answer: bytes) -> None:
     except ZkDiscoveryError as error:
         assert type(request) is Multi
         check_message(error, 300)
-        check_index(error._index, request.operations)
+        check_index(error.operation_index, request.operations)
     else:
         check_result(request, result)
 

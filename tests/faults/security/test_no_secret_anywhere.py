@@ -105,7 +105,7 @@ def appearances(client: Client, session: Session) -> list[str]:
     """Everything of a client that somebody may print."""
     parts: list[Any] = [
         client, session, session.settings, session.settings.auth, session.settings.tls, session.settings.acl,
-        session.link, session._options, session._options.auth_data, session._options.sasl, session.credentials,
+        session.link, session.options, session.options.auth_data, session.options.sasl, session.credentials,
         session.settings.model_dump(), session.failure,
     ]  # fmt: skip
     texts = [shown for part in parts for shown in (repr(part), str(part), f"{part}")]

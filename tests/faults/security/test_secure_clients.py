@@ -16,7 +16,7 @@ from tests.faults.security.helpers import Authority, SecureServer, secure_server
 from tests.support import LIMIT, Truth, wait_epoch
 from zkdiscovery import AccessDenied, AuthenticationFailed, Client, NoServerForTests, NotConnected
 from zkdiscovery.session import probe_server
-from zkdiscovery.session.tls import tls_context
+from zkdiscovery.session.transport.tls import tls_context
 from zkdiscovery.testing import expire_session, zookeeper_server
 
 REFUSAL = 3.0  # seconds within which a connection that can't be had is given up, and the reason is known

@@ -67,13 +67,11 @@ def test_a_session_that_somebody_moves_away(
     path = f"{ensemble_namespace}/mine"
     moved = RawSession(other.hosts, session_id=credentials.session_id, password=credentials.password)
     try:
-        deadline = soon()
 
-        def create() -> None:
-            session.wait_connected(LIMIT)
+        def create(deadline: float, _generation: int) -> None:
             session.call(Create(path, b"", session.leaf_acl, EPHEMERAL), deadline=deadline)
 
-        session.retrying(LIMIT)(create)
+        session.retry(create, LIMIT)
         with Truth(other.hosts) as truth:
             assert truth.get(path) is not None
     finally:

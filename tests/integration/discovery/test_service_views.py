@@ -125,7 +125,7 @@ def test_what_can_never_be_is_told_as_such(
     waits = (view.wait_ready, registration.wait_registered, client.wait_connected)
     with ThreadPoolExecutor(len(waits)) as pool:
         waiting = [pool.submit(wait, 10 * LIMIT) for wait in waits]
-        client._use().session._fail(error, final=True)
+        client._use().session.fail(error, final=True)
         for future in waiting:
             with pytest.raises(type(error), match=str(error)):
                 future.result(LIMIT)

@@ -101,7 +101,7 @@ def events(truth: Truth, path: str) -> Iterator[Recorder[str]]:
 @contextmanager
 def on_submit(client: Client, react: Callable[[object], object]) -> Iterator[None]:
     """Call `react(request)` just before each request of the present link is queued, on the thread that sends it."""
-    link = client._use().session._link
+    link = client._use().session.link
     assert link is not None
     channel = link.channel
     submit = channel.submit

@@ -74,17 +74,17 @@ def test_closing_in_the_moment_of_connecting(make_session: MakeSession, zkdiscov
     session = make_session(connect=False)
     closed: list[bool] = []
     connecting = threading.Event()
-    original = session.link_connected
+    original = session.links.link_connected
     credentials: Any = None
 
     def late(link: Any, found: Any, *args: Any) -> None:
         nonlocal credentials
         credentials = found
         connecting.set()
-        assert link._kazoo._stopped.wait(LIMIT)
+        assert link._kazoo.stopped.wait(LIMIT)
         original(link, found, *args)
 
-    session.link_connected = late  # type: ignore[method-assign]
+    session.links.link_connected = late  # type: ignore[method-assign]
     closer = threading.Thread(target=lambda: closed.append(session.close(LIMIT)))
     session.start()
     assert connecting.wait(LIMIT)

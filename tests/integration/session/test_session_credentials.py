@@ -136,10 +136,12 @@ def test_wrong_sasl_credentials_at_start(make_session: MakeSession, sasl: SaslSe
     with pytest.raises(AuthenticationFailed, match=f"{sasl.server.hosts} refuses the credentials; check Settings.auth"):
         session.wait_connected(LIMIT)
     assert time.monotonic() - start < LIMIT / 2
-    thread = session._link._kazoo._connection._connection_routine  # type: ignore[union-attr]
+    assert session.link is not None
+    thread = session.link.thread
+    assert thread is not None
     thread.join(LIMIT)
     assert not thread.is_alive()
-    assert session._rebuild not in session.maintenance._due, "nobody tries again"
+    assert session.links._rebuild not in session.maintenance._due, "nobody tries again"
     with pytest.raises(AuthenticationFailed):
         session.read(GetChildren("/"), timeout=LIMIT)
 
@@ -237,8 +239,8 @@ def test_secrets_are_in_no_log_and_no_text(
     credentials = right.credentials
     assert credentials is not None
     texts = [
-        caplog.text, repr(right), repr(right._options), repr(right.settings), str(right.settings), repr(credentials),
-        str(raised.value), repr(raised.value), repr(right._link),
+        caplog.text, repr(right), repr(right.options), repr(right.settings), str(right.settings), repr(credentials),
+        str(raised.value), repr(raised.value), repr(right.link),
     ]  # fmt: skip
     assert "connected to" in caplog.text
     for secret in (SECRET, "wrong-secret", repr(credentials.password), credentials.password.hex()):

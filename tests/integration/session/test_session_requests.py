@@ -42,7 +42,7 @@ from zkdiscovery.session import (
     bulk_read,
 )
 from zkdiscovery.session.bulk import BATCH
-from zkdiscovery.session.channel import MAX_OUTSTANDING
+from zkdiscovery.session.transport.channel import MAX_OUTSTANDING
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
 
@@ -307,7 +307,7 @@ def test_transactions_raise(make_session: MakeSession, truth: Truth, namespace: 
             session.call(transaction, deadline=soon())
         assert isinstance(raised.value, ZkDiscoveryError)
         assert raised.value.path == operation.path
-        assert raised.value._index == 1
+        assert raised.value.operation_index == 1
         assert truth.children(namespace) == ["there"], "all or nothing"
 
 

@@ -13,7 +13,7 @@ from tests.integration.session.helpers import FullBacklog, expire, heard
 from tests.support import LIMIT, Truth
 from zkdiscovery.errors import ClientClosed, NotConnected, UnsupportedServer
 from zkdiscovery.session import EPHEMERAL, Create, State, StateChange, Sync
-from zkdiscovery.session.connection import Connection
+from zkdiscovery.session.transport.connection import Connection
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
 

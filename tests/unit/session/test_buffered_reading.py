@@ -14,13 +14,15 @@ import pytest
 from kazoo.exceptions import ConnectionDropped
 from kazoo.handlers.threading import KazooTimeoutError
 
-from zkdiscovery.session import channel as channel_module
-from zkdiscovery.session import connection as connection_module
-from zkdiscovery.session.connection import Connection
-from zkdiscovery.session.link import Link, LinkOwner
-from zkdiscovery.session.options import LinkOptions
+from zkdiscovery.session.care import Care
 from zkdiscovery.session.requests import GetData, Stat
 from zkdiscovery.session.resolver import Resolver
+from zkdiscovery.session.transport import channel as channel_module
+from zkdiscovery.session.transport import connection as connection_module
+from zkdiscovery.session.transport.connection import Connection
+from zkdiscovery.session.transport.link import Link
+from zkdiscovery.session.transport.link_state import LinkOwner
+from zkdiscovery.session.transport.options import LinkOptions
 
 PATH = "/services/payments/a"
 STAT = Stat(7, 7, 0, 0, 0, 0, 0, 0, 0, 0, 7)
@@ -30,7 +32,7 @@ class Owner:
     """Hears what comes."""
 
     def __init__(self) -> None:
-        self.resolver = Resolver([("127.0.0.1", 1)])
+        self.session = self
         self.timeout = 10.0
         self.highest_zxid = 0
         self.events: list[tuple[int, str]] = []
@@ -49,13 +51,13 @@ class Wire:
     def __init__(self) -> None:
         self.owner = Owner()
         options = LinkOptions("127.0.0.1:1", 10.0, 1.0, None, [], None)
-        self.link = Link(cast("LinkOwner", self.owner), options)
+        self.link = Link(cast("LinkOwner", self.owner), options, Resolver([("127.0.0.1", 1)]), Care())
         self.connection: Connection = self.link._kazoo._connection
         ours, self.server = socket.socketpair()
         ours.setblocking(False)
         self.connection._socket = ours
         self.connection._came = bytearray()
-        self.connection.written = time.monotonic()
+        self.link.written = time.monotonic()
 
     def ask(self, count: int) -> list[Future[Any]]:
         """So many requests, numbered from 1, in flight."""
@@ -131,7 +133,7 @@ def test_each_answer_tells_when_its_message_was_sent(wire: Wire, monkeypatch: py
 
 def test_kazoo_never_waits_beyond_the_time_of_a_ping(wire: Wire) -> None:
     """It adds up to 0.4 s, which is more than the session timeout leaves where that is short."""
-    wire.connection.written = time.monotonic() - wire.owner.timeout / 3
+    wire.link.written = time.monotonic() - wire.owner.timeout / 3
     began = time.monotonic()
     assert wire.connection.handler.select([wire.connection._socket], [], [], 60.0) == ([], [], [])
     assert time.monotonic() - began < 8.0

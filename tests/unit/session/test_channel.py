@@ -7,8 +7,8 @@ import time
 import pytest
 
 from zkdiscovery.errors import NotConnected, OperationTimeout, ZkDiscoveryError
-from zkdiscovery.session.channel import MAX_OUTSTANDING, Channel
 from zkdiscovery.session.requests import GetData, Request, Sync
+from zkdiscovery.session.transport.channel import MAX_OUTSTANDING, Channel
 
 LATER = time.monotonic() + 3600.0
 

@@ -42,10 +42,7 @@ class Bench:
         self.call_limit = 0.0
         self._sent_at: dict[Future[Any], tuple[Request, float]] = {}
         self._listeners: list[Callable[[StateChange], None]] = []
-        self.leases = Leases(cast("Session", self))
-
-    def lease_begins(self) -> None:
-        """Nothing that concerns us."""
+        self.leases = Leases(cast("Session", self), lambda: None)
 
     def listen(self, listener: Callable[[StateChange], None]) -> None:
         self._listeners.append(listener)
@@ -118,7 +115,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def refusal(cls: type[ZkDiscoveryError], index: int) -> ZkDiscoveryError:
     error = cls("refused")
-    error._index = index
+    error.operation_index = index
     return error
 
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 import threading
 from typing import cast
 
-from zkdiscovery.session.connection import Credentials
-from zkdiscovery.session.link import Link, LinkOwner
-from zkdiscovery.session.options import LinkOptions
+from zkdiscovery.session.care import Care
 from zkdiscovery.session.resolver import Resolver
+from zkdiscovery.session.transport.link import Link
+from zkdiscovery.session.transport.link_state import Credentials, LinkOwner
+from zkdiscovery.session.transport.options import LinkOptions
 
 
 class Owner:
     """What a link needs of its owner before it is started."""
 
-    resolver = Resolver([("a", 2181)])
     timeout = 10.0
+
+    @property
+    def session(self) -> Owner:
+        return self
 
 
 def link() -> Link:
     options = LinkOptions("a", 10.0, 1.0, None, [("digest", "alice:secret")], None)
-    return Link(cast("LinkOwner", Owner()), options)
+    return Link(cast("LinkOwner", Owner()), options, Resolver([("a", 2181)]), Care())
 
 
 def test_nothing_runs_before_the_start() -> None:

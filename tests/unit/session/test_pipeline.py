@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from zkdiscovery.session import Exists, ReadLimits, Session, pipelined
 from zkdiscovery.session.care import Care
-from zkdiscovery.session.channel import MAX_OUTSTANDING
+from zkdiscovery.session.transport.channel import MAX_OUTSTANDING
 
 
 class Server:

@@ -89,7 +89,7 @@ def test_a_transaction(version: str) -> None:
 def test_a_transaction_that_fails(version: str) -> None:
     with pytest.raises(NodeExists) as raised:
         answer(version, "transaction that fails")
-    assert (raised.value._index, raised.value.path) == (1, "/a/c")
+    assert (raised.value.operation_index, raised.value.path) == (1, "/a/c")
 
 
 def test_an_answer_that_ends_too_early(version: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from zkdiscovery.errors import InvalidSettings
-from zkdiscovery.session.options import acl_entries, link_options
+from zkdiscovery.session.acl import acl_entries
+from zkdiscovery.session.transport.options import link_options
 from zkdiscovery.settings import AclEntry, Auth, settings_without_environment
 
 PASSWORD = "password-of-alice"

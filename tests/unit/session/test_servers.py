@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from zkdiscovery.session import servers as module
 from zkdiscovery.session.resolver import Address, Resolver
-from zkdiscovery.session.servers import Servers
+from zkdiscovery.session.transport import servers as module
+from zkdiscovery.session.transport.servers import Servers
 
 HANDSHAKE = 0.001  # seconds that a server takes to let us in
 

@@ -16,8 +16,8 @@ import pytest
 from tests.support import LIMIT
 from zkdiscovery.errors import InvalidSettings
 from zkdiscovery.session import Session
-from zkdiscovery.session.link import ready
-from zkdiscovery.session.tls import tls_context
+from zkdiscovery.session.transport.kazoo_client import ready
+from zkdiscovery.session.transport.tls import tls_context
 from zkdiscovery.settings import Settings, Tls
 
 PASSWORD = "password-of-the-key"

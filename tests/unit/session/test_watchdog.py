@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -12,19 +11,24 @@ import pytest
 from zkdiscovery.errors import NoThreadAvailable
 from zkdiscovery.session import Session, State
 from zkdiscovery.session import watchdog as watchdog_module
+from zkdiscovery.session.resolver import Resolver
+from zkdiscovery.session.status import SessionStatus
+from zkdiscovery.session.transport.options import LinkOptions
 from zkdiscovery.session.watchdog import Watchdog
+from zkdiscovery.threads.worker import Worker
 
 T = 12.0  # seconds, the session timeout; the link is looked at each second
+OPTIONS = LinkOptions("zookeeper:2181", 10.0, 1.0, None, [], None)
 
 
 class Bench:
-    """What the watchdog needs of a session, its keeper, its link and the link's channel."""
+    """What the watchdog needs of a session, its maintenance thread, its link and the link's channel."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.timeout = T
         self.state = State.CONNECTED
-        self.maintenance = self.link = self.channel = self
+        self.link = self.channel = self
         self.sent: float | None = None
         self.ping_sent: float | None = None
         self.last_answer = self.now
@@ -51,7 +55,7 @@ class Bench:
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench = Bench()
     monkeypatch.setattr(watchdog_module.time, "monotonic", lambda: bench.now)
-    Watchdog(cast("Session", bench)).connected()
+    Watchdog(cast("Session", bench), OPTIONS, cast("Resolver", None), cast("Worker", bench)).connected()
     return bench
 
 
@@ -93,20 +97,16 @@ class Prober:
         task()
 
 
-def short_session(**changes: object) -> Session:
+def short_session() -> SessionStatus:
     """One whose T is too short for leases."""
-    address = ("zookeeper", "127.0.0.1", 2181)
-    fields = {
-        "timeout": 1.0,
-        "server": "zookeeper:2181",
-        "resolver": SimpleNamespace(addresses=lambda: [address], servers=list),
-        "settings": SimpleNamespace(connect_timeout=1.0, hosts="zookeeper"),
-        "context": None,
-        "state": State.SUSPENDED,
-        "gone_for_good": False,
-        "highest_zxid": 1,
-    }
-    return cast("Session", SimpleNamespace(**(fields | changes)))
+    session = SessionStatus(OPTIONS.hosts, 1.0)
+    session.state = State.SUSPENDED
+    session.highest_zxid = 1
+    return session
+
+
+def watch(session: SessionStatus) -> Watchdog:
+    return Watchdog(session, OPTIONS, Resolver([("127.0.0.1", 2181)]), cast("Worker", None))
 
 
 def test_a_session_timeout_that_is_too_short_is_named_once_for_all_leases(
@@ -115,9 +115,9 @@ def test_a_session_timeout_that_is_too_short_is_named_once_for_all_leases(
     monkeypatch.setattr(watchdog_module, "Worker", lambda _: Prober())
     monkeypatch.setattr(watchdog_module, "probe_tick", lambda *_, **__: 2.0)
     session = short_session()
-    watchdog = Watchdog(session)
+    watchdog = watch(session)
     for timeout in (1.0, 1.0, 2.0, 2.0):
-        session.timeout = timeout  # type: ignore[misc]
+        session.timeout = timeout
         watchdog.lease_begins()
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert [text.partition(" is less")[0] for text in told] == [
@@ -128,13 +128,13 @@ def test_a_session_timeout_that_is_too_short_is_named_once_for_all_leases(
 
 def test_a_lease_begins_where_there_is_no_thread_to_ask_for_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog_module, "Worker", lambda _: Prober(threads=False))
-    Watchdog(short_session()).lease_begins()
+    watch(short_session()).lease_begins()
 
 
 def test_servers_are_asked_for_their_data_once_there_is_a_thread_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     prober = Prober(threads=False)
     monkeypatch.setattr(watchdog_module, "Worker", lambda _: prober)
-    watchdog = Watchdog(short_session())
+    watchdog = watch(short_session())
     watchdog.refused()
     asked: list[object] = []
     prober.threads = True

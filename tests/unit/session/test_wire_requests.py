@@ -68,7 +68,7 @@ def test_a_failed_transaction_raises_for_the_operation_that_failed() -> None:
     transaction = Multi([Check("/a"), Delete("/b"), Delete("/c")])
     with pytest.raises(NodeMissing, match="delete /b") as raised:
         transaction.deserialize(answer, 0)
-    assert (raised.value._index, raised.value.path) == (1, "/b")
+    assert (raised.value.operation_index, raised.value.path) == (1, "/b")
 
 
 def test_bulk_answers() -> None:

@@ -29,7 +29,7 @@ def doctor(ctx: typer.Context) -> None:
         with cli.working("looking at everything"):
             session = list(examine_session(client, cli.timeout))  # first, for it has begun to connect
             hosts = examine_hosts(
-                core.session.addresses(), timeout=core.settings.connect_timeout, context=core.session.context
+                core.settings.servers, timeout=core.settings.connect_timeout, context=core.session.options.context
             )
             findings = [*hosts, *session, examine_address(core.session.known_addresses()), *examine_environment()]
         settings = settings_in_force(

@@ -92,7 +92,7 @@ class _Patient:
         except AccessDenied:
             return False
         except NodeMissing as error:
-            if error._index == 0:  # the parent itself, gone meanwhile
+            if error.operation_index == 0:  # the parent itself, gone meanwhile
                 raise
         return True
 
@@ -128,7 +128,9 @@ def _tick(session: Session) -> Finding:
     tick = None
     for name, ip, port in session.resolver.addresses():
         with suppress(OSError):
-            tick = probe_tick(ip, port, timeout=session.settings.connect_timeout, context=session.context, name=name)
+            tick = probe_tick(
+                ip, port, timeout=session.settings.connect_timeout, context=session.options.context, name=name
+            )
         if tick is not None:
             break
     if tick is None:

@@ -1,4 +1,4 @@
-"""The connection thread's work: kazoo's loop, with our own way of sending, reading and judging what comes.
+"""What the connection thread does: kazoo's loop, with our own sending, reading and checks of what comes.
 
 Everything here runs on that thread.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import ssl
 import struct
+import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
+from kazoo.client import KazooClient
 from kazoo.exceptions import (
     AuthFailedError,
     ConnectionDropped,
@@ -26,13 +28,11 @@ from kazoo.protocol.connection import STOP_CONNECTING, ConnectionHandler
 
 from zkdiscovery.errors import NotConnected, UnsupportedServer, ZkDiscoveryError
 from zkdiscovery.session.clock import lease_now
-from zkdiscovery.session.requests import Echo, Request, encode
+from zkdiscovery.session.requests import CLOSE_SESSION, Echo, encode
 from zkdiscovery.session.resolver import PAUSE, Address
 from zkdiscovery.session.translate import describe, error_for_code, path_of
+from zkdiscovery.session.transport.link_state import Credentials, LinkState
 from zkdiscovery.validation import join_host_port
-
-if TYPE_CHECKING:
-    from zkdiscovery.session.link import Link, LinkClient
 
 log = logging.getLogger("zkdiscovery.session")
 
@@ -43,38 +43,50 @@ _SESSION_EXPIRED = -112
 _UNIMPLEMENTED = -6
 _AUTH_CODES = frozenset({-115, -124})  # the server refuses the credentials, or asks for some
 _CHUNK = 1024 * 1024  # bytes read at once, at most
-_AHEAD = 64 * 1024  # bytes read at once, if there are so many; requests are not sent before all of them are seen to
+_AHEAD = 64 * 1024  # bytes read at once, if there are so many; requests are sent after all of them are handled
 _PING_ANSWER = 20  # bytes
 _PROBE, _PROBE_XID = Echo(), 1
 _EVENT = wire.int_struct.pack(kazoo_connection.WATCH_XID)  # begins a message that proves one direction only
 
 
-class Credentials(NamedTuple):
-    """What identifies a session to a server; the password is a secret."""
+class SessionClient(KazooClient):  # type: ignore[misc]
+    """kazoo's client, with public names for what we use of it."""
 
-    session_id: int
-    password: bytes
+    @property
+    def stopped(self) -> threading.Event:
+        """Is set while the client does not run."""
+        event: threading.Event = self._stopped
+        return event
 
-    def __repr__(self) -> str:
-        return f"Credentials(session_id=0x{self.session_id:x})"
+    @property
+    def known_session(self) -> tuple[int | None, bytes]:
+        """Id and password of the session, which the next handshake sends; the id is None or 0 if there is none."""
+        return self._session_id, self._session_passwd
+
+    @known_session.setter
+    def known_session(self, known: tuple[int | None, bytes]) -> None:
+        self._session_id, self._session_passwd = known
 
 
 class Connection(ConnectionHandler):  # type: ignore[misc]
-    """The connection thread's work: our queue out, answers and events in."""
+    """Sends what is queued, and reads answers and events."""
 
-    client: LinkClient
-    _came: bytearray  # read from the socket and not seen to
-    _stood = False  # the present attempt has led to a connection
-    written = 0.0  # monotonic seconds; when something was sent last
-    _probes_along = False  # the handshake takes the probe along
+    client: SessionClient
+    _came: bytearray  # bytes that were read from the socket and are not handled yet
+    _stood = False  # True once the present attempt has led to a connection
+    _probes_along = False  # True if the probe is sent together with the handshake
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._pings: deque[float] = deque()  # when those under way were sent, on the lease clock; answered in order
+    def __init__(self, client: SessionClient, link: LinkState, *args: Any, **kwargs: Any) -> None:
+        super().__init__(client, *args, **kwargs)
+        self._link = link
+        self._pings: deque[float] = deque()  # when the unanswered ones were sent, on the lease clock; answered in order
 
-    @property
-    def _link(self) -> Link:
-        return self.client._link
+    def zk_loop(self) -> None:
+        """Run kazoo's loop, then close the pair of sockets that wakes this thread."""
+        try:
+            super().zk_loop()
+        finally:
+            self.close()
 
     def _connect_loop(self, retry: Any) -> Any:
         """Try servers until the client is stopped, or refused for good.
@@ -82,7 +94,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         kazoo's own resolves names on this thread, and counts and pauses by its own rules.
         """
         link = self._link
-        servers, stopped = link.servers, self.client._stopped
+        servers, stopped = link.servers, self.client.stopped
         while not stopped.is_set():
             for address in servers.round():
                 self._stood = False
@@ -106,12 +118,14 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         self._pings.clear()
         self._came = bytearray()
         # kazoo forgets it at expiry; a new session must not read older state from a server that lags.
-        self.client.last_zxid = link.owner.highest_zxid
-        known = self.client._session_id, self.client._session_passwd
-        # A server reads no further until the session stands, so a round trip is saved. Not with a session that may have
-        # expired: the server says so and closes, and what it has not read could cost us its answer (by a reset).
-        self._probes_along = not (self.client._session_id or self.client.auth_data or self.sasl_options)
-        servers.begin(session=bool(self.client._session_id))
+        self.client.last_zxid = link.session.highest_zxid
+        known = self.client.known_session
+        has_session = bool(known[0])
+        # A server reads no further until the session stands, so sending the probe along saves a round trip. Not with a
+        # session that may have expired: the server says so and closes, and a reset because of unread bytes could
+        # destroy its answer.
+        self._probes_along = not (has_session or self.client.auth_data or self.sasl_options)
+        servers.begin(session=has_session)
         try:
             read_timeout, _ = super()._connect(host, hostip, port)
             self._probe()
@@ -123,24 +137,24 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                 servers.answered(address)
             raise
         except Exception as error:
-            # kazoo stumbles over an answer that makes no sense, and keeps what it took from it.
-            self.client._session_id, self.client._session_passwd = known
+            # kazoo fails on an answer that makes no sense, and keeps what it took from it.
+            self.client.known_session = known
             link.problem = f"{address} gives an answer that makes no sense: {error!r}"
             servers.answered(address)
             raise ConnectionDropped(link.problem) from error
         servers.connected(address)
         self._stood = True
         link.drop_reason = None
-        link.owner.authenticated = True
+        link.session.authenticated = True
         negotiated = read_timeout * 1.5 / 1000.0  # kazoo keeps it in a local variable; read_timeout is two thirds of it
-        credentials = Credentials(self.client._session_id, self.client._session_passwd)
-        link.owner.link_connected(link, credentials, negotiated, str(address))
-        if self.client._stopped.is_set():  # stop() came while we were connecting
-            link.say_goodbye()
+        session_id, password = self.client.known_session
+        link.owner.link_connected(link, Credentials(session_id or 0, password), negotiated, str(address))
+        if self.client.stopped.is_set():  # Link.begin_stop() came before the channel was open
+            link.end_session()
         return read_timeout, read_timeout / 2  # kazoo's limit for a write depends on the number of hosts
 
     def _probe(self) -> None:
-        """An empty bulk read: servers before 3.6 answer Unimplemented, and one that asks for SASL says so only now.
+        """Send an empty bulk read. Servers before 3.6 answer Unimplemented; one that asks for SASL says so only now.
 
         Both close the connection.
         """
@@ -162,7 +176,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         try:
             return super()._invoke(self._link.servers.left(), request, xid)
         except ConnectionDropped:
-            if xid is None:  # accepted, then hung up on: the server does not serve, or we have seen newer transactions
+            if xid is None:  # accepted, then closed: the server does not serve, or we have seen newer transactions
                 self._link.owner.link_refused(self._link)
             raise
 
@@ -171,7 +185,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         try:
             super()._authenticate_with_sasl(host, self._link.servers.left())
         except AuthFailedError as error:
-            if isinstance(error.__cause__, ConnectionDropped):  # says nothing: a server that refuses answers so
+            if isinstance(error.__cause__, ConnectionDropped):  # no refusal: a server that refuses answers first
                 raise error.__cause__ from None
             raise
         except (SASLException, SessionClosedRequireSaslError) as error:
@@ -180,7 +194,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
     def _submit(self, request: Any, timeout: float, xid: int | None = None) -> None:
         if isinstance(request, wire.SASL):
             self._sasl_rounds += 1
-            if self._sasl_rounds > SASL_ROUNDS:  # a server without SASL answers with empty challenges for ever
+            if self._sasl_rounds > SASL_ROUNDS:  # a server without SASL answers with empty challenges, without end
                 raise AuthFailedError
         # kazoo's own would log the request, passwords included.
         message = _message(request, xid)
@@ -191,16 +205,16 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         self._write(message, timeout)
 
     def _send_ping(self, connect_timeout: float) -> None:
-        if self._link.ping_sent is None:  # or else the one before is not answered yet
+        if self._link.ping_sent is None:  # otherwise the one before has no answer yet
             self._link.ping_sent = time.monotonic()
         self._pings.append(lease_now())
         super()._send_ping(connect_timeout)
-        # kazoo would drop a link whose ping is unanswered for a little less than the watchdog waits.
+        # kazoo would drop a link whose ping is unanswered, a little before the watchdog does.
         self.ping_outstanding.clear()
 
     def _send_request(self, _read_timeout: float, connect_timeout: float) -> None:
         try:
-            # Wake-ups first, queue second: what is queued after this line brings its own wake-up.
+            # Wake-ups first, queue second: whatever is queued after this line brings its own wake-up.
             self._read_sock.recv(65536)
         except BlockingIOError:
             log.debug("woken for nothing")
@@ -214,9 +228,10 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
             self._link.wake()
 
     def _read_socket(self, read_timeout: float) -> Any:
-        """All messages that have come whole; kazoo reads one, with two polls and two more system calls for each.
+        """Handle all messages that have come whole.
 
-        What is left in the buffer is the beginning of a message at most, so polling the socket tells of its end.
+        kazoo reads one, with two polls and two more system calls for each. At most the beginning of a message is left
+        in the buffer, so a poll of the socket tells when the rest comes.
         """
         while True:
             response = super()._read_socket(read_timeout)
@@ -225,7 +240,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                 return response
 
     def _read(self, length: int, timeout: float) -> bytes:
-        """As kazoo's, from a buffer."""
+        """Read `length` bytes, through the buffer."""
         if not 0 <= length <= MAX_FRAME:
             raise ConnectionDropped(f"the server sends a message of {length} bytes; is it a ZooKeeper?")
         came = self._came
@@ -237,18 +252,18 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         return part
 
     def _fill(self, came: bytearray, length: int, timeout: float) -> None:
-        """Have `length` bytes in the buffer.
+        """Read until `length` bytes are in the buffer.
 
-        A message that comes slowly is contact: it keeps the link, and pings keep the session. Not if it grows by no
-        more than the answers to these pings: then its length is nonsense, and it swallows them.
+        A message that comes slowly counts as contact: the link stays, and pings keep the session. It does not count if
+        it grows by no more than the answers to these pings: then its length is nonsense, and it swallows them.
         """
         channel = self._link.channel
         serves = channel.is_open  # in the handshake nothing is read ahead
         if not serves:  # the limit is one for the whole attempt, however many messages and parts of them it reads
             timeout = min(timeout, self._link.servers.left())
         given_up = time.monotonic() + timeout
-        news = bool(came)  # something has come just now; a part of a TLS record, perhaps
-        grown = pings = 0  # bytes that came and pings that were sent since it was contact
+        news = bool(came)  # something has come just now; perhaps a part of a TLS record
+        grown = pings = 0  # bytes that came and pings that were sent since the latest contact
         while True:
             part = self._received(max(length - len(came), _AHEAD if serves else 0))
             came += part
@@ -265,14 +280,14 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
             if not news and now >= given_up:
                 raise KazooTimeoutError("no answer in time")
             # Outside the handshake, `timeout` is two thirds of the session timeout.
-            ping_due = self.written + timeout / 2 if serves else given_up
+            ping_due = self._link.written + timeout / 2 if serves else given_up
             if serves and now >= ping_due:
                 self._send_ping(timeout)
                 pings += 1
             news = bool(self.handler.select([self._socket], [], [], min(given_up, ping_due) - now)[0])
 
     def _received(self, most: int) -> bytes:
-        """What has come; nothing if that is nothing yet, or a part of a TLS record."""
+        """The bytes that have come; none if there are none yet, or only a part of a TLS record."""
         try:
             part: bytes = self._socket.recv(min(most, _CHUNK))
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -282,7 +297,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
         return part
 
     def _write(self, msg: bytes | bytearray, timeout: float) -> None:
-        self.written = time.monotonic()
+        self._link.written = time.monotonic()
         super()._write(msg, timeout)
 
     def _read_header(self, timeout: float) -> Any:
@@ -299,12 +314,13 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
             link.ping_sent = None
             if self._pings:
                 link.owner.link_answered(None, self._pings.popleft())
-        link.owner.highest_zxid = max(link.owner.highest_zxid, header.zxid)
+        session = link.session
+        session.highest_zxid = max(session.highest_zxid, header.zxid)
         return header, buffer, offset
 
     def _read_response(self, header: Any, buffer: bytes, offset: int) -> Any:
         entry = self._link.channel.answered(header.xid)
-        if entry is None:  # whoever waits for it hears of the end of the connection
+        if entry is None:  # the end of the connection fails whatever waits for this answer
             raise ConnectionDropped(f"an answer to request {header.xid} came out of turn")
         request, care = entry.request, self._link.channel.care
         if header.err:
@@ -318,7 +334,7 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
             except ZkDiscoveryError as error:
                 care.answered(request, entry.body)
                 entry.future.set_exception(error)
-            except Exception as error:  # as good as lost, and so is the link
+            except Exception as error:  # the answer is lost, and where the next one begins is unknown
                 care.broke([(request, entry.body)])
                 server = self._link.server
                 failure = NotConnected(
@@ -328,10 +344,10 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
                 entry.future.set_exception(failure)
                 raise ConnectionDropped(f"the server sends an answer that can't be read: {error}") from error
             else:
-                self._link.owner.link_answered(request, entry.sent)  # first: what the future wakes may rest on it
+                self._link.owner.link_answered(request, entry.sent)  # first, because what the future wakes may need it
                 care.answered(request, entry.body)
                 entry.future.set_result(result)
-        return kazoo_connection.CLOSE_RESPONSE if request is CLOSE else None
+        return kazoo_connection.CLOSE_RESPONSE if request is CLOSE_SESSION else None
 
     def _read_watch_event(self, buffer: bytes, offset: int) -> None:
         try:
@@ -346,18 +362,3 @@ def _message(request: Any, xid: int | None) -> bytes:
     body += encode(request) if request.type else request.serialize()
     message: bytes = wire.int_struct.pack(len(body)) + body
     return message
-
-
-class _CloseSession:
-    """Ends the session at the server, its ephemerals with it."""
-
-    type = wire.Close.type
-
-    def serialize(self) -> bytes:
-        return b""
-
-    def deserialize(self, _buffer: bytes, _offset: int) -> None:
-        return None
-
-
-CLOSE: Request = _CloseSession()

@@ -1,13 +1,13 @@
-"""The requests of one client on their way: waiting to be sent, and sent but not answered.
+"""The requests of one client: those that wait to be sent, and those that were sent and have no answer yet.
 
 Guarantees
-- A request belongs to one connection (generation). What was not sent when that connection ended is never sent on a
+- A request belongs to one connection (generation). If it was not sent when that connection ended, it is never sent on a
   later one.
-- A future that was cancelled, or whose deadline has passed, before its turn is discarded unsent: cancelling it
-  successfully proves that it was not executed. One that is running was written to the socket, so its outcome is
-  unknown until answered.
+- If a future was cancelled, or its deadline has passed, before its turn, its request is discarded unsent. So a
+  successful cancel proves that the request was not executed. The request of a running future was written to the socket,
+  so its outcome is unknown until its answer comes.
 - Futures are completed outside the lock. Their callbacks run on the connection thread: they must not block.
-- A request is serialized by the thread that submits it: one that can't be fails there, not on the connection.
+- The thread that submits a request serializes it, so one that can't be serialized fails there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_OUTSTANDING = 20_000  # requests waiting to be sent in one client
 
 
 class Entry:
-    """One request with its future."""
+    """A request with its future."""
 
     __slots__ = ("body", "deadline", "future", "request", "sent", "sent_at", "xid")
 
@@ -39,12 +39,12 @@ class Entry:
         self.deadline = deadline  # monotonic seconds
         self.future: Future[Any] = Future()
         self.sent_at = 0.0  # monotonic seconds
-        self.sent = 0.0  # as `sent_at`, on the clock of leases: before the first byte leaves
+        self.sent = 0.0  # as `sent_at`, on the lease clock; read before the first byte leaves
         self.xid = 0
 
 
 class Channel:
-    """Queue of requests between all threads (which submit) and the connection thread (which sends and completes)."""
+    """Queue of requests. Any thread submits them; the connection thread sends them and completes their futures."""
 
     def __init__(self, wake: Callable[[], None], care: Care | None = None) -> None:
         self.care = care or Care()
@@ -53,26 +53,30 @@ class Channel:
         self._outbox: deque[Entry] = deque()
         self._in_flight: deque[Entry] = deque()
         self._generation = 0  # 0: no connection
-        self.last_answer = 0.0  # monotonic seconds; any answer that proves both directions
+        self.last_answer = 0.0  # monotonic seconds; when the latest answer came, which proves both directions
 
     def open(self, generation: int) -> None:
-        """A connection is there (connection thread)."""
+        """Accept requests for a new connection (connection thread)."""
         with self._lock:
             self._generation = generation
             self.last_answer = time.monotonic()
 
     @property
     def is_open(self) -> bool:
-        """Is there a connection that serves?"""
+        """True while there is a connection that serves."""
         return self._generation != 0
 
     def submit(self, request: Request, *, deadline: float, generation: int | None = None) -> Future[Any]:
-        """Queue a request. `deadline` is in monotonic seconds; `generation`: refuse unless this connection still
-        stands.
+        """Queue a request. Never blocks.
+
+        Args:
+            request: what to send.
+            deadline: monotonic seconds; after it the request is not sent any more.
+            generation: number of the only connection to send it on; None: the present one.
 
         Returns:
-            a future, completed at once with NotConnected if there is no such connection, or with NodeError if the
-            request has broken several. Never blocks.
+            a future. It fails at once with NotConnected if there is no such connection, and with NodeError if the
+            request broke several connections.
         """
         entry = Entry(request, deadline)
         if (refusal := self.care.refusal(request, entry.body)) is not None:
@@ -81,7 +85,7 @@ class Channel:
         with self._lock:
             refused = self._generation == 0 or (generation is not None and generation != self._generation)
             full = len(self._outbox) >= MAX_OUTSTANDING
-            # Where something waits already, the connection thread has been woken and has not taken it yet.
+            # If something waits already, its submitter has woken the connection thread, which has not taken it yet.
             asleep = not self._outbox
             if not refused and not full:
                 self._outbox.append(entry)
@@ -94,7 +98,7 @@ class Channel:
         return entry.future
 
     def take(self, limit: int) -> list[Entry]:
-        """The next requests to write, marked as in flight; the stale ones are discarded (connection thread)."""
+        """Take the next requests to write and note them as in flight; discard the stale ones (connection thread)."""
         now, sent = time.monotonic(), lease_now()
         taken: list[Entry] = []
         late: list[Entry] = []
@@ -118,23 +122,23 @@ class Channel:
         return taken
 
     def waiting(self) -> bool:
-        """Is there more to take?"""
+        """True if there is more to take."""
         return bool(self._outbox)
 
     def answered(self, xid: int) -> Entry | None:
-        """The oldest request in flight, if it is the one of this number; its answer has come (connection thread)."""
+        """Take out the oldest request in flight, if this is its number: its answer has come (connection thread)."""
         with self._lock:
             if not self._in_flight or self._in_flight[0].xid != xid:
                 return None
             return self._in_flight.popleft()
 
     def oldest_sent(self) -> float | None:
-        """When the oldest unanswered request was sent, in monotonic seconds."""
+        """Monotonic seconds at which the oldest unanswered request was sent; None if there is none."""
         with self._lock:
             return self._in_flight[0].sent_at if self._in_flight else None
 
     def close(self, error: Callable[[Request, bool], ZkDiscoveryError]) -> None:
-        """The connection is gone: fail everything with `error(request, sent)`."""
+        """Fail everything with `error(request, sent)`, because the connection is gone."""
         with self._lock:
             self._generation = 0
             unsent, sent = list(self._outbox), list(self._in_flight)
@@ -142,7 +146,8 @@ class Channel:
             self._in_flight.clear()
         if sent:
             self.care.broke([(entry.request, entry.body) for entry in sent])
-        # Each entry is in one queue at a time, and who took it out completes it: no future is completed twice.
+        # Each entry is in one queue at a time, and the thread that takes it out completes it: no future is completed
+        # twice.
         for entry in sent:
             entry.future.set_exception(error(entry.request, True))
         for entry in unsent:

@@ -1,17 +1,16 @@
-"""From settings to what the wire needs."""
+"""How to connect, from the settings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from zkdiscovery.errors import InvalidSettings
-from zkdiscovery.session.requests import AccessEntry
 
 if TYPE_CHECKING:
-    from zkdiscovery.session.tls import Certificates
-    from zkdiscovery.settings import Acl, Settings
+    import ssl
 
-_PERMISSIONS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
+    from zkdiscovery.session.transport.tls import Certificates
+    from zkdiscovery.settings import Settings
 
 
 class LinkOptions(NamedTuple):
@@ -24,12 +23,22 @@ class LinkOptions(NamedTuple):
     auth_data: list[tuple[str, str]]
     sasl: dict[str, str] | None
 
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context for the next connection; None for plain TCP."""
+        return None if self.certificates is None else self.certificates.context()
+
+    @property
+    def has_credentials(self) -> bool:
+        """True if the client sends credentials."""
+        return bool(self.auth_data or self.sasl)
+
     def __repr__(self) -> str:
         return f"LinkOptions(hosts={self.hosts!r})"
 
 
 class _Secret(str):
-    """Text that does not show in a `repr`: tools that report errors show the variables of kazoo's functions, too."""
+    """Text that its `repr` hides, because tools that report errors show the variables of kazoo's functions, too."""
 
     __slots__ = ()
 
@@ -38,12 +47,13 @@ class _Secret(str):
 
 
 def link_options(settings: Settings) -> LinkOptions:
-    """How to connect.
+    """Say how to connect. Runs on the thread that makes the session, so it may import what few clients need.
 
     Raises:
-        InvalidSettings: the TLS files can't be used, or SASL is asked for and not installed.
+        InvalidSettings: the TLS files can't be used.
+        InvalidSettings: the settings ask for SASL, which is not installed.
     """
-    from zkdiscovery.session.tls import Certificates  # noqa: PLC0415 - most clients need no TLS
+    from zkdiscovery.session.transport.tls import Certificates  # noqa: PLC0415 - few clients use TLS
 
     auth = settings.auth
     sasl: dict[str, str] | None = None
@@ -65,12 +75,3 @@ def link_options(settings: Settings) -> LinkOptions:
         auth_data=auth_data,
         sasl=sasl,
     )
-
-
-def acl_entries(acl: Acl) -> tuple[AccessEntry, ...]:
-    """An access control list as it goes over the wire."""
-    if acl == "open":
-        return (AccessEntry(31, "world", "anyone"),)
-    if acl == "creator":
-        return (AccessEntry(31, "auth", ""),)
-    return tuple(AccessEntry(sum(_PERMISSIONS[letter] for letter in set(e.permissions)), e.scheme, e.id) for e in acl)
