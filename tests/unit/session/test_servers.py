@@ -208,6 +208,46 @@ def test_pauses_between_rounds(clock: Clock, monkeypatch: pytest.MonkeyPatch) ->
     assert tried.pause() == 0.0, "a connection that stood for a while is followed at once"
 
 
+def test_pauses_between_attempts_at_a_single_address(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They grow to a twentieth of T: there is no other server for which time must be left."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
+    tried = servers(1)
+    pauses = []
+    for _ in range(6):
+        tried.round()
+        pauses.append(round(tried.pause(), 3))
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("blip", ["refuse", "say nothing"])
+@pytest.mark.parametrize("length", [0.0, 0.4])
+@pytest.mark.parametrize("timeout", [1.0, 2.0, 4.0, 10.0, 40.0])
+def test_a_blip_of_a_single_server_is_over_within_a_tenth(
+    clock: Clock, timeout: float, length: float, blip: str
+) -> None:
+    worst = 0.0
+    for seed in range(300):
+        random.seed(seed)
+        tried = servers(1, timeout=timeout, connect_timeout=10.0)
+        (address,) = tried.resolver.addresses()
+        connect(tried, clock, address)
+        clock.now += timeout
+        tried.broke(address)
+        end = clock.now + length * timeout
+        while clock.now < end:
+            assert tried.round() == [address]
+            if blip == "say nothing":
+                silence(tried, clock, address)
+            else:
+                tried.begin(session=True)
+                tried.answered(address)
+            clock.now += tried.pause()
+        connect(tried, clock, address)
+        worst = max(worst, clock.now - end)
+    random.seed(time.monotonic_ns())
+    assert worst <= (0.07 * timeout if length else HANDSHAKE + 1e-6) + HANDSHAKE
+
+
 @pytest.mark.parametrize("blip", ["refuse", "say nothing"])
 @pytest.mark.parametrize("timeout", [1.0, 2.0, 4.0, 10.0, 40.0])
 def test_a_blip_is_over_within_a_tenth_although_one_of_three_servers_is_silent(
