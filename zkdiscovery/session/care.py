@@ -1,19 +1,19 @@
-"""What broke connections, and is asked for with more care from then on.
+"""Requests that may have broken connections, and how they are changed before they are sent again.
 
-A request whose answer, or which itself, is too large for a server breaks the connection, or the server. Sent again
-unchanged on the next connection, it would do so for ever. Every request that was sent and not answered when a
-connection broke is a suspect, because answers that were sent may be lost with the connection. Most often the network is
-to blame and not the request, so a suspect is changed rather than refused:
+A request breaks the connection, or the server, if it or its answer is too large for the server. If it were sent again
+unchanged on each new connection, that would never end. Every request that was sent and not answered when a connection
+broke is a suspect, because answers that the server sent may be lost with the connection. Most often the cause is the
+network and not the request, so a suspect is changed rather than refused:
 
-- A bulk read is halved until its nodes are read alone; `bulk.py` looks at the sizes of such nodes before it reads them.
+- A bulk read is halved until each node is read alone; `bulk.py` reads the sizes of such nodes first.
 - Batches of writes and watches are made half as large.
 - A request that can't be changed is sent alone, after the others. After `TRIES` breaks it is refused for a while, then
   tried once more: see `PAUSES`.
 
-Any answer to it clears a suspect. Small requests with small answers are never suspects.
+Any answer to a suspect clears it. Small requests with small answers are never suspects.
 
-Threads: `broke` and `answered` are called by the connection thread or by the one that closes the session; the others
-read single entries of tables, which needs no lock.
+Threads: the connection thread calls `broke` and `answered`, and so does the thread that closes the session. The other
+methods, on any thread, read single entries of tables, which needs no lock.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from zkdiscovery.errors import NodeError
 from zkdiscovery.session.requests import GetChildren, GetData, MultiRead, Request, encode
 from zkdiscovery.session.translate import describe, path_of
 
-REQUEST = 512 * 1024  # bytes of one request of ours, about; a server refuses those over 1 MiB, unless configured
-SMALL = 8 * 1024  # bytes; a request that is not larger breaks no connection by its size
+REQUEST = 512 * 1024  # bytes of one request, about; a server refuses requests over 1 MiB, unless configured
+SMALL = 8 * 1024  # bytes; a request up to this size breaks no connection by its size
 TRIES = 3  # times that a request may break a connection before it is refused
 # Seconds that it is refused: at first, and at most; three times as long after each further break. The first pause is
 # short, because a server that steps down also breaks three connections within a second, whatever was asked for.
@@ -37,7 +37,7 @@ MOST = 10_000  # suspects remembered; the oldest are forgotten first
 
 
 class _Offence(NamedTuple):
-    """What a request that can't be changed has done."""
+    """The breaks that a request which can't be changed may have caused."""
 
     times: int
     until: float  # monotonic seconds; refused until then
@@ -47,27 +47,27 @@ class Care:
     """The suspects of one session."""
 
     def __init__(self) -> None:
-        self._nodes: dict[str, int] = {}  # by path: nodes in a bulk read that has this one, at most
+        self._nodes: dict[str, int] = {}  # by path: most nodes in a bulk read that includes this one
         self._offences: dict[int, _Offence] = {}  # by the hash of the request's bytes
         self._halved = REQUEST  # bytes of one request
         self._halved_at = -FORGOTTEN  # monotonic seconds
 
     @property
     def request_bytes(self) -> int:
-        """Bytes that a request of several parts should have at most."""
+        """The most bytes that a request of several parts should have."""
         return self._halved if time.monotonic() < self._halved_at + FORGOTTEN else REQUEST
 
     def most_together(self, path: str) -> int | None:
-        """Nodes in a bulk read that has this one, at most; None: it is no suspect."""
+        """The most nodes in a bulk read that includes this one; None if it is no suspect."""
         return self._nodes.get(path)
 
     @property
     def suspects_nodes(self) -> bool:
-        """Is there any node of which `most_together` knows?"""
+        """True if any node is a suspect."""
         return bool(self._nodes)
 
     def refusal(self, request: Request, body: bytes) -> NodeError | None:
-        """Why this request is not to be sent now."""
+        """The error for a request that must not be sent now; None if it may be sent."""
         if not self._offences:
             return None
         offence = self._offences.get(hash(body))
@@ -80,11 +80,11 @@ class Care:
         )
 
     def suspects(self, request: Request) -> bool:
-        """Is it to be sent alone, after the others?"""
+        """True if the request must be sent alone, after the others."""
         return bool(self._offences) and hash(encode(request)) in self._offences
 
     def broke(self, unanswered: Sequence[tuple[Request, bytes]]) -> None:
-        """The connection ended, and these requests had been sent and not answered."""
+        """Note the requests that had been sent and not answered when the connection ended."""
         for request, body in unanswered:
             if isinstance(request, MultiRead):
                 self._nodes.update(dict.fromkeys(request.paths, max(1, len(request.paths) // 2)))
@@ -107,7 +107,7 @@ class Care:
         self._offences[hash(body)] = _Offence(times, time.monotonic() + pause)
 
     def answered(self, request: Request, body: bytes) -> None:
-        """It was answered after all."""
+        """Clear a request, because it was answered."""
         if self._offences:
             self._offences.pop(hash(body), None)
         if self._nodes and isinstance(request, MultiRead):

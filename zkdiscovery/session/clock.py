@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-# time.monotonic() stands still while the machine is suspended, the server's clock does not. A lease must
-# not outlive its session because a laptop or a virtual machine slept: CLOCK_BOOTTIME on Linux, and
-# CLOCK_MONOTONIC on macOS, count the sleep.
+# time.monotonic() stops while the machine is suspended, and the server's clock does not. A lease must not outlive its
+# session because a laptop or a virtual machine slept. CLOCK_BOOTTIME on Linux and CLOCK_MONOTONIC on macOS count the
+# sleep.
 _CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

@@ -1,4 +1,4 @@
-"""One line in the log for what has one cause, however many things it happens to."""
+"""One line in the log for each cause, however many things it affects."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LINES = 5  # causes that have a line of their own
 
 
 class Digest:
-    """Collects what is to be said of many things; at the end of its `with` block each cause has one line.
+    """Collects messages about many things. The end of its `with` block logs one line for each cause.
 
     Args:
-        log: where to.
+        log: the logger.
         level: of `logging`.
         text: of each line, with one `%s` for the names and one for the cause.
     """
@@ -24,16 +24,16 @@ class Digest:
         self._log = log
         self._level = level
         self._text = text
-        self._causes: dict[str, tuple[str, list[str]]] = {}  # as first told, and the names
+        self._causes: dict[str, tuple[str, list[str]]] = {}  # the first message, and the names
 
     def add(self, path: str, cause: str, shown: str | None = None) -> None:
-        """Something happened to a path. Causes that differ in the path alone, or in its last part, are one."""
+        """Note a message about a path. Messages that differ only in the path, or in its last part, have one cause."""
         key = cause.replace(path, "").replace(path.rpartition("/")[2], "")
         _, names = self._causes.setdefault(key, (cause, []))
         names.append(path if shown is None else shown)
 
     def tell(self) -> None:
-        """Log what was collected."""
+        """Log the lines."""
         causes, self._causes = list(self._causes.values()), {}
         if len(causes) > LINES:
             others = causes[LINES - 1 :]
@@ -52,7 +52,7 @@ class Digest:
 
 
 def some_of(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
+    """Join the first names, and say how many more there are."""
     names = list(names)
     more = len(names) - SHOWN
     return ", ".join(names) if more <= 0 else f"{', '.join(names[:SHOWN])} and {more} more"

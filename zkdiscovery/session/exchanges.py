@@ -1,6 +1,6 @@
 """What the answered messages of one connection prove: when the ensemble's leader has heard of the session.
 
-Pure arithmetic: no threads, no clock, no I/O. T is the granted session timeout; every time is one of the lease clock.
+Pure arithmetic: no threads, no clock, no I/O. T is the granted session timeout. All times are of the lease clock.
 
 What ZooKeeper does
 - The leader expires a session T after it last heard of it, or later. It hears of the clients of another server with
@@ -22,16 +22,16 @@ The proof. Take an exchange E, and three trips, each sent after the one before w
 - The leader has answered `first`, so it ran after the ping was due. A leader that stood still may answer `first` as it
   wakes, before it sends the overdue ping. It reads `second` later, so the ping precedes the answer to `second`: both
   come over one connection.
-- So our server has answered the ping, E included, before `second` is answered, and before it passes on `third`.
+- So our server has answered the ping, which includes E, before `second` is answered and before it passes on `third`.
 - The leader reads that answer before it reads `third`. `third` is a transaction. Its commit proves that a majority
   followed this leader after it had heard of E. A later leader counts T from its own beginning.
 
-A commit of `third` therefore proves that the session lives until E.sent + T. We use E.sent + 0.9 T; the tenth is for
-clocks of different rates.
+A commit of `third` therefore proves that the session lives until E.sent + T. We use E.sent + 0.9 T; the last tenth
+allows for clocks of different rates.
 
-A handshake (of a new session, or of one that moves to this connection) is passed on to the leader, which counts T anew
-at once. It needs no ping: `third` alone proves it. `third` is needed, because a leader that has lost its majority still
-accepts a session.
+Our server passes a handshake (of a new session, or of one that moves to this connection) on to the leader, which counts
+T anew at once. This exchange needs no ping: `third` alone proves it. `third` is needed, because a leader that has lost
+its majority still accepts a session.
 """
 
 from __future__ import annotations
@@ -43,28 +43,28 @@ from collections.abc import Iterable
 
 # All of the session timeout T:
 LASTS = 0.9  # from an exchange that the leader has surely heard of
-HALF_TICK = 0.275  # in which the leader's next ping is sent: a half tick is T/4 at most, the rest is for a late one
+HALF_TICK = 0.275  # in which the leader sends its next ping: half a tick is at most T/4, and the rest is for a late one
 SPACING = 0.025  # between two exchanges that are remembered
 
-TRIPS = 3  # after which an exchange is proven; the last one is a transaction
+TRIPS = 3  # trips that prove an exchange; the last one is a transaction
 
 
 class Exchanges:
-    """The exchanges of one connection, in the order of their answers, and what they prove. Its owner locks.
+    """The exchanges of one connection, in the order of their answers, and what they prove. Its owner has the lock.
 
-    Each stage holds pairs (E.sent, since): exchanges that have made so many trips, and the time from which on a trip
-    must be sent to be the next one. Both grow along a stage. Stage 0 is an exchange that waits for the ping.
+    Stage n holds pairs (E.sent, since): exchanges with n trips, and the time from which a trip must be sent to be the
+    next one. Both numbers grow along a stage. In stage 0 an exchange waits for the ping.
     """
 
     trips = TRIPS
 
     def __init__(self) -> None:
-        self.heard = -math.inf  # the leader has heard of the session then, or later
+        self.heard = -math.inf  # the leader has heard of the session at this time, or later
         self._timeout = math.inf
         self._stages: list[deque[tuple[float, float]]] = [deque() for _ in range(self.trips)]
 
     def restart(self, sent: float, answered: float, timeout: float) -> None:
-        """Begin with the handshake of a new connection, on which T seconds were granted."""
+        """Begin anew with the handshake of a connection, on which T seconds were granted."""
         self.heard = -math.inf
         self._timeout = timeout
         for stage in self._stages:
@@ -77,8 +77,8 @@ class Exchanges:
         Args:
             sent: read before the first byte left.
             answered: read after the answer came.
-            trip: it was answered by way of the leader.
-            commit: it was a trip, and a transaction that the leader has committed.
+            trip: True if it was answered by way of the leader.
+            commit: True if it was a trip, and a transaction that the leader has committed.
         """
         stages = self._stages
         if commit:
@@ -89,25 +89,25 @@ class Exchanges:
                 if newest > (after[-1][0] if after else -math.inf):
                     after.append((newest, answered))
         for stage in stages:
-            while len(stage) > 1 and stage[1][1] <= sent:  # what is answered later was sent later, and finds stage[1]
+            while len(stage) > 1 and stage[1][1] <= sent:  # later exchanges were sent later, and find stage[1]
                 stage.popleft()
         if not stages[0] or sent >= stages[0][-1][0] + SPACING * self._timeout:
             stages[0].append((sent, answered + HALF_TICK * self._timeout))
 
     @property
     def proven(self) -> float:
-        """Until when the session lives for sure."""
+        """The time until which the session surely lives."""
         return self.heard + LASTS * self._timeout
 
     def provable(self, now: float) -> float:
-        """Until when it will, if a transaction that is sent now is committed."""
+        """The time until which it surely lives, if a transaction that is sent now is committed."""
         return max(self.heard, _newest(self._stages[-1], now)) + LASTS * self._timeout
 
     def ripe(self, now: float) -> float:
-        """When the next proof can begin: a remembered exchange that waits for the leader's ping has waited enough."""
+        """The time at which the next proof can begin, because an exchange has waited long enough for a ping."""
         return next((since for _, since in self._stages[0] if since > now), now + HALF_TICK * self._timeout)
 
 
 def _newest(stage: Iterable[tuple[float, float]], sent: float) -> float:
-    """The newest exchange of a stage for which what was sent then is the next trip."""
+    """The newest exchange of a stage whose next trip is one that was sent at `sent`."""
     return max((value for value, since in stage if since <= sent), default=-math.inf)

@@ -1,4 +1,4 @@
-"""Ask one server how it is (`srvr`) and how it is set up (`conf`), outside any session."""
+"""Ask one server for its state (`srvr`) and its configuration (`conf`), outside any session."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 
 class ServerInfo(NamedTuple):
-    """What a server says of itself.
+    """What a server says about itself.
 
     Attributes:
-        version: e.g. `3.8.0`; "" if it does not say (the command may not be on its whitelist).
+        version: such as `3.8.0`; "" if it does not say (its whitelist may lack the command).
         mode: `leader`, `follower`, `observer`, `standalone`, or "".
         zxid: last transaction seen; None if it does not say.
-        latency: seconds that the question took.
-        text: the whole answer, printable and line by line, 200 characters of each line: it may come from anybody.
+        latency: seconds until the answer came.
+        text: the whole answer, made printable, with 200 characters of each line, because anybody may have sent it.
     """
 
     version: str
@@ -34,14 +34,14 @@ def probe_server(
     """Connect, send `srvr`, read the answer.
 
     Args:
-        host: address of the server, or its name, which is then resolved without a time limit.
+        host: address of the server, or its name; resolving a name has no time limit.
         port: its port.
-        timeout: seconds for all but the resolving.
+        timeout: seconds for everything but the resolving.
         context: the TLS context; None for plain TCP.
         name: what its certificate must name; None: `host`.
 
     Raises:
-        OSError: no connection, no answer in time, or no TLS.
+        OSError: no connection, no answer in time, or a failure of TLS.
     """
     start = time.monotonic()
     text = _ask(b"srvr", host, port, timeout, context, name)
@@ -63,16 +63,16 @@ def probe_server(
 def probe_tick(
     host: str, port: int, *, timeout: float = 1.0, context: ssl.SSLContext | None = None, name: str | None = None
 ) -> float | None:
-    """Seconds of a server's tick, which it tells in answer to `conf`; None if it does not: few servers permit that.
+    """Ask a server for the seconds of its tick (`conf`); None if it does not tell: most servers forbid the command.
 
-    Arguments and errors as of `probe_server`.
+    Arguments and errors are those of `probe_server`.
     """
     found = re.search(r"^tickTime=([0-9]{1,9})$", _ask(b"conf", host, port, timeout, context, name), re.MULTILINE)
     return int(found[1]) / 1000.0 if found else None
 
 
 def _ask(word: bytes, host: str, port: int, timeout: float, context: ssl.SSLContext | None, name: str | None) -> str:
-    """The answer to a word of four letters, printable and line by line."""
+    """Send a word of four letters. Returns the answer, with each line made printable."""
     end = time.monotonic() + timeout
     with contextlib.ExitStack() as stack:
         sock = stack.enter_context(socket.create_connection((host, port), timeout=timeout))
@@ -93,6 +93,6 @@ def _ask(word: bytes, host: str, port: int, timeout: float, context: ssl.SSLCont
 
 def _left(end: float) -> float:
     left = end - time.monotonic()
-    if left <= 0:  # a server that sends a byte now and then would keep us for ever
+    if left <= 0:  # otherwise a server that sends a byte now and then would take forever
         raise TimeoutError("timed out")
     return left

@@ -1,11 +1,11 @@
-"""What goes over the wire: the requests that kazoo has, and those that it lacks.
+"""Requests and their answers, as they go over the wire.
 
 A request has a `type` (ZooKeeper's opcode), `serialize()`, and `deserialize(buffer, offset)`, which runs on the
 connection thread before the next frame is read. Layouts: ZooKeeper's `zookeeper.jute` and `MultiOperationRecord`.
 
-What `deserialize` reads is untrusted. Whatever the bytes are, it gives a complete answer of the type it promises, or
-raises ValueError or struct.error with a short message (a Multi also the error that the server reports). Lengths and
-counts are held against the bytes that are there before anything is allocated for them.
+What `deserialize` reads is untrusted. Whatever the bytes are, it returns a complete answer of the promised type, or
+raises ValueError or struct.error with a short message. A Multi may also raise the error that the server reports.
+Lengths and counts are compared with the number of bytes that came before anything is allocated for them.
 """
 
 from __future__ import annotations
@@ -68,17 +68,17 @@ class Request(Protocol):
 
 @dataclass_transform()
 def _request(cls: type[_T]) -> type[_T]:
-    """A request with fields. It is neither compared nor shown: to make what does that would take most of the import."""
+    """Make a request with fields, without `__eq__` and `__repr__`, because these would take most of the import time."""
     return dataclass(slots=True, eq=False, repr=False)(cls)
 
 
 def encode(request: Request) -> bytes:
-    """A request as it is sent, but for its length and number."""
+    """Serialize a request, without its length and number."""
     return _INT.pack(request.type) + request.serialize()
 
 
 class AccessEntry(NamedTuple):
-    """One entry of an ACL as it stands on the wire: a bit mask (read 1, write 2, create 4, delete 8, admin 16)."""
+    """One entry of an ACL. `permissions` is a bit mask: read 1, write 2, create 4, delete 8, admin 16."""
 
     permissions: int
     scheme: str
@@ -111,7 +111,7 @@ def _read_string(buffer: bytes, offset: int) -> tuple[str, int]:
         raise ValueError(f"a text of {length} bytes where {len(buffer) - start} are left")
     try:
         return str(buffer[start:end], "utf-8"), end
-    except UnicodeDecodeError:  # which holds all of the bytes
+    except UnicodeDecodeError:  # that error would hold all of the bytes
         raise ValueError("a text is not UTF-8") from None
 
 
@@ -185,7 +185,7 @@ class SetData:
 
 @_request
 class Check(_Unanswered):
-    """Inside a transaction: the node exists, and has this version unless -1."""
+    """Inside a transaction: require that the node exists, and has this version unless -1."""
 
     path: str
     version: int = -1
@@ -197,7 +197,7 @@ class Check(_Unanswered):
 
 @_request
 class GetData(_Read):
-    """Data and stat of a node, as `Node`."""
+    """Read data and stat of a node; answers a `Node`."""
 
     type: ClassVar[int] = 4
 
@@ -210,7 +210,7 @@ class GetData(_Read):
 
 @_request
 class Exists(_Read):
-    """Stat of a node. Most servers tell it to those who may not read the node, too."""
+    """Read the stat of a node. Most servers answer even those who may not read the node."""
 
     type: ClassVar[int] = 3
 
@@ -220,7 +220,7 @@ class Exists(_Read):
 
 @_request
 class GetChildren(_Read):
-    """Names of a node's children, as a list of strings."""
+    """List the names of a node's children; answers a list of strings."""
 
     type: ClassVar[int] = 8
 
@@ -251,9 +251,9 @@ class Sync(_Unanswered):
 
 @_request
 class SetWatches(_Unanswered):
-    """Persistent watches on paths and all below them, many in one request (setWatches2, ZooKeeper 3.6 and later).
+    """Set persistent watches on paths and all below them, many in one request (setWatches2, ZooKeeper 3.6 and later).
 
-    They survive deletion and creation of the nodes, not the connection. Nothing fires for what happened before: read
+    They survive deletion and creation of the nodes, not the connection. They do not fire for earlier changes, so read
     afterwards.
     """
 
@@ -261,7 +261,7 @@ class SetWatches(_Unanswered):
     type: ClassVar[int] = 105
 
     def serialize(self) -> bytes:
-        # No zxid to catch up from, and no data, exist, child or plain persistent watches: recursive ones alone.
+        # No zxid to catch up from, and only recursive watches: no data, exist, child or plain persistent ones.
         return b"\0" * (8 + 4 * 4) + _INT.pack(len(self.paths)) + b"".join(map(_string, self.paths))
 
 
@@ -283,10 +283,10 @@ _WITH_STAT = (_CREATE2, SetData.type)
 
 @_request
 class Multi:
-    """All of the operations or none; answers one result each: the stat of a Create or a SetData, else None.
+    """Execute all of the operations or none; answers one result each: the stat of a Create or a SetData, else None.
 
-    Older servers (ZooKeeper 3.6.4 and 3.8.0 among them) answer to a Create without a stat, and the result is None: in a
-    transaction they take create2 for the older create (ZOOKEEPER-4026). All give the stat of a container.
+    Older servers (ZooKeeper 3.6.4 and 3.8.0 among them) answer a Create without a stat, and the result is None, because
+    in a transaction they take create2 for the older create (ZOOKEEPER-4026). All servers give the stat of a container.
 
     A transaction that fails raises the error of the operation that failed, with its position in `operation_index`. The
     server reports it in the body of the answer; kazoo would return it as a value.
@@ -307,13 +307,13 @@ class Multi:
             if kind == -1 and not done:
                 (code,) = _INT.unpack_from(buffer, offset)
                 offset += 4
-                # 0 and -2: this one would have passed, another one failed.
+                # 0 and -2: this operation would have succeeded, and another one failed.
                 if code not in {0, -2}:
                     error = error_for_code(code, operation)
                     error.operation_index = index
                     raise error
                 continue
-            creates = isinstance(operation, Create)  # containers, too, are answered as other nodes
+            creates = isinstance(operation, Create)  # servers answer containers like other nodes
             if done or kind not in (_CREATED if creates else (operation.type,)):
                 raise ValueError(f"result {index} of a transaction is of type {kind}, not of {operation.type}")
             if creates:
@@ -329,7 +329,7 @@ class Multi:
 
 @_request
 class MultiRead:
-    """Data and stat of many nodes in one request (ZooKeeper 3.6 and later); no atomic snapshot.
+    """Read data and stat of many nodes in one request (ZooKeeper 3.6 and later); no atomic snapshot.
 
     Answers, for each path, a `Node` or the error code as an int (e.g. -101: no node).
     """
@@ -342,7 +342,8 @@ class MultiRead:
         return b"".join([header + _string(path) + b"\0" for path in self.paths]) + _END
 
     def deserialize(self, buffer: bytes, offset: int) -> list[Node | int]:
-        # A cache of 10,000 runs this 10,000 times: in one piece, and past the checks of a named tuple's `__new__`.
+        # The loop runs once for each node of a cache. So it has no calls of our own, and bypasses the checks of a named
+        # tuple's `__new__`.
         results: list[Node | int] = []
         append = results.append
         result, stat, new = _RESULT.unpack_from, _STAT.unpack_from, tuple.__new__
@@ -362,7 +363,7 @@ class MultiRead:
 
 @_request
 class Echo(_Unanswered):
-    """A question about nothing, which any server answers by itself: an empty bulk read."""
+    """Send an empty bulk read, which any server answers by itself."""
 
     type: ClassVar[int] = MultiRead.type
 

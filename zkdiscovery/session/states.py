@@ -1,4 +1,4 @@
-"""States of a session, and which may follow which."""
+"""The states of a session, and the transitions between them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class State(StrEnum):
-    """Where the session with ZooKeeper stands."""
+    """The state of the session with ZooKeeper."""
 
     NEW = "NEW"
     """Never connected yet."""
@@ -18,7 +18,7 @@ class State(StrEnum):
     EXPIRED = "EXPIRED"
     """The server ended the session; a new one follows by itself."""
     CLOSED = "CLOSED"
-    """By close(); final."""
+    """Closed by close(); final."""
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
@@ -36,8 +36,8 @@ class StateChange(NamedTuple):
     Attributes:
         state: the new state.
         before: the state before.
-        epoch: number of ZooKeeper sessions so far; a new one means that all ephemerals of the old are gone.
-        generation: number of connections so far; a new one means that all watches of the old are gone.
+        epoch: number of ZooKeeper sessions so far. In a new session all ephemerals of the old one are gone.
+        generation: number of connections so far. On a new connection all watches of the old one are gone.
     """
 
     state: State

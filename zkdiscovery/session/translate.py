@@ -1,4 +1,4 @@
-"""ZooKeeper's error codes, kazoo's exceptions, and what they are in our tree. No kazoo exception passes this file."""
+"""The errors for ZooKeeper's error codes, and the words for requests in messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zkdiscovery.errors import (
 
 NO_NODE = -101
 
-BROKEN = (NotConnected, SessionExpired, OperationTimeout, ClientClosed)  # the connection's fault, not the request's
+BROKEN = (NotConnected, SessionExpired, OperationTimeout, ClientClosed)  # caused by the connection, not the request
 
 # ZooKeeper's KeeperException.Code.
 _BY_CODE: dict[int, tuple[type[ZkDiscoveryError], str]] = {
@@ -53,14 +53,14 @@ _BY_CODE: dict[int, tuple[type[ZkDiscoveryError], str]] = {
     -127: (NotConnected, "the server is overloaded and refused the request"),
 }
 
-# Answers that say for certain that the request was not executed and may be sent again.
+# Answers which say that the request was not executed and may be sent again.
 NOT_EXECUTED = frozenset({-118, -119, -127})
 
-_LONGEST_PATH = 600  # characters in a message; our own paths are shorter, unless the namespace is deep
+_LONGEST_PATH = 600  # characters in a message; most paths are shorter
 
 
 def error_for_code(code: int, request: object = None, server: str | None = None) -> ZkDiscoveryError:
-    """The error for an answer's code, naming the request, its path and the server."""
+    """Make the error for an answer's code. It names the request, its path and the server."""
     cls, reason = _BY_CODE.get(code, (NodeError, f"the server answered with the unknown error code {code}"))
     error = cls(
         f"{describe(request)}: {reason}{f' (server {server})' if server else ''}", path=path_of(request), server=server
@@ -70,7 +70,7 @@ def error_for_code(code: int, request: object = None, server: str | None = None)
 
 
 def path_of(request: object) -> str | None:
-    """The path that a request is about; the first one of a transaction or a bulk read."""
+    """The path of a request; the first one of a transaction or a bulk read."""
     path = getattr(request, "path", None)
     if path is None:
         parts: Any = getattr(request, "operations", None) or getattr(request, "paths", None)
@@ -80,7 +80,7 @@ def path_of(request: object) -> str | None:
 
 
 def describe(request: object) -> str:
-    """What a request does and where, for messages: printable, and never its data."""
+    """What a request does, and on which path, for messages: printable, and without its data."""
     name = type(request).__name__
     words = {
         "Create": "create", "Delete": "delete", "SetData": "write", "Check": "check", "GetData": "read",
@@ -95,7 +95,7 @@ def describe(request: object) -> str:
 
 
 def _shown(path: str | None) -> str:
-    """A path for messages. Names in ZooKeeper are chosen by anybody, and may turn the direction of writing."""
+    """A path for messages, made printable: anybody chooses names in ZooKeeper, even ones with control characters."""
     text = str(path)
     if len(text) > _LONGEST_PATH:
         text = f"{text[:_LONGEST_PATH]}…"

@@ -1,4 +1,4 @@
-"""The TLS context from settings. Certificates are always verified, host names unless switched off."""
+"""The TLS context from the settings. Certificates are always verified, and host names unless that is switched off."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ log = logging.getLogger("zkdiscovery.session")
 
 
 class Certificates:
-    """The TLS context for the next connection, made anew when a file has changed. Any thread may ask for it.
+    """The TLS context for the next connection, made anew when a file has changed. Any thread may use it.
 
     Raises:
-        InvalidSettings: a file can't be used now; names the field, never its content.
+        InvalidSettings: a file can't be used now. The message names the field, never its content.
     """
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
         self._lock = threading.Lock()
-        self._loaded = self._seen()  # before the files are read: what changes meanwhile is read again
-        self._refused: object = None  # what was seen when the renewed files could not be used
+        self._loaded = self._seen()  # before the files are read, so that a change meanwhile is noticed
+        self._refused: object = None  # the versions of renewed files that could not be used
         self._context = tls_context(tls)
 
     def context(self) -> ssl.SSLContext:
-        """The context of the files as they are now; the last one that could be made if they can't be used."""
+        """The context of the present files, or the last context that could be made if they can't be used."""
         with self._lock:
             seen = self._seen()
             if seen == self._loaded:
@@ -49,7 +49,7 @@ class Certificates:
             return self._context
 
     def _seen(self) -> list[object]:
-        """What tells one version of the files from another."""
+        """What differs between one version of the files and another."""
         return [_version(path) for path in (self._tls.ca_file, self._tls.cert_file, self._tls.key_file) if path]
 
 
@@ -62,10 +62,10 @@ def _version(path: Path) -> object:
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:
-    """A client context.
+    """Make a client context.
 
     Raises:
-        InvalidSettings: a file can't be used; names the field, never its content.
+        InvalidSettings: a file can't be used. The message names the field, never its content.
     """
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
     context.check_hostname = tls.verify_hostname
@@ -79,14 +79,14 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     if tls.cert_file is not None:
         secret, key = tls.key_password, str(tls.key_file) if tls.key_file else None
 
-        def password() -> str:  # no variable holds it: those that tell of errors often show variables, too
-            # An empty password instead of none: OpenSSL would ask for one on the terminal and block.
+        def password() -> str:  # no variable holds it, because tools that report errors often show variables
+            # An empty password instead of none, because OpenSSL would ask for one on the terminal and block.
             return secret.get_secret_value() if secret else ""
 
         try:
             context.load_cert_chain(str(tls.cert_file), key, password)
         except (OSError, ssl.SSLError) as error:
             raise InvalidSettings(f"tls.cert_file, key_file or key_password can't be used: {error}") from None
-        except ValueError:  # which may repeat some of it
+        except ValueError:  # its message may repeat some of the password
             raise InvalidSettings("tls.key_password is longer than OpenSSL takes, or is not UTF-8") from None
     return context
