@@ -1,4 +1,4 @@
-"""Fixtures of our own tests; those for users are in zkdiscovery.testing.plugin."""
+"""Fixtures of our own tests; those for users are in zkdiscovery.pytest_plugin."""
 
 from __future__ import annotations
 

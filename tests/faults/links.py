@@ -8,7 +8,7 @@ from typing import Self, cast
 from tests.support import Recorder
 from zkdiscovery.session import lease_now
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, ZookeeperMember
-from zkdiscovery.testing.relay import Mode
+from zkdiscovery.testing.proxy.traffic import Mode
 
 
 class FollowerLink:

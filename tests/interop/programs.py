@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Any
 
-from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.ports import free_port
 
 BUILT = Path(__file__).parents[2] / ".cache" / "interop"
 LIMIT = 60.0  # seconds for the start of an application or one answer, on a busy machine

@@ -14,12 +14,12 @@ import pytest
 
 import zkdiscovery
 from tests.support import LIMIT
-from zkdiscovery import balancing, election, errors, testing
+from zkdiscovery import balancing, election, errors
 
 SOURCE = Path(zkdiscovery.__file__)
 
 every_lazy_package = pytest.mark.parametrize(
-    "package", [zkdiscovery, balancing, election, testing], ids=lambda package: package.__name__
+    "package", [zkdiscovery, balancing, election], ids=lambda package: package.__name__
 )
 
 

@@ -13,7 +13,7 @@ import zkdiscovery
 from zkdiscovery import Client, InvalidSettings, State, close_on_signals, testing
 from zkdiscovery.lifecycle import DEFAULT
 from zkdiscovery.testing import FaultProxy, StaticClient, static_client
-from zkdiscovery.testing.frames import FrameFault
+from zkdiscovery.testing.proxy.frames import FrameFault
 
 FOR_A_STATE = 10.0  # seconds, as long as the default session timeout
 FOR_AN_OPERATION = 5.0

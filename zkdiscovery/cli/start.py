@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-import zkdiscovery.testing
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.output import write
 from zkdiscovery.errors import NoServerForTests
@@ -62,11 +61,13 @@ def dev(
 
     What to set in other terminals is printed to stdout; the namespace is a suggestion.
     """
+    from zkdiscovery.testing import zookeeper_server  # noqa: PLC0415 - loads all of the SDK
+
     cli: Cli = ctx.obj
     with ExitStack() as stack:
         with cli.working("starting ZooKeeper"):
             server = stack.enter_context(
-                zkdiscovery.testing.zookeeper_server(source=source.value, port=port or usual_port(cli), notify=cli.say)
+                zookeeper_server(source=source.value, port=port or usual_port(cli), notify=cli.say)
             )
         cli.say(f"ZooKeeper at {server.hosts}: {server.source}; Ctrl-C ends it. In other terminals:")
         write(f"export ZKDISCOVERY_HOSTS={server.hosts}\nexport ZKDISCOVERY_NAMESPACE=/shop\n")
@@ -77,7 +78,7 @@ def dev(
 
 def usual_port(cli: Cli) -> int | None:
     """The port that clients expect, unless somebody else has it."""
-    from zkdiscovery.testing.local import check_port  # noqa: PLC0415
+    from zkdiscovery.testing.ports import check_port  # noqa: PLC0415 - loads all of the SDK
 
     try:
         check_port(_USUAL_PORT)

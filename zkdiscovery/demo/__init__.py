@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from zkdiscovery.testing.server import SourceName
+    from zkdiscovery.testing.servers.start import SourceName
 
 __all__ = ["main"]
 

@@ -12,12 +12,13 @@ from zkdiscovery.demo.acts import perform
 from zkdiscovery.demo.board import Board, PlainLines
 from zkdiscovery.demo.stage import open_stage
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.testing import environment, zookeeper_server
+from zkdiscovery.testing import zookeeper_server
+from zkdiscovery.testing.servers import environment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from zkdiscovery.testing.server import SourceName
+    from zkdiscovery.testing.servers.start import SourceName
 
 FAILED, NO_SERVER, INTERRUPTED = 1, 3, 130  # exit statuses
 

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.discovery.helpers import Written
 from tests.support import Truth
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
-from zkdiscovery.testing.shared import SharedServers
+from zkdiscovery.testing.servers.shared import SharedServers
 
 
 @pytest.fixture

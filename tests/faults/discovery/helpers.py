@@ -13,7 +13,7 @@ from tests.support import LIMIT, Recorder
 from zkdiscovery import Change, Client, Service, Snapshot
 from zkdiscovery.session import GetData, Sync
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, ZookeeperMember, ZookeeperServer
-from zkdiscovery.testing.frames import KINDS
+from zkdiscovery.testing.proxy.frames import KINDS
 from zkdiscovery.testing.wire import four_letter_word
 
 NAMES = {number: name for name, numbers in KINDS.items() for number in numbers}

@@ -7,7 +7,7 @@ import pytest
 from tests.support import LIMIT
 from zkdiscovery.errors import NodeExists
 from zkdiscovery.testing import ZookeeperMember
-from zkdiscovery.testing.local import LocalProcess
+from zkdiscovery.testing.servers.local import LocalProcess
 from zkdiscovery.testing.wire import RawSession
 
 

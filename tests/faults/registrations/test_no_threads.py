@@ -16,7 +16,7 @@ from tests.support import LIMIT, Recorder, Truth
 from zkdiscovery import Client, Instance, NoThreadAvailable
 from zkdiscovery.registration.room import Options
 from zkdiscovery.testing import ZookeeperServer
-from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.ports import free_port
 
 MOST = 20  # threads that anything here takes
 NOWHERE = 1  # a port on which nothing listens

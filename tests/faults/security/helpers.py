@@ -14,7 +14,7 @@ from tests.support import LIMIT
 from zkdiscovery import Auth, NoServerForTests, Settings, Tls
 from zkdiscovery.settings import settings_without_environment
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
-from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.ports import free_port
 
 PASSWORDS = {"alice": "password-of-alice", "bob": "password-of-bob"}
 SASL_PROVIDER = {"authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"}

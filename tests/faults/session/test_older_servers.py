@@ -80,7 +80,7 @@ def test_an_old_server_behind_one_of_several_addresses_of_a_name_is_no_loss_of_d
 
     def lead_to(server: ZookeeperServer) -> None:
         relay = zkdiscovery_proxy._relay
-        relay.call(lambda: setattr(relay, "target", split_host_port(server.hosts.split(",")[0])))
+        relay.call(lambda: setattr(relay.traffic, "target", split_host_port(server.hosts.split(",")[0])))
 
     session = make_session(f"zk.test:{port}", session_timeout=TIMEOUT, connect_timeout=0.2)
     changes = heard(session)

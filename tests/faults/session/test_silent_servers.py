@@ -18,7 +18,8 @@ from tests.integration.election.helpers import Campaigner
 from tests.integration.session.helpers import FullBacklog, Names, SilentServers
 from tests.support import LIMIT, Recorder
 from zkdiscovery import Client, State, Term
-from zkdiscovery.testing import FaultProxy, ZookeeperServer, relay, zookeeper_server
+from zkdiscovery.testing import FaultProxy, ZookeeperServer, zookeeper_server
+from zkdiscovery.testing.proxy import relay
 from zkdiscovery.testing.wire import split_host_port
 
 SilentFirst = Callable[..., None]

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from tests.support import LIMIT, Recorder
 from zkdiscovery.cli.app import app
-from zkdiscovery.testing import ZookeeperServer, environment
+from zkdiscovery.testing import ZookeeperServer
+from zkdiscovery.testing.servers import environment
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.exits import ExitCode
 from zkdiscovery.cli.start import usual_port
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
-from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.ports import free_port
 
 Start = Callable[..., Running]
 

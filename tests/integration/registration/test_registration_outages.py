@@ -16,7 +16,7 @@ from zkdiscovery import Client, OperationTimeout, RegistrationState, Settings, S
 from zkdiscovery.session import Create, MultiRead
 from zkdiscovery.session.requests import SetWatches
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
-from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.ports import free_port
 
 AT_ONCE = 2.0  # seconds: much less than any of the time limits that a call could wait for
 

@@ -23,7 +23,7 @@ from zkdiscovery import (
     Status,
     UndecodableNode,
 )
-from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.ports import free_port
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.support import LIMIT, Truth
 from zkdiscovery.session import Session
 from zkdiscovery.settings import load_settings
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
-from zkdiscovery.testing.shared import SharedServers
+from zkdiscovery.testing.servers.shared import SharedServers
 
 MakeSession = Callable[..., Session]
 

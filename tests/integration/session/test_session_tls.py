@@ -19,7 +19,7 @@ from zkdiscovery.errors import NoServerForTests, NotConnected
 from zkdiscovery.session import Create, Node, bulk_read, probe_server
 from zkdiscovery.settings import Tls
 from zkdiscovery.testing import FaultProxy, zookeeper_server
-from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.ports import free_port
 
 
 class TlsServer(NamedTuple):

@@ -11,7 +11,7 @@ from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing import zookeeper_server
 
 if TYPE_CHECKING:
-    from zkdiscovery.testing.server import SourceName
+    from zkdiscovery.testing.servers.start import SourceName
 
 
 def asked_for(config: pytest.Config) -> str:

@@ -60,7 +60,7 @@ def test_a_leader_that_is_killed(zkdiscovery_ensemble):
 
 def run_pytest(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "zkdiscovery.testing.plugin", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-p", "zkdiscovery.pytest_plugin", "-p", "no:cacheprovider", *arguments],
         cwd=directory,
         capture_output=True,
         text=True,

@@ -18,13 +18,15 @@ import psutil
 import pytest
 
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.testing import ZookeeperServer, container, engine, local, zookeeper_server
+from zkdiscovery.testing import ZookeeperServer, zookeeper_server
+from zkdiscovery.testing.ports import free_port
+from zkdiscovery.testing.servers import container, engine, local
 from zkdiscovery.testing.wire import RawSession, four_letter_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zkdiscovery.testing.server import SourceName
+    from zkdiscovery.testing.servers.start import SourceName
 
 pytestmark = [pytest.mark.server, pytest.mark.container]
 
@@ -182,8 +184,8 @@ def test_a_forked_child_does_not_end_the_server(running: ZookeeperServer) -> Non
 def test_a_port_that_is_taken_meanwhile_is_left_to_the_other(
     source: SourceName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", local.free_port())) as taken:
-        ports = itertools.chain([taken.getsockname()[1]], iter(local.free_port, None))
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        ports = itertools.chain([taken.getsockname()[1]], iter(free_port, None))
         for module in (local, container):
             monkeypatch.setattr(module, "free_port", lambda: next(ports))
         with zookeeper_server(source=source) as started:
@@ -194,7 +196,7 @@ def test_a_port_that_is_taken_meanwhile_is_left_to_the_other(
 @pytest.mark.usefixtures("source")
 def test_another_zookeeper_on_the_port_is_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     with zookeeper_server(source="local") as other:
-        ports = itertools.chain([int(other.hosts.split(":")[1])], iter(local.free_port, None))
+        ports = itertools.chain([int(other.hosts.split(":")[1])], iter(free_port, None))
         monkeypatch.setattr(local, "free_port", lambda: next(ports))
         with zookeeper_server(source="local") as started:
             assert started.hosts != other.hosts
@@ -237,7 +239,7 @@ def test_a_restart_that_fails_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_shared_hosts_come_first_and_stay_clean(monkeypatch: pytest.MonkeyPatch, running: ZookeeperServer) -> None:
-    hosts = f"127.0.0.1:{local.free_port()},{running.hosts}"  # the first does not answer
+    hosts = f"127.0.0.1:{free_port()},{running.hosts}"  # the first does not answer
     monkeypatch.setenv("ZKDISCOVERY_TEST_HOSTS", hosts)
     with RawSession(running.hosts) as session:
         session.create("/theirs")
@@ -267,7 +269,7 @@ def test_a_namespace_that_cant_be_removed_is_logged(
 
 
 def test_shared_hosts_that_do_not_answer_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    dead = f"127.0.0.1:{local.free_port()},127.0.0.1:{local.free_port()}"
+    dead = f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
     monkeypatch.setenv("ZKDISCOVERY_TEST_HOSTS", dead)
     begin = time.monotonic()
     with pytest.raises(NoServerForTests) as caught, zookeeper_server():
@@ -322,7 +324,7 @@ def test_an_image_that_cant_be_had_is_passed_over_with_a_line(
 
 
 def test_a_port_that_is_asked_for_is_had_again_at_once(source: SourceName) -> None:
-    port = local.free_port()
+    port = free_port()
     for _ in range(2):
         with zookeeper_server(source=source, port=port) as started:
             assert started.hosts.endswith(f":{port}")

@@ -13,7 +13,7 @@ import pytest
 
 from zkdiscovery.errors import NotConnected
 from zkdiscovery.testing import expire_session
-from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.ports import free_port
 from zkdiscovery.testing.wire import RawSession, four_letter_word, split_host_port
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zkdiscovery.testing import engine
+from zkdiscovery.testing.servers import engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import pytest
 
 from zkdiscovery.errors import OperationTimeout
 from zkdiscovery.testing import FaultProxy
-from zkdiscovery.testing.local import free_port
+from zkdiscovery.testing.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkdiscovery.testing import FaultProxy
-from zkdiscovery.testing.frames import Frame, Framing, LostReply
+from zkdiscovery.testing.proxy.frames import Frame, Framing, LostReply
 
 LIMIT = 10.0  # seconds
 CREATE, DELETE, PING, MULTI = 15, 2, 11, 14

@@ -10,14 +10,17 @@ import pytest
 
 from zkdiscovery import testing
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.testing import engine, local, zookeeper_server
-from zkdiscovery.testing.container import _repository_and_tag
-from zkdiscovery.testing.shared import SharedServers
+from zkdiscovery.testing import zookeeper_server
+from zkdiscovery.testing.servers import engine, installation
+from zkdiscovery.testing.servers.container import _repository_and_tag
+from zkdiscovery.testing.servers.shared import SharedServers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from zkdiscovery.testing.servers.start import SourceName
 
 
 @pytest.fixture
@@ -28,8 +31,8 @@ def nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ZKDISCOVERY_ZOOKEEPER_VERSION", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(engine, "find_endpoint", lambda: f"unix://{tmp_path}/none.sock")
-    monkeypatch.setattr(local, "_DEBIAN", tmp_path)
-    monkeypatch.setattr(local, "_HOMEBREW", ())
+    monkeypatch.setattr(installation, "_DEBIAN", tmp_path)
+    monkeypatch.setattr(installation, "_HOMEBREW", ())
 
 
 @pytest.mark.usefixtures("nothing_there")
@@ -50,7 +53,7 @@ def test_no_source_at_all_says_what_was_tried_and_what_to_install(monkeypatch: p
     ("source", "reason"),
     [("hosts", "ZKDISCOVERY_TEST_HOSTS must be"), ("container", "no Docker engine"), ("local", "no ZooKeeper is inst")],
 )
-def test_a_source_asked_for_is_the_only_one(source: testing.server.SourceName, reason: str) -> None:
+def test_a_source_asked_for_is_the_only_one(source: SourceName, reason: str) -> None:
     with pytest.raises(NoServerForTests, match=reason), zookeeper_server(source=source):
         pass
 
@@ -84,7 +87,7 @@ def test_the_version_asked_for_comes_before_the_variables(monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("nothing_there")
 @pytest.mark.parametrize("source", ["auto", "hosts", "container", "local"])
-def test_a_traceback_says_why_once(monkeypatch: pytest.MonkeyPatch, source: testing.server.SourceName) -> None:
+def test_a_traceback_says_why_once(monkeypatch: pytest.MonkeyPatch, source: SourceName) -> None:
     """The error tells all that its cause would repeat."""
     if source == "hosts":
         monkeypatch.setenv("ZKDISCOVERY_TEST_HOSTS", "a:b")
@@ -152,10 +155,10 @@ def test_an_images_name_in_its_parts(image: str, parts: tuple[str, str | None]) 
 def test_the_plugin_loads_nothing_else() -> None:
     """Coverage is measured from a package's first import, and pytest loads plugins before that."""
     code = (
-        "import sys, zkdiscovery.testing.plugin;"
+        "import sys, zkdiscovery.pytest_plugin;"
         "print(sorted(name for name in sys.modules if name.startswith('zkdiscovery')),"
         "set(sys.modules) & {'kazoo', 'pydantic', 'testcontainers', 'docker'})"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    loaded = ["zkdiscovery", "zkdiscovery.lazy", "zkdiscovery.testing", "zkdiscovery.testing.plugin"]
+    loaded = ["zkdiscovery", "zkdiscovery.lazy", "zkdiscovery.pytest_plugin"]
     assert run.stdout == f"{loaded} set()\n"

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from zkdiscovery.testing import supervisor
-from zkdiscovery.testing.supervisor import Supervisor
+from zkdiscovery.testing.servers import supervisor
+from zkdiscovery.testing.servers.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,7 @@ def test_a_dead_supervisor_is_an_error_and_not_a_hang(supervised: Supervisor) ->
 PARENT = """
 import os, sys
 from pathlib import Path
-from zkdiscovery.testing.supervisor import Supervisor
+from zkdiscovery.testing.servers.supervisor import Supervisor
 supervised = Supervisor()
 directory = supervised.make_directory()
 child = supervised.start({sleeper!r}, directory / "log")

@@ -11,7 +11,7 @@ from zkdiscovery.cli.doctor.report import Finding, Level
 from zkdiscovery.errors import InvalidInstance
 from zkdiscovery.registration.address import LISTEN_PORT, VARIABLES, Servers, choose, given_host
 from zkdiscovery.registration.interfaces import own_addresses
-from zkdiscovery.testing import environment
+from zkdiscovery.testing.servers import environment
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

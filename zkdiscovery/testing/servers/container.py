@@ -20,10 +20,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.testing import engine
-from zkdiscovery.testing.local import free_port
-from zkdiscovery.testing.source import Source
-from zkdiscovery.testing.supervisor import Supervisor
+from zkdiscovery.testing.ports import free_port
+from zkdiscovery.testing.servers import engine
+from zkdiscovery.testing.servers.source import Source
+from zkdiscovery.testing.servers.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,6 +66,10 @@ class Container(Source):
 
     `version` is that of the official image; `environment` are further variables for the image.
 
+    Attributes:
+        endpoint: where the Docker engine is.
+        docker: testcontainers' client of it.
+
     Raises:
         NoEngine: no Docker engine is there.
         NoContainer: an engine is there but can't be used, or the image can't be had; says why.
@@ -80,8 +84,8 @@ class Container(Source):
         version: str | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._endpoint = engine.find_endpoint()
-        _expect_engine(self._endpoint)
+        self.endpoint = engine.find_endpoint()
+        _expect_engine(self.endpoint)
         try:
             from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - slow, and optional
         except ImportError as error:
@@ -102,16 +106,16 @@ class Container(Source):
                 },
             )
         except Exception as error:
-            raise NoContainer(f"the Docker engine at {self._endpoint} can't be used", error) from error
-        self._docker = self._wrapper.get_docker_client()
+            raise NoContainer(f"the Docker engine at {self.endpoint} can't be used", error) from error
+        self.docker = self._wrapper.get_docker_client()
         self._image = self._wrapper.image
         try:
-            _pull(self._docker.client, self._image, notify)
+            _pull(self.docker.client, self._image, notify)
         except BaseException:
-            self._docker.client.close()
+            self.docker.client.close()
             raise
         self._supervisor = Supervisor()
-        self._supervisor.at_end([sys.executable, "-I", "-S", engine.PROGRAM, self._endpoint, "container", name])
+        self._supervisor.at_end([sys.executable, "-I", "-S", engine.PROGRAM, self.endpoint, "container", name])
         self._name = name
         self._created = False
         self._wanted_port = port
@@ -135,7 +139,7 @@ class Container(Source):
         """
         try:
             if self._created:
-                self._container.start()
+                self.container.start()
             else:
                 self._created = True
                 self._wrapper.ports = {f"{PORT}/tcp": self._published()}
@@ -147,26 +151,26 @@ class Container(Source):
     def wait_ended(self, timeout: float) -> bool:
         """After `timeout` seconds: whether the container has ended."""
         time.sleep(timeout)
-        self._container.reload()
-        return self._container.status in ("exited", "dead")
+        self.container.reload()
+        return self.container.status in ("exited", "dead")
 
     def stop(self) -> None:
         """End the server in order, by force after 10 s."""
-        self._container.stop(timeout=_STOP_GRACE)
+        self.container.stop(timeout=_STOP_GRACE)
 
     def kill(self) -> None:
         """End the server with SIGKILL, if it runs."""
         if not self.wait_ended(0.0):
-            self._container.kill()
-            self._container.wait(timeout=_STOP_GRACE)
+            self.container.kill()
+            self.container.wait(timeout=_STOP_GRACE)
 
     def pause(self) -> None:
         """Freeze the container."""
-        self._container.pause()
+        self.container.pause()
 
     def resume(self) -> None:
         """Let the container go on."""
-        self._container.unpause()
+        self.container.unpause()
 
     def wipe(self) -> None:
         """Remove the ended container with its data; the next start creates a new one."""
@@ -174,23 +178,24 @@ class Container(Source):
 
     def log_tail(self) -> str:
         """The last lines of the server's log."""
-        log: bytes = self._container.logs(tail=20)
+        log: bytes = self.container.logs(tail=20)
         return log.decode("utf-8", "replace")
 
     def close(self) -> None:
         """Remove the container and its data."""
         self._supervisor.close()
-        self._docker.client.close()
+        self.docker.client.close()
 
     @property
-    def _container(self) -> Any:
+    def container(self) -> Any:
+        """The container, once it is created."""
         return self._wrapper.get_wrapped_container()
 
     def _published(self) -> tuple[str, int] | int:
         """The port on the engine's host: for this machine alone, unless the way to it leads over another address."""
         host = _host_override()
-        if not host and self._docker.get_connection_mode().value == "docker_host":
-            host = self._docker.host()
+        if not host and self.docker.get_connection_mode().value == "docker_host":
+            host = self.docker.host()
         return ("127.0.0.1", self._port) if host in _LOOPBACK else self._port
 
     def _locate(self) -> str:
@@ -203,7 +208,7 @@ class Container(Source):
 
     def _remove(self) -> None:
         if self._created:
-            engine.remove_container(self._endpoint, self._name)
+            engine.remove_container(self.endpoint, self._name)
             self._created = False
 
 

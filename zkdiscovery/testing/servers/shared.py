@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.testing.source import Source
+from zkdiscovery.testing.servers.source import Source
 from zkdiscovery.testing.wire import split_host_port
 
 VARIABLE = "ZKDISCOVERY_TEST_HOSTS"

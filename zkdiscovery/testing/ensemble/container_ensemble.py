@@ -14,9 +14,9 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from zkdiscovery.testing import engine
-from zkdiscovery.testing.container import PORT, Container
-from zkdiscovery.testing.supervisor import Supervisor
+from zkdiscovery.testing.servers import engine
+from zkdiscovery.testing.servers.container import PORT, Container
+from zkdiscovery.testing.servers.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ class _ContainerMember(Container):
         """Create the container on its networks, so that no server looks for the others before it can reach them."""
         self._created = True
         # What testcontainers does to start it; it can't do the two things one by one.
-        self._wrapper._container = self._docker.client.containers.create(
+        self._wrapper._container = self.docker.client.containers.create(
             self._image,
             name=self._name,
             environment=self._wrapper.env,
@@ -72,8 +72,8 @@ class _Network:
     def __init__(self, one: _ContainerMember, other: _ContainerMember) -> None:
         name = f"zkdiscovery-test-{secrets.token_hex(6)}"
         self._supervisor = Supervisor()
-        self._supervisor.at_end([sys.executable, "-I", "-S", engine.PROGRAM, one._endpoint, "network", name])
-        self._network, subnet = _private_network(one._docker.client, name)
+        self._supervisor.at_end([sys.executable, "-I", "-S", engine.PROGRAM, one.endpoint, "network", name])
+        self._network, subnet = _private_network(one.docker.client, name)
         addresses = subnet.hosts()
         next(addresses)  # the engine's own
         self._addresses = {one: str(next(addresses)), other: str(next(addresses))}
@@ -85,13 +85,13 @@ class _Network:
     def join(self, member: _ContainerMember) -> None:
         """Put a member on it, unless it was cut off."""
         if not (self._cut and member is self._leaves):
-            self._network.connect(member._container, ipv4_address=self._addresses[member])
+            self._network.connect(member.container, ipv4_address=self._addresses[member])
 
     def blackhole(self) -> None:
         """Take one of the two off it: what they say to each other from now on is lost."""
         if not self._cut:
             self._cut = True
-            self._network.disconnect(self._leaves._container, force=True)
+            self._network.disconnect(self._leaves.container, force=True)
 
     def heal(self) -> None:
         """Put it on again."""

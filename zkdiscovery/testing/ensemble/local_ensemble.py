@@ -9,12 +9,16 @@ import itertools
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from zkdiscovery.testing.local import Installation, LocalProcess, find_installation, free_port, hold_port
-from zkdiscovery.testing.proxy import FaultProxy
-from zkdiscovery.testing.relay import DIRECTIONS, Mode
+from zkdiscovery.testing.ports import free_port, hold_port
+from zkdiscovery.testing.proxy.proxy import FaultProxy
+from zkdiscovery.testing.proxy.traffic import DIRECTIONS, Mode
+from zkdiscovery.testing.servers.installation import find_installation
+from zkdiscovery.testing.servers.local import LocalProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from zkdiscovery.testing.servers.installation import Installation
 
 
 class _MemberLink(FaultProxy):
@@ -39,7 +43,7 @@ class _MemberLink(FaultProxy):
         """Pass on what is said, altered as before."""
 
         def heal() -> None:
-            self._relay.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
+            self._relay.traffic.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
             self._relay.close_links(lossy_only=True)
 
         self._relay.call(heal)

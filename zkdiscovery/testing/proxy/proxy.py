@@ -10,9 +10,10 @@ import errno
 from typing import TYPE_CHECKING, Self
 
 from zkdiscovery.errors import OperationTimeout
-from zkdiscovery.testing.frames import CutFrame, FrameFault, LostReply, LostRequest
-from zkdiscovery.testing.local import free_port
-from zkdiscovery.testing.relay import DIRECTIONS, Direction, Mode, Relay
+from zkdiscovery.testing.ports import free_port
+from zkdiscovery.testing.proxy.frames import CutFrame, FrameFault, LostReply, LostRequest
+from zkdiscovery.testing.proxy.relay import Relay
+from zkdiscovery.testing.proxy.traffic import DIRECTIONS, Direction, Mode
 from zkdiscovery.testing.wire import split_host_port
 from zkdiscovery.validation import check_function, check_timeout
 
@@ -63,7 +64,7 @@ class FaultProxy:
     def bytes_passed(self) -> Mapping[Direction, int]:
         """Bytes passed on so far, by direction: all that anybody has received, and no more."""
         self._relay.settle()
-        return dict(self._relay.passed)
+        return dict(self._relay.traffic.passed)
 
     def wait_connections(self, count: int, timeout: float | None = 5.0) -> None:
         """Wait until clients have exactly `count` connections open.
@@ -111,7 +112,7 @@ class FaultProxy:
         """Pass on what is read from now on `seconds` later, in both directions; the rate is not limited."""
 
         def delay() -> None:
-            self._relay.delay = seconds
+            self._relay.traffic.delay = seconds
 
         self._relay.call(delay)
 
@@ -119,7 +120,7 @@ class FaultProxy:
         """Pass on no more than that in each direction of each connection, in pieces of up to 64 KiB."""
 
         def slow() -> None:
-            self._relay.rate = bytes_per_second
+            self._relay.traffic.rate = bytes_per_second
 
         self._relay.call(slow)
 
@@ -133,7 +134,7 @@ class FaultProxy:
             TypeError: `transform` is no function, or a coroutine or generator function.
         """
         check_function(transform, "`transform`")
-        self._relay.call(lambda: self._relay.transforms.update({direction: transform}))
+        self._relay.call(lambda: self._relay.traffic.transforms.update({direction: transform}))
 
     def lose_request(self, *kinds: str) -> FrameFault:
         """Lose the next request of such a kind before it arrives, and end its connection; happens once.
@@ -165,18 +166,14 @@ class FaultProxy:
         return self._arm(CutFrame(direction))
 
     def _arm(self, fault: FrameFault) -> FrameFault:
-        self._relay.call(lambda: self._relay.faults.append(fault))
+        self._relay.call(lambda: self._relay.traffic.faults.append(fault))
         return fault
 
     def heal(self) -> None:
         """Back to normal: accept, and pass everything on at once and unaltered; what was held back flows on."""
 
         def heal() -> None:
-            self._relay.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
-            self._relay.delay = 0.0
-            self._relay.rate = None
-            self._relay.transforms.clear()
-            self._relay.faults.clear()
+            self._relay.traffic.reset()
             self._relay.release_waiting()
             self._relay.close_links(lossy_only=True)
             self._relay.listen()
@@ -197,14 +194,13 @@ class FaultProxy:
         self.close()
 
     def __repr__(self) -> str:
-        state = (
-            "closed" if self._closed else ", ".join(f"{way} {mode.value}" for way, mode in self._relay.modes.items())
-        )
+        modes = self._relay.traffic.modes.items()
+        state = "closed" if self._closed else ", ".join(f"{direction} {mode.value}" for direction, mode in modes)
         return f"<FaultProxy {self.address} before {self.target}: {self.connections} connections, {state}>"
 
     def _set_modes(self, to_server: Mode, to_client: Mode) -> None:
         def set_modes() -> None:
-            self._relay.modes = {"client_to_server": to_server, "server_to_client": to_client}
+            self._relay.traffic.modes = {"client_to_server": to_server, "server_to_client": to_client}
             self._relay.swallow_waiting()
 
         self._relay.call(set_modes)

@@ -1,11 +1,4 @@
-"""`zookeeper_ensemble`: several real ZooKeeper servers that elect a leader, and the faults between them.
-
-Each member is a server of its own that may be stopped, killed, paused and restarted. Any two can be cut from each other
-while their clients stay connected. Sources, in this order: containers on private networks, if a Docker engine answers;
-processes of a ZooKeeper installed here, which talk through fault proxies.
-
-Guarantees: as `zookeeper_server`; when the block is entered, a leader is elected and every member serves.
-"""
+"""`ZookeeperEnsemble`: running servers that elect a leader, and the faults between them."""
 
 from __future__ import annotations
 
@@ -13,28 +6,21 @@ import itertools
 import logging
 import secrets
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
-from zkdiscovery.testing.container import NoContainer, NoEngine
-from zkdiscovery.testing.container_ensemble import container_ensemble
-from zkdiscovery.testing.local_ensemble import local_ensemble
-from zkdiscovery.testing.server import SourceName, ZookeeperServer, _State, server_settings, to_stderr
-from zkdiscovery.testing.version import wanted_version
+from zkdiscovery.testing.servers.server import ServerState, ZookeeperServer
 from zkdiscovery.testing.wire import RawSession, four_letter_word
 from zkdiscovery.validation import check_timeout, deadline_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from zkdiscovery.testing.source import Source
-
 _log = logging.getLogger("zkdiscovery.testing")
 
 _POLL = 0.05  # seconds between two questions
 _ANSWER = 1.0  # seconds for one answer
-_START = 60.0  # seconds for the start of all servers; on a busy machine a Java that starts takes its time
 _ELECTION = 30.0  # seconds for an election and all that follows it
 _HUNG = 3.0  # seconds in which a leader with its followers commits something, if it ever will
 
@@ -87,7 +73,7 @@ class ZookeeperMember(ZookeeperServer):
     @property
     def running(self) -> bool:
         """Whether it was started and neither stopped nor killed; a paused one runs."""
-        return self._state in (_State.RUNNING, _State.PAUSED)
+        return self._state in (ServerState.RUNNING, ServerState.PAUSED)
 
 
 class ZookeeperEnsemble:
@@ -141,7 +127,7 @@ class ZookeeperEnsemble:
             while member.running and not condition(member):
                 if time.monotonic() > deadline:
                     raise NoServerForTests(
-                        f"{member!r} does not serve in time. The end of its log:\n{member._source.log_tail()}",
+                        f"{member!r} does not serve in time. The end of its log:\n{member.log_tail()}",
                         server=member.hosts,
                     )
                 time.sleep(_POLL)
@@ -246,7 +232,7 @@ class ZookeeperEnsemble:
                 return found
             if time.monotonic() > deadline:
                 modes = ", ".join(f"{member.hosts}: {member.mode()}" for member in self.members)
-                log = self.members[0]._source.log_tail()
+                log = self.members[0].log_tail()
                 raise NoServerForTests(
                     f"no {mode} after {timeout:g} s ({modes}). The end of the first one's log:\n{log}",
                     server=self.hosts,
@@ -260,69 +246,3 @@ def _takes_sessions(member: ZookeeperMember) -> bool:
             return True
     except (OSError, ZkDiscoveryError):
         return False
-
-
-@contextmanager
-def zookeeper_ensemble(
-    size: int = 3,
-    *,
-    source: SourceName = "auto",
-    version: str | None = None,
-    tick_time_ms: int = 500,
-    config: Mapping[str, str] | None = None,
-    notify: Callable[[str], None] = to_stderr,
-) -> Iterator[ZookeeperEnsemble]:
-    """Real ZooKeeper servers that form an ensemble, for the time of the `with` block.
-
-    Args:
-        size: number of servers; three survive the loss of one.
-        source: as of `zookeeper_server`, but an ensemble that somebody else runs can't be used.
-        version: as of `zookeeper_server`.
-        tick_time_ms: ZooKeeper's tick in milliseconds; it grants session timeouts from 2 to 20 ticks.
-        config: further settings of zoo.cfg, by name.
-        notify: takes each line that people should read.
-
-    Raises:
-        NoServerForTests: no source has servers; says what was tried and what to install.
-    """
-    settings = {"initLimit": "6", "syncLimit": "4", **server_settings(tick_time_ms, config or {})}
-    with _started(size, source, settings, notify, wanted_version(version)) as ensemble:
-        yield ensemble
-
-
-def _started(
-    size: int,
-    source: SourceName,
-    settings: Mapping[str, str],
-    notify: Callable[[str], None],
-    version: str | None,
-) -> ZookeeperEnsemble:
-    if source == "hosts":
-        raise NoServerForTests("servers that somebody else runs are no ensemble for tests; use source='local'")
-    if source != "local":
-        try:
-            return _launched(*container_ensemble(size, settings, notify, version), version)
-        except NoServerForTests as error:
-            if source == "container":
-                raise
-            if not isinstance(error, NoEngine):
-                brief = error.brief if isinstance(error, NoContainer) else "what was started does not serve"
-                _log.debug("no ensemble in containers: %s", error)
-                notify(f"no ensemble in containers: {brief}; using local processes")
-    return _launched(*local_ensemble(size, settings, version), version)
-
-
-def _launched(
-    sources: Sequence[Source], links: Mapping[tuple[int, int], Sequence[Link]], version: str | None
-) -> ZookeeperEnsemble:
-    ensemble = ZookeeperEnsemble([ZookeeperMember(source) for source in sources], links)
-    try:
-        for member in ensemble.members:
-            member._launch()
-        ensemble.wait_serving(_START)
-        for member in ensemble.members:
-            member._identify(four_letter_word(member.hosts, "srvr"), version)
-    except BaseException:
-        ensemble.close()
-        raise
-    return ensemble

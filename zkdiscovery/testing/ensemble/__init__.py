@@ -1,0 +1,1 @@
+"""Several real ZooKeeper servers for tests, and the faults between them."""
