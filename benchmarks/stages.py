@@ -31,7 +31,8 @@ from zkdiscovery.registration.registration import Registration
 from zkdiscovery.registration.room import Options, Registrar
 from zkdiscovery.session.requests import Multi, MultiRead
 from zkdiscovery.session.transport.connection import Connection
-from zkdiscovery.znodes.keeper import OwnedNodes, _Run
+from zkdiscovery.znodes.owned_nodes import OwnedNodes
+from zkdiscovery.znodes.reconciler import Reconciler
 from zkdiscovery.znodes.watched import WatchedChildren
 
 READING: dict[tuple[type, str], str] = {
@@ -51,10 +52,10 @@ REGISTERING: dict[tuple[type, str], str] = {
     (Registration, "__init__"): "make the registrations",
     (CuratorCodec, "encode"): "encode",
     (OwnedNodes, "keep"): "want the nodes",
-    (_Run, "reconcile"): "plan, and note what came of it",
+    (Reconciler, "run"): "plan, and note what came of it",
     (Multi, "serialize"): "write the transactions",
     (Multi, "deserialize"): "take the answers apart",
-    (_Run, "_look"): "look",
+    (Reconciler, "_look"): "look",
     (MultiRead, "deserialize"): "take the look apart",
 }
 COLLECTOR = "the garbage collector"

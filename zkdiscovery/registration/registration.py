@@ -1,6 +1,6 @@
 """One registration: a wish for an instance to be in ZooKeeper, kept until it is closed.
 
-Threads: any thread calls; the keeper's worker reports back; a thread of its own waits for the port if
+Threads: any thread calls; the worker of the owned nodes reports back; a thread of its own waits for the port if
 `ready="listening"`.
 """
 
@@ -137,8 +137,8 @@ class Registration:
             on_conflict=on_conflict,
             on_state=self._on_state,
             on_foreign_write=self._on_foreign_write,
-            place=None if place.known else self._find_place,
-            stranger=self._stranger if place.default_id else None,
+            find_place=None if place.known else self._find_place,
+            foreign_machine=self._stranger if place.default_id else None,
         )
 
     # -- reading --

@@ -260,15 +260,15 @@ class _AtOnce:
         task()
 
     def _come_true(self, node: OwnedNode) -> None:
-        if node._wish.there and node._place is not None:
-            if not node._place():
+        if node.desired.exists and node.find_place is not None:
+            if not node.find_place():
                 return  # its port is not known yet
-            node._place = None
-        data = node._wish.data
+            node.find_place = None
+        data = node.desired.data
         if data is None:
-            node._note(OwnedState.RELEASED, None)
+            node.record(OwnedState.RELEASED, None)
         else:
-            node._note(OwnedState.HELD, Node(data, Stat(*[0] * 11)))
+            node.record(OwnedState.HELD, Node(data, Stat(*[0] * 11)))
 
 
 def _no_worker() -> Worker:

@@ -1,7 +1,6 @@
-"""One node that exists exactly while it is wanted. `keeper.py` makes ZooKeeper agree.
+"""One node that exists exactly while it is wanted. `reconciler.py` makes ZooKeeper agree.
 
-Threads: any thread wishes and reads; the keeper's worker notes what it finds, and is alone in using the attributes
-marked as its own.
+Threads: any thread changes the desired state and reads; the worker of `OwnedNodes` records what it finds.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from zkdiscovery.errors import ZkDiscoveryError
-from zkdiscovery.session import WAIT_POLL, AccessEntry, Node, TreeWatch
+from zkdiscovery.session import WAIT_POLL, AccessEntry, Node
 from zkdiscovery.validation import deadline_after
 
 log = logging.getLogger("zkdiscovery.znodes")
@@ -23,7 +22,7 @@ OnConflict = Literal["replace", "wait", "refuse"]
 
 
 class OwnedState(StrEnum):
-    """Where an owned node stands."""
+    """The state of an owned node."""
 
     PENDING = "PENDING"  # wanted, and not known to be in ZooKeeper
     HELD = "HELD"  # in ZooKeeper, ours
@@ -32,43 +31,55 @@ class OwnedState(StrEnum):
     RELEASED = "RELEASED"  # not wanted, and not in ZooKeeper
 
 
-class Wish(NamedTuple):
+class DesiredState(NamedTuple):
     """What is wanted of a node.
 
     Attributes:
-        data: what it shall hold; None: it shall be gone.
-        last_words: written in the transaction that deletes it, so that others see CHANGED, then DELETED.
+        data: what the node must hold; None: the node must not exist.
+        final_data: written in the transaction that deletes the node, so that others see CHANGED, then DELETED.
     """
 
     data: bytes | None
-    last_words: bytes | None = None
+    final_data: bytes | None = None
 
     @property
-    def there(self) -> bool:
-        """Shall it exist?"""
+    def exists(self) -> bool:
+        """True if the node must exist."""
         return self.data is not None
 
 
 class OwnedNode:
-    """One ephemeral and the wish behind it.
+    """One ephemeral and its desired state.
 
     Args:
-        due: tells the keeper that something is to be done.
-        path: where.
-        data: what it shall hold.
+        due: tells the owned nodes of the session that the reconciler must see to this one.
+        path: the path of the node.
+        data: what it must hold.
         on_conflict: what to do about a foreign owner: "replace" it at the first creation, and only then; "wait" until
             it is gone, whenever that is; "refuse": CONFLICT.
-        on_state: called after each change of `state` or `error`, on the worker thread, outside locks; must not block.
-        on_foreign_write: called with what somebody else wrote into the node, on the worker; may `write`. What is
-            wanted then stands.
-        restore: False: it is known by the transaction id of its creation (candidates in elections), so no other node
-            is created in that transaction, and it is RELEASED if it was deleted from outside or with its session.
+        on_state: called after each change of `state` or `error`, on the worker, outside locks; must not block.
+        on_foreign_write: called with what somebody else wrote into the node, on the worker; may call `write`. The
+            reconciler then writes what is wanted.
+        restore: False for a node that is known by the transaction id of its creation (candidates in elections): no
+            other node is created in that transaction, and the node is RELEASED if somebody deletes it or its session
+            ends.
         acl: who may do what with it; None: as the settings say of leaves.
         session_id: gives that of the present session, 0 if there is none; None: sessions do not matter.
-        place: called on the worker, on a connection, before anything of the node is looked at: finds out where it
-            shall stand (`move`). False: not known yet; asked again when something is due. What it raises is a refusal.
-        stranger: who holds what was found on the path, if the first creation must not replace it at once because its
-            owner may live on another machine; None if it may. Called on the worker, and only for "replace".
+        find_place: called on the worker, on a connection, before anything of the node is looked at; calls `move` with
+            its path. It returns False while the path is not known, and is called again when the node is due. An error
+            that it raises counts as a refusal of ZooKeeper.
+        foreign_machine: describes the owner of the data found on the path if that owner may live on another machine,
+            so that the first creation must not replace it at once; None if it may. Called on the worker, and only for
+            "replace".
+
+    Attributes:
+        state: the state of the node.
+        error: why the node is not as wanted; None if nothing is wrong.
+        desired: what is wanted of it.
+        known: what is on the path, as far as known.
+        dirty: True if something happened to it since the reconciler looked at it; any thread sets it.
+        may_replace: True if the reconciler may replace any owner: until the node was held once, and again from
+            `reclaim` on.
     """
 
     def __init__(
@@ -83,102 +94,89 @@ class OwnedNode:
         restore: bool = True,
         acl: Sequence[AccessEntry] | None = None,
         session_id: Callable[[], int] | None = None,
-        place: Callable[[], bool] | None = None,
-        stranger: Callable[[bytes], str | None] | None = None,
+        find_place: Callable[[], bool] | None = None,
+        foreign_machine: Callable[[bytes], str | None] | None = None,
     ) -> None:
         self.path = path
         self.restore = restore
         self.acl = acl
-        self.on_foreign_write = on_foreign_write
+        self.on_conflict: OnConflict = on_conflict
+        self.find_place = find_place
+        self.foreign_machine = foreign_machine
+        self._on_foreign_write = on_foreign_write
         self._on_state = on_state
         self._due = due
         self._present_session_id = session_id
-        self._place = place
-        self._stranger = stranger
         self._changed = threading.Condition()
-        self._wish = Wish(data)
-        self._state = OwnedState.PENDING
-        self._error: ZkDiscoveryError | None = None
-        self._known: Node | None = None  # what stands on the path, as far as known
-        self._on_conflict: OnConflict = on_conflict
-        self._may_replace = on_conflict == "replace"  # any owner: until it was held once, and again from reclaim() on
-        self._dirty = False  # something happened to it since it was looked at
-        # The worker's own:
-        self._watch: TreeWatch | None = None
-        self._generation = 0  # connection that has the watch
-        self._session_id = 0  # session in which `_known` was learnt
-        self._sent: bytes | None = None  # data that we wrote last, whether or not it arrived
-        self._uncertain = False  # we wrote, and have not seen what came of it
-        self._failures = 0  # refusals in a row
-        self._patience: float | None = None  # monotonic seconds; until then a stranger may turn out to be dead
+        self.desired = DesiredState(data)
+        self.state = OwnedState.PENDING
+        self.error: ZkDiscoveryError | None = None
+        self.known: Node | None = None
+        self.may_replace = on_conflict == "replace"
+        self.dirty = False
 
     @property
-    def state(self) -> OwnedState:
-        """Where it stands."""
-        return self._state
-
-    @property
-    def error(self) -> ZkDiscoveryError | None:
-        """Why it is not where it should be; None if nothing is wrong."""
-        return self._error
+    def ours(self) -> Node | None:
+        """What is on the path, if the node is ours."""
+        return self.known if self.state is OwnedState.HELD else None
 
     @property
     def czxid(self) -> int:
         """Transaction id of its creation; 0 while it is not held, or was not looked at since."""
-        ours = self._ours
+        ours = self.ours
         return ours.stat.czxid if ours is not None else 0
 
     @property
     def settled(self) -> bool:
-        """True if what was wanted last stands in ZooKeeper."""
+        """True if ZooKeeper has what was wanted last."""
         with self._changed:
-            if not self._wish.there:
-                return self._state is OwnedState.RELEASED
-            ours = self._ours
-            if ours is None or ours.data != self._wish.data:
+            if not self.desired.exists:
+                return self.state is OwnedState.RELEASED
+            ours = self.ours
+            if ours is None or ours.data != self.desired.data:
                 return False
-        # After an expiry it is gone, though the worker may not have come to it yet.
+        # After an expiry the node is gone, though the worker may not have come to it yet.
         return self._present_session_id is None or ours.stat.ephemeral_owner == self._present_session_id()
 
     def write(self, data: bytes) -> None:
         """Want other data. Never blocks; ignored after `release`."""
         with self._changed:
-            if not self._wish.there:
+            if not self.desired.exists:
                 return
-            self._wish = Wish(data)
+            self.desired = DesiredState(data)
             self._changed.notify_all()
         self._due(self)
 
     def move(self, path: str, data: bytes) -> None:
-        """Where it shall stand, and what it shall hold; for `place`."""
+        """Set the path of the node and what it must hold; for `find_place`."""
         with self._changed:
             self.path = path
-            if self._wish.there:
-                self._wish = Wish(data)
+            if self.desired.exists:
+                self.desired = DesiredState(data)
             self._changed.notify_all()
 
     def nudge(self) -> None:
-        """What `place` waits for may have come. Never blocks."""
+        """Have `find_place` called again. Never blocks."""
         self._due(self)
 
-    def release(self, last_words: bytes | None = None) -> None:
-        """Want it gone, for good. Never blocks; see `wait`."""
+    def release(self, final_data: bytes | None = None) -> None:
+        """Want the node gone, for good. Never blocks; see `wait`."""
         with self._changed:
-            if not self._wish.there:
+            if not self.desired.exists:
                 return
-            self._wish = Wish(None, last_words)
+            self.desired = DesiredState(None, final_data)
             self._changed.notify_all()
         self._due(self)
 
     def reclaim(self) -> None:
         """Replace the owner for which we wait or with which we are in CONFLICT. Never blocks."""
         with self._changed:
-            if not self._wish.there or self._state not in {OwnedState.CONFLICT, OwnedState.WAITING}:
+            if not self.desired.exists or self.state not in {OwnedState.CONFLICT, OwnedState.WAITING}:
                 return
-            self._may_replace = True
-            self._stranger = None
-            self._dirty = True  # what the worker may conclude in this moment is out of date
-            self._state, self._error = OwnedState.PENDING, None
+            self.may_replace = True
+            self.foreign_machine = None
+            self.dirty = True  # what the worker may conclude in this moment is out of date
+            self.state, self.error = OwnedState.PENDING, None
             self._changed.notify_all()
         self._due(self)
 
@@ -194,37 +192,32 @@ class OwnedNode:
             return True
 
     def __repr__(self) -> str:
-        return f"<OwnedNode {self.path} {self._state}>"
+        return f"<OwnedNode {self.path} {self.state}>"
 
-    # -- the worker's --
+    # -- called on the worker --
 
-    @property
-    def _ours(self) -> Node | None:
-        """The node as it stands on the path, if it is ours."""
-        return self._known if self._state is OwnedState.HELD else None
+    def record(self, state: OwnedState, known: Node | None, error: ZkDiscoveryError | None = None) -> None:
+        """Record what was found. Wakes those who wait, and calls `on_state` if the state or the error changed.
 
-    def _note(self, state: OwnedState, known: Node | None, error: ZkDiscoveryError | None = None) -> None:
-        """It stands so now. Wakes those who wait, and tells `on_state` if this is news.
-
-        What ZooKeeper refused last remains the reason for as long as nothing gets on.
+        While nothing gets on, the last refusal of ZooKeeper remains the reason.
         """
         with self._changed:
-            before = self._state, self._error
-            self._state, self._known = state, known
+            before = self.state, self.error
+            self.state, self.known = state, known
             if error is None and state is before[0] and not self.settled:
-                error = self._error
-            if error is not self._error and str(error) != str(self._error):
-                self._error = error
-            news = before != (self._state, self._error)
+                error = self.error
+            if error is not self.error and str(error) != str(self.error):
+                self.error = error
+            changed = before != (self.state, self.error)
             self._changed.notify_all()
-        if news:
+        if changed:
             self._on_state(self)
 
-    def _adopt(self, data: bytes) -> None:
-        """Somebody wrote into our node: the owner decides what shall stand, and `write`s it."""
-        if self.on_foreign_write is None:
+    def take_foreign_write(self, data: bytes) -> None:
+        """Tell the owner what somebody else wrote into our node; the owner decides what is wanted."""
+        if self._on_foreign_write is None:
             return
         try:
-            self.on_foreign_write(data)
+            self._on_foreign_write(data)
         except Exception:
             log.exception("what another client wrote into %s can't be adopted; writing our own again", self.path)

@@ -11,7 +11,8 @@ from zkdiscovery.session import Lease, Multi, MultiRead, Node
 from zkdiscovery.session import lease as lease_module
 from zkdiscovery.session.exchanges import Exchanges
 from zkdiscovery.session.lease import Leases
-from zkdiscovery.znodes import keeper, watched
+from zkdiscovery.znodes import watched
+from zkdiscovery.znodes.reconciler import Reconciler
 
 
 def _ignore_deadline() -> None:
@@ -53,14 +54,14 @@ def _renew_by_pings() -> None:
 
 def _forget_owner() -> None:
     """An owned node that takes whatever stands on its path for its own."""
-    learn = keeper._Run._learn
+    learn = Reconciler._learn
 
-    def careless(self: Any, node: Any, found: Node | None) -> None:
+    def careless(self: Any, tracked: Any, found: Node | None) -> None:
         if found is not None:
             found = found._replace(stat=found.stat._replace(ephemeral_owner=self._session_id))
-        learn(self, node, found)
+        learn(self, tracked, found)
 
-    keeper._Run._learn = careless  # type: ignore[method-assign]
+    Reconciler._learn = careless  # type: ignore[method-assign]
 
 
 def _compare_version_only() -> None:

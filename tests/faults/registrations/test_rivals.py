@@ -15,7 +15,7 @@ from tests.support import LIMIT, Truth, wait_epoch, wait_registration
 from zkdiscovery import Client, Registration, RegistrationState
 from zkdiscovery.session import Multi
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session
-from zkdiscovery.znodes.keeper import MOST_RAISED
+from zkdiscovery.znodes.writes import MOST_RAISED
 
 
 @pytest.fixture

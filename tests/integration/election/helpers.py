@@ -129,7 +129,7 @@ def path_of(campaigner: Campaigner) -> str:
 def wait_place(campaigner: Campaigner) -> None:
     """Wait until a candidate whose node stands knows who is ahead."""
     node = candidacy_of(campaigner)._node
-    assert node.wait(lambda node: node._state is OwnedState.HELD, LIMIT)
+    assert node.wait(lambda node: node.state is OwnedState.HELD, LIMIT)
     settle(campaigner.client)
 
 

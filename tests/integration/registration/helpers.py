@@ -135,6 +135,7 @@ def seen_to(client: Client, *registrations: Registration) -> None:
         turn = threading.Event()
         core.owner_worker.schedule(turn, turn.set)
         assert turn.wait(LIMIT)
-        if all(registration._node._generation == core.session.generation for registration in registrations):
+        tracked = [core.nodes._nodes.get(registration._node) for registration in registrations]
+        if all(node is None or node.generation == core.session.generation for node in tracked):
             return
         assert time.monotonic() < end, "waited in vain"

@@ -336,7 +336,7 @@ def test_a_leftover_of_an_own_earlier_session_is_replaced_on_a_re_creation(
     zkdiscovery_proxy.refuse()
     zkdiscovery_expire(client)
     truth.create(path_of(registration), b"left behind", ephemeral=True)
-    client._use().nodes._session_ids.add(truth.session.session_id)  # as if it had been ours
+    client._use().nodes.session_ids.add(truth.session.session_id)  # as if it had been ours
     zkdiscovery_proxy.heal()
     wait_epoch(client, 2)
     registration.wait_registered(LIMIT)

@@ -53,9 +53,14 @@ def wait_state(node: OwnedNode, state: OwnedState) -> None:
     assert node.wait(lambda node: node.state is state, LIMIT), f"waited in vain: {node!r}"
 
 
-def wait_settled(node: OwnedNode) -> None:
-    """Until it stands as wanted, and was looked at."""
-    assert node.wait(lambda node: node.settled and not node._uncertain, LIMIT), f"waited in vain: {node!r} {node.error}"
+def wait_settled(nodes: OwnedNodes, node: OwnedNode) -> None:
+    """Until it stands as wanted, and was looked at: the worker looks before its next task."""
+    assert node.wait(lambda node: node.settled, LIMIT), f"waited in vain: {node!r} {node.error}"
+    looked = threading.Event()
+    nodes.later(looked.set, 0.0)
+    assert looked.wait(LIMIT)
+    if not node.settled:  # somebody else wrote it meanwhile
+        wait_settled(nodes, node)
 
 
 def ignore(_: object) -> None: ...
@@ -64,15 +69,15 @@ def ignore(_: object) -> None: ...
 def test_a_node_stands_while_it_is_wanted(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
     states: Recorder[OwnedState] = Recorder()
     node = nodes.own(f"{parent}/a", b"1", on_state=lambda node: states(node.state))
-    wait_settled(node)
+    wait_settled(nodes, node)
     found = truth.get(node.path)
     assert found is not None
     assert (found.data, found.stat.czxid) == (b"1", node.czxid)
     node.write(b"2")
-    wait_settled(node)
+    wait_settled(nodes, node)
     assert truth.get(node.path).data == b"2"
     node.release()
-    wait_settled(node)
+    wait_settled(nodes, node)
     assert truth.get(node.path) is None
     assert states.wait(lambda items: len(items) == 2) == [OwnedState.HELD, OwnedState.RELEASED]
     assert node.czxid == 0
@@ -81,13 +86,13 @@ def test_a_node_stands_while_it_is_wanted(nodes: OwnedNodes, truth: Truth, paren
 def test_requests_of_one_life(client: Client, nodes: OwnedNodes, parent: str) -> None:
     with counting(client) as requests:
         node = nodes.own(f"{parent}/a", b"1", on_state=ignore)
-        wait_settled(node)
+        wait_settled(nodes, node)
         assert requests == {"Multi": 1, "SetWatches": 1, "MultiRead": 1}
         node.write(b"2")
-        wait_settled(node)
+        wait_settled(nodes, node)
         assert requests == {"Multi": 2, "SetWatches": 1, "MultiRead": 2}
         node.release()
-        wait_settled(node)
+        wait_settled(nodes, node)
         assert requests == {"Multi": 3, "SetWatches": 1, "MultiRead": 2, "RemoveWatches": 1}
 
 
@@ -100,28 +105,28 @@ def test_nothing_is_wanted_after_a_release(nodes: OwnedNodes, truth: Truth, pare
     wait_state(node, OwnedState.RELEASED)
     node.reclaim()
     other = nodes.own(f"{parent}/b", b"1", on_state=ignore)
-    wait_settled(other)
+    wait_settled(nodes, other)
     assert truth.children(parent) == ["b"]
     assert node.state is OwnedState.RELEASED
 
 
 def test_the_path_of_a_released_node_is_free_for_the_next_one(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
     path = f"{parent}/a"
-    wait_settled(first := nodes.own(path, b"0", on_state=ignore))
-    for number in range(1, 30):  # goodbye and arrival meet in one run of the worker
+    wait_settled(nodes, first := nodes.own(path, b"0", on_state=ignore))
+    for number in range(1, 30):  # deletion and creation meet in one run of the worker
         first.release()
         second = nodes.own(path, str(number).encode(), on_state=ignore)
-        wait_settled(second)
+        wait_settled(nodes, second)
         wait_state(first, OwnedState.RELEASED)
         first = second
-    wait_settled(first)
+    wait_settled(nodes, first)
     assert truth.get(path).data == b"29"
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_what_is_known_by_its_creation_is_not_restored(nodes: OwnedNodes, truth: Truth, parent: str, how: str) -> None:
     node = nodes.own(f"{parent}/a", b"1", on_state=ignore, restore=False)
-    wait_settled(node)
+    wait_settled(nodes, node)
     truth.delete(node.path)
     if how == "replaced":
         truth.create(node.path, b"foreign", ephemeral=True)
@@ -135,7 +140,7 @@ def test_what_is_known_by_its_creation_ends_with_its_session(
     client: Client, nodes: OwnedNodes, truth: Truth, parent: str, zkdiscovery_expire: Callable[[Client], None]
 ) -> None:
     node = nodes.own(f"{parent}/a", b"1", on_state=ignore, restore=False)
-    wait_settled(node)
+    wait_settled(nodes, node)
     zkdiscovery_expire(client)
     wait_epoch(client, 2)
     wait_state(node, OwnedState.RELEASED)
@@ -147,12 +152,12 @@ def test_what_is_known_by_its_creation_shares_no_transaction(nodes: OwnedNodes, 
     many = [nodes.prepare(f"{parent}/{number}", b"", on_state=ignore, restore=False) for number in range(20)]
     nodes.keep(many)
     for node in many:
-        wait_settled(node)
+        wait_settled(nodes, node)
     assert len({node.czxid for node in many}) == 20
     together = [nodes.prepare(f"{parent}/t{number}", b"", on_state=ignore) for number in range(20)]
     nodes.keep(together)
     for node in together:
-        wait_settled(node)
+        wait_settled(nodes, node)
     assert len({node.czxid for node in together}) == 1
 
 
@@ -164,13 +169,13 @@ def test_foreign_writes_are_adopted_or_overwritten(nodes: OwnedNodes, truth: Tru
             node.write(data + b", adopted")
 
     node = nodes.own(f"{parent}/a", b"1", on_state=ignore, on_foreign_write=adopt)
-    wait_settled(node)
+    wait_settled(nodes, node)
     for written, stands in (
         (b"bad", b"1"), (b"unbearable", b"1"), (b"good", b"good, adopted"), (b"bad", b"good, adopted"),
     ):  # fmt: skip
         truth.set(node.path, written)
         truth.wait(node.path, lambda found, stands=stands: found.data == stands)
-        wait_settled(node)
+        wait_settled(nodes, node)
 
 
 def test_one_that_others_write_all_the_time_hinders_nobody(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
@@ -182,36 +187,36 @@ def test_one_that_others_write_all_the_time_hinders_nobody(nodes: OwnedNodes, tr
             truth.set(node.path, data + b"!")
 
     node = nodes.own(f"{parent}/a", b"ours", on_state=ignore, on_foreign_write=fight)
-    wait_settled(node)
+    wait_settled(nodes, node)
     truth.set(node.path, b"theirs")
     assert node.wait(lambda node: node.error is not None, LIMIT)
     assert isinstance(node.error, OperationTimeout)
     assert "others write it at the same time" in str(node.error)
     assert node.state is OwnedState.HELD
     other = nodes.own(f"{parent}/b", b"", on_state=ignore)
-    wait_settled(other)
+    wait_settled(nodes, other)
     fighting.clear()
-    wait_settled(node)
+    wait_settled(nodes, node)
     assert node.wait(lambda node: node.error is None, LIMIT)
     assert truth.get(node.path).data == b"ours"
 
 
-def test_wishes_that_come_faster_than_they_can_be_met_are_no_failure(
+def test_changes_that_come_faster_than_they_can_be_written_are_no_failure(
     client: Client, nodes: OwnedNodes, truth: Truth, parent: str
 ) -> None:
-    node = nodes.own(f"{parent}/a", b"0", on_state=ignore)
-    wait_settled(node)
-    wishes = iter(range(1, 20))
+    errors: list[object] = []
+    node = nodes.own(f"{parent}/a", b"0", on_state=lambda node: errors.append(node.error))
+    wait_settled(nodes, node)
+    errors.clear()
+    changes = iter(range(1, 20))
 
-    def wish_again(request: object) -> None:
-        if isinstance(request, MultiRead) and (number := next(wishes, None)) is not None:
+    def change_again(request: object) -> None:
+        if isinstance(request, MultiRead) and (number := next(changes, None)) is not None:
             node.write(str(number).encode())
 
-    errors: list[object] = []
-    node._on_state = lambda node: errors.append(node.error)
-    with on_submit(client, wish_again):
+    with on_submit(client, change_again):
         node.write(b"start")
-        assert node.wait(lambda node: node.settled and node._wish.data == b"19", LIMIT)
+        assert node.wait(lambda node: node.settled and node.desired.data == b"19", LIMIT)
     assert errors == []
     assert truth.get(node.path).data == b"19"
 
@@ -227,7 +232,7 @@ def test_a_refusal_is_told_once_however_often_it_is_tried(
         tries.wait(lambda items: len(items) == 4)
     assert told.items == [(OwnedState.PENDING, AccessDenied)]
     truth.call(SetAcl(parent, ALL))
-    wait_settled(node)
+    wait_settled(nodes, node)
     assert told.wait(lambda items: len(items) == 2)[1] == (OwnedState.HELD, type(None))
 
 
@@ -240,15 +245,15 @@ def test_a_leftover_that_may_not_be_read_is_reported(nodes: OwnedNodes, truth: T
     assert node.wait(lambda node: node.error is not None, LIMIT)
     assert isinstance(node.error, AccessDenied)
     assert node.state is OwnedState.PENDING
-    wait_settled(other)
+    wait_settled(nodes, other)
     truth.call(SetAcl(path, ALL))
-    wait_settled(node)
+    wait_settled(nodes, node)
     assert truth.get(path).data == b"1"
 
 
 def test_our_node_that_may_not_be_deleted_is_reported(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
     node = nodes.own(f"{parent}/a", b"1", on_state=ignore)
-    wait_settled(node)
+    wait_settled(nodes, node)
     truth.call(SetAcl(parent, READ | 16))
     node.release(b"bye")
     assert node.wait(lambda node: node.error is not None, LIMIT)
@@ -259,13 +264,13 @@ def test_our_node_that_may_not_be_deleted_is_reported(nodes: OwnedNodes, truth: 
     assert truth.children(parent) == []
 
 
-def test_last_words_and_deletion_are_seen_in_order(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
+def test_final_data_and_deletion_are_seen_in_order(nodes: OwnedNodes, truth: Truth, parent: str) -> None:
     path = f"{parent}/a"
     with events(truth, path) as seen:
-        for last_words in (b"bye", b"1", None):
+        for final_data in (b"bye", b"1", None):
             node = nodes.own(path, b"1", on_state=ignore)
-            wait_settled(node)
-            node.release(last_words)
+            wait_settled(nodes, node)
+            node.release(final_data)
             wait_state(node, OwnedState.RELEASED)
         assert truth.get(path) is None
     assert seen.items == ["CREATED", "CHANGED", "DELETED", "CREATED", "DELETED", "CREATED", "DELETED"]
@@ -275,7 +280,7 @@ def test_a_persistent_node_in_the_place_of_ours_is_a_conflict(
     client: Client, nodes: OwnedNodes, truth: Truth, parent: str
 ) -> None:
     node = nodes.own(f"{parent}/a", b"1", on_state=ignore)
-    wait_settled(node)
+    wait_settled(nodes, node)
     replacement = [Delete(node.path), Create(node.path, b"foreign", client._use().session.leaf_acl)]
     truth.call(Multi(replacement))
     wait_state(node, OwnedState.CONFLICT)
