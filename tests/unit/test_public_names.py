@@ -19,6 +19,10 @@ from zkdiscovery import balancing, election, errors
 SOURCE = Path(zkdiscovery.__file__)
 
 every_lazy_package = pytest.mark.parametrize(
+    "package", [zkdiscovery, election], ids=lambda package: package.__name__
+)
+
+every_package = pytest.mark.parametrize(
     "package", [zkdiscovery, balancing, election], ids=lambda package: package.__name__
 )
 
@@ -59,13 +63,13 @@ def test_the_three_lists_agree(package: ModuleType) -> None:
     assert set(package.__all__) <= set(dir(package))
 
 
-@every_lazy_package
+@every_package
 def test_every_name_is_there(package: ModuleType) -> None:
     for name in package.__all__:
         assert getattr(package, name).__name__ == name
 
 
-@every_lazy_package
+@every_package
 def test_an_unknown_name_is_an_error(package: ModuleType) -> None:
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'Nothing'"):
         package.Nothing  # noqa: B018

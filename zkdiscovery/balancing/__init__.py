@@ -3,29 +3,22 @@
 Pure: no ZooKeeper, no thread and no I/O in here.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from zkdiscovery.lazy import lazy
-
-if TYPE_CHECKING:
-    from zkdiscovery.balancing.ejection import Ejection
-    from zkdiscovery.balancing.endpoint import Endpoint, Outcome
-    from zkdiscovery.balancing.interface import Balancer, Picker
-    from zkdiscovery.balancing.least_in_flight import LeastInFlight
-    from zkdiscovery.balancing.maglev import Maglev
-    from zkdiscovery.balancing.named import resolve_balancer
-    from zkdiscovery.balancing.p2c import P2cEwma
-    from zkdiscovery.balancing.pool import Pool
-    from zkdiscovery.balancing.rendezvous import Rendezvous
-    from zkdiscovery.balancing.ring import RingHash
-    from zkdiscovery.balancing.simple import Random, RoundRobin
-    from zkdiscovery.balancing.sticky import Sticky
-    from zkdiscovery.balancing.subset import Subset
-    from zkdiscovery.balancing.tiers import Tiers
-    from zkdiscovery.balancing.weighted import Weighted, WeightedRoundRobin
-    from zkdiscovery.balancing.zone import PreferZone
+from zkdiscovery.balancing.ejection import Ejection
+from zkdiscovery.balancing.endpoint import Endpoint, Outcome
+from zkdiscovery.balancing.interface import Balancer, Picker
+from zkdiscovery.balancing.least_in_flight import LeastInFlight
+from zkdiscovery.balancing.maglev import Maglev
+from zkdiscovery.balancing.named import resolve_balancer
+from zkdiscovery.balancing.p2c import P2cEwma
+from zkdiscovery.balancing.pool import Pool
+from zkdiscovery.balancing.rendezvous import Rendezvous
+from zkdiscovery.balancing.ring import RingHash
+from zkdiscovery.balancing.simple import Random, RoundRobin
+from zkdiscovery.balancing.sticky import Sticky
+from zkdiscovery.balancing.subset import Subset
+from zkdiscovery.balancing.tiers import Tiers
+from zkdiscovery.balancing.weighted import Weighted, WeightedRoundRobin
+from zkdiscovery.balancing.zone import PreferZone
 
 __all__ = [
     "Balancer",
@@ -49,25 +42,3 @@ __all__ = [
     "WeightedRoundRobin",
     "resolve_balancer",
 ]
-
-# Few use more than one strategy.
-_HOMES = {
-    "ejection": ("Ejection",),
-    "endpoint": ("Endpoint", "Outcome"),
-    "interface": ("Balancer", "Picker"),
-    "least_in_flight": ("LeastInFlight",),
-    "maglev": ("Maglev",),
-    "named": ("resolve_balancer",),
-    "p2c": ("P2cEwma",),
-    "pool": ("Pool",),
-    "rendezvous": ("Rendezvous",),
-    "ring": ("RingHash",),
-    "simple": ("Random", "RoundRobin"),
-    "sticky": ("Sticky",),
-    "subset": ("Subset",),
-    "tiers": ("Tiers",),
-    "weighted": ("Weighted", "WeightedRoundRobin"),
-    "zone": ("PreferZone",),
-}
-
-__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -14,6 +14,7 @@ from math import inf, sqrt
 from random import random
 from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import EjectionRecord
 from zkdiscovery.balancing.interface import by_weight
 from zkdiscovery.errors import InvalidSettings
 from zkdiscovery.validation import check_number, check_whole
@@ -75,41 +76,18 @@ class Ejection:
             check_number(getattr(self, name), name, least=0.0, most=1.0)
 
 
-class Record:
-    """An endpoint's ejections; kept on it, and with it over every change of the set.
-
-    Attributes:
-        until: monotonic seconds when it may be tried; 0.0 while it is in use.
-        why: what the last ejection was for.
-        level: ejections one after the other.
-        since: monotonic seconds of the last ejection, or of the return after it.
-        probed_at: when it was last given to a pick as the one to try; inf if it was not since the last ejection.
-        lasts: seconds that the last ejection takes.
-    """
-
-    __slots__ = ("lasts", "level", "probed_at", "since", "until", "why")
-
-    def __init__(self) -> None:
-        self.until = 0.0
-        self.why = ""
-        self.level = 0
-        self.since = 0.0
-        self.probed_at = inf
-        self.lasts = 0.0
-
-
 class Ejector:
     """The ejections among the endpoints of one pool.
 
     Any thread may report; what is reported to `changed` is decided under the lock, which no pick waits for.
 
     Attributes:
-        barred: ids not to pick.
+        excluded: ids not to pick.
         due: monotonic seconds when the first of them may be tried; inf if there is none.
     """
 
     def __init__(self, rules: Ejection, clock: Callable[[], float], changed: Callable[[], None]) -> None:
-        self.barred: frozenset[str] = frozenset()
+        self.excluded: frozenset[str] = frozenset()
         self.due = inf
         self._rules = rules
         self._clock = clock
@@ -128,11 +106,11 @@ class Ejector:
             # Those of weight 0 that are ejected count once nothing else is left.
             ejected = bool(self._ejected) or not any(endpoint.instance.weight for endpoint in endpoints)
             for endpoint in changed:
-                endpoint.judge = self
+                endpoint.listener = self
                 ejected = ejected or endpoint.ejection is not None
             if ejected:
                 self._ejected = [each for each in self._regular() if each.ejection and each.ejection.until]
-            self._settle()
+            self._recompute()
 
     # -- what endpoints report --
 
@@ -160,7 +138,7 @@ class Ejector:
                 record.since = self._clock()
                 if endpoint in self._ejected:  # or else it has left
                     self._ejected.remove(endpoint)
-                    self._settle()
+                    self._recompute()
             # Under the lock: 0 after another thread's ejection would hide the successes that are to end that.
             endpoint.failed_in_a_row = 0
 
@@ -173,7 +151,7 @@ class Ejector:
             record = endpoint.ejection
             if record is not None and record.until and started >= record.probed_at:
                 record.until = min(record.until, now + self._rules.base)
-                self._settle()
+                self._recompute()
 
     # -- what picks ask --
 
@@ -194,7 +172,7 @@ class Ejector:
                     continue
                 record.probed_at = now
                 record.until = now + record.lasts  # if nothing is heard of that call
-                self._settle()
+                self._recompute()
                 return endpoint
             return None
         finally:
@@ -205,8 +183,8 @@ class Ejector:
     def _regular(self) -> tuple[Endpoint, ...]:
         """Those of weight 0 are called only if nothing else is left: they are no part of what must be left."""
         if self._counted is None:
-            regular, reserve = by_weight(self._endpoints)
-            self._counted = regular or reserve
+            regular, last_resort = by_weight(self._endpoints)
+            self._counted = regular or last_resort
         return self._counted
 
     def _eject(self, endpoint: Endpoint, now: float, why: str) -> None:
@@ -216,7 +194,7 @@ class Ejector:
             if len(self._ejected) >= allowed or endpoint not in regular:  # it may have left
                 return
             self._ejected.append(endpoint)
-        record = endpoint.ejection = endpoint.ejection or Record()
+        record = endpoint.ejection = endpoint.ejection or EjectionRecord()
         well = 0.0 if record.until else now - record.since
         record.level = 1 if well > self._rules.longest else record.level + 1
         record.lasts = min(self._rules.longest, self._rules.base * 2.0 ** min(record.level - 1, 64))
@@ -226,7 +204,7 @@ class Ejector:
         record.probed_at = inf
         record.why = why
         endpoint.failed_in_a_row = max(1, endpoint.failed_in_a_row)  # so that its next success is reported
-        self._settle()
+        self._recompute()
 
     def _end_interval(self, now: float) -> None:
         # If nothing failed for long, the interval is too long: old successes prove nothing.
@@ -251,12 +229,12 @@ class Ejector:
             if endpoint not in self._ejected:
                 self._eject(endpoint, now, f"success rate {rate:.1%}, mean {mean:.1%}")
 
-    def _settle(self) -> None:
-        """Who is barred, and until when."""
-        self.barred, self.due = frozenset(), inf
+    def _recompute(self) -> None:
+        """Who is excluded, and until when."""
+        self.excluded, self.due = frozenset(), inf
         if ejected := self._ejected:
             number = len(self._regular())
             if number - len(ejected) >= max(1, self._rules.panic * number):
-                self.barred = frozenset(endpoint.instance.id for endpoint in ejected)
+                self.excluded = frozenset(endpoint.instance.id for endpoint in ejected)
             self.due = min(r.until for e in ejected if (r := e.ejection))
         self._changed()

@@ -19,13 +19,11 @@ import time
 from enum import Enum
 from functools import wraps
 from math import e, exp, inf, log2
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zkdiscovery.balancing.ejection import Ejector, Record
-    from zkdiscovery.balancing.simple import Round
     from zkdiscovery.model import Instance
 
 _P = ParamSpec("_P")
@@ -58,7 +56,7 @@ _SUCCESS, _CANCELLED = Outcome.SUCCESS, Outcome.CANCELLED  # a global is read fa
 
 
 def _exclusive(report: Callable[Concatenate[Endpoint, _P], _R]) -> Callable[Concatenate[Endpoint, _P], _R]:
-    """The report under the endpoint's lock, if there is no GIL."""
+    """Run the report under the endpoint's lock if there is no GIL."""
     if GIL:
         return report
 
@@ -68,6 +66,42 @@ def _exclusive(report: Callable[Concatenate[Endpoint, _P], _R]) -> Callable[Conc
             return report(self, *args, **kwargs)
 
     return locked
+
+
+class Listener(Protocol):
+    """What an endpoint tells of its calls that did not go well. Any thread may call it."""
+
+    def failed(self, endpoint: Endpoint, started: float, now: float) -> None:
+        """A call that began at `started` failed."""
+
+    def succeeded(self, endpoint: Endpoint, started: float) -> None:
+        """A call that began at `started` was answered, the first one after a failure. Resets `failed_in_a_row`."""
+
+    def given_up(self, endpoint: Endpoint, started: float, now: float) -> None:
+        """A call that began at `started` was cancelled; told only of an endpoint that was ejected before."""
+
+
+class EjectionRecord:
+    """An endpoint's ejections. It stays on the endpoint over every change of the set.
+
+    Attributes:
+        until: monotonic seconds when it may be tried; 0.0 while it is in use.
+        why: the reason of the last ejection.
+        level: ejections one after the other.
+        since: monotonic seconds of the last ejection, or of the return after it.
+        probed_at: monotonic seconds when a pick last got it to try it; inf if none did since the last ejection.
+        lasts: seconds that the last ejection takes.
+    """
+
+    __slots__ = ("lasts", "level", "probed_at", "since", "until", "why")
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.why = ""
+        self.level = 0
+        self.since = 0.0
+        self.probed_at = inf
+        self.lasts = 0.0
 
 
 class Endpoint:
@@ -97,17 +131,21 @@ class Endpoint:
         in_flight: calls begun and not ended.
         cost: lower is better; only the order has a meaning.
         share: weight in proportion to the mean weight of its set; set by the balancer.
-        born: when it was registered, in monotonic seconds, for slow start; None: not known.
+        registered_monotonic: monotonic seconds when it was registered, for slow start; None: not known.
         successes, failures: calls that ended so; cancelled ones are in neither.
-        failed_in_a_row: since the last success.
-        trouble: what the last failure was, in a few words.
-        ejection, judge, counted: see `Ejector`.
-        round, place, favourite: what `RoundRobin` and `Sticky` remember over changes of the set.
+        failed_in_a_row: failures since the last success.
+        last_failure: the last failure in a few words, for people.
+        listener: hears of failures, and of what follows them; None: nobody does.
+        ejection, counted: the listener's own: the ejections; successes and failures when its interval began.
+        memory, place: what the strategy remembers of the endpoint over changes of the set: an object of any type, None
+            at first, and a number, so that no object is needed to keep one. A strategy within another one may find the
+            other's there.
     """
 
     __slots__ = (
-        "_average", "_clock", "_lock", "_penalty", "_stamp", "born", "cost", "counted", "ejection", "failed_in_a_row",
-        "failures", "favourite", "in_flight", "instance", "judge", "place", "round", "share", "successes", "trouble",
+        "_average", "_clock", "_lock", "_penalty", "_stamp", "cost", "counted", "ejection", "failed_in_a_row",
+        "failures", "in_flight", "instance", "last_failure", "listener", "memory", "place", "registered_monotonic",
+        "share", "successes",
     )  # fmt: skip
 
     def __init__(self, instance: Instance, clock: Callable[[], float] = time.monotonic) -> None:
@@ -115,17 +153,16 @@ class Endpoint:
         self.in_flight = 0
         self.cost = -inf
         self.share = 1.0
-        self.born: float | None = None
+        self.registered_monotonic: float | None = None
         self.successes = 0
         self.failures = 0
         self.failed_in_a_row = 0
-        self.trouble = ""
-        self.judge: Ejector | None = None
-        self.ejection: Record | None = None
-        self.counted = _NONE  # successes and failures when the interval of success rates began
-        self.round: Round | None = None
+        self.last_failure = ""
+        self.listener: Listener | None = None
+        self.ejection: EjectionRecord | None = None
+        self.counted = _NONE
+        self.memory: Any = None
         self.place = 0
-        self.favourite = False
         self._average = 0.0  # seconds at `_stamp`; 0.0 before the first answer
         self._stamp = 0.0  # monotonic seconds of the last answer; before the first one, of the last call
         self._penalty = FAILURE_PENALTY  # seconds that a failure counts at least, if it comes next
@@ -186,15 +223,15 @@ class Endpoint:
                 took += (average - took) * exp((self._stamp - now) / DECAY)
             self._average = took
             self._stamp = now
-        if self.ejection is not None and self.judge is not None:
-            self.judge.given_up(self, started, now)
+        if self.ejection is not None and self.listener is not None:
+            self.listener.given_up(self, started, now)
 
     def _recovered(self, started: float, average: float) -> float:
         """A success after failures: the average that still counts, in seconds."""
-        if self.judge is None:
+        if self.listener is None:
             self.failed_in_a_row = 0
         else:
-            self.judge.succeeded(self, started)
+            self.listener.succeeded(self, started)
         return 0.0 if started >= self._stamp else average
 
     def _failed(self, started: float, now: float, took: float) -> float:
@@ -204,8 +241,8 @@ class Endpoint:
             self._penalty = min(2.0 * self._penalty, LONGEST_PENALTY)
         self.failures += 1
         self.failed_in_a_row += 1
-        if self.judge is not None:
-            self.judge.failed(self, started, now)
+        if self.listener is not None:
+            self.listener.failed(self, started, now)
         return took
 
     @property

@@ -81,7 +81,9 @@ def nothing(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint |
     return None
 
 
-def with_reserve(endpoints: Sequence[Endpoint], group: Callable[[tuple[Endpoint, ...], Pick], Pick]) -> ClosurePicker:
+def with_last_resort(
+    endpoints: Sequence[Endpoint], group: Callable[[tuple[Endpoint, ...], Pick], Pick]
+) -> ClosurePicker:
     """A picker that takes endpoints of weight 0 only if nothing else is left.
 
     Args:
@@ -90,8 +92,8 @@ def with_reserve(endpoints: Sequence[Endpoint], group: Callable[[tuple[Endpoint,
             weight 0; it turns to `otherwise` when all of its members are excluded.
     """
     pick: Pick = nothing
-    regular, reserve = by_weight(endpoints)
-    for members in (reserve, regular):
+    regular, last_resort = by_weight(endpoints)
+    for members in (last_resort, regular):
         if members:
             pick = group(members, pick)
     return ClosurePicker(pick)
@@ -105,11 +107,11 @@ def by_weight(endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoint, ...], tupl
     return tuple(compress(endpoints, weights)), tuple(compress(endpoints, map(not_, weights)))
 
 
-def avoiding(
+def draw_allowed(
     exclude: Collection[str],
     draw: Callable[[], Endpoint | None],
     members: Sequence[Endpoint],
-    settle: Callable[[list[Endpoint]], Endpoint],
+    choose: Callable[[list[Endpoint]], Endpoint],
 ) -> Endpoint | None:
     """A member that is not excluded: drawn again a few times, then settled among all that are left; None if none is."""
     for _ in range(_REDRAWS):
@@ -117,7 +119,7 @@ def avoiding(
         if endpoint is not None and endpoint.instance.id not in exclude:
             return endpoint
     left = [endpoint for endpoint in members if endpoint.instance.id not in exclude]
-    return settle(left) if left else None
+    return choose(left) if left else None
 
 
 def either(first: Pick, second: Pick) -> Pick:

@@ -7,7 +7,7 @@ from itertools import count
 from random import randrange, sample
 from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
+from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
 from zkdiscovery.balancing.p2c import endless, pairs
 from zkdiscovery.balancing.weighted import in_turns
 from zkdiscovery.validation import check_whole
@@ -47,7 +47,7 @@ class LeastInFlight:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, self._group)
+        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         draw = endless(*pairs(members))  # sets each one's share, too
@@ -77,7 +77,7 @@ def _of_all(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
 def _of_two(members: tuple[Endpoint, ...], draw: Callable[[], tuple[Endpoint, Endpoint]], otherwise: Pick) -> Pick:
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         if exclude:
-            return avoiding(exclude, pick, members, _lighter_of_two) or otherwise(key, exclude)
+            return draw_allowed(exclude, pick, members, _lighter_of_two) or otherwise(key, exclude)
         one, other = draw()
         return one if one.in_flight * other.share <= other.in_flight * one.share else other
 

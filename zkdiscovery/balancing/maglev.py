@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from zkdiscovery.balancing.hashing import check_bound, in_order, stable_hash, walking
-from zkdiscovery.balancing.interface import Pick, Picker, with_reserve
+from zkdiscovery.balancing.interface import Pick, Picker, with_last_resort
 from zkdiscovery.balancing.weighted import in_turns, shares
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Maglev:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, self._group)
+        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         members = in_order(members)

@@ -11,7 +11,7 @@ from random import Random, choice, random, randrange, sample
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.endpoint import GIL
-from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
+from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
 from zkdiscovery.balancing.weighted import GOLDEN, shares
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class P2cEwma:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, _by_cost)
+        return with_last_resort(endpoints, _by_cost)
 
 
 P2C_EWMA = P2cEwma()  # the default strategy
@@ -58,7 +58,7 @@ def _by_cost(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
 
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         if exclude:
-            return avoiding(exclude, pick, members, _cheaper_of_two) or otherwise(key, exclude)
+            return draw_allowed(exclude, pick, members, _cheaper_of_two) or otherwise(key, exclude)
         one, other = draw()
         return one if one.cost <= other.cost else other
 

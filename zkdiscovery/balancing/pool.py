@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.ejection import Ejection, Ejector
 from zkdiscovery.balancing.interface import nothing
-from zkdiscovery.balancing.slow_start import ramp, reckon, warming
+from zkdiscovery.balancing.slow_start import note_registration_times, ramp, warming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -71,7 +71,7 @@ class Pool:
         inner = self._balancer.build(endpoints).pick
         changed = endpoints if changed is None else changed
         if self._slow_start:
-            reckon(changed, self._clock(), self._wall())
+            note_registration_times(changed, self._clock(), self._wall())
         with self._lock:
             self.endpoints = tuple(endpoints)
             self._inner = inner
@@ -87,11 +87,11 @@ class Pool:
             the part of its share that slow start gives it; seconds until it may be tried, None if it is not ejected;
             and why it gets less than its share, "" if it does not.
         """
-        part = ramp(endpoint.born, self._clock(), self._slow_start)
+        part = ramp(endpoint.registered_monotonic, self._clock(), self._slow_start)
         record, ejector = endpoint.ejection, self._ejector
-        last = f", the last: {endpoint.trouble}" if endpoint.trouble else ""
+        last = f", the last: {endpoint.last_failure}" if endpoint.last_failure else ""
         if ejector is not None and record is not None and (until := record.until):
-            panic = "" if endpoint.instance.id in ejector.barred else "; used all the same, as too few are left"
+            panic = "" if endpoint.instance.id in ejector.excluded else "; used all the same, as too few are left"
             return part, max(0.0, until - self._clock()), f"ejected: {record.why}{last}{panic}"
         why = "" if part >= 1.0 else "slow start"
         if failed := endpoint.failed_in_a_row:
@@ -114,8 +114,8 @@ class Pool:
             if self._slow_start:
                 pick = warming(pick, self.endpoints, self._slow_start, self._clock, self._warmed_up)
             ejector = self._ejector
-            if ejector is not None and ejector.barred:
-                pick = self._avoiding(pick, ejector, ejector.barred, ejector.due)
+            if ejector is not None and ejector.excluded:
+                pick = self._skip_ejected(pick, ejector, ejector.excluded, ejector.due)
             self.pick = pick
 
     def _warmed_up(self) -> None:
@@ -125,7 +125,7 @@ class Pool:
             finally:
                 self._lock.release()
 
-    def _avoiding(self, inner: Pick, ejector: Ejector, barred: frozenset[str], due: float) -> Pick:
+    def _skip_ejected(self, inner: Pick, ejector: Ejector, ejected: frozenset[str], due: float) -> Pick:
         clock = self._clock
 
         def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
@@ -134,6 +134,6 @@ class Pool:
                 if probe is not None:
                     return probe
             # Rather an ejected one than none.
-            return inner(key, barred.union(exclude) if exclude else barred) or inner(key, exclude)
+            return inner(key, ejected.union(exclude) if exclude else ejected) or inner(key, exclude)
 
         return pick

@@ -8,7 +8,7 @@ from random import getrandbits
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.hashing import in_order, stable_hash
-from zkdiscovery.balancing.interface import Pick, Picker, with_reserve
+from zkdiscovery.balancing.interface import Pick, Picker, with_last_resort
 from zkdiscovery.balancing.weighted import shares
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Rendezvous:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, _by_score)
+        return with_last_resort(endpoints, _by_score)
 
 
 def _by_score(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:

@@ -11,7 +11,7 @@ from struct import unpack
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.hashing import check_bound, in_order, key_hash, walking
-from zkdiscovery.balancing.interface import Pick, Picker, with_reserve
+from zkdiscovery.balancing.interface import Pick, Picker, with_last_resort
 from zkdiscovery.validation import check_whole
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RingHash:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, self._group)
+        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         members = in_order(members)

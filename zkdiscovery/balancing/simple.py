@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 from random import choice, random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
+from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
 
@@ -26,23 +26,26 @@ class RoundRobin:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, _in_turn)
+        return with_last_resort(endpoints, _in_turn)
 
 
-class Round(NamedTuple):
-    """The order of one picker; each of its endpoints knows it and its place in it, by which the next picker goes on."""
+class _Round:
+    """The order of one picker. Each endpoint remembers it and its own place, so that the next picker goes on there."""
 
-    advance: Callable[[], int]
-    size: int
+    __slots__ = ("advance", "size")
+
+    def __init__(self, size: int) -> None:
+        self.advance = count().__next__
+        self.size = size
 
 
 def _in_turn(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
     members = _by_turn(members)
     size = len(members)
-    advance = count().__next__
-    this = Round(advance, size)
+    this = _Round(size)
+    advance = this.advance
     for place, member in enumerate(members):
-        member.round = this
+        member.memory = this
         member.place = place
 
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
@@ -66,15 +69,16 @@ def _by_turn(members: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     """Whose turn was to come next in the rounds before comes first; newcomers anywhere, side by side as they are."""
     size = len(members)
     anywhere = random()
-    turns = [(member.round, member.place) for member in members]
-    rounds = {one for one, _ in turns if one}
-    if not rounds:
+    # Without a tuple for each endpoint: with 100,000 of them, those would set off the garbage collector.
+    now = {one: one.advance() for one in {member.memory for member in members if type(member.memory) is _Round}}
+    if not now:
         start = int(anywhere * size)
         return members[start:] + members[:start]
-    now = {one: one.advance() for one in rounds}  # how far each of them is
     waits = [
-        ((place - now[one]) % one.size + 0.5) / one.size if one else (index / size + anywhere) % 1.0
-        for index, (one, place) in enumerate(turns)
+        ((member.place - now[one]) % one.size + 0.5) / one.size
+        if type(one := member.memory) is _Round
+        else (index / size + anywhere) % 1.0
+        for index, member in enumerate(members)
     ]
     return tuple([members[place] for place in sorted(range(size), key=waits.__getitem__)])
 
@@ -85,7 +89,7 @@ class Random:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, _at_random)
+        return with_last_resort(endpoints, _at_random)
 
 
 def _at_random(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
@@ -93,7 +97,7 @@ def _at_random(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
 
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         if exclude:
-            return avoiding(exclude, pick, members, choice) or otherwise(key, exclude)
+            return draw_allowed(exclude, pick, members, choice) or otherwise(key, exclude)
         return members[int(random() * size)]
 
     return pick

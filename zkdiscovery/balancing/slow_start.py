@@ -17,34 +17,34 @@ LEAST = 0.1  # of the share, at the beginning
 _REDRAWS = 8  # picks that may hit somebody who has not warmed up
 
 
-def reckon(endpoints: Iterable[Endpoint], now: float, wall: float) -> None:
+def note_registration_times(endpoints: Iterable[Endpoint], now: float, wall: float) -> None:
     """When each was registered, by the monotonic clock; once, when it is met first.
 
     From then on clocks that are set change nothing. An instance from the future, which a clock that is wrong may make,
     is as young as can be, but grows old as others do.
 
     Args:
-        endpoints: whose `born` is to be known.
+        endpoints: whose `registered_monotonic` is to be known.
         now: monotonic seconds.
         wall: seconds since the epoch.
     """
     for endpoint in endpoints:
         registered_at = endpoint.instance.registered_at
-        if endpoint.born is None and registered_at is not None:
-            endpoint.born = now - max(0.0, wall - registered_at)
+        if endpoint.registered_monotonic is None and registered_at is not None:
+            endpoint.registered_monotonic = now - max(0.0, wall - registered_at)
 
 
-def ramp(born: float | None, now: float, window: float) -> float:
+def ramp(registered: float | None, now: float, window: float) -> float:
     """The part of its calls that an instance takes: max(0.1, age / window), at most 1.0 (Envoy's, of aggression 1).
 
     Args:
-        born: monotonic seconds; None: unknown, thus warm.
+        registered: monotonic seconds; None: unknown, thus warm.
         now: monotonic seconds.
         window: seconds after which an instance has its whole share; 0.0: at once.
     """
-    if born is None or window <= 0.0:
+    if registered is None or window <= 0.0:
         return 1.0
-    return min(1.0, max(LEAST, (now - born) / window))
+    return min(1.0, max(LEAST, (now - registered) / window))
 
 
 def warming(
@@ -65,9 +65,11 @@ def warming(
     """
     now = clock()
     young = {
-        endpoint.instance.id: endpoint.born
+        endpoint.instance.id: endpoint.registered_monotonic
         for endpoint in endpoints
-        if endpoint.instance.weight and endpoint.born is not None and ramp(endpoint.born, now, window) < 1.0
+        if endpoint.instance.weight
+        and endpoint.registered_monotonic is not None
+        and ramp(endpoint.registered_monotonic, now, window) < 1.0
     }
     if not young:
         return inner

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_reserve
+from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
 from zkdiscovery.balancing.p2c import P2C_EWMA
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from zkdiscovery.balancing.endpoint import Endpoint
+
+
+class _Chosen(NamedTuple):
+    """What the endpoint to stay with remembers: that it is the one, and what `then` remembers of it."""
+
+    inner: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +45,30 @@ class Sticky:
         """A picker for these endpoints."""
         if any(endpoint.instance.weight for endpoint in endpoints):
             for endpoint in endpoints:
-                if not endpoint.instance.weight:
-                    endpoint.favourite = False  # another one is from now on, even when the weight comes back
-        return with_reserve(endpoints, self._group)
+                if not endpoint.instance.weight and type(endpoint.memory) is _Chosen:
+                    endpoint.memory = (
+                        endpoint.memory.inner
+                    )  # from now on it is another one, even when the weight comes back
+        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-        choose = either(self.then.build(members).pick, otherwise)
-        favourite = next((member for member in members if member.favourite), None)
+        chosen = [member for member in members if type(member.memory) is _Chosen]
+        sticky = chosen[0] if chosen else None
+        for member in chosen:
+            member.memory = member.memory.inner
+        try:
+            choose = either(self.then.build(members).pick, otherwise)
+        finally:
+            for member in chosen:
+                member.memory = _Chosen(member.memory)
 
         def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-            nonlocal favourite
-            stay = favourite
+            nonlocal sticky
+            stay = sticky
             if stay is None and (found := choose(key)) is not None:
                 # Of two threads that choose at the same time, the first decides for all.
-                stay = favourite = favourite or found
-                stay.favourite = True
+                stay = sticky = sticky or found
+                stay.memory = _Chosen(stay.memory)
             return stay if stay is None or stay.instance.id not in exclude else choose(key, exclude)
 
         return pick

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zkdiscovery.balancing.hashing import in_order, stable_hash
-from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_reserve
+from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.weighted import GOLDEN
 from zkdiscovery.validation import check_whole
@@ -48,7 +48,7 @@ class Subset:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, self._group)
+        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         number = len(members)

@@ -9,7 +9,7 @@ from itertools import count
 from random import choices, random, randrange
 from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing.interface import Pick, Picker, avoiding, with_reserve
+from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,7 +25,7 @@ class Weighted:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, _by_weight)
+        return with_last_resort(endpoints, _by_weight)
 
 
 def _by_weight(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
@@ -35,7 +35,7 @@ def _by_weight(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
 
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         if exclude:
-            return avoiding(exclude, pick, members, _settle) or otherwise(key, exclude)
+            return draw_allowed(exclude, pick, members, _choose_by_weight) or otherwise(key, exclude)
         spot = random() * size
         column = int(spot)
         return members[column] if spot - column < keep[column] else aliases[column]
@@ -58,7 +58,7 @@ class WeightedRoundRobin:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, _in_weighted_turns)
+        return with_last_resort(endpoints, _in_weighted_turns)
 
 
 def _in_weighted_turns(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
@@ -69,13 +69,13 @@ def _in_weighted_turns(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
 
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         if exclude:
-            return avoiding(exclude, draw, members, _settle) or otherwise(key, exclude)
+            return draw_allowed(exclude, draw, members, _choose_by_weight) or otherwise(key, exclude)
         return turns[advance() % size]
 
     return pick
 
 
-def _settle(left: list[Endpoint]) -> Endpoint:
+def _choose_by_weight(left: list[Endpoint]) -> Endpoint:
     return choices(left, shares(left))[0]
 
 

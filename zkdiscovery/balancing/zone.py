@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_reserve
+from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.spill import OVER_PROVISIONING, preferring, weights_left
 from zkdiscovery.validation import check_nonempty
@@ -46,7 +46,7 @@ class PreferZone:
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
         """A picker for these endpoints."""
-        return with_reserve(endpoints, self._group)
+        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         own = tuple([member for member in members if self.zone and member.instance.zone == self.zone])

@@ -15,7 +15,7 @@ from zkdiscovery.model import Instance
 log = logging.getLogger("zkdiscovery.discovery")
 
 _SUCCESS = Outcome.SUCCESS  # looked up once: a member of an enum costs as much as a pick
-_TROUBLES = frozenset({Outcome.FAILURE, Outcome.OVERLOADED})
+_FAILURES = frozenset({Outcome.FAILURE, Outcome.OVERLOADED})
 _NOT_ENTERED: list[Endpoint] = []  # stays empty
 
 
@@ -97,8 +97,8 @@ class Attempt:
         except IndexError:  # reported already, or not entered
             return
         self.outcome = outcome
-        if reason and outcome in _TROUBLES:
-            endpoint.trouble = reason
+        if reason and outcome in _FAILURES:
+            endpoint.last_failure = reason
         endpoint.finished(self._started, outcome)
 
     def __enter__(self) -> Self:

@@ -45,7 +45,7 @@ class Standing:
 def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
     """Every instance of the snapshot, suspects included, sorted by id."""
     endpoints = {endpoint.instance.id: endpoint for endpoint in pool.endpoints}
-    in_reserve = any(endpoint.instance.weight for endpoint in endpoints.values())
+    has_weights = any(endpoint.instance.weight for endpoint in endpoints.values())
     suspects = {instance.id for instance in snapshot.suspects}
     found = []
     for instance in _by_id((*snapshot.instances, *snapshot.suspects)):
@@ -55,14 +55,14 @@ def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
             found.append(Standing(instance, picked=False, why=_with_override(why, instance)))
             continue
         part, ejected_for, why = pool.explain(endpoint)
-        barred = ejected_for is not None and "all the same" not in why
-        idle = in_reserve and not instance.weight
+        left_out = ejected_for is not None and "all the same" not in why
+        idle = has_weights and not instance.weight
         if instance.id in suspects:
             why = why or "a suspect, but there is nothing else"
         found.append(
             Standing(
                 instance,
-                picked=not barred and not idle,
+                picked=not left_out and not idle,
                 why=_with_override(
                     ("weight 0: only if nothing else is left" if idle and ejected_for is None else "") or why, instance
                 ),

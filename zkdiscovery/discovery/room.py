@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypedDict
 
-from zkdiscovery.balancing import Balancer, Ejection, Outcome
+from zkdiscovery.balancing import Balancer, Ejection, Outcome, Pool, resolve_balancer
 from zkdiscovery.codecs import MAX_DATA_BYTES, Codec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.outcomes import outcome_of
@@ -129,8 +129,6 @@ def make_view(
         InvalidSettings: a preference can't be used.
         TypeError: a coroutine or generator function.
     """
-    from zkdiscovery.balancing import Pool, resolve_balancer  # noqa: PLC0415 - strategies are loaded on use
-
     balancer = resolve_balancer(preferences.get("balancer", "p2c_ewma"), zone)
     ejection = preferences.get("ejection", Ejection())
     if not (ejection is None or isinstance(ejection, Ejection)):

@@ -74,7 +74,7 @@ class Service:
         self._closed = False
         self._changed = threading.Condition()
         self._endpoints: dict[str, Endpoint] = {}
-        self._reserve: dict[str, Endpoint] = {}  # suspects, picked only if nothing else is left
+        self._suspects: dict[str, Endpoint] = {}  # picked only if nothing else is left
         self._fresh: dict[str, Endpoint] = {}  # those that are new or changed since the pool was updated
         self._left: OrderedDict[str, Endpoint] = OrderedDict()  # those that left lately, the first one first
         self._snapshot = Snapshot(name)
@@ -342,8 +342,8 @@ class Service:
 
     def _rebuild(self) -> None:
         try:
-            # With a reserve, which ones are candidates may have changed as well.
-            self._pool.update(self._candidates(), None if self._reserve else self._fresh.values())
+            # With suspects, which ones are candidates may have changed as well.
+            self._pool.update(self._candidates(), None if self._suspects else self._fresh.values())
         except Exception as error:  # a strategy of the user's own
             trouble = f"the balancer failed: {type(error).__name__}: {error}"
             if trouble != self._broken:  # or else it is the same trouble again, as at each change
@@ -365,15 +365,15 @@ class Service:
             elif old is not None:
                 touched = True
                 self._depart(instance_id, old)
-        if self._reserve or change.after.suspects:
+        if self._suspects or change.after.suspects:
             suspects = {i.id: i for i in change.after.suspects if i.status is Status.UP and self._accepts(i, refused)}
-            reserve = {key: self._renewed(self._reserve.get(key), instance) for key, instance in suspects.items()}
-            touched = touched or reserve.keys() != self._reserve.keys()
-            for key, old in self._reserve.items():
-                if key not in reserve and key not in self._endpoints:
+            renewed = {key: self._renewed(self._suspects.get(key), instance) for key, instance in suspects.items()}
+            touched = touched or renewed.keys() != self._suspects.keys()
+            for key, old in self._suspects.items():
+                if key not in renewed and key not in self._endpoints:
                     self._depart(key, old)
-            self._reserve = reserve
-        while len(self._left) > REMEMBERED + len(self._endpoints) + len(self._reserve):
+            self._suspects = renewed
+        while len(self._left) > REMEMBERED + len(self._endpoints) + len(self._suspects):
             self._left.popitem(last=False)
         if refused:
             self._tell_refused(refused)
@@ -389,14 +389,14 @@ class Service:
         stays.
         """
         if old is None:
-            old = self._reserve.get(instance.id) or self._left.pop(instance.id, None)
+            old = self._suspects.get(instance.id) or self._left.pop(instance.id, None)
         if old is not None and old.instance.registered_at == instance.registered_at:
             old.instance = instance
             return old
         return Endpoint(instance)
 
     def _candidates(self) -> tuple[Endpoint, ...]:
-        return tuple(self._endpoints.values()) or tuple(self._reserve.values())
+        return tuple(self._endpoints.values()) or tuple(self._suspects.values())
 
     def _accepts(self, instance: Instance, refused: dict[str, BaseException]) -> bool:
         if self._where is None:
@@ -465,9 +465,9 @@ class Service:
         self._mailboxes = []
         self._attached = self._attached._replace(detach=lambda: None)  # the cache, and its locks, are the parent's
         for old in self._endpoints.values():
-            old.judge = None  # the parent's, with its locks
+            old.listener = None  # the parent's, with its locks
         self._endpoints = {key: Endpoint(old.instance) for key, old in self._endpoints.items()}
-        self._reserve = {}
+        self._suspects = {}
         self._left = OrderedDict()
         if self._closed:
             return

@@ -188,18 +188,18 @@ def test_a_success_overtaken_by_an_ejection_does_not_hide_the_successes_after_it
     service.report(0, Outcome.FAILURE, RULES.consecutive - 1)
     success, failure = one.started(), one.started()
 
-    class Overtaken(type(one.judge)):  # type: ignore[misc]
+    class Overtaken(type(one.listener)):  # type: ignore[misc]
         def succeeded(self, endpoint: Endpoint, started: float) -> object:
             found = super().succeeded(endpoint, started)
-            one.judge = self.inner
+            one.listener = self.inner
             one.failed_in_a_row += RULES.consecutive - 1
             one.finished(failure, Outcome.FAILURE)
             return found
 
-    judge = one.judge
+    listener = one.listener
     overtaken = object.__new__(Overtaken)
-    overtaken.__dict__ |= vars(judge) | {"inner": judge}
-    one.judge = overtaken
+    overtaken.__dict__ |= vars(listener) | {"inner": listener}
+    one.listener = overtaken
     one.finished(success, Outcome.SUCCESS)
     assert one.ejection is not None
     service.now += service.seconds_out(0)
@@ -291,7 +291,7 @@ def test_ejection_is_known_of_those_that_are_said_to_have_changed() -> None:
     assert 2 not in service.picked(), "by weight part of the set again"
     service.pool.update(others, [])
     service.report(1, Outcome.FAILURE, RULES.consecutive)
-    assert 1 not in service.picked(), "the others' judge stays"
+    assert 1 not in service.picked(), "the others' listener stays"
 
 
 def test_one_that_has_left_is_not_ejected() -> None:

@@ -247,7 +247,7 @@ def test_a_cancellation_is_no_trouble() -> None:
         with pytest.raises(type(error)), Attempt(lambda *_: endpoint) as attempt:
             raise error
     assert attempt.outcome is Outcome.CANCELLED
-    assert endpoint.trouble == "ConnectionError"
+    assert endpoint.last_failure == "ConnectionError"
     assert endpoint.failed_in_a_row == 1
 
 

@@ -326,7 +326,7 @@ def test_the_reason_of_a_failure_is_remembered() -> None:
     ]:
         with Attempt(lambda *_: endpoint) as attempt:
             report(attempt)
-        assert endpoint.trouble == trouble
+        assert endpoint.last_failure == trouble
 
 
 def test_users_classify_what_counts_as_a_failure() -> None:
