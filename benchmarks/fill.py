@@ -39,7 +39,7 @@ def fill(bench: Bench, java: Curator | None, size: int, count: int) -> Row:
     with contextlib.ExitStack() as stack:
         namespace = bench.namespace()
         path = stack.enter_context(published(bench, namespace, size)).path
-        reader = stack.enter_context(bench.client(namespace))._use().session
+        reader = stack.enter_context(bench.client(namespace)).slot.current().session
         by_hand = stack.enter_context(kazoo(bench.hosts))
 
         def ours() -> float:

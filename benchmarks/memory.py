@@ -74,7 +74,7 @@ def view(client: Client, service: str, size: int) -> object:
 
 def undecoded(client: Client, path: str, service: str, _size: int) -> object:
     """The data of the nodes, by name."""
-    session, deadline = client._use().session, time.monotonic() + LIMIT
+    session, deadline = client.slot.current().session, time.monotonic() + LIMIT
     names = session.call(GetChildren(f"{path}/{service}"), deadline=deadline)
     nodes = bulk_read(
         session, [f"{path}/{service}/{name}" for name in names], generation=session.generation, deadline=deadline

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.support import node_of
 from zkdiscovery import Client, State, Term
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, ZookeeperMember, zookeeper_ensemble
 
@@ -103,8 +104,8 @@ class Participant:
         return (
             self.client.state is State.CONNECTED
             and not self.view.snapshot.stale
-            and self.registration._node is not None
-            and self.registration._node.settled
+            and node_of(self.registration) is not None
+            and node_of(self.registration).settled
         )
 
 

@@ -24,9 +24,10 @@ from typing import Any
 from benchmarks.common import OURS, Bench, Figure, Row, Target, main, published
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
+from tests.support import view_without_client
 from zkdiscovery.balancing import Ejection, Endpoint, Outcome, Pool, resolve_balancer
-from zkdiscovery.discovery.cache import difference
-from zkdiscovery.discovery.service import Attachment, Service
+from zkdiscovery.discovery import Service
+from zkdiscovery.discovery.feed import difference
 from zkdiscovery.model import Instance, Snapshot
 
 SIZES = (10, 100, 1_000, 10_000, 100_000)
@@ -59,13 +60,7 @@ def make_instances(size: int, *, weighted: bool) -> list[Instance]:
 
 
 def make_view(strategy: str, instances: list[Instance]) -> Service:
-    nobody: Any = None  # no cache and no dispatcher: nothing but memory is read
-    view = Service(
-        "payments",
-        partial(Pool, resolve_balancer(strategy), ejection=Ejection()),
-        None,
-        lambda _: Attachment(nobody, nobody, detach=lambda: None),
-    )
+    view = view_without_client("payments", partial(Pool, resolve_balancer(strategy), ejection=Ejection()))
     view.follow(difference(view.snapshot, Snapshot("payments", version=1, instances=tuple(instances), loaded=True)))
     return view
 

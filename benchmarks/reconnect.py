@@ -69,7 +69,7 @@ def ours(bench: Bench, proxy: FaultProxy, namespace: str, names: list[str], each
         def fresh(weight: str) -> int:
             for view in views:
                 wait_view(view, lambda now: not now.stale and any(i.weight == float(weight) for i in now), LIMIT)
-            return client._use().session.session_id
+            return client.slot.current().session.session_id
 
         yield fresh
 

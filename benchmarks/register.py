@@ -35,7 +35,7 @@ from benchmarks.peers import ahead
 from benchmarks.peers.curator import curator
 from benchmarks.peers.kazoo import kazoo
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.registration.room import Options
+from zkdiscovery.registration import Options
 from zkdiscovery.testing import zookeeper_server
 
 COUNT = 1_000

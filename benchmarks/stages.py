@@ -27,8 +27,8 @@ from zkdiscovery.balancing import Pool
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.service import Service
+from zkdiscovery.registration import Options, Registrar
 from zkdiscovery.registration.registration import Registration
-from zkdiscovery.registration.room import Options, Registrar
 from zkdiscovery.session.requests import Multi, MultiRead
 from zkdiscovery.session.transport.connection import Connection
 from zkdiscovery.znodes.owned_nodes import OwnedNodes

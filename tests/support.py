@@ -7,20 +7,72 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from zkdiscovery.balancing import Pool
+from zkdiscovery.discovery import Service
+from zkdiscovery.discovery.feed import Feed, Follower
 from zkdiscovery.errors import NodeMissing
 from zkdiscovery.model import Snapshot
 from zkdiscovery.session import EPHEMERAL, Create, Delete, GetChildren, GetData, Node, Session, SetData, State, Sync
 from zkdiscovery.settings import load_settings
-from zkdiscovery.znodes import make_container, parent_of
+from zkdiscovery.threads import Dispatcher
+from zkdiscovery.znodes import OwnedNode, make_container, parent_of
 
 if TYPE_CHECKING:
-    from zkdiscovery import Client, Registration, RegistrationState, Service
+    from zkdiscovery import Client, Registration, RegistrationState
+    from zkdiscovery.core import Core
 
 T = TypeVar("T")
 
 LIMIT = 20.0  # seconds: far more than anything takes; reached only by a defect
+
+
+def core_of(client: Client) -> Core:
+    """What a client works with."""
+    return client.slot.current()
+
+
+def node_of(registration: Registration) -> OwnedNode:
+    """The node of a registration."""
+    return registration._owned.node
+
+
+def feed_of(view: Service) -> Feed:
+    """What a view follows."""
+    feed = view._feed
+    assert feed is not None
+    return feed
+
+
+def join_feed(view: Service, follower: Follower) -> None:
+    """Let somebody else follow what a view follows; the feed holds its followers weakly."""
+    feed = feed_of(view)
+    feed.reserve()
+    feed.join(follower)
+
+
+def view_without_client(service: str, make_pool: Callable[[], Pool]) -> Service:
+    """A view that follows nothing; a test calls its `follow`."""
+    slot: Any = SimpleNamespace(dispatcher=Dispatcher("unused"))
+    nobody: Any = None
+
+    def attach(_core: object, _view: Service) -> Feed:
+        return Feed(service, "nowhere", nobody, lambda _: None, SimpleQueue())
+
+    view = Service(service, slot, attach, make_pool)
+    view.revive(nobody)
+    return view
+
+
+def wait_until(condition: Callable[[], object], timeout: float = LIMIT) -> None:
+    """Wait for what no event tells of."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
 
 
 class Recorder(Generic[T]):
@@ -51,14 +103,14 @@ def wait_view(view: Service, predicate: Callable[[Snapshot], bool], timeout: flo
 
 def wait_state(client: Client, state: State, timeout: float = LIMIT) -> None:
     """Wait until the client's session is in a state."""
-    session = client._use().session
+    session = core_of(client).session
     with session._changed:
         assert session._changed.wait_for(lambda: session.state is state, timeout), f"waited in vain: {session!r}"
 
 
 def wait_epoch(client: Client, epoch: int, timeout: float = LIMIT) -> None:
     """Wait until the client is connected in its session number `epoch` or a later one."""
-    session = client._use().session
+    session = core_of(client).session
     with session._changed:
         assert session._changed.wait_for(
             lambda: session.epoch >= epoch and session.state is State.CONNECTED, timeout
@@ -67,7 +119,7 @@ def wait_epoch(client: Client, epoch: int, timeout: float = LIMIT) -> None:
 
 def wait_registration(registration: Registration, state: RegistrationState, timeout: float = LIMIT) -> None:
     """Wait until a registration is in a state."""
-    node = registration._node
+    node = node_of(registration)
     assert node is not None
     assert node.wait(lambda _: registration.state is state, timeout), f"waited in vain: {registration!r}"
 
@@ -157,7 +209,7 @@ class Truth:
 @contextmanager
 def counting(client: Client) -> Iterator[Counter[str]]:
     """Count the requests that a client's present connection sends, by name."""
-    session = client._use().session
+    session = core_of(client).session
     assert session.link is not None
     channel = session.link.channel
     counts: Counter[str] = Counter()

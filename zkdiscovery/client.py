@@ -1,71 +1,31 @@
-"""The client: one connection to ZooKeeper behind the public names. No logic of its own.
+"""The client: the public names of all features. No logic of its own.
 
-What a client works with (`_Core`) is built at first use: constructing a client does no I/O, starts no thread and
-reads no environment, so it is safe at import time and before a fork. A forked child gets a core, and so a connection,
-of its own.
+Constructing a client does no I/O, starts no thread and reads no environment, so it is safe at import time and before a
+fork. The first use makes its core, see core.py; a forked child gets another one, with a connection of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
-from zkdiscovery import election as election_room  # its names are loaded on use
-from zkdiscovery.balancing import Balancer, Ejection, Outcome
-from zkdiscovery.codecs import CuratorCodec
-from zkdiscovery.discovery import Attachment, Discovery, Service, make_view, outcome_of
-from zkdiscovery.errors import ClientClosed
-from zkdiscovery.lifecycle import (
-    DEFAULT,
-    Default,
-    Ending,
-    Level,
-    Limits,
-    await_signals,
-    end,
-    inhabit,
-    interrupts_a_call,
-    time_for,
-)
+from zkdiscovery.codecs import Codec, CuratorCodec
+from zkdiscovery.core import Core, CoreSlot, Feature
+from zkdiscovery.discovery import Discovery, Service, ViewOptions
+from zkdiscovery.election import Campaigns, Election, OnSuspend, Term, while_leader
+from zkdiscovery.lifecycle import DEFAULT, Default, Level, end_client
 from zkdiscovery.model import Instance, Status, StatusName
-from zkdiscovery.registration import Overrides, Registrar, Registration, registered
+from zkdiscovery.registration import Options, Overrides, RegisterOptions, Registrar, Registration, registered
 from zkdiscovery.registration.decorator import takes_argument
-from zkdiscovery.registration.registration import Ready
-from zkdiscovery.registration.room import Options, RegisterOptions
-from zkdiscovery.session import Session, State, StateChange
-from zkdiscovery.threads import Dispatcher, Subscription, Worker
+from zkdiscovery.session import State
+from zkdiscovery.threads import Subscription
 from zkdiscovery.validation import check_timeout
-from zkdiscovery.znodes import OnConflict, OwnedNodes, Paths
 
 if TYPE_CHECKING:
-    from zkdiscovery.election import Election, Term
-    from zkdiscovery.election.election import OnSuspend
     from zkdiscovery.settings import Settings
 
+F = TypeVar("F", bound=Feature)
 R = TypeVar("R")
-
-
-class _Core:
-    """What a client is made of, once it is used; the order of building is the order of the rooms."""
-
-    def __init__(self, settings: Settings, dispatcher: Dispatcher) -> None:
-        codec = CuratorCodec()
-        self.settings = settings
-        self.dispatcher = dispatcher
-        self.paths = Paths(settings.namespace, settings.base_path)
-        self.session = Session(settings)
-        self.owner_worker = Worker("zkdiscovery-owner")
-        self.nodes = OwnedNodes(self.session, self.owner_worker)
-        self.registrar = Registrar(self.session, self.nodes, self.owner_worker, dispatcher, self.paths, codec)
-        self.overrides = Overrides(self.session, self.paths, codec)
-        self.discovery = Discovery(self.session, dispatcher, self.paths, codec)
-        self.elections = election_room.Room(
-            self.session, self.nodes, self.owner_worker, self.discovery.loader, dispatcher, self.paths
-        )
 
 
 class Client:
@@ -81,6 +41,7 @@ class Client:
         session_timeout: seconds after which ZooKeeper takes a silent client for dead; the server may bound it, and
             the property `session_timeout` tells what it granted.
         settings: everything else; arguments given beside it win.
+        codec: the wire format of instances.
 
     Every method that may wait takes a `timeout` in seconds; only None, given explicitly, waits without a limit. What
     waits for a state takes 10 s if not told otherwise, as long as the default session timeout: an outage that a session
@@ -102,6 +63,7 @@ class Client:
         zone: str | None = None,
         session_timeout: float | None = None,
         settings: Settings | None = None,
+        codec: Codec | None = None,
     ) -> None:
         self._given: dict[str, Any] = {
             "hosts": hosts,
@@ -111,16 +73,8 @@ class Client:
             "session_timeout": session_timeout,
         }
         self._settings = settings
-        self._lock = threading.Lock()
-        self._core: _Core | None = None
-        self._last_core: _Core | None = None  # while it is being closed
-        self._closed = False
-        self._ending = Ending()
-        self._dispatcher = Dispatcher("zkdiscovery-callbacks")
-        self._views: weakref.WeakSet[Service] = weakref.WeakSet()
-        self._elections: weakref.WeakSet[Election] = weakref.WeakSet()
-        self._subscriptions: list[Subscription[State]] = []
-        inhabit(self)
+        self._codec = codec
+        self.slot = CoreSlot(self._make_core, hosts or "from settings")
 
     # -- life --
 
@@ -131,7 +85,7 @@ class Client:
             InvalidSettings: the settings can't be used.
             ClientClosed: the client was closed.
         """
-        self._use()
+        self.slot.current()
         return self
 
     def drain(self, timeout: float | Default | None = DEFAULT) -> None:
@@ -142,7 +96,7 @@ class Client:
         Args:
             timeout: as in `close`.
         """
-        self._end(Level.DRAINED, timeout)
+        end_client(self.slot, Level.DRAINED, timeout)
 
     def close(self, timeout: float | Default | None = DEFAULT) -> None:
         """End all terms, take all instances out, close the views, end the session. Idempotent.
@@ -157,61 +111,7 @@ class Client:
             timeout: seconds in all; drain delays that do not fit in are cut. Not given: `settings.close_timeout`, or
                 3 s more than the longest `drain_delay` if that is longer.
         """
-        self._end(Level.CLOSED, timeout)
-
-    def _end(self, level: Level, timeout: float | Default | None) -> None:
-        limit = None if timeout is DEFAULT else check_timeout(timeout)
-        if not interrupts_a_call():
-            end([self], level, limit)
-        else:
-            goodbye = threading.Thread(target=end, args=([self], level, limit), name="zkdiscovery-goodbye", daemon=True)
-            with contextlib.suppress(RuntimeError):  # the interpreter ends, and closes all clients itself
-                goodbye.start()
-
-    # -- the steps of `end` --
-
-    def _time_to_end(self) -> float:
-        core = self._core
-        return 0.0 if core is None else time_for(core.registrar.longest_drain_delay(), core.settings.close_timeout)
-
-    def _begin_leaving(self, limits: Limits) -> None:
-        with self._lock:
-            core, elections = self._core, list(self._elections)
-        if core is not None:
-            core.registrar.say_goodbye(limits)
-        if elections:
-            election_room.end_terms(elections)
-
-    def _finish_leaving(self, limits: Limits) -> None:
-        core, elections = self._core, list(self._elections)
-        if core is not None:
-            core.registrar.close(limits)
-        if elections:
-            election_room.close_elections(elections, limits.holds)
-
-    def _begin_closing(self) -> None:
-        with self._lock:
-            self._closed = True
-            core = self._last_core = self._core
-            self._core = None
-            views, elections = list(self._views), list(self._elections)
-        for view in views:
-            view.close()
-        for election in elections:
-            election.stop_observing()
-        if core is not None:
-            core.session.begin_close()
-
-    def _finish_closing(self, limits: Limits) -> None:
-        def left() -> float:
-            return max(0.0, limits.all - time.monotonic())
-
-        core, self._last_core = self._last_core, None
-        if core is not None:
-            core.session.close(left())
-            core.owner_worker.close(left())
-            core.discovery.close(left())
-        self._dispatcher.close(left())
+        end_client(self.slot, Level.CLOSED, timeout)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -222,10 +122,7 @@ class Client:
     @property
     def state(self) -> State:
         """NEW, CONNECTED, SUSPENDED, EXPIRED (a new session follows by itself) or CLOSED."""
-        core = self._core
-        if core is not None:
-            return core.session.state
-        return State.CLOSED if self._closed else State.NEW
+        return self.slot.state
 
     @property
     def settings(self) -> Settings:
@@ -235,7 +132,7 @@ class Client:
             InvalidSettings: the settings can't be used.
             ClientClosed: the client was closed.
         """
-        return self._use().settings
+        return self.slot.current().settings
 
     @property
     def session_timeout(self) -> float:
@@ -247,7 +144,7 @@ class Client:
             InvalidSettings: the settings can't be used.
             ClientClosed: the client was closed.
         """
-        return self._use().session.timeout
+        return self.slot.current().session.timeout
 
     def on_change(self, fn: Callable[[State], object]) -> Subscription[State]:
         """Call `fn(state)` on the client's dispatcher thread when the state changed.
@@ -255,10 +152,7 @@ class Client:
         Raises:
             TypeError: `fn` is no plain callable.
         """
-        subscription: Subscription[State] = self._dispatcher.subscribe(fn, lambda _earlier, later: later)
-        with self._lock:
-            self._subscriptions = [*(s for s in self._subscriptions if not s.closed), subscription]
-        return subscription
+        return self.slot.states.subscribe(fn)
 
     def wait_connected(self, timeout: float | None = 10.0) -> Self:
         """Wait for a connection.
@@ -267,30 +161,12 @@ class Client:
             NotConnected: none within `timeout` seconds.
             AuthenticationFailed, UnsupportedServer: there will be none.
         """
-        self._use().session.wait_connected(check_timeout(timeout))
+        self.slot.current().session.wait_connected(check_timeout(timeout))
         return self
 
     # -- registration --
 
-    def register(
-        self,
-        service: str,
-        port: int,
-        *,
-        host: str | None = None,
-        listen_port: int | None = None,
-        id: str | None = None,
-        ports: Mapping[str, int] | None = None,
-        tls_port: int | None = None,
-        weight: float = 1.0,
-        zone: str | None = None,
-        version: str | None = None,
-        tags: Sequence[str] = (),
-        metadata: Mapping[str, str] | None = None,
-        ready: Ready = "now",
-        drain_delay: float = 0.0,
-        on_conflict: OnConflict = "replace",
-    ) -> Registration:
+    def register(self, service: str, port: int, **options: Unpack[RegisterOptions]) -> Registration:
         """Register an instance; it comes back after every outage until it is closed. Never waits for ZooKeeper.
 
         Args:
@@ -309,27 +185,21 @@ class Client:
                 this machine's processes alone; that of another machine must be gone within two session timeouts, else
                 it is a CONFLICT.
 
-        The other arguments are those of `Instance`.
+            ports, tls_port, weight, zone, version, tags, metadata: as in `Instance`; `zone` is the client's by default.
 
         Raises:
             InvalidName, InvalidInstance: a field can't be used; nothing is registered.
             RegistrationConflict: this client has registered the id already.
             ClientClosed: the client was closed.
         """
-        entry: Options = {
-            "service": service, "port": port, "host": host, "listen_port": listen_port, "id": id, "ports": ports or {},
-            "tls_port": tls_port, "weight": weight, "zone": zone, "version": version, "tags": tags,
-            "metadata": metadata or {}, "ready": ready, "drain_delay": drain_delay, "on_conflict": on_conflict,
-        }  # fmt: skip
-        return self.register_many([entry])[0]
+        return self.register_many([{"service": service, "port": port, **options}])[0]
 
     def register_many(self, entries: Iterable[Options]) -> list[Registration]:
         """Register many instances in a few transactions: each entry is a dict of the arguments of `register`.
 
         All or, whatever fails, none. Raises as `register`.
         """
-        self._require_undrained()
-        return self._use().registrar.register(entries)
+        return self.slot.current().feature(Registrar).register(entries)
 
     def registered(self, service: str, port: int, **options: Unpack[RegisterOptions]) -> _RegisteredDecorator:
         """Decorate a function that serves: registered while it runs, UP once its port listens, drained when it ends.
@@ -371,11 +241,11 @@ class Client:
             InvalidInstance: neither status nor weight, or out of range.
             NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
         """
-        return self._use().overrides.override(service, id, status, weight, check_timeout(timeout))
+        return self.slot.current().feature(Overrides).override(service, id, status, weight, check_timeout(timeout))
 
     def clear_override(self, service: str, id: str, *, timeout: float | None = 5.0) -> Instance:
         """Leave an instance to its owner again. Returns and raises as `override`."""
-        return self._use().overrides.clear(service, id, check_timeout(timeout))
+        return self.slot.current().feature(Overrides).clear(service, id, check_timeout(timeout))
 
     def remove(self, service: str, id: str, *, timeout: float | None = 5.0) -> bool:
         """Delete an instance's node: leftovers and persistent nodes. A live owner comes back. True if it was there.
@@ -383,7 +253,7 @@ class Client:
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
         """
-        return self._use().overrides.remove(service, id, check_timeout(timeout))
+        return self.slot.current().feature(Overrides).remove(service, id, check_timeout(timeout))
 
     # -- discovery --
 
@@ -393,22 +263,13 @@ class Client:
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
-        return self._use().discovery.service_names(check_timeout(timeout))
+        return self.slot.current().feature(Discovery).service_names(check_timeout(timeout))
 
     def instances(self, service: str, timeout: float | None = 5.0) -> list[Instance]:
         """All instances of a service, sorted by id; one read, without a watch. Raises as `service_names`."""
-        return self._use().discovery.instances(service, check_timeout(timeout))
+        return self.slot.current().feature(Discovery).instances(service, check_timeout(timeout))
 
-    def discover(
-        self,
-        service: str,
-        *,
-        balancer: str | Balancer = "p2c_ewma",
-        where: Callable[[Instance], bool] | None = None,
-        ejection: Ejection | None = Ejection(),  # noqa: B008 - immutable
-        slow_start: float = 0.0,
-        classify: Callable[[BaseException | None], Outcome] = outcome_of,
-    ) -> Service:
+    def discover(self, service: str, **options: Unpack[ViewOptions]) -> Service:
         """A live view of a service. Never blocks; views of one service share one cache.
 
         Args:
@@ -427,26 +288,7 @@ class Client:
             TypeError: `where` or `classify` is `async def`, or a generator function.
             ClientClosed: the client was closed.
         """
-
-        def attach(view: Service) -> Attachment:
-            return self._use().discovery.attach(view)  # another one after a fork
-
-        view = make_view(
-            service,
-            self._use().settings.zone,
-            attach,
-            {
-                "balancer": balancer, "where": where, "ejection": ejection, "slow_start": slow_start,
-                "classify": classify,
-            },
-        )  # fmt: skip
-        with self._lock:
-            self._views.add(view)
-            closed = self._closed
-        if closed:  # by another thread, which did not see the view
-            view.close()
-            raise ClientClosed("the client was closed; make a new one")
-        return view
+        return self.slot.current().feature(Discovery).view(service, **options)
 
     # -- election --
 
@@ -461,15 +303,12 @@ class Client:
         Raises:
             InvalidName: no name for an election, or no id.
         """
-        election = election_room.Election(name, id, on_suspend, lambda: self._use().elections)
-        with self._lock:
-            self._require_undrained()
-            self._elections.add(election)
-        return election
+        self.slot.require_undrained()
+        return Election(name, id, on_suspend, self.slot)
 
     def election_names(self, timeout: float | None = 5.0) -> list[str]:
         """Names of all elections, sorted; one read. Raises as `service_names`."""
-        return election_room.election_names(self._use().elections, check_timeout(timeout))
+        return self.slot.current().feature(Campaigns).names(check_timeout(timeout))
 
     def while_leader(
         self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold", timeout: float | None = None
@@ -487,68 +326,31 @@ class Client:
         _require_name(name, "while_leader")
         return _LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend), timeout)
 
+    # -- features from outside --
+
+    def feature(self, kind: type[F]) -> F:
+        """The feature of a class of your own, made with this client's core at the first use.
+
+        A forked child gets another one: ask the client each time, and keep none.
+
+        Args:
+            kind: a subclass of `Feature`.
+
+        Raises:
+            ClientClosed: the client was closed; for what is held in ZooKeeper, or drained.
+        """
+        return self.slot.current().feature(kind)
+
     def __repr__(self) -> str:
-        core = self._core
-        hosts = core.settings.hosts if core else self._given["hosts"] or "from settings"
-        return f"<Client {hosts} {self.state}>"
+        return repr(self.slot)
 
     def __reduce__(self) -> str:
         raise TypeError("a client holds a connection and can't be pickled; make one in the other process")
 
-    # -- helpers --
+    def _make_core(self, slot: CoreSlot) -> Core:
+        from zkdiscovery.settings import load_settings  # noqa: PLC0415 - takes long, and reads the environment
 
-    def _require_undrained(self) -> None:
-        if self._ending.begun:
-            raise ClientClosed("the client was drained or closed; make a new one")
-
-    def _use(self) -> _Core:
-        core = self._core
-        if core is not None:
-            return core
-        from zkdiscovery.settings import load_settings  # noqa: PLC0415 - not at import, and the environment is read here
-
-        with self._lock:
-            if self._core is None and not self._closed:
-                core = _Core(load_settings(self._settings, **self._given), self._dispatcher)
-                core.session.listen(self._on_state)
-                try:
-                    core.session.start()
-                except BaseException:  # no thread to be had: the next use begins anew
-                    core.session.close(0.0)
-                    raise
-                self._core = core
-            if self._core is not None:
-                return self._core
-        await_signals()  # one of them may have closed us
-        raise ClientClosed("the client was closed; make a new one")
-
-    def _on_state(self, change: StateChange) -> None:
-        for subscription in self._subscriptions:
-            self._dispatcher.offer(subscription, change.state)
-
-    def _session_credentials(self) -> tuple[int, bytes, str]:
-        """For tests: what ends the session from outside. A secret."""
-        session = self._use().session
-        credentials = session.credentials
-        return (credentials.session_id, credentials.password, session.server) if credentials else (0, b"", "")
-
-    def _forked(self) -> None:
-        """In a forked child: nothing of the parent's connection, terms and registrations is ours."""
-        core, self._core = self._core, None
-        self._lock = threading.Lock()
-        self._ending = self._ending.forked()
-        self._dispatcher.forked()
-        for election in list(self._elections):
-            election.forked()
-        for view in list(self._views):
-            view._forked()
-        if core is not None:
-            core.registrar.forked()
-            # Never used again, nor collected: closing its sockets here could disturb the parent's TLS.
-            _abandoned.append(core)
-
-
-_abandoned: list[_Core] = []
+        return Core(slot, load_settings(self._settings, **self._given), self._codec or CuratorCodec())
 
 
 def _require_name(name: object, decorator: str) -> None:
@@ -587,4 +389,4 @@ class _LeaderDecorator:
     def __call__(self, fn: Callable[[], R]) -> Callable[[], R | None]: ...
 
     def __call__(self, fn: Callable[..., R]) -> Callable[[], R | None]:
-        return election_room.while_leader(fn, self._election, self._timeout, takes_term=takes_argument(fn))
+        return while_leader(fn, self._election, self._timeout, takes_term=takes_argument(fn))

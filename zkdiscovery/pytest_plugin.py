@@ -111,7 +111,8 @@ def zkdiscovery_expire(zkdiscovery_server: ZookeeperServer) -> Callable[[Client]
     from zkdiscovery.testing import expire_session  # noqa: PLC0415
 
     def expire(client: Client) -> None:
-        session_id, password, _ = client._session_credentials()
-        expire_session(session_id, password, zkdiscovery_server.hosts)
+        credentials = client.slot.current().session.credentials
+        if credentials is not None:
+            expire_session(credentials.session_id, credentials.password, zkdiscovery_server.hosts)
 
     return expire

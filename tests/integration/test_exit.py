@@ -73,7 +73,7 @@ def fail(*_):
 clients = [make() for _ in range(3)]
 for client, name in zip(clients, "abc"):
     register(client, name)
-    client._begin_leaving = fail
+    client.slot.begin_drain = fail
 """
     said = run(script, zkdiscovery_server.hosts, namespace)
     assert said.count("ending <Client") == 2

@@ -13,6 +13,8 @@ PARENT = """
 import faulthandler, os, sys, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.12 on: a fork beside threads
 from zkdiscovery import Client, ClientClosed, LeadershipLost
+from zkdiscovery.discovery import Discovery
+from zkdiscovery.registration import Registrar
 
 hosts, namespace = sys.argv[1:]
 client = Client(hosts, namespace=namespace, session_timeout=3.0)
@@ -31,7 +33,7 @@ election.start(lead)
 assert won.wait(20.0)
 
 def session():
-    return client._use().session.session_id
+    return client.slot.current().session.session_id
 
 def fork(child, leave=os._exit):
     pid = os.fork()
@@ -49,7 +51,7 @@ def fork(child, leave=os._exit):
 def how_is_it():
     registration.update(version=(registration.instance.version or "") + "+")
     registration.wait_registered(20.0)
-    print("parent", client.state, registration.state, client._use().session.epoch, led.lost, session())
+    print("parent", client.state, registration.state, client.slot.current().session.epoch, led.lost, session())
 
 how_is_it()
 """
@@ -153,9 +155,9 @@ def test_multiprocessing(parent: Child, truth: Truth, namespace: str) -> None:
 
 def test_a_client_made_before_the_fork_and_used_after_it(parent: Child, truth: Truth, namespace: str) -> None:
     parent.say("fresh = Client(hosts, namespace=namespace, session_timeout=3.0)")
-    run(parent, "fresh.wait_connected(20.0)", "print('child', fresh._use().session.session_id)")
+    run(parent, "fresh.wait_connected(20.0)", "print('child', fresh.slot.current().session.session_id)")
     parent.wait_line("exit 0")
-    parent.say("fresh.wait_connected(20.0); print('fresh', fresh._use().session.session_id)")
+    parent.say("fresh.wait_connected(20.0); print('fresh', fresh.slot.current().session.session_id)")
     assert parent.wait_line("fresh") != parent.wait_line("child")
     undisturbed(parent, truth, namespace)
 
@@ -163,23 +165,24 @@ def test_a_client_made_before_the_fork_and_used_after_it(parent: Child, truth: T
 @pytest.mark.parametrize(
     "locks",
     [
-        "client._lock",
-        "client._dispatcher.ready",
-        "registration._lock",
-        "registration._node._changed",
-        "client._use().registrar._lock",
-        "client._use().nodes._lock",
-        "client._use().owner_worker._ready",
-        "client._use().session._changed",
-        "client._use().session.watches._lock",
-        "client._use().session.maintenance._ready",
-        "client._use().discovery._lock",
-        "client._use().discovery.worker._ready",
+        "client.slot._lock",
+        "client.slot.dispatcher.ready",
+        "registration._owned._lock",
+        "registration._owned.node._changed",
+        "client.feature(Registrar)._lock",
+        "client.slot.current().nodes._lock",
+        "client.slot.current().worker._ready",
+        "client.slot.current().session._changed",
+        "client.slot.current().session.watches._lock",
+        "client.slot.current().session.maintenance._ready",
+        "client.feature(Discovery)._lock",
+        "client.slot.current()._lock",
+        "client.slot.current().loader.worker._ready",
         "view._changed",
         "election._lock",
         "election._candidacy._changed",
         "led._lease._lock",
-        "client._use().session.leases._lock",
+        "client.slot.current().session.leases._lock",
     ],
 )
 def test_a_lock_held_by_another_thread_blocks_no_child(parent: Child, truth: Truth, namespace: str, locks: str) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeClient
-from tests.support import LIMIT, Recorder, Truth, wait_epoch, wait_state, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, feed_of, wait_epoch, wait_state, wait_view
 from zkdiscovery import ClientClosed, Instance, Registration, State
-from zkdiscovery import client as client_module
+from zkdiscovery.discovery import Discovery
+from zkdiscovery.discovery import discovery as discovery_module
 from zkdiscovery.registration import Registrar
 from zkdiscovery.session.transport import kazoo_client
 from zkdiscovery.session.transport.connection import Connection
@@ -53,7 +54,7 @@ def test_what_is_no_number_is_no_time_limit(make_client: MakeClient) -> None:
 
 def test_a_discovery_that_races_the_end_of_the_client(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     client = make_client()
-    made = client_module.make_view
+    made = discovery_module.make_view
     views = []
 
     def make_view(*arguments: Any) -> Any:
@@ -61,7 +62,7 @@ def test_a_discovery_that_races_the_end_of_the_client(make_client: MakeClient, m
         client.close()  # another thread's, just here
         return views[0]
 
-    monkeypatch.setattr(client_module, "make_view", make_view)
+    monkeypatch.setattr(discovery_module, "make_view", make_view)
     with pytest.raises(ClientClosed):
         client.discover("payments")
     assert list(views[0].changes()) == [], "the loop ends"
@@ -86,7 +87,7 @@ def test_a_view_that_is_closed_in_a_fork_needs_no_lock_of_the_parent(make_client
     client = make_client()
     view = client.discover("payments")
     wait_view(view, lambda snapshot: snapshot.loaded)
-    with client._use().discovery._lock:  # another thread's
+    with core_of(client).feature(Discovery)._lock:  # another thread's
         child = os.fork()
         if child == 0:
             signal.alarm(10)
@@ -129,7 +130,7 @@ def test_a_worker_that_was_busy_during_a_blip_leaves_no_view_stale(
     for each in (busy, view):
         wait_view(each, lambda snapshot: snapshot.loaded and not snapshot.stale)
     fence = threading.Event()  # whatever was due before is done when this is
-    client._use().discovery.worker.schedule("fence", fence.set)
+    core_of(client).loader.worker.schedule("fence", fence.set)
     assert fence.wait(LIMIT)
     assert not view.snapshot.stale
 
@@ -140,11 +141,11 @@ def test_data_that_was_lost_and_came_anew_under_the_same_transaction_ids(
     client = make_client()
     client.register("payments", 8080, id="a", host="127.0.0.1").wait_registered(LIMIT)
     view = client.discover("payments").wait_ready(LIMIT)
-    session = client._use().session
-    children = view._attached.cache._children
+    session = core_of(client).session
+    children = feed_of(view)._children
     # As after a wipe: what the cache holds under these ids is of another history.
     held = view.snapshot.instances[0]
-    view._attached.cache._instances["a"] = held.with_(weight=9.0)
+    feed_of(view)._instances["a"] = held.with_(weight=9.0)
     session.data_losses += 1
     session.link.drop("a test")  # type: ignore[union-attr]
     wait_view(view, lambda snapshot: snapshot.version > 1 and not snapshot.stale and snapshot.instances == (held,))
@@ -201,7 +202,7 @@ def test_no_thread_for_the_first_task(make_client: MakeClient, monkeypatch: pyte
 def test_a_watch_that_is_armed_after_its_end_is_not_set(make_client: MakeClient) -> None:
     client = make_client()
     client.wait_connected(LIMIT)
-    session = client._use().session
+    session = core_of(client).session
     watch = session.watches.add("/anything", lambda *_: None)
     watch.close()
     future = watch.arm(generation=session.generation, deadline=math.inf)

@@ -18,9 +18,7 @@ from zkdiscovery import balancing, election, errors
 
 SOURCE = Path(zkdiscovery.__file__)
 
-every_lazy_package = pytest.mark.parametrize(
-    "package", [zkdiscovery, election], ids=lambda package: package.__name__
-)
+every_lazy_package = pytest.mark.parametrize("package", [zkdiscovery, election], ids=lambda package: package.__name__)
 
 every_package = pytest.mark.parametrize(
     "package", [zkdiscovery, balancing, election], ids=lambda package: package.__name__

@@ -1,59 +1,48 @@
 """What one client knows of one service: one cache, whatever the number of views.
 
-Threads: everything runs on the client's cache worker, except for reading `snapshot`, which is one attribute that is
-replaced in one assignment and needs no lock.
+Threads: everything runs on the client's cache worker; see feed.py for what others may call.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
 
-from zkdiscovery.codecs import MAX_DATA_BYTES, Codec
+from zkdiscovery.codecs import MAX_DATA_BYTES
+from zkdiscovery.core import Core
+from zkdiscovery.discovery.feed import Feed
 from zkdiscovery.discovery.guard import LEAVING, MassLossGuard, said_goodbye
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import Change, Instance, Snapshot
 from zkdiscovery.session import Stat, State, StateChange
-from zkdiscovery.znodes import Delta, Loader, Marks, WatchedChildren
-
-if TYPE_CHECKING:
-    from zkdiscovery.settings import Guard
+from zkdiscovery.znodes import Delta, Marks, WatchedChildren
 
 log = logging.getLogger("zkdiscovery.discovery")
 
 TOGETHER = 0.005  # seconds between a last write and the deletion, if one transaction has both
 
 
-class Follower(Protocol):
-    """Who is told of each new snapshot, on the worker."""
+class ServiceCache(Feed):
+    """The instances of one service in ZooKeeper, as snapshots."""
 
-    def follow(self, change: Change) -> None:
-        """Take `change.after`; the rest is for one who knows `change.before`. Must not block."""
-        ...
-
-
-class ServiceCache:
-    """The instances of one service, as snapshots."""
-
-    def __init__(self, loader: Loader, service: str, path: str, codec: Codec, guard: Guard) -> None:
-        session = loader.session
-        self.service = service
-        self.path = path
-        self.snapshot = Snapshot(service)
-        self._session = session
-        self._worker = loader.worker
-        self._codec = codec
-        self._guard = MassLossGuard(guard, session.timeout)
+    def __init__(
+        self,
+        core: Core,
+        service: str,
+        on_unused: Callable[[Feed], object],
+        collected: SimpleQueue[Feed],
+    ) -> None:
+        super().__init__(service, core.paths.service(service), core.loader.worker, on_unused, collected)
+        self._session = core.session
+        self._codec = core.codec
+        self._guard = MassLossGuard(core.settings.guard, core.session.timeout)
         self._instances: dict[str, Instance] = {}
-        self._lock = threading.Lock()
-        self._followers: tuple[Follower, ...] = ()
         self._closed = False
-        session.listen(self._on_state)
+        self._session.listen(self._on_state)
         self._children = WatchedChildren(
-            loader, path, self._decode, self._apply, largest=MAX_DATA_BYTES, may_return=self._may_return
+            core.loader, self.path, self._decode, self._apply, largest=MAX_DATA_BYTES, may_return=self._may_return
         )
 
     @property
@@ -72,18 +61,6 @@ class ServiceCache:
         error = self._children.error
         return str(error) if error else self._session.status_message or "ZooKeeper has not answered yet"
 
-    def join(self, follower: Follower) -> None:
-        """Tell a follower of everything from now on; what is known already comes first."""
-        with self._lock:
-            self._followers = (*self._followers, follower)
-        self._worker.schedule((self, follower), lambda: self._welcome(follower))
-
-    def leave(self, follower: Follower) -> bool:
-        """Forget a follower. True if none is left."""
-        with self._lock:
-            self._followers = tuple(f for f in self._followers if f is not follower)
-            return not self._followers
-
     def close(self) -> None:
         """Stop following ZooKeeper. Never blocks."""
         self._closed = True
@@ -93,11 +70,6 @@ class ServiceCache:
 
     def _decode(self, name: str, data: bytes, _stat: Stat) -> Instance:
         return self._codec.decode(self.service, name, data)
-
-    def _welcome(self, follower: Follower) -> None:
-        snapshot = self.snapshot
-        if snapshot.loaded and follower in self._followers:
-            follower.follow(difference(Snapshot(self.service), snapshot))
 
     def _on_state(self, change: StateChange) -> None:
         if change.state in {State.SUSPENDED, State.EXPIRED}:
@@ -186,22 +158,4 @@ class ServiceCache:
             loaded=before.loaded if loaded is None else loaded,
             stale_since=stale_since,
         )
-        self.snapshot = after
-        change = Change(before, after, changes)
-        for follower in self._followers:
-            try:
-                follower.follow(change)
-            except BaseException:  # a user's own balancer may raise; the other views are not to blame
-                log.exception("a view of %r could not follow", self.service)
-
-
-def difference(before: Snapshot, after: Snapshot) -> Change:
-    """The change from one snapshot to another, whatever lies between."""
-    old = {instance.id: instance for instance in before.instances}
-    delta: dict[str, tuple[Instance | None, Instance | None]] = {}
-    for instance in after.instances:
-        was = old.pop(instance.id, None)
-        if was is None or (was is not instance and was != instance):
-            delta[instance.id] = (was, instance)
-    delta.update({key: (was, None) for key, was in old.items()})
-    return Change(before, after, delta)
+        self.publish(Change(before, after, changes))

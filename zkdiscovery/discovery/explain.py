@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing import Pool
+from zkdiscovery.discovery.feed import Feed
 from zkdiscovery.model import Instance, Snapshot, Status
-
-if TYPE_CHECKING:
-    from zkdiscovery.balancing import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +94,38 @@ def _why_not(instance: Instance, *, suspected: bool) -> str:
     if instance.status is not Status.UP:
         return str(instance.status)
     return "not accepted by `where`"
+
+
+def why_nothing(snapshot: Snapshot, feed: Feed | None, candidates: int, excluded: int, broken: str) -> str:
+    """Why a pick finds nothing, in words.
+
+    Args:
+        snapshot: what is known.
+        feed: where it comes from; None: closed before it was followed.
+        candidates: how many instances the strategy chooses from.
+        excluded: how many of them the caller excluded.
+        broken: why the strategy could not be built; "" if it was.
+    """
+    if feed is None:
+        return "the view was closed"
+    if not snapshot.loaded:
+        return f"not loaded yet: {feed.status_message}"
+    counts = Counter(instance.status for instance in snapshot.instances)
+    up = counts.pop(Status.UP, 0)
+    parts = [f"{count} {status}" for status, count in sorted(counts.items())]
+    if broken:
+        parts.insert(0, broken)
+    elif up:
+        parts.insert(0, f"{up} UP" if candidates else f"{up} UP but not accepted by `where`")
+    if excluded:
+        parts.append(f"{excluded} excluded")
+    if snapshot.rejected:
+        parts.append(f"{len(snapshot.rejected)} rejected")
+    if snapshot.suspects:
+        parts.append(f"{len(snapshot.suspects)} suspects")
+    reason = ", ".join(parts) or f"none is registered below {feed.path}"
+    if snapshot.stale and feed.error:
+        return f"{reason}; not read for {snapshot.age:.1f} s: {feed.error}"
+    if snapshot.stale:
+        return f"{reason}; not in contact with ZooKeeper for {snapshot.age:.1f} s"
+    return reason

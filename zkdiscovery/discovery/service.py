@@ -4,47 +4,34 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import logging
 import threading
 import time
-from collections import Counter, OrderedDict
+import weakref
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar, overload
+from functools import partial
+from typing import Self, TypeVar, overload
 
-from zkdiscovery.balancing import Endpoint, Outcome
+from zkdiscovery.balancing import Endpoint, Outcome, Pool
+from zkdiscovery.balancing.interface import Pick
+from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.discovery.attempt import Attempt
-from zkdiscovery.discovery.cache import ServiceCache, difference
 from zkdiscovery.discovery.calls import Call, RetryBudget, TimedCall, check_call
+from zkdiscovery.discovery.endpoints import Endpoints
 from zkdiscovery.discovery.excluded import NOBODY, Excluded, excluded_ids
-from zkdiscovery.discovery.explain import Standing, explain
+from zkdiscovery.discovery.explain import Standing, explain, why_nothing
+from zkdiscovery.discovery.feed import Feed, difference
 from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.errors import (
     ClientClosed,
     NoInstanceAvailable,
 )
 from zkdiscovery.lifecycle import await_signals
-from zkdiscovery.model import Change, Instance, Snapshot, Status
+from zkdiscovery.model import Change, Instance, Snapshot
 from zkdiscovery.session import WAIT_POLL
-from zkdiscovery.threads import Dispatcher, Subscription
-from zkdiscovery.validation import deadline_after, refuse_coroutine
-
-if TYPE_CHECKING:
-    from zkdiscovery.balancing import Pool
-    from zkdiscovery.balancing.interface import Pick
+from zkdiscovery.threads import Subscribers, Subscription
+from zkdiscovery.validation import deadline_after
 
 R = TypeVar("R")
-
-log = logging.getLogger("zkdiscovery.discovery")
-
-REMEMBERED = 16  # instances that left, and as many more as are there, of which is kept what was learnt: they may return
-
-
-class Attachment(NamedTuple):
-    """What ties a view to its client; another one after a fork."""
-
-    cache: ServiceCache
-    dispatcher: Dispatcher
-    detach: Callable[[], None]
 
 
 class Service:
@@ -58,45 +45,49 @@ class Service:
     def __init__(
         self,
         name: str,
+        slot: CoreSlot,
+        attach: Callable[[Core, Service], Feed],
         make_pool: Callable[[], Pool],
-        where: Callable[[Instance], bool] | None,
-        attach: Callable[[Service], Attachment],
+        where: Callable[[Instance], bool] | None = None,
         classify: Callable[[BaseException | None], Outcome] = outcome_of,
     ) -> None:
         self.name = name
-        self._make_pool = make_pool  # another one after a fork
-        self._where = where
+        self._slot = slot
         self._attach = attach
+        self._make_pool = make_pool  # another one after a fork
         self._classify = classify
-        self._subscriptions: tuple[Subscription[Change], ...] = ()
+        # Without a reference to the view, so that one that nobody refers to any more is gone at once.
+        update_hold = partial(_update_hold, weakref.ref(self))
+        self._subscribers: Subscribers[Change] = Subscribers(
+            slot.dispatcher, Change.then, on_first=update_hold, on_last=update_hold
+        )
         self._mailboxes: list[list[Change]] = []  # one for each loop over changes(), holding at most one change
         self._budget = RetryBudget()
         self._closed = False
         self._changed = threading.Condition()
-        self._endpoints: dict[str, Endpoint] = {}
-        self._suspects: dict[str, Endpoint] = {}  # picked only if nothing else is left
-        self._fresh: dict[str, Endpoint] = {}  # those that are new or changed since the pool was updated
-        self._left: OrderedDict[str, Endpoint] = OrderedDict()  # those that left lately, the first one first
+        self._reviving = threading.Lock()
+        self._endpoints = Endpoints(name, where)
         self._snapshot = Snapshot(name)
-        self._broken = ""  # why the strategy could not be built for the present set
-        self._pool = make_pool()
-        self._attached = attach(self)
+        self._pool: Pool | _NoPool = _NoPool((), self._followed_pool)
+        self._feed: Feed | None = None  # None until `revive`, and again in a forked child
 
     # -- reading --
 
     @property
     def snapshot(self) -> Snapshot:
         """All that is known, at one moment."""
+        self._follow()
         return self._snapshot
 
     @property
     def instances(self) -> tuple[Instance, ...]:
         """Instances of all statuses, suspects left out."""
-        return self._snapshot.instances
+        return self.snapshot.instances
 
     @property
     def available(self) -> tuple[Instance, ...]:
         """What picks choose from: UP and accepted by `where`; suspects only if there is nothing else."""
+        self._follow()
         return tuple([endpoint.instance for endpoint in self._pool.endpoints])
 
     def pick(self, key: str | None = None, exclude: Excluded = NOBODY) -> Instance:
@@ -200,7 +191,7 @@ class Service:
         """What the balancer thinks of every instance: weight, calls in flight, answer time, ejected for how long and
         why.
         """
-        return explain(self._snapshot, self._pool)
+        return explain(self.snapshot, self._followed_pool())
 
     # -- waiting --
 
@@ -212,21 +203,22 @@ class Service:
             AuthenticationFailed, UnsupportedServer, ClientClosed: it can't be.
         """
         end = deadline_after(timeout)
+        feed = self._follow()
         with self._changed:
             while not (self._snapshot.loaded and len(self._pool.endpoints) >= at_least):
                 if self._closed:
                     break
                 left = end - time.monotonic()
-                if left <= 0 or self._attached.cache.fatal_error is not None:
+                if left <= 0 or (feed is not None and feed.fatal_error is not None):
                     break
                 self._changed.wait(min(left, WAIT_POLL))
             if self._closed:
                 raise self._was_closed()
             if self._snapshot.loaded and len(self._pool.endpoints) >= at_least:
                 return self
-        refusal = self._attached.cache.fatal_error
-        if refusal is not None and not self._snapshot.loaded:
-            raise copy.copy(refusal)  # each raising of one and the same would lengthen its traceback
+        error = None if feed is None else feed.fatal_error
+        if error is not None and not self._snapshot.loaded:
+            raise copy.copy(error)  # each raising of one and the same would lengthen its traceback
         raise self._nothing(wanted=at_least)
 
     def on_change(self, fn: Callable[[Change], object]) -> Subscription[Change]:
@@ -238,13 +230,10 @@ class Service:
         Raises:
             TypeError: `fn` is no plain callable.
         """
-        subscription = self._attached.dispatcher.subscribe(fn, Change.then)
+        self._follow()
         with self._changed:
-            self._subscriptions = (*(s for s in self._subscriptions if not s.closed), subscription)
-            snapshot = self._snapshot
-            if snapshot.loaded:
-                self._attached.dispatcher.offer(subscription, self._all(snapshot))
-        return subscription
+            first = [self._all(self._snapshot)] if self._snapshot.loaded else []
+            return self._subscribers.subscribe(fn, *first)
 
     def changes(self, timeout: float | None = None) -> Iterator[Change]:
         """Yield each change; what is known already comes first, as added. Ends when the view or the client closes.
@@ -253,6 +242,7 @@ class Service:
             timeout: seconds to wait for one change, after which the loop ends; None: for ever.
         """
         waiting: list[Change] = []  # at most one, merged
+        self._follow()
         with self._changed:
             if self._snapshot.loaded:
                 waiting.append(self._all(self._snapshot))
@@ -294,9 +284,8 @@ class Service:
             if self._snapshot.stale_since is None:
                 self._snapshot = dataclasses.replace(self._snapshot, stale_since=time.monotonic())
             self._changed.notify_all()
-        for subscription in self._subscriptions:
-            subscription.close()
-        self._attached.detach()
+        self._subscribers.close()
+        self._leave_if_closed()
 
     def __enter__(self) -> Self:
         return self
@@ -315,106 +304,48 @@ class Service:
             "a view of a service holds a connection and can't be pickled; call discover() in the other process"
         )
 
-    # -- the cache's worker --
+    # -- the feed --
+
+    def revive(self, core: Core) -> None:
+        """Follow the service with this core, unless the view follows it already or is closed.
+
+        Raises:
+            NoThreadAvailable: the system has no thread to give; the next use tries again.
+        """
+        with self._reviving:
+            if self._feed is not None or self._closed:
+                return
+            before, pool = self._pool, self._make_pool()
+            self._endpoints.update(pool)
+            self._pool = pool
+            try:
+                self._feed = self._attach(core, self)
+            except BaseException:
+                self._pool = before
+                raise
+        _update_hold(weakref.ref(self))
+        self._leave_if_closed()
 
     def follow(self, change: Change) -> None:
-        """Take a new snapshot of the cache (worker)."""
+        """Take a new snapshot (the feed's thread, or the one that makes the view)."""
         if change.after.version <= self._snapshot.version:
             return  # joined in between: known already
         before = self._snapshot
         if change.before is not before:  # just joined
             nothing = not before.instances and not change.before.instances
             change = Change(before, change.after, change.delta) if nothing else difference(before, change.after)
-        touched = self._update_endpoints(change)
-        if touched:
-            self._rebuild()
+        pool = self._pool
+        if self._endpoints.apply(change) and isinstance(pool, Pool):
+            self._endpoints.update(pool)
         with self._changed:
             if self._closed:
                 return
             self._snapshot = change.after
             for mailbox in self._mailboxes:
                 mailbox[:] = [mailbox[0].then(change) if mailbox else change]
-            subscriptions = self._subscriptions
             # Offered under the lock, so that on_change() gives no change twice and misses none.
-            for subscription in subscriptions:
-                self._attached.dispatcher.offer(subscription, change)
+            self._subscribers.offer(change)
             self._changed.notify_all()
-
-    def _rebuild(self) -> None:
-        try:
-            # With suspects, which ones are candidates may have changed as well.
-            self._pool.update(self._candidates(), None if self._suspects else self._fresh.values())
-        except Exception as error:  # a strategy of the user's own
-            trouble = f"the balancer failed: {type(error).__name__}: {error}"
-            if trouble != self._broken:  # or else it is the same trouble again, as at each change
-                log.exception("the balancer of the view of %r failed; picks go on as before", self.name)
-            self._broken = trouble
-        else:
-            self._broken = ""
-            self._fresh.clear()
-
-    def _update_endpoints(self, change: Change) -> bool:
-        touched = False
-        refused: dict[str, BaseException] = {}
-        for instance_id, (_, new) in change.delta.items():
-            old = self._endpoints.pop(instance_id, None)
-            if new is not None and new.status is Status.UP and self._accepts(new, refused):
-                self._endpoints[instance_id] = endpoint = self._renewed(old, new)
-                self._fresh[instance_id] = endpoint
-                touched = True
-            elif old is not None:
-                touched = True
-                self._depart(instance_id, old)
-        if self._suspects or change.after.suspects:
-            suspects = {i.id: i for i in change.after.suspects if i.status is Status.UP and self._accepts(i, refused)}
-            renewed = {key: self._renewed(self._suspects.get(key), instance) for key, instance in suspects.items()}
-            touched = touched or renewed.keys() != self._suspects.keys()
-            for key, old in self._suspects.items():
-                if key not in renewed and key not in self._endpoints:
-                    self._depart(key, old)
-            self._suspects = renewed
-        while len(self._left) > REMEMBERED + len(self._endpoints) + len(self._suspects):
-            self._left.popitem(last=False)
-        if refused:
-            self._tell_refused(refused)
-        return touched
-
-    def _depart(self, instance_id: str, endpoint: Endpoint) -> None:
-        self._fresh.pop(instance_id, None)
-        self._left[instance_id] = endpoint
-        self._left.move_to_end(instance_id)
-
-    def _renewed(self, old: Endpoint | None, instance: Instance) -> Endpoint:
-        """The endpoint for an instance: the same as before if it is the same incarnation, so that what was learnt
-        stays.
-        """
-        if old is None:
-            old = self._suspects.get(instance.id) or self._left.pop(instance.id, None)
-        if old is not None and old.instance.registered_at == instance.registered_at:
-            old.instance = instance
-            return old
-        return Endpoint(instance)
-
-    def _candidates(self) -> tuple[Endpoint, ...]:
-        return tuple(self._endpoints.values()) or tuple(self._suspects.values())
-
-    def _accepts(self, instance: Instance, refused: dict[str, BaseException]) -> bool:
-        if self._where is None:
-            return True
-        try:
-            accepted: object = self._where(instance)
-            if accepted is not True and accepted is not False:
-                refuse_coroutine(accepted, "`where`")
-            return bool(accepted)
-        except BaseException as error:  # noqa: BLE001 - on the cache's thread sys.exit() would end but the update
-            refused[instance.id] = error
-            return False
-
-    def _tell_refused(self, refused: dict[str, BaseException]) -> None:
-        """One line for all, because a defect of `where` shows with every instance."""
-        first, error = next(iter(refused.items()))
-        others = f" and {len(refused) - 1} more are" if len(refused) > 1 else " is"
-        log.error("the `where` of the view of %r raised; %s%s left out", self.name, first, others, exc_info=error)
 
     # -- helpers --
 
@@ -431,72 +362,70 @@ class Service:
         return endpoint
 
     def _nothing(self, exclude: Collection[str] = (), wanted: int = 1) -> NoInstanceAvailable:
-        snapshot, cache = self._snapshot, self._attached.cache
-        if not snapshot.loaded:
-            reason = f"not loaded yet: {cache.status_message}"
-        else:
-            counts = Counter(instance.status for instance in snapshot.instances)
-            up = counts.pop(Status.UP, 0)
-            parts = [f"{count} {status}" for status, count in sorted(counts.items())]
-            if self._broken:
-                parts.insert(0, self._broken)
-            elif up and not self._pool.endpoints:
-                parts.insert(0, f"{up} UP but not accepted by `where`")
-            elif up:
-                parts.insert(0, f"{up} UP")
-            if exclude:
-                parts.append(f"{len(exclude)} excluded")
-            if snapshot.rejected:
-                parts.append(f"{len(snapshot.rejected)} rejected")
-            if snapshot.suspects:
-                parts.append(f"{len(snapshot.suspects)} suspects")
-            reason = ", ".join(parts) or f"none is registered below {cache.path}"
-            if snapshot.stale and cache.error:
-                reason += f"; not read for {snapshot.age:.1f} s: {cache.error}"
-            elif snapshot.stale:
-                reason += f"; not in contact with ZooKeeper for {snapshot.age:.1f} s"
-        count = "no instance" if wanted == 1 else f"{len(self._pool.endpoints)} of {wanted} instances"
+        candidates = len(self._pool.endpoints)
+        reason = why_nothing(self._snapshot, self._feed, candidates, len(exclude), self._endpoints.broken)
+        count = "no instance" if wanted == 1 else f"{candidates} of {wanted} instances"
         return NoInstanceAvailable(f"{count} of {self.name!r} can be picked: {reason}")
 
-    def _forked(self) -> None:
-        """In a forked child: new locks, and a connection of our own at the first pick."""
+    def _follow(self) -> Feed | None:
+        """Join the feed of a forked child's own client at the first use. None: closed before that."""
+        if self._feed is None and not self._closed:
+            self.revive(self._slot.current())
+        return self._feed
+
+    def _followed_pool(self) -> Pool:
+        self._follow()
+        if isinstance(self._pool, _NoPool):
+            raise self._was_closed()
+        return self._pool
+
+    def _leave_if_closed(self) -> None:
+        """Leave the feed, whichever of `close` and `revive` comes last."""
+        feed = self._feed
+        if self._closed and feed is not None:
+            feed.leave(self)
+
+    def forked(self) -> None:
+        """In a forked child: new locks, the set as it was, stale; a connection of the child's own at the first use."""
         self._changed = threading.Condition()
+        self._reviving = threading.Lock()
         self._budget = RetryBudget()
         self._mailboxes = []
-        self._attached = self._attached._replace(detach=lambda: None)  # the cache, and its locks, are the parent's
-        for old in self._endpoints.values():
-            old.listener = None  # the parent's, with its locks
-        self._endpoints = {key: Endpoint(old.instance) for key, old in self._endpoints.items()}
-        self._suspects = {}
-        self._left = OrderedDict()
+        self._endpoints = self._endpoints.forked()
         if self._closed:
             return
-        self._pool = pool = self._make_pool()
-        pool.update(self._candidates())
-        known = pool.pick
+        self._feed = None
+        known = self._snapshot
+        self._snapshot = Snapshot(
+            self.name, instances=known.instances, loaded=known.loaded, stale_since=known.stale_since or time.monotonic()
+        )
+        self._pool = _NoPool(self._endpoints.candidates(), self._followed_pool)
+        self._slot.revive_later(self)
 
-        def revive(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-            self._revive(pool, known)
-            return pool.pick(key, exclude)
 
-        pool.pick = revive
+class _NoPool:
+    """In the place of the pool of a view that follows nothing yet, as in a forked child: the first pick changes that.
 
-    def _revive(self, pool: Pool, known: Pick) -> None:
-        with self._changed:
-            revive = pool.pick
-            if revive is known or self._closed:
-                return
-            pool.pick = known
-            self._snapshot = Snapshot(
-                self.name,
-                instances=self._snapshot.instances,
-                loaded=self._snapshot.loaded,
-                stale_since=time.monotonic(),
-            )
-        try:
-            self._attached = self._attach(self)
-        except BaseException:  # such as no thread to be had: the next pick tries again
-            with self._changed:
-                if not self._closed:
-                    pool.pick = revive
-            raise
+    Args:
+        endpoints: what is known.
+        follow: makes the view follow its service, and returns its pool.
+    """
+
+    def __init__(self, endpoints: tuple[Endpoint, ...], follow: Callable[[], Pool]) -> None:
+        self.endpoints = endpoints
+        self._follow = follow
+
+    def pick(self, key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+        """Follow the service, then pick."""
+        return self._follow().pick(key, exclude)
+
+    def end(self, pick: Pick) -> None:
+        """From now on every pick is this one."""
+        self.pick = pick  # type: ignore[method-assign]
+
+
+def _update_hold(view: weakref.ref[Service]) -> None:
+    """Hold a view for as long as it has subscriptions, even if nobody refers to it."""
+    found = view()
+    if found is not None and found._feed is not None:
+        found._feed.hold(found, found._subscribers.__bool__)

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from zkdiscovery.election.queue import CARD
-from zkdiscovery.election.room import Room
 from zkdiscovery.errors import UndecodableNode
 from zkdiscovery.session import Stat
 from zkdiscovery.threads import Subscribers, Subscription
-from zkdiscovery.znodes import Delta, WatchedChildren
+from zkdiscovery.znodes import Delta, Loader, WatchedChildren
 
 MAX_ID = 256  # characters of a candidate's id
 _MAX_DATA = 4096  # bytes of a candidate's node that are read
@@ -46,31 +45,34 @@ def decode(data: bytes, fence: int) -> Candidate:
 
 
 class Observer:
-    """Tells its subscribers who leads, on the client's dispatcher thread; the present leader first."""
+    """Tells subscribers who leads, on the client's dispatcher thread.
 
-    def __init__(self, room: Room, path: str) -> None:
+    Args:
+        loader: reads the candidates.
+        path: where they stand.
+        subscribers: are told when another candidate leads, and of the present leader once that is known.
+    """
+
+    def __init__(self, loader: Loader, path: str, subscribers: Subscribers[Candidate | None]) -> None:
         self._lock = threading.Lock()
-        self._subscribers: Subscribers[Candidate | None] = Subscribers(room.dispatcher, lambda _earlier, later: later)
+        self._subscribers = subscribers
         self._known = False  # the first load is complete
         self._leader: Candidate | None = None
         self._candidates: dict[str, Candidate] = {}  # used by the loader's worker only
-        self._children = WatchedChildren(room.loader, path, _decode, self._on_change)
+        self._children = WatchedChildren(loader, path, _decode, self._on_change)
 
     def subscribe(self, fn: Callable[[Candidate | None], object]) -> Subscription[Candidate | None]:
-        """Call `fn(leader)` when another candidate leads.
+        """Call `fn(leader)` when another candidate leads, and for the present one.
 
         Raises:
             TypeError: `fn` is no plain callable.
         """
         with self._lock:  # a later leader can't overtake this one
-            if self._known:
-                return self._subscribers.subscribe(fn, self._leader)
-            return self._subscribers.subscribe(fn)
+            return self._subscribers.subscribe(fn, *([self._leader] if self._known else []))
 
     def close(self) -> None:
-        """Stop, and end all subscriptions."""
+        """Stop observing. Never blocks."""
         self._children.close()
-        self._subscribers.close()
 
     def _on_change(self, delta: Delta[Candidate]) -> None:
         """Take a change of the candidates (worker of the loader)."""

@@ -10,20 +10,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Literal, Self, TypeVar
 
+from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.election.candidacy import Candidacy
-from zkdiscovery.election.candidate import MAX_ID, Candidate, Observer, decode, encode
+from zkdiscovery.election.candidate import MAX_ID, Candidate, Observer
+from zkdiscovery.election.elections import Campaigns, Observers
 from zkdiscovery.election.identity import default_candidate_id
-from zkdiscovery.election.queue import Queued, read_queue
-from zkdiscovery.election.room import Room
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
 from zkdiscovery.lifecycle import await_signals, leaving
-from zkdiscovery.threads import Subscription, start_thread
+from zkdiscovery.threads import Subscribers, Subscription, latest, start_thread
 from zkdiscovery.validation import check_function, check_timeout, deadline_after, refuse_coroutine
 from zkdiscovery.znodes import Paths
 
@@ -43,7 +43,7 @@ class Election:
     Every method may be called from any thread; one campaign runs at a time.
     """
 
-    def __init__(self, name: str, id: str | None, on_suspend: OnSuspend, room: Callable[[], Room]) -> None:
+    def __init__(self, name: str, id: str | None, on_suspend: OnSuspend, slot: CoreSlot) -> None:
         if on_suspend not in {"hold", "release"}:
             raise ValueError(f"on_suspend must be 'hold' or 'release': got {on_suspend!r}")
         if id is not None and not (1 <= len(id) <= MAX_ID and id.isprintable()):
@@ -52,7 +52,8 @@ class Election:
         self.name = name
         self._id = id
         self._hold = on_suspend == "hold"
-        self._room = room
+        self._slot = slot
+        self._subscribers: Subscribers[Candidate | None] = Subscribers(slot.dispatcher, latest)
         self._closed = threading.Event()
         self._renew()
 
@@ -74,6 +75,13 @@ class Election:
         self._renew()
         if candidacy is not None:
             candidacy.forked()
+        self._slot.revive_later(self)
+
+    def revive(self, core: Core) -> None:
+        """In a forked child: tell the subscribers from before the fork who leads, from now on."""
+        with self._lock:
+            if self._subscribers and not self._closed.is_set():
+                self._observe(core)
 
     @property
     def id(self) -> str:
@@ -174,14 +182,7 @@ class Election:
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
-        timeout = check_timeout(timeout)
-        room = self._room()
-        path = room.paths.election(self.name)
-
-        def once(deadline: float, generation: int) -> list[Queued]:
-            return read_queue(room.session, path, generation=generation, deadline=deadline)
-
-        return [decode(entry.data, entry.czxid) for entry in room.session.retry(once, timeout)]
+        return self._slot.current().feature(Campaigns).candidates(self.name, check_timeout(timeout))
 
     def leader(self, timeout: float | None = 5.0) -> Candidate | None:
         """Who leads, or comes next while a leader leaves; None if nobody stands; one read. Raises as `candidates`."""
@@ -196,12 +197,10 @@ class Election:
             TypeError: `fn` is no plain callable.
             ClientClosed: the election or the client was closed.
         """
-        room = self._room()
+        core = self._slot.current()
         with self._lock:
             self._require_open()
-            if self._observer is None:
-                self._observer = Observer(room, room.paths.election(self.name))
-            return self._observer.subscribe(fn)
+            return self._observe(core).subscribe(fn)
 
     def close(self, timeout: float | None = GOODBYE_TIMEOUT) -> None:
         """End the term, wait for its block up to `timeout` seconds, leave the queue. Idempotent.
@@ -209,9 +208,9 @@ class Election:
         A block that still runs then is logged at ERROR. From within the block, it is not waited for.
         """
         end = deadline_after(timeout)
-        end_terms([self])
+        self.end_term()
         self.stop_observing()
-        close_elections([self], end)
+        self.leave(end)
 
     def stop_observing(self) -> None:
         """End what `on_change` began. Never blocks."""
@@ -219,6 +218,13 @@ class Election:
             observer, self._observer = self._observer, None
         if observer is not None:
             observer.close()
+        self._subscribers.close()
+
+    def _observe(self, core: Core) -> Observer:
+        """The observer, made if there is none; with the lock held."""
+        if self._observer is None:
+            self._observer = core.feature(Observers).observe(self, self.name, self._subscribers)
+        return self._observer
 
     def __enter__(self) -> Self:
         return self
@@ -308,7 +314,7 @@ class Election:
                     self._block = term, threading.current_thread()
                     return term
             if time.monotonic() >= end:
-                error = candidacy.error or self._room().session.status_message or "another candidate leads"
+                error = candidacy.error or self._slot.current().session.status_message or "another candidate leads"
                 raise OperationTimeout(f"not elected in {self.name!r} within {timeout:g} s: {error}")
             candidacy.withdraw()
 
@@ -319,18 +325,10 @@ class Election:
             former.wait(lambda it: it.over or self._closed.is_set(), end)
             if not former.over:
                 return former
-        room = self._room()
+        campaigns = self._slot.current().feature(Campaigns)
         with self._lock:
             self._require_open()
-            self._candidacy = Candidacy(
-                room.session,
-                room.nodes,
-                room.worker,
-                self.name,
-                room.paths.election(self.name),
-                encode(self.id),
-                hold=self._hold,
-            )
+            self._candidacy = campaigns.stand(self, self.name, self.id, hold=self._hold)
             return self._candidacy
 
     def _leave(self) -> None:
@@ -346,44 +344,36 @@ class Election:
 
     # -- closing --
 
-    def _end(self) -> None:
+    def end_term(self) -> None:
+        """End the term, and let none begin. Never blocks; `leave` follows."""
         with self._lock:
             self._closed.set()
             candidacy = self._candidacy
         if candidacy is not None:
             candidacy.end_term("the election was closed")
 
-    def _end_block(self, end: float) -> None:
-        """The next leader begins when our node goes: not before our block has ended, if it ends in time."""
+    def leave(self, deadline: float) -> None:
+        """Wait for the block of the term, at most until `deadline` (monotonic seconds), and leave the queue.
+
+        The next leader begins when our node goes: not before our block has ended, if it ends in time.
+        """
         me = threading.current_thread()
 
         def ended() -> bool:
             return self._block is None or self._block[1] is me
 
         with self._lock:
-            self._changed.wait_for(ended, max(0.0, end - time.monotonic()))
+            self._changed.wait_for(ended, max(0.0, deadline - time.monotonic()))
             still = None if ended() else self._block
             candidacy, runner = self._candidacy, self._thread
         if candidacy is not None:
             candidacy.withdraw("the election was closed")
-            candidacy.wait_gone(max(0.0, end - time.monotonic()))
+            candidacy.wait_gone(max(0.0, deadline - time.monotonic()))
         if runner is not None and runner is not me:
-            runner.join(max(0.0, end - time.monotonic()))
+            runner.join(max(0.0, deadline - time.monotonic()))
         if still is not None:
             term, thread = still
             log.error(
                 "the election %r is closed, but the block of its term %d still runs on thread %s and leads no more",
                 self.name, term.fence, thread.name,
             )  # fmt: skip
-
-
-def end_terms(elections: Iterable[Election]) -> None:
-    """End the terms of all, and let none begin. Never blocks; `close_elections` follows."""
-    for election in elections:
-        election._end()
-
-
-def close_elections(elections: Iterable[Election], end: float) -> None:
-    """Wait for the blocks of the terms until `end` (monotonic seconds) at most, and leave the queues."""
-    for election in elections:
-        election._end_block(end)

@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple, Protocol, Self
 
-from zkdiscovery.validation import deadline_after
+from zkdiscovery.lifecycle.interrupts import interrupts_a_call
+from zkdiscovery.validation import check_timeout, deadline_after
 
 log = logging.getLogger("zkdiscovery.lifecycle")
 
@@ -51,14 +52,12 @@ class Limits(NamedTuple):
     """One limit, shared by the steps: moments in monotonic seconds.
 
     Attributes:
-        delays: drain delays are cut here.
-        holds: terms and instances are waited for until here.
-        all: the end.
+        drained: what is held is waited for until here.
+        closed: the end.
     """
 
-    delays: float
-    holds: float
-    all: float
+    drained: float
+    closed: float
 
     @classmethod
     def within(cls, timeout: float) -> Self:
@@ -68,8 +67,12 @@ class Limits(NamedTuple):
             ValueError: no number.
         """
         end = deadline_after(timeout)
-        reserve = min(RESERVE, 0.2 * max(0.0, timeout))
-        return cls(end - 2 * reserve, end - reserve, end)
+        return cls(end - min(RESERVE, 0.2 * max(0.0, timeout)), end)
+
+
+def delays_until(deadline: float) -> float:
+    """When drain delays are cut, so that instances are out at `deadline` (both in monotonic seconds)."""
+    return deadline - min(RESERVE, 0.25 * max(0.0, deadline - time.monotonic()))
 
 
 def time_for(drain_delay: float, close_timeout: float) -> float:
@@ -78,24 +81,35 @@ def time_for(drain_delay: float, close_timeout: float) -> float:
 
 
 class Closable(Protocol):
-    """What `end` ends."""
+    """What `end` ends: a client's slot. Deadlines are monotonic seconds."""
 
-    _ending: Ending
+    ending: Ending
 
-    def _time_to_end(self) -> float:
+    def time_to_end(self) -> float:
         """Seconds that ending may take by default."""
 
-    def _begin_leaving(self, limits: Limits) -> None:
-        """End the terms, say goodbye for the instances, to leave after their delays. Never blocks."""
+    def begin_drain(self, deadline: float) -> None:
+        """Begin to take out what is held in ZooKeeper. Never blocks."""
 
-    def _finish_leaving(self, limits: Limits) -> None:
+    def finish_drain(self, deadline: float) -> None:
         """Wait until nothing of it is in ZooKeeper."""
 
-    def _begin_closing(self) -> None:
+    def begin_close(self, deadline: float) -> None:
         """Close the views, ask for the end of the session. Never blocks."""
 
-    def _finish_closing(self, limits: Limits) -> None:
+    def finish_close(self, deadline: float) -> None:
         """Wait for the end of the session and of all threads."""
+
+    def forked(self) -> None:
+        """In a forked child: nothing of the parent's is ours."""
+
+
+class HasSlot(Protocol):
+    """A client."""
+
+    @property
+    def slot(self) -> Closable:
+        """What ends when the client ends."""
 
 
 class Ending:
@@ -163,7 +177,7 @@ class Ending:
 
 def time_needed(clients: Iterable[Closable]) -> float:
     """Seconds that ending these clients side by side takes at most by default."""
-    return max((client._time_to_end() for client in clients), default=0.0)
+    return max((client.time_to_end() for client in clients), default=0.0)
 
 
 class _Process:
@@ -197,6 +211,21 @@ def leaving(usual: float) -> Iterator[float]:
         yield usual
 
 
+def end_client(client: Closable, level: Level, timeout: float | Default | None) -> None:
+    """Bring one client to `level`, as its user has asked on this thread.
+
+    In a signal handler that has interrupted a call of the SDK, which may hold what ending needs, it returns at once.
+    The client ends on a thread of its own then.
+    """
+    limit = None if timeout is DEFAULT else check_timeout(timeout)
+    if not interrupts_a_call():
+        end([client], level, limit)
+    else:
+        thread = threading.Thread(target=end, args=([client], level, limit), name="zkdiscovery-goodbye", daemon=True)
+        with suppress(RuntimeError):  # the interpreter ends, and closes all clients itself
+            thread.start()
+
+
 def end(clients: Iterable[Closable], level: Level, timeout: float | None = None, *, process: bool = False) -> None:
     """Bring clients to `level` within `timeout` seconds in all. What fails for one client stops none of the others.
 
@@ -217,21 +246,21 @@ def end(clients: Iterable[Closable], level: Level, timeout: float | None = None,
 
 
 def _end(clients: Iterable[Closable], level: Level, timeout: float | None) -> None:
-    mine = [client for client in clients if client._ending.claim(level)]
+    mine = [client for client in clients if client.ending.claim(level)]
     if timeout is None:
         needed = time_needed(mine)
         timeout = max(min(SHORTEST, needed), needed - _Process.spent)
     run = _Run(Limits.within(timeout))
     for client in mine:
-        client._ending.expect(run.limits.all)
-    held = [client for client in mine if client._ending.reached is Level.OPEN]
-    run.take(held, lambda client, limits: client._begin_leaving(limits))
-    run.take(held, lambda client, limits: client._finish_leaving(limits))
-    left = [client for client in mine if client._ending.reach(Level.DRAINED)]
-    run.take(left, lambda client, _: client._begin_closing())
-    run.take(left, lambda client, limits: client._finish_closing(limits))
+        client.ending.expect(run.limits.closed)
+    held = [client for client in mine if client.ending.reached is Level.OPEN]
+    run.take(held, lambda client, limits: client.begin_drain(limits.drained))
+    run.take(held, lambda client, limits: client.finish_drain(limits.drained))
+    left = [client for client in mine if client.ending.reach(Level.DRAINED)]
+    run.take(left, lambda client, limits: client.begin_close(limits.closed))
+    run.take(left, lambda client, limits: client.finish_close(limits.closed))
     for client in left:
-        client._ending.reach(Level.CLOSED)
+        client.ending.reach(Level.CLOSED)
     if run.failure is not None:
         raise run.failure
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from types import FrameType
 
-_ROOMS = ("client", "discovery", "election", "lifecycle", "registration", "session", "threads", "znodes")
+_ROOMS = ("client", "core", "discovery", "election", "lifecycle", "registration", "session", "threads", "znodes")
 _LOCKING = tuple(f"zkdiscovery.{room}" for room in _ROOMS)
 
 

@@ -7,42 +7,34 @@ import contextlib
 import logging
 import os
 import weakref
-from typing import Protocol
 
 from zkdiscovery.lifecycle.ending import Closable, Level, end
 
 log = logging.getLogger("zkdiscovery.lifecycle")
 
 
-class Inhabitant(Closable, Protocol):
-    """What lives in a process."""
-
-    def _forked(self) -> None:
-        """In a forked child: nothing of the parent's is ours."""
+_slots: weakref.WeakSet[Closable] = weakref.WeakSet()
 
 
-_inhabitants: weakref.WeakSet[Inhabitant] = weakref.WeakSet()
-
-
-def inhabit(client: Inhabitant) -> None:
-    """Close `client` when the interpreter ends, and tell it of forks."""
-    _inhabitants.add(client)
+def inhabit(slot: Closable) -> None:
+    """Close a client when the interpreter ends, and tell it of forks."""
+    _slots.add(slot)
 
 
 def _at_exit() -> None:
-    clients = list(_inhabitants)
+    slots = list(_slots)
     with contextlib.suppress(KeyboardInterrupt):  # somebody loses patience
         try:
-            end(clients, Level.CLOSED, process=True)
+            end(slots, Level.CLOSED, process=True)
         except Exception:
             log.exception("ending a client failed; the others have ended")
-        for client in clients:  # what other threads are ending
-            client._ending.wait()
+        for slot in slots:  # what other threads are ending
+            slot.ending.wait()
 
 
 def _after_fork() -> None:
-    for client in list(_inhabitants):
-        client._forked()
+    for slot in list(_slots):
+        slot.forked()
 
 
 atexit.register(_at_exit)

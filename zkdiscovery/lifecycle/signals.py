@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from types import FrameType
 from typing import Any, Self
 
-from zkdiscovery.lifecycle.ending import DEFAULT, Closable, Default, Level, end, time_needed
+from zkdiscovery.lifecycle.ending import DEFAULT, Default, HasSlot, Level, end, time_needed
 from zkdiscovery.lifecycle.interrupts import is_in_a_call
 from zkdiscovery.lifecycle.turns import Turn
 from zkdiscovery.validation import check_timeout
@@ -58,9 +58,9 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
     """
 
     def __init__(
-        self, *clients: Closable, timeout: float | Default | None = DEFAULT, signals: Iterable[signal.Signals] = SIGNALS
+        self, *clients: HasSlot, timeout: float | Default | None = DEFAULT, signals: Iterable[signal.Signals] = SIGNALS
     ) -> None:
-        self._clients = clients
+        self._slots = [client.slot for client in clients]
         self._timeout = None if timeout is DEFAULT else check_timeout(timeout)
         self._first = threading.Lock()  # taken by the first signal, without waiting
         self._proceeded = False
@@ -90,7 +90,7 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
             # All is done, and the signal sent again by us; or sent again by somebody who does not want to wait.
             self._proceed(number)
             return
-        limit = time_needed(self._clients) if self._timeout is None else self._timeout
+        limit = time_needed(self._slots) if self._timeout is None else self._timeout
         self._turn = Turn(limit + 2 * TURN)
         # A daemon: starting another kind takes a lock that a join() under way may hold.
         thread = threading.Thread(target=self._end, args=(number,), name="zkdiscovery-goodbye", daemon=True)
@@ -109,8 +109,8 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
         self._proceeded = True
         if self._turn is not None:
             self._turn.over()
-        for client in self._clients:
-            client._ending.abandon()
+        for slot in self._slots:
+            slot.ending.abandon()
         self.restore()
         by_default = signal.getsignal(number) is signal.SIG_DFL
         signal.raise_signal(number)
@@ -125,11 +125,11 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
         level = Level.CLOSED if before in _DEFAULTS else Level.DRAINED
         log.info("%s: %s", _name(number), "closing" if level is Level.CLOSED else "draining")
         try:
-            end(self._clients, level, self._timeout, process=True)
+            end(self._slots, level, self._timeout, process=True)
         except Exception:
             log.exception("ending a client failed; the process ends all the same")
-        for client in self._clients:  # what other threads are ending
-            client._ending.wait()
+        for slot in self._slots:  # what other threads are ending
+            slot.ending.wait()
         while not self._proceeded:
             restored = not self._before
             # To the main thread, because handlers are its own. It may wait in a system call, which this interrupts; one

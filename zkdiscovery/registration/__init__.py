@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from zkdiscovery.registration.decorator import registered
+from zkdiscovery.registration.options import Options, RegisterOptions
 from zkdiscovery.registration.overrides import Overrides
+from zkdiscovery.registration.registrar import Registrar
 from zkdiscovery.registration.registration import Registration, RegistrationState
-from zkdiscovery.registration.room import Registrar
 
-__all__ = ["Overrides", "Registrar", "Registration", "RegistrationState", "registered"]
+__all__ = [
+    "Options",
+    "Overrides",
+    "RegisterOptions",
+    "Registrar",
+    "Registration",
+    "RegistrationState",
+    "registered",
+]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 
-from zkdiscovery.codecs import Codec
+from zkdiscovery.core import Core
 from zkdiscovery.errors import NodeChanged, NodeMissing, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.model import Instance
 from zkdiscovery.registration.machine import is_of_this_machine
@@ -22,11 +22,8 @@ from zkdiscovery.session import (
     Delete,
     GetChildren,
     Node,
-    Session,
     bulk_read,
 )
-from zkdiscovery.threads import Worker
-from zkdiscovery.znodes import Paths
 
 log = logging.getLogger("zkdiscovery.registration")
 
@@ -36,11 +33,11 @@ RETRY = 1.0  # seconds
 class Leftovers:
     """Removes what stands beside the instances that were registered with a default id."""
 
-    def __init__(self, session: Session, worker: Worker, paths: Paths, codec: Codec) -> None:
-        self._session = session
-        self._worker = worker
-        self._paths = paths
-        self._codec = codec
+    def __init__(self, core: Core) -> None:
+        self._session = core.session
+        self._worker = core.worker
+        self._paths = core.paths
+        self._codec = core.codec
         self._due: dict[str, dict[str, Instance]] = {}  # by service and id
 
     def remove_beside(self, instance: Instance) -> None:

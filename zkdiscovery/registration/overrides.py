@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from zkdiscovery.codecs import Codec
+from zkdiscovery.core import Core, Feature
 from zkdiscovery.errors import (
     AccessDenied,
     NodeChanged,
@@ -21,19 +21,19 @@ from zkdiscovery.errors import (
     ZkDiscoveryError,
 )
 from zkdiscovery.model import Instance, Override, Status, StatusName, check_status
-from zkdiscovery.session import Delete, GetData, Node, Session, SetData, Sync
-from zkdiscovery.znodes import Paths
+from zkdiscovery.session import Delete, GetData, Node, SetData, Sync
 
 log = logging.getLogger("zkdiscovery.registration")
 
 
-class Overrides:
+class Overrides(Feature):
     """An operator's writes through one client."""
 
-    def __init__(self, session: Session, paths: Paths, codec: Codec) -> None:
-        self._session = session
-        self._paths = paths
-        self._codec = codec
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._session = core.session
+        self._paths = core.paths
+        self._codec = core.codec
 
     def override(
         self,

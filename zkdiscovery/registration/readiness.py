@@ -5,7 +5,7 @@ Guarantees:
   published port, accepts before the program does.
 - A service that listens on 127.0.0.1 while it advertises another address is out of its clients' reach, and not ready,
   unless its listen port was given, because then a proxy may stand in front. The log says so.
-- Nothing is resolved. Each connect takes at most a second, each pause ends at once when `stop` is set.
+- Nothing is resolved. Each connect takes at most a second.
 
 That the port accepts says that somebody listens there; it can't tell our own process from another one.
 """
@@ -15,66 +15,67 @@ from __future__ import annotations
 import logging
 import socket
 import struct
-import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from zkdiscovery.registration.address import is_address, is_loopback
 from zkdiscovery.registration.interfaces import own_addresses
+from zkdiscovery.threads import Worker
 from zkdiscovery.validation import join_host_port
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Sequence
 
 CONNECT_TIMEOUT = 1.0  # seconds for each connect
 PROBE_TIMEOUT = 0.2  # seconds for a look at an address of our own
-MAX_INTERVAL = 0.5  # seconds between two tries
+FIRST_INTERVAL = 0.05  # seconds between the first look and the second; the interval doubles from look to look
+MAX_INTERVAL = 0.5  # seconds between two looks at most
 
 _LOOPBACK = ("127.0.0.1", "::1")
 
 _log = logging.getLogger("zkdiscovery.registration")
 
 
-def wait_listening(
-    host: str,
-    port: int,
-    stop: threading.Event,
-    *,
-    others: Sequence[str] = (),
-    advice: str = "",
-    interval: float = 0.05,
-    timeout: float | None = None,
-) -> bool:
-    """Wait until a TCP port accepts connections. For a background thread.
+class PortWatch:
+    """Looks at a TCP port again and again until it accepts a connection.
+
+    Each look is a task of a worker, so that many ports need no more threads than one.
 
     Args:
-        host: the address to try.
+        worker: runs the looks.
+        hosts: the addresses to try; one that accepts is enough.
         port: the port to try.
-        stop: ends the wait when set.
-        others: further addresses; one that accepts is enough.
+        on_listening: called once, on the worker, when a connection was accepted.
         advice: what to do if nothing listens; logged as a warning after the first second, once.
-        interval: seconds before the second try; doubled from try to try, up to `MAX_INTERVAL`.
-        timeout: seconds in all; None for no limit.
-
-    Returns:
-        True once a connection was accepted; False if `stop` was set or the time ran out before.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    pause = min(interval, MAX_INTERVAL)
-    hint_given = False
-    while not stop.is_set():
-        for each in (host, *others):
-            limit = CONNECT_TIMEOUT if deadline is None else min(CONNECT_TIMEOUT, deadline - time.monotonic())
-            if limit <= 0:
-                return False
-            if accepts(each, port, limit):
-                return True
-        if pause >= MAX_INTERVAL and not hint_given:
-            hint_given = True
-            _hint((host, *others), port, advice)
-        stop.wait(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
-        pause = min(pause * 2, MAX_INTERVAL)
-    return False
+
+    def __init__(
+        self, worker: Worker, hosts: Sequence[str], port: int, on_listening: Callable[[], object], advice: str = ""
+    ) -> None:
+        self._worker = worker
+        self._hosts = hosts
+        self._port = port
+        self._on_listening = on_listening
+        self._advice = advice
+        self._pause = FIRST_INTERVAL
+        self._hinted = False
+        self._closed = False
+
+    def begin(self) -> None:
+        """Look now, and go on until the port accepts. Never blocks."""
+        self._worker.schedule(self, self._look)
+
+    def close(self) -> None:
+        """Look no more. Never blocks; a look under way goes on."""
+        self._closed = True
+        self._worker.cancel(self)
+
+    def _look(self) -> None:
+        if any(accepts(host, self._port, CONNECT_TIMEOUT) for host in self._hosts if not self._closed):
+            self._on_listening()
+            return
+        if self._pause >= MAX_INTERVAL and not self._hinted:
+            self._hinted = True
+            _hint(self._hosts, self._port, self._advice)
+        if not self._closed:
+            self._worker.schedule(self, self._look, self._pause)
+        self._pause = min(self._pause * 2, MAX_INTERVAL)
 
 
 def local_addresses(host: str, *, proxied: bool) -> list[str]:

@@ -11,29 +11,28 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from types import SimpleNamespace
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from zkdiscovery.client import Client
 from zkdiscovery.codecs import CuratorCodec
-from zkdiscovery.discovery import Service, make_view
-from zkdiscovery.discovery.room import Preferences
-from zkdiscovery.discovery.service import Attachment
-from zkdiscovery.election import Candidate, Election, Room, Term
+from zkdiscovery.core import Core, CoreSlot, Feature
+from zkdiscovery.discovery import Discovery
+from zkdiscovery.discovery.feed import Feed, difference
+from zkdiscovery.election import Campaigns, Candidate, Observers, Term
 from zkdiscovery.election.candidacy import Candidacy
-from zkdiscovery.election.election import OnSuspend
-from zkdiscovery.errors import ClientClosed, InvalidInstance, NodeMissing
-from zkdiscovery.lifecycle import Limits, time_for
+from zkdiscovery.election.elections import Campaigner
+from zkdiscovery.errors import InvalidInstance, NodeMissing
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
-from zkdiscovery.registration import Registrar, Registration
-from zkdiscovery.registration.room import Options
-from zkdiscovery.session import Lease, Node, Stat, State
+from zkdiscovery.registration import Options, Overrides, Registrar, Registration
+from zkdiscovery.session import Lease, Node, Session, Stat, State
 from zkdiscovery.settings import settings_without_environment
-from zkdiscovery.threads import Subscription, Worker
 from zkdiscovery.validation import check_name
-from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState, Paths
+from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
+
+F = TypeVar("F", bound=Feature)
 
 Instances = Iterable[str | Instance]
+Table = dict[str, dict[str, Instance]]  # instances by service and id
 
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
 
@@ -55,34 +54,12 @@ def static_client(services: Mapping[str, Instances] | None = None, **more: Insta
 
 
 class StaticClient(Client):
-    """See `static_client`.
-
-    Attributes:
-        registrations: every registration made, the open and the closed ones, in order.
-    """
+    """See `static_client`."""
 
     def __init__(self) -> None:
         super().__init__("127.0.0.1:2181", namespace="/")
-        self.registrations: list[Registration] = []
-        self._table: dict[str, dict[str, Instance]] = {}
-        self._fences = itertools.count(1)
-        self._versions = itertools.count(1)
-        settings = settings_without_environment()
-        session = cast(
-            "Any",
-            SimpleNamespace(
-                settings=settings,
-                state=State.CONNECTED,
-                generation=1,
-                listen=lambda _: None,
-                known_addresses=lambda: {"127.0.0.1": ("127.0.0.1",)},
-            ),
-        )
-        self._settings_in_force = settings
-        self._registrar = Registrar(
-            session, cast("OwnedNodes", _AtOnce()), _no_worker(), self._dispatcher, Paths("/"), CuratorCodec()
-        )
-        self._room = cast("Room", SimpleNamespace(session=session))
+        self._table: Table = {}
+        self._made: list[Registration] = []
 
     # -- what a test sets --
 
@@ -95,159 +72,97 @@ class StaticClient(Client):
         check_name(service, "the service name")
         found = [_instance(service, entry) for entry in instances]
         self._table[service] = {instance.id: instance for instance in found}
-        self._publish(service)
+        self._services.publish(service)
 
     def lose_leadership(self, name: str) -> None:
         """End the terms of an election, as if the session had expired."""
-        for election in list(self._elections):
-            if election.name == name and election.term is not None:
-                election.term._lease.end("lost in a test")
-
-    # -- the client's own names --
-
-    def start(self) -> Self:
-        self._require_open()
-        return self
-
-    def _time_to_end(self) -> float:
-        return time_for(self._registrar.longest_drain_delay(), self.settings.close_timeout)
-
-    def _begin_leaving(self, limits: Limits) -> None:
-        self._registrar.say_goodbye(limits)
-        super()._begin_leaving(limits)
-
-    def _finish_leaving(self, limits: Limits) -> None:
-        self._registrar.close(limits)
-        super()._finish_leaving(limits)
+        cast("_Campaigns", self.feature(Campaigns)).lose(name)
 
     @property
-    def state(self) -> State:
-        return State.CLOSED if self._closed else State.CONNECTED
+    def registrations(self) -> list[Registration]:
+        """Every registration made, the open and the closed ones, in order."""
+        return self._made
 
     @property
-    def settings(self) -> Any:
-        return self._settings_in_force
+    def _services(self) -> _Services:
+        return cast("_Services", self.feature(Discovery))
 
-    def wait_connected(self, timeout: float | None = 10.0) -> Self:  # noqa: ARG002 - connected always
-        return self.start()
-
-    def register_many(self, entries: Iterable[Options]) -> list[Registration]:
-        self._require_undrained()
-        registrations = self._registrar.register(
-            [cast("Options", {"host": "127.0.0.1", **_given(entry)}) for entry in entries]
-        )
-        self.registrations += registrations
-        return registrations
-
-    def register(self, service: str, port: int, **options: Any) -> Registration:
-        return self.register_many([cast("Options", {"service": service, "port": port, **options})])[0]
-
-    def override(
-        self,
-        service: str,
-        id: str,
-        *,
-        status: Status | StatusName | None = None,
-        weight: float | None = None,
-        timeout: float | None = 5.0,  # noqa: ARG002 - at once
-    ) -> Instance:
-        override = Override(None if status is None else check_status(status), weight)
-        return self._put(override.above(self._existing(service, id).own))
-
-    def clear_override(self, service: str, id: str, *, timeout: float | None = 5.0) -> Instance:  # noqa: ARG002 - at once
-        return self._put(self._existing(service, id).own)
-
-    def remove(self, service: str, id: str, *, timeout: float | None = 5.0) -> bool:  # noqa: ARG002 - at once
-        self._require_open()
-        there = self._table.get(service, {}).pop(id, None) is not None
-        self._publish(service)
-        return there
-
-    def service_names(self, timeout: float | None = 5.0) -> list[str]:  # noqa: ARG002 - at once
-        self._require_open()
-        return sorted(self._table)
-
-    def instances(self, service: str, timeout: float | None = 5.0) -> list[Instance]:  # noqa: ARG002 - at once
-        self._require_open()
-        return sorted(self._table.get(service, {}).values(), key=lambda instance: instance.id)
-
-    def discover(self, service: str, **preferences: Any) -> Service:
-        self._require_open()
-        check_name(service, "the service name")
-        attachment = Attachment(_NO_ERROR, self._dispatcher, lambda: None)
-        view = make_view(service, None, lambda _: attachment, cast("Preferences", preferences))
-        self._views.add(view)
-        self._publish(service)
-        return view
-
-    def election(self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold") -> Election:
-        self._require_undrained()
-        election = _GrantedElection(name, id, on_suspend, lambda: self._room)
-        election._fences = self._fences
-        self._elections.add(election)
-        return election
-
-    # -- helpers --
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise ClientClosed("the client was closed; make a new one")
-
-    def _existing(self, service: str, id: str) -> Instance:
-        self._require_open()
-        try:
-            return self._table.get(service, {})[id]
-        except KeyError:
-            raise NodeMissing(f"there is no instance {id!r} of {service!r}") from None
-
-    def _put(self, instance: Instance) -> Instance:
-        self._table[instance.service][instance.id] = instance
-        self._publish(instance.service)
-        return instance
-
-    def _publish(self, service: str) -> None:
-        from zkdiscovery.discovery.cache import difference  # noqa: PLC0415
-
-        for view in list(self._views):
-            if view.name == service:
-                snapshot = Snapshot(
-                    service,
-                    version=next(self._versions),
-                    instances=tuple(self._table.get(service, {}).values()),
-                    loaded=True,
-                )
-                view.follow(difference(view.snapshot, snapshot))
+    def _make_core(self, slot: CoreSlot) -> Core:
+        return _StaticCore(slot, self._table, self._made)
 
     def __repr__(self) -> str:
         return f"<StaticClient {self.state} services={sorted(self._table)}>"
 
 
-_NO_ERROR: Any = SimpleNamespace(error=None, fatal_error=None, path="static_client()")
+class _StaticCore(Core):
+    """A core without a connection, whose features do everything at once."""
+
+    def __init__(self, slot: CoreSlot, table: Table, made: list[Registration]) -> None:
+        super().__init__(slot, settings_without_environment(), CuratorCodec(), _StaticSession, _AtOnce)
+        self.table = table
+        self.made = made
+
+    def make(self, kind: type[F]) -> F:
+        return super().make(cast("type[F]", _FEATURES.get(kind, kind)))
 
 
-def _given(entry: Options) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if value is not None}
+class _StaticSession(Session):
+    """A session that is connected until it is closed."""
+
+    def start(self) -> None:
+        self.state, self.generation = State.CONNECTED, 1
+
+    def known_addresses(self) -> dict[str, tuple[str, ...]]:
+        return {"127.0.0.1": ("127.0.0.1",)}
 
 
-def _instance(service: str, entry: str | Instance) -> Instance:
-    if isinstance(entry, Instance):
-        if entry.service != service:
-            raise InvalidInstance(f"an instance of {entry.service!r} was given for {service!r}: {entry.id!r}")
-        return entry
-    text: object = entry  # whatever people give
-    match = _HOST_AND_PORT.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise InvalidInstance(
-            f"an instance of {service!r} must be an Instance or 'host:port', with an IPv6 address in brackets:"
-            f" got {entry!r}"
-        )
-    return Instance(service, match["address"] or match["name"], int(match["port"]))
+class _Services(Discovery):
+    """Views of the instances that a test has set."""
+
+    core: _StaticCore
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._versions = itertools.count(1)
+
+    def make_feed(self, service: str) -> Feed:
+        feed = Feed(service, "static_client()", self.core.loader.worker, self._drop, self._collected)
+        feed.snapshot = self._snapshot(service)
+        return feed
+
+    def publish(self, service: str) -> None:
+        feed = self._feeds.get(service)
+        if feed is not None:
+            feed.publish(difference(feed.snapshot, self._snapshot(service)))
+
+    def service_names(self, timeout: float) -> list[str]:
+        return sorted(self.core.table)
+
+    def instances(self, service: str, timeout: float) -> list[Instance]:
+        return sorted(self.core.table.get(service, {}).values(), key=lambda instance: instance.id)
+
+    def _snapshot(self, service: str) -> Snapshot:
+        instances = tuple(self.core.table.get(service, {}).values())
+        return Snapshot(service, version=next(self._versions), instances=instances, loaded=True)
 
 
-class _AtOnce:
-    """In the place of `OwnedNodes`: every wish comes true at once."""
+class _Registrations(Registrar):
+    """Registrations that stand at once."""
 
-    fatal_error = None
+    core: _StaticCore
+
+    def register(self, entries: Iterable[Options]) -> list[Registration]:
+        given = [{name: value for name, value in entry.items() if value is not None} for entry in entries]
+        made = super().register([cast("Options", {"host": "127.0.0.1", **entry}) for entry in given])
+        self.core.made += made
+        return made
+
+    def remove_leftovers(self, instance: Instance) -> None:
+        pass
+
+
+class _AtOnce(OwnedNodes):
+    """Nodes that stand as soon as they are wanted."""
 
     def prepare(self, path: str, data: bytes, **options: Any) -> OwnedNode:
         return OwnedNode(self._come_true, path, data, **options)
@@ -256,7 +171,7 @@ class _AtOnce:
         for node in nodes:
             self._come_true(node)
 
-    def later(self, task: Callable[[], None], _delay: float) -> None:
+    def later(self, task: Callable[[], None], delay: float) -> None:
         task()
 
     def _come_true(self, node: OwnedNode) -> None:
@@ -271,9 +186,80 @@ class _AtOnce:
             node.record(OwnedState.HELD, Node(data, Stat(*[0] * 11)))
 
 
-def _no_worker() -> Worker:
-    """Nobody left anything here that would have to be removed."""
-    return cast("Worker", SimpleNamespace(schedule=lambda *_: None))
+class _Overrides(Overrides):
+    """Operators' writes into the table of a test."""
+
+    core: _StaticCore
+
+    def override(
+        self,
+        service: str,
+        instance_id: str,
+        status: Status | StatusName | None,
+        weight: float | None,
+        timeout: float,
+    ) -> Instance:
+        override = Override(None if status is None else check_status(status), weight)
+        return self._put(override.above(self._existing(service, instance_id).own))
+
+    def clear(self, service: str, instance_id: str, timeout: float) -> Instance:
+        return self._put(self._existing(service, instance_id).own)
+
+    def remove(self, service: str, instance_id: str, timeout: float) -> bool:
+        there = self.core.table.get(service, {}).pop(instance_id, None) is not None
+        cast("_Services", self.core.feature(Discovery)).publish(service)
+        return there
+
+    def _existing(self, service: str, instance_id: str) -> Instance:
+        try:
+            return self.core.table.get(service, {})[instance_id]
+        except KeyError:
+            raise NodeMissing(f"there is no instance {instance_id!r} of {service!r}") from None
+
+    def _put(self, instance: Instance) -> Instance:
+        self.core.table[instance.service][instance.id] = instance
+        cast("_Services", self.core.feature(Discovery)).publish(instance.service)
+        return instance
+
+
+class _Campaigns(Campaigns):
+    """Elections that are won at once, with fences that grow."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._fences = itertools.count(1)
+        self._granted: list[tuple[Candidate, _Granted]] = []
+
+    def stand(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
+        self.add(campaigner)
+        granted = _Granted(election, next(self._fences))
+        self._granted.append((Candidate(id, granted.term.fence), granted))
+        return cast("Candidacy", granted)
+
+    def names(self, timeout: float) -> list[str]:
+        return sorted({granted.election for _, granted in self._granted})
+
+    def candidates(self, election: str, timeout: float) -> list[Candidate]:
+        return [who for who, granted in self._granted if granted.election == election and not granted.over]
+
+    def lose(self, election: str) -> None:
+        for _, granted in self._granted:
+            if granted.election == election:
+                granted.end_term("lost in a test")
+
+
+class _Observers(Observers):
+    def observe(self, *_: Any) -> Any:
+        raise NotImplementedError("a static client's elections have nobody to observe; use a real ZooKeeper for that")
+
+
+_FEATURES: dict[type[Feature], type[Feature]] = {
+    Campaigns: _Campaigns,
+    Discovery: _Services,
+    Observers: _Observers,
+    Overrides: _Overrides,
+    Registrar: _Registrations,
+}
 
 
 class _Granted:
@@ -282,8 +268,9 @@ class _Granted:
     error = None
 
     def __init__(self, election: str, fence: int) -> None:
-        lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
-        self.term = Term(election, fence, lease, self.withdraw)
+        self.election = election
+        self._lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
+        self.term = Term(election, fence, self._lease, self.withdraw)
 
     @property
     def over(self) -> bool:
@@ -299,7 +286,7 @@ class _Granted:
         self.end_term(reason)
 
     def end_term(self, reason: str) -> None:
-        self.term._lease.end(reason)
+        self._lease.end(reason)
 
     def wait_gone(self, _timeout: float) -> None:
         """It is gone at once."""
@@ -308,20 +295,16 @@ class _Granted:
         self.term._disown()
 
 
-class _GrantedElection(Election):
-    """An election that is won at once, with fences that grow."""
-
-    _fences: itertools.count[int]
-
-    def _stand(self, _end: float | None) -> Candidacy:
-        with self._lock:
-            self._require_open()
-            self._candidacy = cast("Candidacy", _Granted(self.name, next(self._fences)))
-            return self._candidacy
-
-    def candidates(self, timeout: float | None = 5.0) -> list[Candidate]:  # noqa: ARG002 - at once
-        term = self.term
-        return [] if term is None else [Candidate(self.id, term.fence)]
-
-    def on_change(self, fn: Callable[[Candidate | None], object]) -> Subscription[Candidate | None]:
-        raise NotImplementedError("a static client's elections have nobody to observe; use a real ZooKeeper for that")
+def _instance(service: str, entry: str | Instance) -> Instance:
+    if isinstance(entry, Instance):
+        if entry.service != service:
+            raise InvalidInstance(f"an instance of {entry.service!r} was given for {service!r}: {entry.id!r}")
+        return entry
+    text: object = entry  # whatever people give
+    match = _HOST_AND_PORT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise InvalidInstance(
+            f"an instance of {service!r} must be an Instance or 'host:port', with an IPv6 address in brackets:"
+            f" got {entry!r}"
+        )
+    return Instance(service, match["address"] or match["name"], int(match["port"]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zkdiscovery.threads.dispatcher import Dispatcher, Subscribers, Subscription
+from zkdiscovery.threads.dispatcher import Dispatcher, Subscribers, Subscription, latest
 from zkdiscovery.threads.start import start_thread
 from zkdiscovery.threads.worker import Worker
 
-__all__ = ["Dispatcher", "Subscribers", "Subscription", "Worker", "start_thread"]
+__all__ = ["Dispatcher", "Subscribers", "Subscription", "Worker", "latest", "start_thread"]

@@ -20,6 +20,11 @@ T = TypeVar("T")
 log = logging.getLogger("zkdiscovery.callbacks")
 
 
+def latest(_earlier: T, later: T) -> T:
+    """Merge two values where only the latest one counts."""
+    return later
+
+
 class _Callback(Generic[T]):
     """One subscribed function. The dispatcher's lock guards `waiting` and `closed`."""
 
@@ -144,16 +149,6 @@ class Dispatcher:
         self._queue: deque[_Callback[Any]] = deque()  # each at most once
         self._thread: threading.Thread | None = None
         self._closed = False
-
-    def subscribe(self, fn: Callable[[T], object], merge: Callable[[T, T], T]) -> Subscription[T]:
-        """Register a callback on its own."""
-        return Subscribers(self, merge).subscribe(fn)
-
-    def offer(self, subscription: Subscription[T], value: T) -> None:
-        """Let one callback see `value`."""
-        with self.ready:
-            if not subscription.closed:
-                self.put((subscription._callback,), value)
 
     def put(self, callbacks: Iterable[_Callback[T]], value: T) -> None:
         """Let these callbacks see `value`. Call it with the lock held. Never blocks."""

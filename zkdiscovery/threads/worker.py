@@ -1,4 +1,4 @@
-"""A thread for small tasks of the SDK itself, each waiting at most once."""
+"""Threads for small tasks of the SDK itself, each waiting at most once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 
+from zkdiscovery.errors import NoThreadAvailable
 from zkdiscovery.threads.start import start_thread
 
 log = logging.getLogger("zkdiscovery.threads")
@@ -18,15 +20,21 @@ class Worker:
 
     A task is known by its key: scheduling it again before it ran moves it forward if that is sooner and else does
     nothing, so the queue is no longer than there are keys. A task that raises is logged; the next one runs.
+
+    Args:
+        name: of the threads.
+        threads: how many tasks may run at the same time. A further thread starts when a task begins while others wait.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, threads: int = 1) -> None:
         self._name = name
+        self._limit = threads
         self._ready = threading.Condition()
         self._due: dict[Hashable, tuple[float, Callable[[], None]]] = {}
         self._heap: list[tuple[float, int, Hashable]] = []
         self._order = 0
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
+        self._idle = 0  # threads that wait for a task
         self._closed = False
 
     def start(self) -> None:
@@ -36,8 +44,8 @@ class Worker:
             NoThreadAvailable: the system has none to give.
         """
         with self._ready:
-            if self._thread is None and not self._closed:
-                self._thread = start_thread(self._run, self._name)
+            if not self._threads and not self._closed:
+                self._add_thread()
 
     def schedule(self, key: Hashable, task: Callable[[], None], delay: float = 0.0) -> None:
         """Run `task` in `delay` seconds, unless it is due sooner already. After close() nothing is taken.
@@ -55,8 +63,8 @@ class Worker:
                 self._due[key] = (due, task)
                 self._order += 1
                 heapq.heappush(self._heap, (due, self._order, key))
-            if self._thread is None:
-                self._thread = start_thread(self._run, self._name)
+            if not self._threads:
+                self._add_thread()
             elif sooner and self._heap[0][2] == key:
                 self._ready.notify()
 
@@ -69,18 +77,21 @@ class Worker:
         """Take nothing more, wait for the running task up to `timeout` seconds.
 
         Returns:
-            True if the thread has ended, or is the calling one.
+            True if no thread is left, but for the calling one.
         """
+        end = time.monotonic() + timeout
         with self._ready:
             self._closed = True
             self._due.clear()
             self._heap.clear()
-            thread = self._thread
-            self._ready.notify()
-        if thread is None or thread is threading.current_thread():
-            return True
-        thread.join(max(0.0, timeout))
-        return not thread.is_alive()
+            threads = [thread for thread in self._threads if thread is not threading.current_thread()]
+            self._ready.notify_all()
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
+
+    def _add_thread(self) -> None:
+        self._threads.append(start_thread(self._run, self._name))
 
     def _next(self) -> Callable[[], None] | None:
         with self._ready:
@@ -97,8 +108,13 @@ class Worker:
                         break
                     heapq.heappop(self._heap)
                     del self._due[key]
+                    if self._due and not self._idle and len(self._threads) < self._limit:
+                        with suppress(NoThreadAvailable):  # then they wait for this one
+                            self._add_thread()
                     return known[1]
+                self._idle += 1
                 self._ready.wait(wait)
+                self._idle -= 1
             return None
 
     def _run(self) -> None:

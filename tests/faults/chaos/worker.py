@@ -28,6 +28,7 @@ from tests.faults.chaos.history import History, now
 from tests.faults.chaos.leading import Campaigner, Sampler
 from tests.faults.chaos.mood import Mood
 from tests.faults.chaos.watching import Watcher
+from tests.support import core_of
 from zkdiscovery import Client
 from zkdiscovery.settings import Guard, settings_without_environment
 from zkdiscovery.testing import expire_session
@@ -125,7 +126,7 @@ class Worker:
         return {
             "round": self.round,
             "busy": busy,
-            "session": self.client._use().session.session_id,
+            "session": core_of(self.client).session.session_id,
             "wanted": [entry for hand in self.hands for entry in hand.wanted()],
             "caches": self.watcher.caches(),
             "terms": {campaigner.name: campaigner.fence() for campaigner in self.campaigners},

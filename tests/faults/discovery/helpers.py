@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from tests.support import LIMIT, Recorder
+from tests.support import LIMIT, Recorder, core_of, join_feed
 from zkdiscovery import Change, Client, Service, Snapshot
 from zkdiscovery.session import GetData, Sync
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, ZookeeperMember, ZookeeperServer
@@ -51,7 +51,7 @@ class Observer:
         self.seen: dict[str, float] = {}
         self.backwards: list[str] = []
         self._known: dict[str, float] = {}
-        view._attached.cache.join(self)
+        join_feed(view, self)
 
     def follow(self, change: Change) -> None:
         """Called on the cache's worker."""
@@ -79,7 +79,7 @@ def live(view: Service) -> bool:
 
 def quiesce(client: Client) -> None:
     """All that was committed before has been heard, read and told."""
-    core = client._use()
+    core = core_of(client)
     core.session.read(Sync("/"), timeout=LIMIT)
     core.session.read(GetData("/"), timeout=LIMIT)
     done = threading.Event()
@@ -107,7 +107,7 @@ def packets(server: ZookeeperServer) -> int:
 
 def between(client: Client, kind: type, meddle: Callable[[], None]) -> None:
     """Call `meddle` once, on the cache's worker, before the client submits its next request of that kind."""
-    session = client._use().session
+    session = core_of(client).session
     original = session.submit
 
     def submit(request: Any, **options: Any) -> Any:

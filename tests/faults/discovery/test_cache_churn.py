@@ -10,8 +10,9 @@ import psutil
 from tests.conftest import MakeClient
 from tests.faults.discovery.helpers import quiesce, watched_paths
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, wait_view
+from tests.support import LIMIT, core_of, wait_view
 from zkdiscovery import Client, Service
+from zkdiscovery.discovery import Discovery
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.testing import ZookeeperServer
 from zkdiscovery.znodes import WatchedChildren
@@ -53,7 +54,7 @@ def test_ten_thousand_caches(
     """Curator: 100,000 caches opened and closed without a leak; CURATOR: watch listeners do not leak."""
     payments.add("a")
     client = make_client(session_timeout=10.0).wait_connected(LIMIT)
-    session = client._use().session
+    session = core_of(client).session
     process = psutil.Process()
     others = len(left_of(ServiceCache, WatchedChildren, Service))
     churn(client, 0, MANY // 10)  # what is made once is there now
@@ -66,7 +67,7 @@ def test_ten_thousand_caches(
     assert grown < GROWTH
     assert threading.active_count() == threads
     assert (len(session._listeners), session.watches._by_path) == (listeners, {})
-    worker = client._use().discovery.worker
-    assert (worker._due, client._use().discovery._caches) == ({}, {})
+    worker = core_of(client).loader.worker
+    assert (worker._due, core_of(client).feature(Discovery)._feeds) == ({}, {})
     assert [path for path in watched_paths(zkdiscovery_server) if path.startswith(namespace)] == []
     assert ids(client.discover("payments").wait_ready(LIMIT).instances) == {"a"}, "and it still works"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, wait_view
+from tests.support import LIMIT, core_of, wait_view
 from zkdiscovery import Guard, Settings
 from zkdiscovery.testing import FaultProxy
 
@@ -72,4 +72,4 @@ def test_a_clock_that_is_set_changes_nothing(
     wait_view(view, lambda snapshot: not snapshot.suspects, 5.0)
     assert time.monotonic() - suspected > 0.5
     assert snapshot.instances == view.snapshot.instances
-    assert client._use().session.epoch == 1, "no ping was missed, none sent too often to count"
+    assert core_of(client).session.epoch == 1, "no ping was missed, none sent too often to count"

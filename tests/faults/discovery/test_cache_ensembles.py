@@ -15,7 +15,7 @@ import pytest
 from tests.faults.conftest import MakeEnsembleClient
 from tests.faults.discovery.helpers import Observer, live, others, weights
 from tests.integration.discovery.helpers import CODEC, Written, ids, make
-from tests.support import LIMIT, Truth, wait_view
+from tests.support import LIMIT, Truth, core_of, wait_view
 from zkdiscovery import Client, Guard, Service, Settings
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, ZookeeperMember
 from zkdiscovery.testing.wire import RawSession
@@ -110,7 +110,7 @@ def test_the_member_that_serves_the_client_is_killed(
         wait_view(
             served.view, lambda snapshot: weights(snapshot) == {**filled, "a": 2.0, "b": 2.0} and live(served.view)
         )
-    session = served.client._use().session
+    session = core_of(served.client).session
     assert (session.epoch, session.generation) == (1, 2)
     assert served.observer.backwards == []
 
@@ -126,7 +126,7 @@ def test_the_member_that_serves_the_client_is_cut_off(
         payments.remove("b")
         wait_view(served.view, lambda snapshot: weights(snapshot) == {"a": 2.0, "c": 1.0, "d": 1.0, "e": 1.0})
     assert served.observer.backwards == []
-    session = served.client._use().session
+    session = core_of(served.client).session
     assert session.server != served.proxies[0].address
     assert session.epoch == 1
     print(f"a follower that was cut off let go of its client {time.monotonic() - start:.1f} s later")
@@ -177,7 +177,7 @@ def test_all_members_go_down_and_four_of_five_owners_with_them(
     wait_view(view, lambda snapshot: len(snapshot.suspects) == 4)
     assert (ids(view.instances), ids(view.snapshot.suspects)) == ({"alive"}, set(NAMES[:4]))
     assert picked(view) == {"alive"}
-    assert (client._use().session.epoch, owner._use().session.epoch) == (1, 1), "the living kept their sessions"
+    assert (core_of(client).session.epoch, core_of(owner).session.epoch) == (1, 1), "the living kept their sessions"
     assert not view.snapshot.stale
 
 
@@ -243,5 +243,5 @@ def test_a_rolling_restart_under_continuous_changes(
         assert changes.made > 20
         wait_view(view, lambda snapshot: not snapshot.stale and weights(snapshot) == {**filled, **changes.state})
     assert observer.backwards == []
-    assert client._use().session.epoch == 1
-    print(f"{changes.made} changes, {client._use().session.generation} connections")
+    assert core_of(client).session.epoch == 1
+    print(f"{changes.made} changes, {client.slot.current().session.generation} connections")

@@ -39,8 +39,10 @@ class Member:
         self.client = Client(hosts, namespace=namespace, session_timeout=10.0)
         self.connected = self.loaded = 0.0
         self.view = self.client.discover("payments", balancer="round_robin")
-        self.client._use().session.listen(self.note)
-        self.view._attached.cache.join(self)
+        self.client.slot.current().session.listen(self.note)
+        feed = self.view._feed
+        feed.reserve()
+        feed.join(self)
 
     def note(self, change):
         if change.state == "CONNECTED":
@@ -68,7 +70,7 @@ def report(*names):
     right = sum([member.sees(set(names)) for member in members])
     print("report", json.dumps({
         "right": right,
-        "epochs": sum([member.client._use().session.epoch for member in members]),
+        "epochs": sum([member.client.slot.current().session.epoch for member in members]),
         "connected": [member.connected for member in members],
         "loaded": [member.loaded for member in members],
         "requests": counts,

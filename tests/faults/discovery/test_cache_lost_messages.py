@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.discovery.helpers import Observer, between, live, quiesce, watched_paths, weights
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, Recorder, wait_view
+from tests.support import LIMIT, Recorder, core_of, join_feed, wait_view
 from zkdiscovery import Change
 from zkdiscovery.session import MultiRead
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
@@ -35,7 +35,7 @@ def test_the_first_load(
     payments.add("c")
     payments.remove("a")
     wait_view(view, lambda snapshot: ids(snapshot) == {"b", "c"})
-    assert client._use().session.generation == 2
+    assert core_of(client).session.generation == 2
     assert watched_paths(zkdiscovery_server).count(payments.path) == 1
 
 
@@ -72,7 +72,7 @@ def test_a_reset_in_the_middle_of_a_bulk_answer(
     """Half an answer tells nothing: the first snapshot is whole, and so is the one after a reload."""
     payments.add_many(MANY)
     client = make_client(zkdiscovery_proxy.address).wait_connected(LIMIT)
-    session = client._use().session
+    session = core_of(client).session
 
     def cut() -> None:
         zkdiscovery_proxy.reset_mid_frame("server_to_client")
@@ -80,7 +80,8 @@ def test_a_reset_in_the_middle_of_a_bulk_answer(
     between(client, MultiRead, cut)
     view = client.discover("payments")
     told: Recorder[Change] = Recorder()
-    view._attached.cache.join(Following(told))
+    following = Following(told)
+    join_feed(view, following)
     wait_view(view, lambda snapshot: snapshot.loaded)
     assert (len(view.snapshot), session.generation) == (MANY, 2)
     before = view.snapshot

@@ -14,7 +14,7 @@ from hypothesis.strategies import sampled_from
 
 from tests.faults.discovery.helpers import Observer, quiesce, weights
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, Recorder, Truth, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, wait_view
 from zkdiscovery import Change, Client, Guard, SessionExpired, Settings
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session
 
@@ -134,7 +134,7 @@ class ServiceUnderFaults(RuleBasedStateMachine):
 
     @rule()
     def expire(self) -> None:
-        credentials = self.client._use().session.credentials
+        credentials = core_of(self.client).session.credentials
         if credentials is not None:
             with suppress(SessionExpired):  # it has expired already
                 expire_session(credentials.session_id, credentials.password, self.server.hosts)

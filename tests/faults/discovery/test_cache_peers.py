@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.discovery.helpers import Observer, Tap, between, live, quiesce, watched_paths, weights
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, Recorder, Truth, counting, wait_state, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, counting, wait_state, wait_view
 from zkdiscovery import Change, Client, State
 from zkdiscovery.session import MultiRead
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
@@ -236,7 +236,7 @@ def test_views_opened_and_closed_at_once_on_many_threads(
         for future in churning:
             future.result(LIMIT)
     quiesce(client)
-    discovery, session = client._use().discovery, client._use().session
+    discovery, session = core_of(client).discovery, core_of(client).session
     assert (discovery._caches, session.watches._by_path) == ({}, {})
     assert [path for path in watched_paths(zkdiscovery_server) if path.startswith(namespace)] == []
     assert ids(client.discover("payments").wait_ready(LIMIT, at_least=2).instances) == {"a", "b"}
@@ -254,12 +254,12 @@ def test_a_session_that_expires_again_and_again(
     view = client.discover("payments").wait_ready(LIMIT)
     observer = Observer(view)
     for number in range(2, 6):
-        epoch = client._use().session.epoch
+        epoch = core_of(client).session.epoch
         zkdiscovery_expire(client)
         payments.remove("a")
         payments.add("a", weight=float(number))
         wait_view(view, lambda snapshot, number=number: weights(snapshot) == {"a": number} and live(view))
-        assert client._use().session.epoch <= epoch + 1
+        assert core_of(client).session.epoch <= epoch + 1
     assert observer.backwards == []
 
 

@@ -8,7 +8,7 @@ from tests.conftest import MakeClient
 from tests.faults.discovery.helpers import live, quiesce
 from tests.integration.discovery.helpers import Written, ids
 from tests.integration.znodes.helpers import NO_READING, OPEN, SetAcl
-from tests.support import LIMIT, Truth, wait_view
+from tests.support import LIMIT, Truth, core_of, wait_view
 from zkdiscovery import NoInstanceAvailable
 from zkdiscovery.testing import FaultProxy
 
@@ -78,5 +78,5 @@ def test_the_watch_is_refused(
     view = client.discover("payments").wait_ready(LIMIT)
     assert view.pick().id == "a"
     assert len(refused) == 2, "the watch, and the watch again"
-    assert client._use().session.generation == 1, "no connection was lost"
+    assert core_of(client).session.generation == 1, "no connection was lost"
     assert "the server answered with the unknown error code -31337" in caplog.text

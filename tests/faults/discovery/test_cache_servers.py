@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.discovery.helpers import Observer, weights
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, Truth, wait_epoch, wait_state, wait_view
+from tests.support import LIMIT, Truth, core_of, wait_epoch, wait_state, wait_view
 from zkdiscovery import Client, State
 from zkdiscovery.session import Create, Multi
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
@@ -91,7 +91,7 @@ def test_more_nodes_than_two_bytes_count_and_then_none(
         fill(truth, f"{own_server.namespace}/servers/services/payments", names)
     view = client.discover("payments").wait_ready(2 * LIMIT, at_least=BEYOND)
     assert ids(view.instances) == set(names)
-    session = client._use().session
+    session = core_of(client).session
     before, epoch = session.highest_zxid, session.epoch
     own_server.restart(wipe=True)
     up = time.monotonic()

@@ -21,7 +21,7 @@ def see(*names):
         seen = view._changed.wait_for(
             lambda: not view.snapshot.stale and {i.id for i in view.snapshot} == set(names), 15.0
         )
-    print("seen", seen, client._use().session.epoch, len(view.snapshot.suspects))
+    print("seen", seen, client.slot.current().session.epoch, len(view.snapshot.suspects))
 
 print("ready")
 """

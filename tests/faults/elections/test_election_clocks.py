@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.election.helpers import Campaigner, Line, wait_place
 from tests.integration.election.processes import FencedStore, Process, T
+from tests.support import core_of
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
@@ -108,7 +109,7 @@ def test_a_clock_that_is_set_back_and_forth_ends_no_term_and_keeps_none(
     with Process(zkdiscovery_proxy.address, namespace, "clock", environment=environment) as process:
         line.wait_length(1)
         second = follow(process, line, make_client)
-        timeout = second.client._use().session.timeout
+        timeout = core_of(second.client).session.timeout
         lasted = process.wait(1)
         assert lasted["jump"] > 86400
         assert lasted["lost"] is False

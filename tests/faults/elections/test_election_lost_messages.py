@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.elections.helpers import CHECK, CREATE, DELETE, Lost, one_leader
 from tests.integration.election.helpers import Campaigner, Line, path_of
-from tests.support import LIMIT, Truth
+from tests.support import LIMIT, Truth, core_of
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy
 
@@ -35,7 +35,7 @@ def test_the_creation_of_a_candidate(
     assert node is not None
     leader.election.close(LIMIT)
     assert late.wait_term().fence == node.stat.czxid
-    assert client._use().session.epoch == 1
+    assert core_of(client).session.epoch == 1
 
 
 @answer_or_request
@@ -54,7 +54,7 @@ def test_the_first_proof_of_a_term(
     assert not second.wait_term().lost
     assert len(second.terms.items) == 1
     assert path_of(second) == node
-    assert second.client._use().session.epoch == 1
+    assert core_of(second.client).session.epoch == 1
 
 
 @answer_or_request
@@ -125,7 +125,7 @@ def test_the_handshake_of_a_reconnect(make_client: MakeClient, line: Line, zkdis
     first = line.join(make_client(zkdiscovery_proxy.address, session_timeout=10.0))
     line.join(make_client())
     term = first.wait_term()
-    session = first.client._use().session
+    session = core_of(first.client).session
     for _ in range(2):
         zkdiscovery_proxy.alter("server_to_client", lambda chunk: chunk[:10])
         accepted = zkdiscovery_proxy.accepted

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.conftest import MakeEnsembleClient
 from tests.faults.elections.helpers import Gone, asking, measured, one_leader
 from tests.integration.election.helpers import NAME, Campaigner, Line, path_of
-from tests.support import LIMIT, Truth, wait_epoch, wait_state
+from tests.support import LIMIT, Truth, core_of, wait_epoch, wait_state
 from zkdiscovery import Client, OperationTimeout, State
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import ZookeeperEnsemble, expire_session
@@ -19,7 +19,7 @@ SHORT = 2.0  # seconds, the session timeout of those that are to lose their term
 
 def timeout_of(client: Client) -> float:
     """As it was granted."""
-    return client._use().session.timeout
+    return core_of(client).session.timeout
 
 
 def test_a_candidate_whose_follower_is_cut_off(
@@ -34,7 +34,7 @@ def test_a_candidate_whose_follower_is_cut_off(
     second = line.join(make_ensemble_client([follower], session_timeout=1.0)[0])
     third = line.join(make_ensemble_client([ahead])[0])
     node = path_of(second)
-    session = second.client._use().session
+    session = core_of(second.client).session
     with Truth(ahead.hosts) as truth, Gone(truth, line.path) as gone:
         ensemble.isolate(follower)
         gone.wait_for(node)
@@ -144,9 +144,9 @@ def test_a_rolling_restart_ends_no_term(
     for leader, term in zip(leaders, terms, strict=True):
         assert not term.lost, term
         assert len(leader.terms.items) == 1
-        assert leader.client._use().session.epoch == 1
+        assert core_of(leader.client).session.epoch == 1
     for leader in leaders:  # each was connected to one that was restarted
-        session = leader.client._use().session
+        session = core_of(leader.client).session
         with session._changed:
             assert session._changed.wait_for(lambda session=session: session.generation >= 2, LIMIT)
     line.truth.session.wait_connected(LIMIT)
@@ -165,7 +165,7 @@ def test_a_session_moves_between_servers_during_a_term(
     first = line.join(client)
     line.join(make_ensemble_client()[0])
     term = first.wait_term()
-    session = client._use().session
+    session = core_of(client).session
     identity = session.session_id
     servers = [session.server]
     for _ in range(4):
@@ -197,7 +197,7 @@ def test_a_candidate_that_can_reach_only_a_server_that_lags(
     first.join()
     line.campaigners.remove(first)
     second.wait_term()
-    session = second_client._use().session
+    session = core_of(second_client).session
     credentials = session.credentials
     assert credentials is not None
     near.refuse()

@@ -12,7 +12,7 @@ from tests.conftest import MakeClient
 from tests.faults.elections.helpers import CREATE, SET_WATCHES, before_request, cut_off, hold, one_leader
 from tests.integration.election.helpers import NAME, Campaigner, Line, path_of, settle, wait_place
 from tests.integration.election.test_closing import Block
-from tests.support import LIMIT, Recorder, Truth, wait_state
+from tests.support import LIMIT, Recorder, Truth, core_of, wait_state
 from zkdiscovery import Candidate, Client, State
 from zkdiscovery.session import Sync
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
@@ -41,7 +41,7 @@ def test_the_watched_node_goes_while_the_follower_is_cut_off(
     line.wait_length(1)
     zkdiscovery_proxy.heal()
     assert third.wait_term().fence > first.wait_term().fence
-    assert third.client._use().session.epoch == 1
+    assert core_of(third.client).session.epoch == 1
     assert not line.overlaps()
 
 
@@ -59,7 +59,7 @@ def test_the_predecessor_goes_between_the_list_and_the_watch(
     assert gone.wait(LIMIT)
     line.wait_length(2)
     wait_place(late)
-    assert set(client._use().session.watches._by_path) == {path_of(first), path_of(late)}
+    assert set(core_of(client).session.watches._by_path) == {path_of(first), path_of(late)}
     assert not late.terms.items
     first.leave()
     late.wait_term()
@@ -137,7 +137,7 @@ def test_a_lease_that_ran_out_makes_way_as_soon_as_there_is_a_connection(
     zkdiscovery_proxy.heal()
     assert second.wait_term().fence > first.wait_term().fence
     assert lost < second.began[0]
-    assert first.client._use().session.epoch == 1
+    assert core_of(first.client).session.epoch == 1
     assert one_leader(line) is second
     second.leave()
     assert first.wait_term(2).fence > second.wait_term().fence
@@ -157,7 +157,7 @@ def test_a_block_that_does_not_look_keeps_nobody_from_leading(
     assert block.term.wait_lost(LIMIT)
     zkdiscovery_proxy.heal()
     assert second.wait_term().fence > block.term.fence
-    assert client._use().session.epoch == 1
+    assert core_of(client).session.epoch == 1
     assert block.ended_at == 0.0
     block.join()
 
@@ -197,7 +197,7 @@ def test_an_operator_deletes_the_whole_election(make_client: MakeClient, line: L
 def traffic(client: Client) -> Iterator[None]:
     """A request every 50 ms."""
     over = threading.Event()
-    session = client._use().session
+    session = core_of(client).session
 
     def run() -> None:
         while not over.wait(0.05):

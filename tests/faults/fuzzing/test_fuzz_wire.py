@@ -35,7 +35,7 @@ from tests.faults.fuzzing.frames import (
 )  # fmt: skip
 from tests.faults.fuzzing.helpers import FACTOR
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, Truth, wait_view
+from tests.support import LIMIT, Truth, core_of, wait_view
 from zkdiscovery import Auth, Client, Settings, ZkDiscoveryError
 from zkdiscovery.session import SetData
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
@@ -169,7 +169,7 @@ def test_an_answer_that_was_altered(
     """kazoo #727 and its like: the cache follows on, a read is right again, one and the same link goes on."""
     client = make_client(proxy.address, session_timeout=1.0)
     view = client.discover("payments").wait_ready(LIMIT, at_least=2)
-    link = client._use().session.link
+    link = core_of(client).session.link
     alteration = Alteration(alter, is_answer)
     proxy.alter("server_to_client", alteration)
     tracemalloc.start()
@@ -183,7 +183,7 @@ def test_an_answer_that_was_altered(
     proxy.drop()  # what was learnt from the altered message is put to the test
     payments.add("c")
     wait_view(view, lambda s: ids(s) == {"a", "b", "c"} and not s.stale)
-    assert client._use().session.link is link
+    assert core_of(client).session.link is link
 
 
 def eventually(client: Client) -> Any:
@@ -208,12 +208,12 @@ def test_a_handshake_that_was_altered(
     proxy.alter("server_to_client", alteration)
     client = make_client(proxy.address, session_timeout=1.0)
     client.start()
-    link = client._use().session.link
+    link = core_of(client).session.link
     assert alteration.done.wait(LIMIT)
     client.wait_connected(LIMIT)
     proxy.drop()  # what was learnt from the altered message is put to the test
     assert ids(eventually(client)) == {"a", "b"}
-    assert client._use().session.link is link
+    assert core_of(client).session.link is link
 
 
 @pytest.mark.usefixtures("quiet")
@@ -227,11 +227,11 @@ def test_an_answer_to_credentials_that_was_altered(
     auth = Auth.model_validate({"username": "alice", "password": "secret"})
     client = make_client(proxy.address, session_timeout=1.0, settings=Settings(auth=auth))
     client.start()
-    link = client._use().session.link
+    link = core_of(client).session.link
     assert alteration.done.wait(LIMIT)
     client.wait_connected(LIMIT)
     assert ids(eventually(client)) == {"a", "b"}
-    assert client._use().session.link is link
+    assert core_of(client).session.link is link
 
 
 @pytest.mark.usefixtures("quiet")
@@ -299,7 +299,7 @@ def test_a_write_whose_answer_can_not_be_read_may_have_been_executed(
     truth.create(f"{namespace}/a")
     client = make_client(proxy.address)
     client.wait_connected(LIMIT)
-    session = client._use().session
+    session = core_of(client).session
     proxy.alter("server_to_client", Alteration(ANSWERS["half a body"], is_answer))
     with pytest.raises(ZkDiscoveryError) as raised:
         session.call(SetData(f"{namespace}/a", b"new"), deadline=time.monotonic() + LIMIT)

@@ -14,7 +14,7 @@ from tests.conftest import MakeClient
 from tests.faults.fuzzing.helpers import HOSTILE_TEXTS, HOSTILE_VALUES, SPRING, check_message, dump, nested, plain
 from tests.integration.cli.conftest import Done, Running, options, run, start
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, Recorder, Truth, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, wait_view
 from zkdiscovery import Candidate, UndecodableNode
 from zkdiscovery.cli.exits import ExitCode
 from zkdiscovery.session import Create
@@ -163,7 +163,7 @@ def test_very_long_names_break_no_connection(
     views = [client.discover(service).wait_ready(LIMIT) for service in ("payments", "others")]
     assert [ids(view.instances) for view in views] == [{"healthy"}] * 2
     assert len(views[0].snapshot.rejected) == 600
-    assert client._use().session.generation == 1
+    assert core_of(client).session.generation == 1
 
 
 # -- what the command shows of them --

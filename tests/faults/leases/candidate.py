@@ -21,6 +21,7 @@ from typing import Any
 
 from tests import rules
 from tests.faults.leases.recorded import RecordedLease, record
+from tests.support import core_of
 from zkdiscovery import Client, Term, ZkDiscoveryError
 from zkdiscovery.election import candidacy
 from zkdiscovery.session import Exists, Multi, Unproven
@@ -84,7 +85,7 @@ def arm() -> None:
 
 def read(client: Client, pause: float) -> None:
     """As any client of a service does."""
-    session = client._use().session
+    session = core_of(client).session
     while True:
         with suppress(ZkDiscoveryError):
             session.call(Exists("/"), deadline=time.monotonic() + 30.0)
@@ -98,8 +99,8 @@ def main() -> None:
     if rule != "new":
         rules.follow(rule)
     client = Client(hosts, namespace=namespace, session_timeout=float(timeout)).wait_connected(60.0)
-    threading.Thread(target=read, args=(client, client._use().session.timeout / 20), daemon=True).start()
-    say(event="ready", timeout=client._use().session.timeout)
+    threading.Thread(target=read, args=(client, core_of(client).session.timeout / 20), daemon=True).start()
+    say(event="ready", timeout=core_of(client).session.timeout)
     _steps.add(sys.stdin.readline().strip())
 
     def lead(term: Term) -> None:

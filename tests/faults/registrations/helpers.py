@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.integration.registration.helpers import HOST, on_submit, path_of, read
-from tests.support import LIMIT, Truth
+from tests.support import LIMIT, Truth, core_of
 from zkdiscovery import Client, Registration
-from zkdiscovery.registration.room import Options
+from zkdiscovery.registration import Options
 from zkdiscovery.session import Node
 
 Expire = Callable[[Client], None]
@@ -32,7 +32,7 @@ def assert_stands(truth: Truth, client: Client, registration: Registration) -> N
     node = truth.get(path_of(registration))
     assert node is not None
     assert read(path_of(registration), node) == registration.instance
-    assert node.stat.ephemeral_owner == client._use().session.session_id
+    assert node.stat.ephemeral_owner == core_of(client).session.session_id
     assert registration.error is None
     return node
 

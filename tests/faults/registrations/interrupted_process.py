@@ -96,7 +96,7 @@ def run(call: Callable[[Any], object], hosts: str, namespace: str, at: int) -> I
     finally:
         sys.settrace(None)
     client.close(CLOSING)
-    if not client._ending._idle.wait(CLOSING):
+    if not client.slot.ending._idle.wait(CLOSING):
         print(f"not closed, at {at} {interrupter.place}", flush=True)
     faulthandler.cancel_dump_traceback_later()
     for seconds in took:

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.registrations.helpers import assert_ends, assert_stands, entries, in_background, once_before, wait_all
 from tests.integration.registration.helpers import on_submit, path_of, seen_to
-from tests.support import LIMIT, Truth, wait_registration
+from tests.support import LIMIT, Truth, node_of, wait_registration
 from zkdiscovery import Client, RegistrationState, ZkDiscoveryError
 from zkdiscovery.session import Create, Delete, Multi
 from zkdiscovery.session.requests import SetWatches
@@ -45,7 +45,7 @@ def test_parents_deleted_in_a_race_with_re_creation(
     end = time.monotonic() + BACK
     for client, many in (*ours.items(), (clients[0], newcomers)):
         for registration in many:
-            assert registration._node.wait(lambda node: node.settled, end - time.monotonic()), repr(registration)
+            assert node_of(registration).wait(lambda node: node.settled, end - time.monotonic()), repr(registration)
         seen_to(client, *many)
         for registration in many:
             assert_stands(truth, client, registration)
@@ -120,7 +120,7 @@ def test_an_operator_who_deletes_each_parent_that_is_made(
 
     with on_submit(client, delete_parent):
         registration = client.register("payments", 8080, id="a")
-        assert registration._node.wait(lambda node: node.error is not None, LIMIT)
+        assert node_of(registration).wait(lambda node: node.error is not None, LIMIT)
         assert "others write it at the same time" in str(registration.error)
         other.update(version="2")
         other.wait_registered(LIMIT)
@@ -134,7 +134,7 @@ def test_a_node_deleted_while_it_drains_comes_back_to_finish_its_goodbye(make_cl
     client: Client = make_client()
     registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
     draining = in_background(lambda: registration.drain(delay=3600.0))
-    assert registration._node.wait(lambda node: registration._leaving and node.settled, LIMIT)
+    assert node_of(registration).wait(lambda node: registration._owned.leaving and node.settled, LIMIT)
     before = truth.get(path_of(registration))
     assert before is not None
     truth.delete(path_of(registration))

@@ -18,7 +18,7 @@ from tests.faults.registrations.helpers import (
     wait_all,
 )
 from tests.integration.registration.helpers import on_submit, path_of, seen_to, stored, wait_stored
-from tests.support import LIMIT, Truth, wait_epoch, wait_registration, wait_state
+from tests.support import LIMIT, Truth, core_of, node_of, wait_epoch, wait_registration, wait_state
 from zkdiscovery import Client, OperationTimeout, Registration, RegistrationState, State, Status
 from zkdiscovery.session import Create, Multi, MultiRead
 from zkdiscovery.session.requests import SetWatches
@@ -65,7 +65,7 @@ def test_expiry_during_a_write_of_a_drain(client: Client, truth: Truth, zkdiscov
     if step == "end":
         draining = in_background(lambda: registration.drain(delay=FOREVER))
         wait_stored(truth, path_of(registration), lambda instance: instance.status is Status.DRAINING)
-        assert registration._node.wait(lambda node: node.settled, LIMIT)
+        assert node_of(registration).wait(lambda node: node.settled, LIMIT)
     with once_before(client, Multi, lambda: zkdiscovery_expire(client)):
         last = in_background(lambda: registration.drain(delay=0.0 if step == "end" else 0.01, timeout=LIMIT))
         wait_epoch(client, 2)
@@ -121,7 +121,7 @@ def test_expiry_during_the_registration_of_500(
     for registration in (many[0], many[-1]):
         assert_stands(truth, client, registration)
     owners = {truth.get(path_of(each)).stat.ephemeral_owner for each in many[::50]}
-    assert owners == {client._use().session.session_id}
+    assert owners == {core_of(client).session.session_id}
 
 
 def test_expiry_while_it_replaces_somebody(
@@ -195,7 +195,7 @@ def test_an_operator_s_word_during_an_outage_outlasts_the_expiry_after_it(
     wait_state(owner, State.SUSPENDED)
     operator.override("payments", "a", status=Status.OUT_OF_SERVICE, weight=3.0)
     zkdiscovery_proxy.heal()
-    assert registration._node.wait(lambda _: registration.instance.status is Status.OUT_OF_SERVICE, LIMIT)
+    assert node_of(registration).wait(lambda _: registration.instance.status is Status.OUT_OF_SERVICE, LIMIT)
     zkdiscovery_expire(owner)
     wait_epoch(owner, 2)
     wait_stored(truth, path_of(registration), lambda instance: instance.status is Status.OUT_OF_SERVICE)
@@ -213,7 +213,7 @@ def test_what_was_lost_with_its_session_is_not_taken_for_registered(client: Clie
         held.set()
         release.wait(LIMIT)
 
-    client._use().nodes._worker.schedule("hold", hold)
+    core_of(client).nodes._worker.schedule("hold", hold)
     assert held.wait(LIMIT)
     try:
         zkdiscovery_expire(client)

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.registrations.helpers import assert_ends, assert_stands, entries, in_background, wait_all
 from tests.integration.registration.helpers import on_submit, path_of, seen_to, within
-from tests.support import LIMIT, Truth, wait_state
+from tests.support import LIMIT, Truth, core_of, node_of, wait_state
 from zkdiscovery import Client, State
 from zkdiscovery.session import Create, Delete, Multi, SetData
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
@@ -26,7 +26,7 @@ def proxies(zkdiscovery_server: ZookeeperServer) -> Iterator[tuple[FaultProxy, F
 
 def wait_generation(client: Client, generation: int) -> None:
     """Wait for a connection of that number or a later one."""
-    session = client._use().session
+    session = core_of(client).session
     with session._changed:
         assert session._changed.wait_for(
             lambda: session.generation >= generation and session.state is State.CONNECTED, LIMIT
@@ -45,7 +45,7 @@ def test_a_session_that_moves_between_servers_writes_nothing(
     many = client.register_many(entries(50))
     wait_all(many)
     before = {each: truth.get(path_of(each)) for each in many}
-    session = client._use().session
+    session = core_of(client).session
     written: list[object] = []
     with on_submit(client, lambda request: written.append(request) if isinstance(request, WRITES) else None):
         for _ in range(flaps):
@@ -90,7 +90,7 @@ def test_what_is_closed_while_suspended_does_not_come_after_it(
         ghost.update(version="2")
         ghost.close(timeout=0.05)
         zkdiscovery_proxy.heal()
-        assert ghost._node.wait(lambda node: node.settled, LIMIT)
+        assert node_of(ghost).wait(lambda node: node.settled, LIMIT)
         other.update(version=fault.__name__)
         other.wait_registered(LIMIT)
         assert truth.children(f"{namespace}/services/payments") == ["other"]

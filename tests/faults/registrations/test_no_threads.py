@@ -14,7 +14,7 @@ from tests.faults.discovery.helpers import watched_paths
 from tests.integration.registration.helpers import HOST
 from tests.support import LIMIT, Recorder, Truth
 from zkdiscovery import Client, Instance, NoThreadAvailable
-from zkdiscovery.registration.room import Options
+from zkdiscovery.registration import Options
 from zkdiscovery.testing import ZookeeperServer
 from zkdiscovery.testing.ports import free_port
 

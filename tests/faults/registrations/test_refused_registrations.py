@@ -9,14 +9,14 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.registrations.helpers import Expire, assert_stands, wait_all
 from tests.integration.registration.helpers import ADMIN, ALL, HOST, READ, SetAcl, path_of, seen_to, stored
-from tests.support import LIMIT, Recorder, Truth, wait_epoch, wait_registration
+from tests.support import LIMIT, Recorder, Truth, node_of, wait_epoch, wait_registration
 from zkdiscovery import AccessDenied, Client, QuotaExceeded, RegistrationState, ZkDiscoveryError
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session, zookeeper_server
 
 
 def wait_error(registration: object, kind: type[ZkDiscoveryError]) -> None:
     """Wait until it says such an error."""
-    node = registration._node  # type: ignore[attr-defined]
+    node = node_of(registration)  # type: ignore[attr-defined]
     assert node.wait(lambda node: isinstance(node.error, kind), LIMIT), f"waited in vain: {registration!r}"
 
 
@@ -64,7 +64,7 @@ def test_a_right_to_write_withdrawn_from_a_node_and_given_back(make_client: Make
     assert registration.state is RegistrationState.REGISTERED
     assert stored(truth, registration).version is None
     truth.call(SetAcl(path_of(registration), ALL))
-    assert registration._node.wait(lambda node: node.settled, LIMIT)
+    assert node_of(registration).wait(lambda node: node.settled, LIMIT)
     assert_stands(truth, client, registration)
     assert stored(truth, registration).version == "2"
 
@@ -82,7 +82,7 @@ def test_a_right_to_read_withdrawn_over_a_reconnect_and_given_back(
     other.update(version="2")
     other.wait_registered(LIMIT)
     truth.call(SetAcl(path_of(registration), ALL))
-    assert registration._node.wait(lambda node: node.error is None, LIMIT)
+    assert node_of(registration).wait(lambda node: node.error is None, LIMIT)
     after = assert_stands(truth, client, registration)
     assert before is not None
     assert (after.stat.czxid, after.stat.version) == (before.stat.czxid, before.stat.version)
@@ -148,11 +148,11 @@ def test_a_quota_of_nodes_used_up_and_lifted(
     assert late.state is RegistrationState.PENDING
     session_id, password, _ = client._session_credentials()
     many[0].close()  # room for one
-    assert late._node.wait(lambda node: node.settled, LIMIT)
+    assert node_of(late).wait(lambda node: node.settled, LIMIT)
     expire_session(session_id, password, strict_server.hosts)
     wait_epoch(client, 2)
     for registration in (many[1], late, elsewhere):
-        assert registration._node.wait(lambda node: node.settled, LIMIT)
+        assert node_of(registration).wait(lambda node: node.settled, LIMIT)
         seen_to(client, registration)
         assert_stands(truth, client, registration)
     last = client.register("payments", 9090, id="last")
@@ -177,12 +177,12 @@ def test_a_quota_of_bytes_used_up_and_lifted(
         registration.wait_registered(LIMIT)
     assert registration.state is RegistrationState.REGISTERED
     registration.update(metadata={"k": "short"})
-    assert registration._node.wait(lambda node: node.settled, LIMIT)
+    assert node_of(registration).wait(lambda node: node.settled, LIMIT)
     assert stored(truth, registration).metadata == {"k": "short"}
     registration.update(metadata={"k": "v" * 4000})
     wait_error(registration, QuotaExceeded)
     set_quota(truth, path)
-    assert registration._node.wait(lambda node: node.settled, LIMIT)
+    assert node_of(registration).wait(lambda node: node.settled, LIMIT)
     assert len(stored(truth, registration).metadata["k"]) == 4000
     assert registration.error is None
 
@@ -210,5 +210,5 @@ def test_a_leftover_is_replaced_where_the_quota_is_used_up(
     registration = client.register("payments", 8080, id="a")
     wait_error(registration, QuotaExceeded)
     truth.delete(f"{path}/a")  # as the end of the session that it is left from
-    assert registration._node.wait(lambda node: node.settled, LIMIT)
+    assert node_of(registration).wait(lambda node: node.settled, LIMIT)
     assert_stands(truth, client, registration)

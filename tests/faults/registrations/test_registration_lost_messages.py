@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.registrations.helpers import Expire, assert_ends, assert_stands, entries, in_background, wait_all
 from tests.integration.registration.helpers import events, path_of, seen_to, stored, wait_stored
-from tests.support import LIMIT, Truth, wait_epoch, wait_registration
+from tests.support import LIMIT, Truth, core_of, node_of, wait_epoch, wait_registration
 from zkdiscovery import Client, Registration, RegistrationState, Status
 from zkdiscovery.testing import FaultProxy
 
@@ -61,13 +61,13 @@ def _reclaim(scene: Scene) -> None:
 def _override(scene: Scene) -> None:
     answer = scene.operator.override("payments", "a", weight=3.0, timeout=LIMIT)
     assert answer.weight == 3.0
-    assert scene.registration._node.wait(lambda _: scene.registration.instance.weight == 3.0, LIMIT)
+    assert node_of(scene.registration).wait(lambda _: scene.registration.instance.weight == 3.0, LIMIT)
     scene.settled()
 
 
 def _clear_override(scene: Scene) -> None:
     scene.operator.clear_override("payments", "a", timeout=LIMIT)
-    assert scene.registration._node.wait(lambda _: scene.registration.instance.weight == 1.0, LIMIT)
+    assert node_of(scene.registration).wait(lambda _: scene.registration.instance.weight == 1.0, LIMIT)
     scene.settled()
 
 
@@ -137,7 +137,7 @@ def test_a_step_whose_messages_are_lost(
         registration = owner.register("payments", 8080, id="a").wait_registered(LIMIT)
     if step is _clear_override:
         operator.override("payments", "a", weight=3.0)
-        assert registration._node.wait(lambda _: registration.instance.weight == 3.0, LIMIT)
+        assert node_of(registration).wait(lambda _: registration.instance.weight == 3.0, LIMIT)
         registration.wait_registered(LIMIT)
     told: list[object] = []
     registration.on_change(lambda changed: told.append(changed.error))
@@ -155,7 +155,7 @@ def test_a_step_whose_messages_are_lost(
         seen.wait(lambda items: len(items) >= len(history))
         assert seen.items == history
     assert set(told) <= {None}
-    assert owner._use().session.epoch == (2 if step is _expire else 1)
+    assert core_of(owner).session.epoch == (2 if step is _expire else 1)
 
 
 @pytest.mark.parametrize("what", ["reply", "request"])

@@ -12,7 +12,7 @@ from tests.conftest import MakeClient
 from tests.faults.conftest import MakeEnsembleClient
 from tests.faults.registrations.helpers import assert_stands, entries, once_before, wait_all
 from tests.integration.registration.helpers import on_submit, path_of, seen_to
-from tests.support import LIMIT, Truth, wait_epoch, wait_registration, wait_state, wait_view
+from tests.support import LIMIT, Truth, core_of, node_of, wait_epoch, wait_registration, wait_state, wait_view
 from zkdiscovery import RegistrationState, State
 from zkdiscovery.session import Create, Delete, Multi, SetData
 from zkdiscovery.testing import ZookeeperEnsemble, ZookeeperServer, zookeeper_server
@@ -53,7 +53,7 @@ def test_a_rolling_restart_loses_no_registration(
     # The transaction that created each, its version and its owner: the very same node stood all the time.
     assert {r: ensemble_truth.get(path_of(r)).stat for r in before} == before
     assert {r.state for r in before} == {RegistrationState.REGISTERED}
-    assert [client._use().session.epoch for client in clients] == [1, 1, 1]
+    assert [core_of(client).session.epoch for client in clients] == [1, 1, 1]
     assert removed == []
 
 
@@ -89,7 +89,7 @@ def test_a_session_that_moves_to_another_member_writes_nothing(
     writes = (Multi, Create, Delete, SetData)
     with on_submit(client, lambda request: written.append(request) if isinstance(request, writes) else None):
         for _ in range(2):
-            session = client._use().session
+            session = core_of(client).session
             server, generation = session.server, session.generation
             (proxy,) = [proxy for proxy in proxies if proxy.address == server]
             proxy.refuse()
@@ -104,7 +104,7 @@ def test_a_session_that_moves_to_another_member_writes_nothing(
             proxy.heal()
             seen_to(client, *many)
     assert written == []
-    assert client._use().session.epoch == 1
+    assert core_of(client).session.epoch == 1
     assert [ensemble_truth.get(path_of(each)).stat for each in many] == before
 
 
@@ -122,18 +122,18 @@ def test_an_ensemble_without_quorum_for_longer_than_a_session(
     kept.update(version="2")
     closed.close(timeout=0.05)
     late = client.register("payments", 8081, id="late")
-    assert not late._node.wait(lambda node: node.settled, 1.5)  # longer than the session's time-out
+    assert not node_of(late).wait(lambda node: node.settled, 1.5)  # longer than the session's time-out
     for member in killed:
         member.restart(wait=False)
     ensemble.wait_serving()
     for registration in (kept, late):
-        assert registration._node.wait(lambda node: node.settled, LIMIT)
-    assert closed._node.wait(lambda node: node.settled, LIMIT)
+        assert node_of(registration).wait(lambda node: node.settled, LIMIT)
+    assert node_of(closed).wait(lambda node: node.settled, LIMIT)
     seen_to(client, kept, late)
     assert leader.running
     with Truth(ensemble.hosts) as truth:
         for registration in (kept, late):
-            registration._node.wait(lambda node: node.settled, LIMIT)
+            node_of(registration).wait(lambda node: node.settled, LIMIT)
             assert_stands(truth, client, registration)
         parent = path_of(kept).rpartition("/")[0]
         truth.wait(path_of(closed), lambda node: node is None)
@@ -149,7 +149,7 @@ def test_a_follower_that_is_cut_off_from_its_leader_lets_our_session_expire(
     ours, taken = (client.register("payments", 8080, id=name).wait_registered(LIMIT) for name in ("ours", "taken"))
     rival, _ = make_ensemble_client(members=[member for member in ensemble.members if member is not follower])
     rival.wait_connected(LIMIT)
-    rival_session = rival._use().session
+    rival_session = core_of(rival).session
     ensemble.isolate(follower)
     waiting = rival.register("payments", 9090, id="taken", on_conflict="wait")
     wait_registration(waiting, RegistrationState.REGISTERED)
@@ -189,7 +189,7 @@ def test_a_server_that_comes_back(
     late = client.register("refunds", 8081, id="late")
     fragile_server.restart(wipe=wipe)
     for registration in (*many, one, late, closed):
-        assert registration._node.wait(lambda node: node.settled, LIMIT), repr(registration)
+        assert node_of(registration).wait(lambda node: node.settled, LIMIT), repr(registration)
     seen_to(client, *many, one, late)
     with Truth(fragile_server.hosts) as truth:
         for registration in (*many, one, late):
@@ -197,4 +197,4 @@ def test_a_server_that_comes_back(
         truth.wait(path_of(closed), lambda node: node is None)
         assert len(truth.children(f"{namespace}/services/payments")) == 20
         assert truth.children(f"{namespace}/services/refunds") == ["late", "one"]
-    assert client._use().session.data_losses == int(wipe)
+    assert core_of(client).session.data_losses == int(wipe)

@@ -11,7 +11,7 @@ from tests.faults.registrations.helpers import Expire, assert_ends, assert_stand
 from tests.integration.child import Child
 from tests.integration.registration.helpers import events, path_of, seen_to, stored, wait_stored
 from tests.integration.registration.test_registration_conflicts import REGISTRANT
-from tests.support import LIMIT, Truth, wait_epoch, wait_registration
+from tests.support import LIMIT, Truth, core_of, node_of, wait_epoch, wait_registration
 from zkdiscovery import Client, Registration, RegistrationState
 from zkdiscovery.session import Multi
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session
@@ -36,7 +36,7 @@ def test_leaving_in_the_moment_of_being_replaced_spares_the_successor(
         first.wait_registered(LIMIT)
     if goodbye == "DRAINING was written":
         in_background(lambda: first.drain(delay=3600.0))
-        assert first._node.wait(lambda node: first._leaving and node.settled, LIMIT)
+        assert node_of(first).wait(lambda node: first._owned.leaving and node.settled, LIMIT)
     seen_to(client, first)
     zkdiscovery_proxy.half_open("client_to_server")  # what it sends is executed; no news comes
     if goodbye == "overridden unseen":
@@ -63,7 +63,7 @@ def test_leaving_just_after_being_replaced_is_no_conflict(
     zkdiscovery_proxy.pause()
     second_client = make_client()
     second = second_client.register("payments", 8081, id="a").wait_registered(LIMIT)
-    first._leaving = True
+    first._owned.leaving = True
     first._leave()
     zkdiscovery_proxy.heal()
     assert first._wait_gone(LIMIT)
@@ -104,11 +104,11 @@ def _settled(ours: dict[Registration, Client], back: RegistrationState) -> Regis
 
     def settled(_: object) -> bool:
         # After an expiry the state may be that of the session before, until the worker comes to it.
-        return {first.state, second.state} == {registered, back} and (first._node.settled or second._node.settled)
+        return {first.state, second.state} == {registered, back} and (node_of(first).settled or node_of(second).settled)
 
     for _ in range(1000):
         # Each is woken by its own changes alone.
-        if first._node.wait(settled, 0.02) or second._node.wait(settled, 0.02):
+        if node_of(first).wait(settled, 0.02) or node_of(second).wait(settled, 0.02):
             return first if first.state is registered else second
     raise AssertionError(f"waited in vain: {first!r} {second!r}")
 
@@ -126,7 +126,7 @@ def test_processes_that_start_at_the_same_time_take_the_id_once_each(
             node = truth.get(path)
             assert node is not None
             for client, registration in ours.items():
-                has_it = client._use().session.session_id == node.stat.ephemeral_owner
+                has_it = core_of(client).session.session_id == node.stat.ephemeral_owner
                 wait_registration(registration, RegistrationState.REGISTERED if has_it else RegistrationState.CONFLICT)
             assert truth.get(path) == node
             assert seen.items.count("CREATED") == len(clients)
@@ -224,7 +224,7 @@ def test_a_leftover_that_was_replaced_does_not_take_its_successor_along(
         successor = client.register("payments", 8081, id="a").wait_registered(LIMIT)
         truth.wait(witness, lambda node: node is None)  # the session of before is over
         assert_stands(truth, client, successor)
-        assert leftover.stat.ephemeral_owner != client._use().session.session_id
+        assert leftover.stat.ephemeral_owner != core_of(client).session.session_id
 
 
 def test_another_s_entry_is_removed_and_its_loss_is_told(make_client: MakeClient, truth: Truth, path: str) -> None:

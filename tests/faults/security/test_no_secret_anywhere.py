@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from tests.faults.security.conftest import MakeSecure
 from tests.faults.security.helpers import PASSWORDS, Authority, Pair, SecureServer, settings, user
-from tests.support import LIMIT, wait_epoch
+from tests.support import LIMIT, core_of, wait_epoch
 from zkdiscovery import AccessDenied, AuthenticationFailed, Client, InvalidSettings, NotConnected, ZkDiscoveryError
 from zkdiscovery.cli.app import app
 from zkdiscovery.session import Session
@@ -137,7 +137,7 @@ def test_a_life_with_everything(
         client = make_secure(hosts, auth=user("alice", scheme), **given)
         registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
         view = client.discover("payments").wait_ready(LIMIT)
-        session = client._use().session
+        session = core_of(client).session
         assert session.credentials is not None
         secret = session.credentials.password
         texts += appearances(client, session)
@@ -168,11 +168,11 @@ def test_a_life_with_everything(
         with pytest.raises((AuthenticationFailed, AccessDenied)) as raised:
             stranger.wait_connected(LIMIT)
             make_secure(auth=user("bob", scheme, WRONG)).instances("payments", timeout=LIMIT)
-        texts += [*told(raised.value), *appearances(stranger, stranger._use().session)]
+        texts += [*told(raised.value), *appearances(stranger, core_of(stranger).session)]
         unverified = make_secure(tls=locked_tls(secure, locked, ca_file=None), auth=user("alice", scheme))
         with pytest.raises(NotConnected) as raised:
             unverified.wait_connected(0.3)
-        texts += [*told(raised.value), *appearances(unverified, unverified._use().session)]
+        texts += [*told(raised.value), *appearances(unverified, core_of(unverified).session)]
         client.close()
         texts += appearances(client, session)
     out = capfd.readouterr()
@@ -305,7 +305,7 @@ client = Client(settings=Settings())
 client.register("payments", 8081, id="forked").wait_registered(20.0)
 pid = os.fork()
 if pid == 0:
-    print(client, client._use().session.settings, client.service_names(20.0), flush=True)
+    print(client, client.slot.current().session.settings, client.service_names(20.0), flush=True)
     client.close()
     os._exit(0)
 assert os.waitpid(pid, 0)[1] == 0

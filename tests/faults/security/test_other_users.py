@@ -10,7 +10,7 @@ import pytest
 from tests.faults.security.conftest import MakeSecure
 from tests.faults.security.helpers import PASSWORDS, Authority, SecureServer, user
 from tests.integration.discovery.helpers import ids
-from tests.support import LIMIT, Truth, wait_epoch, wait_registration, wait_view
+from tests.support import LIMIT, Truth, core_of, node_of, wait_epoch, wait_registration, wait_view
 from zkdiscovery import (
     AccessDenied,
     Candidate,
@@ -30,7 +30,7 @@ SHARED = (  # others may create below and list, and neither delete nor change
 
 def call(client: Client, request: Any) -> Any:
     client.wait_connected(LIMIT)
-    return client._use().session.read(request, timeout=LIMIT)
+    return core_of(client).session.read(request, timeout=LIMIT)
 
 
 @pytest.mark.parametrize("scheme", ["sasl", "digest"])
@@ -43,7 +43,7 @@ def test_a_leaf_of_its_creator(make_secure: MakeSecure, place: str, scheme: str)
     alice.register("payments", 8080, id="a").wait_registered(LIMIT)
     path = f"{place}/services/payments/a"
     for other in others:
-        session = other._use().session
+        session = core_of(other).session
         for request in (
             GetData(path), SetData(path, b"{}"), Delete(path), Create(f"{path}/below", b"", session.leaf_acl),
             Delete(f"{place}/services/payments"),
@@ -104,7 +104,7 @@ def test_open_parents_do_not_protect(make_secure: MakeSecure, place: str, plain_
     alice = make_secure(auth=user("alice"), acl="creator")
     registration = alice.register("payments", 8080, id="a").wait_registered(LIMIT)
     path = f"{place}/services/payments/a"
-    node = registration._node
+    node = node_of(registration)
     assert node is not None
     assert node.wait(lambda it: it.czxid > 0, LIMIT)
     before = node.czxid
@@ -181,7 +181,7 @@ def test_credentials_are_given_again(
     client = make_secure(proxy.address.replace("127.0.0.1", "localhost"), **given)
     registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
     view = client.discover("payments").wait_ready(LIMIT)
-    session = client._use().session
+    session = core_of(client).session
     for epoch in (1, 2, 3):
         proxy.drop()
         registration.update(version=f"{epoch} dropped")

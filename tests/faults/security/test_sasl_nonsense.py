@@ -11,7 +11,7 @@ import pytest
 from tests.faults.fuzzing.frames import Alter, Alteration, framed, with_error, with_length, with_xid
 from tests.faults.security.conftest import MakeSecure
 from tests.faults.security.helpers import SecureServer, user
-from tests.support import LIMIT
+from tests.support import LIMIT, core_of
 from zkdiscovery.testing import FaultProxy
 
 ANSWERS = [
@@ -40,9 +40,9 @@ def test_a_challenge_that_was_altered(
         proxy.alter("server_to_client", alteration)
         client = make_secure(proxy.address, auth=user("alice"), session_timeout=1.0)
         client.start()
-        link = client._use().session.link
+        link = core_of(client).session.link
         assert alteration.done.wait(LIMIT)
         client.wait_connected(LIMIT)
-        assert client._use().session.link is link
+        assert core_of(client).session.link is link
         client.close()
     assert "connection thread died" not in caplog.text

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.security.conftest import MakeSecure
 from tests.faults.security.helpers import Authority, SecureServer, secure_server, user
-from tests.support import LIMIT, Truth, wait_epoch
+from tests.support import LIMIT, Truth, core_of, wait_epoch
 from zkdiscovery import AccessDenied, AuthenticationFailed, Client, NoServerForTests, NotConnected
 from zkdiscovery.session import probe_server
 from zkdiscovery.session.transport.tls import tls_context
@@ -158,7 +158,7 @@ def test_a_session_behind_tls_is_not_ended_by_the_test_tool(make_secure: MakeSec
     with pytest.raises(NotConnected, match=f"could not be ended on {secure.tls_hosts}.*without TLS"):
         expire_session(client, timeout=1.0)
     assert time.monotonic() - start < REFUSAL
-    credentials = client._use().session.credentials
+    credentials = core_of(client).session.credentials
     assert credentials is not None
     expire_session(credentials.session_id, credentials.password, secure.server.hosts)
     wait_epoch(client, 2)

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import Written, ids
 from tests.integration.session.conftest import MakeSession
-from tests.support import LIMIT
+from tests.support import LIMIT, core_of
 from zkdiscovery import Client
 from zkdiscovery.errors import NotConnected
 from zkdiscovery.session import GetChildren, GetData, Sync
@@ -53,7 +53,7 @@ def test_a_one_off_read_of_instances(
     lose: Callable[..., object] = zkdiscovery_proxy.lose_request if lost == "request" else zkdiscovery_proxy.lose_reply
     lose(kind)
     assert ids(client.instances("payments", timeout=LIMIT)) == {"a", "b"}
-    assert client._use().session.generation == 2
+    assert core_of(client).session.generation == 2
 
 
 @pytest.mark.parametrize("kind", ["connect", "ping", "multi_read"])

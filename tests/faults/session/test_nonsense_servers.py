@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import MakeClient
-from tests.support import LIMIT, wait_epoch
+from tests.support import LIMIT, core_of, wait_epoch
 from zkdiscovery import Client, State, ZkDiscoveryError
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
@@ -73,7 +73,7 @@ def test_an_answer_that_makes_no_sense_ends_one_attempt(stranger: Stranger, capl
         for _ in range(3):
             assert stranger.answered.acquire(timeout=LIMIT)
         assert client.state is State.NEW
-        assert client._use().session.status_message.count(stranger.address) == 2, (
+        assert core_of(client).session.status_message.count(stranger.address) == 2, (
             "among the hosts, and as the last attempt"
         )
     assert "connection thread died" not in caplog.text
@@ -86,7 +86,7 @@ def test_an_answer_that_makes_no_sense_ends_one_connection(
     with FaultProxy(zkdiscovery_server.hosts) as proxy:
         client = make_client(proxy.address)
         client.wait_connected(LIMIT)
-        session = client._use().session
+        session = core_of(client).session
         link = session.link
         answers = [
             struct.pack(">iiqi", 16, 1, 0, -777),

@@ -9,7 +9,7 @@ from tests.faults.conftest import MakeEnsembleClient
 from tests.faults.discovery.helpers import others
 from tests.integration.discovery.helpers import Written
 from tests.integration.session.helpers import heard
-from tests.support import LIMIT, Recorder, Truth, wait_state, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, wait_state, wait_view
 from zkdiscovery import Client, State
 from zkdiscovery.session import EPHEMERAL, Create
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, zookeeper_ensemble
@@ -26,7 +26,7 @@ def test_a_session_goes_from_member_to_member(
     """One session all the while; its ephemeral stands, its watches are set again at each member."""
     client, proxies = make_ensemble_client(session_timeout=4.0)
     client.wait_connected(LIMIT)
-    session = client._use().session
+    session = core_of(client).session
     identity = session.session_id
     servers = set()
     with Truth(ensemble.hosts) as truth:
@@ -59,7 +59,7 @@ def test_a_session_that_somebody_moves_away(
     follower, other = others(ensemble)
     client, _ = make_ensemble_client(members=(follower,), session_timeout=10.0)
     client.wait_connected(LIMIT)
-    session = client._use().session
+    session = core_of(client).session
     credentials = session.credentials
     assert credentials is not None
     with Truth(other.hosts) as truth:
@@ -97,7 +97,7 @@ def test_no_older_state_is_read_in_a_new_session() -> None:
         hosts = ",".join(proxy.address for proxy in (to_follower, *to_others))
         client = stack.enter_context(Client(hosts, namespace=ensemble.namespace, session_timeout=10.0))
         view = client.discover("payments").wait_ready(LIMIT)
-        session = client._use().session
+        session = core_of(client).session
         seen: Recorder[float] = Recorder()
         view.on_change(lambda change: seen(change.after.instances[0].weight))
         lagging = stack.enter_context(RawSession(follower.hosts))

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import Written
 from tests.integration.session.conftest import MakeSession
-from tests.support import LIMIT, Truth, wait_state, wait_view
+from tests.support import LIMIT, Truth, core_of, wait_state, wait_view
 from zkdiscovery import State
 from zkdiscovery.session import Session, Sync
 from zkdiscovery.testing import FaultProxy
@@ -152,7 +152,7 @@ def test_a_slow_link_is_no_dead_link(
     payments.add("a", weight=1.0)
     client = make_client(zkdiscovery_proxy.address, session_timeout=4.0)
     view = client.discover("payments").wait_ready(LIMIT)
-    session = client._use().session
+    session = core_of(client).session
     zkdiscovery_proxy.delay(0.4)
     start = time.monotonic()
     payments.change("a", weight=2.0)
@@ -196,7 +196,7 @@ def test_states_do_not_flap_while_a_server_does_not_answer(
     """A connection that is accepted and then silent is none: SUSPENDED stays."""
     client = make_client(zkdiscovery_proxy.address, session_timeout=TIMEOUT).wait_connected(LIMIT)
     states: list[State] = []
-    client._use().session.listen(lambda change: states.append(change.state))
+    core_of(client).session.listen(lambda change: states.append(change.state))
     accepted = zkdiscovery_proxy.accepted
     zkdiscovery_proxy.pause()
     wait_state(client, State.SUSPENDED)

@@ -7,7 +7,7 @@ import time
 
 from tests.conftest import MakeClient
 from tests.faults.session.traffic import MULTI_READ, Traffic
-from tests.support import LIMIT, Truth, wait_view
+from tests.support import LIMIT, Truth, core_of, wait_view
 from zkdiscovery.session import EPHEMERAL, Create
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
@@ -35,7 +35,7 @@ def test_a_load_that_takes_longer_than_a_session_keeps_link_and_session(
     with FaultProxy(zkdiscovery_server.hosts) as proxy:
         client = make_client(proxy.address, session_timeout=2.0)
         client.wait_connected(LIMIT)
-        session = client._use().session
+        session = core_of(client).session
         generation, epoch = session.generation, session.epoch
         proxy.slow(1e6)
         view = client.discover("payments")

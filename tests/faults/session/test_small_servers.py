@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.session.traffic import LIST, MULTI, MULTI_READ, Traffic
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, Truth, wait_view
+from tests.support import LIMIT, Truth, core_of, feed_of, wait_view
 from zkdiscovery import Client, NodeError, RegistrationState
 from zkdiscovery.session import Create
 from zkdiscovery.session.pipeline import ANSWER, IN_FLIGHT
@@ -75,7 +75,7 @@ def test_large_nodes_are_rejected_by_their_stat(small_server: ZookeeperServer) -
         assert set(snapshot.rejected.values()) == {"the znode holds 1000000 bytes, the limit is 65536"}
         # How much is read before it is known how large they are.
         assert sum(traffic.answered(MULTI_READ)) < 8_000_000
-        assert client._use().session.generation == 1
+        assert core_of(client).session.generation == 1
         assert not small_server.wait_ended(0.0)
 
         # A large one that becomes small is taken, and the other way round.
@@ -160,7 +160,7 @@ def test_a_list_that_breaks_the_connection_harms_no_other(
         if number != 3:
             wait_view(view, lambda snapshot: snapshot.loaded and not snapshot.stale)
     assert not views[3].snapshot.loaded
-    error = views[3]._attached.cache.error
+    error = feed_of(views[3]).error
     assert isinstance(error, NodeError)
     assert "list the children of" in str(error)
     assert max(Counter(request.body for request in traffic.broke()).values()) == 3

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.cli.conftest import Done
-from tests.support import LIMIT, Truth
+from tests.support import LIMIT, Truth, core_of
 from zkdiscovery import Client
 from zkdiscovery.cli.doctor.hosts import examine_hosts
 from zkdiscovery.cli.doctor.report import Level
@@ -186,7 +186,7 @@ def test_a_session_timeout_of_less_than_two_ticks(
             Client(server.hosts, namespace=server.namespace, session_timeout=1.0) as client,
             client.election("one").campaign(LIMIT),
         ):
-            prober = client._use().session._watchdog._prober
+            prober = core_of(client).session._watchdog._prober
             done = threading.Event()
             prober.schedule(done, done.set)  # after what the beginning of the term has scheduled
             assert done.wait(LIMIT)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import Written
-from tests.support import LIMIT, wait_view
+from tests.support import LIMIT, feed_of, wait_view
 from zkdiscovery import (
     Ejection,
     InvalidSettings,
@@ -162,13 +162,14 @@ def test_preferences_that_cannot_be_used(make_client: MakeClient, preferences: d
 def test_a_forked_child_knows_no_ejections_of_its_parent(make_client: MakeClient, payments: Written) -> None:
     payments.add("a", "b", "c")
     view = make_client().discover("payments", balancer="round_robin").wait_ready(LIMIT, at_least=3)
+    feed = feed_of(view)
     with view.attempt():  # under way at the fork
         fail(view, "b")
         child = os.fork()
         if not child:
             code = 1
             try:
-                view._attach = lambda _: view._attached  # no connection: the known instances serve
+                view._attach = lambda _core, _view: feed  # no connection: the known instances serve
                 code = 0 if picked(view) == {"a", "b", "c"} else 2
             finally:
                 os._exit(code)

@@ -139,7 +139,7 @@ def test_a_pick_that_finds_suspects_alone_says_so(make_client: MakeClient, payme
 def test_suspects_that_come_back_are_added_with_what_was_learnt(make_client: MakeClient, payments: Written) -> None:
     payments.add(*NAMES)
     view = guarded(make_client, hold=60.0).wait_ready(LIMIT, at_least=4)
-    endpoint = view._endpoints["c"]  # the one that makes it a mass
+    endpoint = view._endpoints._present["c"]  # the one that makes it a mass
     changes = heard(view)
     payments.remove("a", "b", "c")
     wait_view(view, lambda snapshot: len(snapshot.suspects) == 3)
@@ -147,7 +147,7 @@ def test_suspects_that_come_back_are_added_with_what_was_learnt(make_client: Mak
     wait_view(view, lambda snapshot: ids(snapshot) == set(NAMES))
     assert view.snapshot.suspects == ()
     changes.wait(lambda seen: view.snapshot is seen[-1].after)
-    assert view._endpoints["c"] is endpoint
+    assert view._endpoints._present["c"] is endpoint
 
 
 def test_draining_first_is_a_goodbye(make_client: MakeClient, payments: Written, truth: Truth) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import CODEC, Written, ids, make
-from tests.support import LIMIT, Recorder, Truth, wait_view
+from tests.support import LIMIT, Recorder, Truth, feed_of, join_feed, wait_view
 from zkdiscovery import Change, Service, Status
 from zkdiscovery.session import Create, Delete, Multi
 from zkdiscovery.znodes import watched
@@ -25,7 +25,7 @@ class Follower:
 
     def __init__(self, view: Service) -> None:
         self.changes: Recorder[Change] = Recorder()
-        view._attached.cache.join(self)
+        join_feed(view, self)
 
     def follow(self, change: Change) -> None:
         self.changes(change)
@@ -87,7 +87,7 @@ def test_nothing_else_is_held_up(make_client: MakeClient, payments: Written, mon
         payments.add(f"new-{number}")
         payments.change("other", weight=2.0 + number)
         wait_view(view, lambda snapshot, number=number: {i.weight for i in snapshot} >= {2.0 + number})
-    assert view._attached.cache._children._pause == 0.0, "what is held back is no storm"
+    assert feed_of(view)._children._pause == 0.0, "what is held back is no storm"
     payments.add("gone", weight=9.0)
     wait_view(view, lambda snapshot: any(instance.weight == 9.0 for instance in snapshot))
     payments.remove("gone")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import Written, ids
-from tests.support import LIMIT, Recorder, Truth, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, wait_view
 from zkdiscovery import (
     AuthenticationFailed,
     Change,
@@ -125,7 +125,7 @@ def test_what_can_never_be_is_told_as_such(
     waits = (view.wait_ready, registration.wait_registered, client.wait_connected)
     with ThreadPoolExecutor(len(waits)) as pool:
         waiting = [pool.submit(wait, 10 * LIMIT) for wait in waits]
-        client._use().session.fail(error, final=True)
+        core_of(client).session.fail(error, final=True)
         for future in waiting:
             with pytest.raises(type(error), match=str(error)):
                 future.result(LIMIT)
@@ -317,32 +317,32 @@ def test_endpoints_outlive_changes_of_weight_and_metadata(make_client: MakeClien
     """What was learnt of an instance stays; a new incarnation starts from nothing."""
     payments.add("a", registered_at=1.0)
     view = make_client().discover("payments").wait_ready(LIMIT)
-    before = view._endpoints["a"]
+    before = view._endpoints._present["a"]
     with view.attempt() as attempt:
         attempt.fail()
     payments.change("a", registered_at=1.0, weight=3.0, metadata={"new": "yes"})
     wait_view(view, lambda snapshot: snapshot.instances[0].weight == 3.0)
-    assert view._endpoints["a"] is before
+    assert view._endpoints._present["a"] is before
     assert before.instance.metadata == {"new": "yes"}
     payments.change("a", registered_at=2.0)
     wait_view(view, lambda snapshot: snapshot.instances[0].registered_at == 2.0)
-    assert view._endpoints["a"] is not before
-    assert view._endpoints["a"].cost < before.cost
+    assert view._endpoints._present["a"] is not before
+    assert view._endpoints._present["a"].cost < before.cost
 
 
 def test_what_was_learnt_of_an_instance_outlives_its_absence(make_client: MakeClient, payments: Written) -> None:
     """Its session expired and returned: no mass, so it was no suspect."""
     payments.add("a", "b", "c", "d", registered_at=1.0)
     view = make_client().discover("payments").wait_ready(LIMIT, at_least=4)
-    before = view._endpoints["a"]
+    before = view._endpoints._present["a"]
     for returns_at, same in ((1.0, True), (2.0, False)):
         payments.remove("a")
         wait_view(view, lambda snapshot: ids(snapshot) == {"b", "c", "d"})
         assert view.snapshot.suspects == ()
         payments.add("a", registered_at=returns_at)
         wait_view(view, lambda snapshot: len(snapshot) == 4)
-        assert (view._endpoints["a"] is before) is same
-        assert view._endpoints["a"].instance.registered_at == returns_at
+        assert (view._endpoints._present["a"] is before) is same
+        assert view._endpoints._present["a"].instance.registered_at == returns_at
 
 
 def test_picks_follow_the_status(make_client: MakeClient, payments: Written) -> None:
@@ -360,7 +360,7 @@ def test_picks_follow_the_status(make_client: MakeClient, payments: Written) -> 
 def test_attempts(make_client: MakeClient, payments: Written) -> None:
     payments.add("a")
     view = make_client().discover("payments").wait_ready(LIMIT)
-    endpoint = view._endpoints["a"]
+    endpoint = view._endpoints._present["a"]
     with view.attempt() as attempt:
         assert attempt.instance.id == "a"
         assert endpoint.in_flight == 1
@@ -380,7 +380,7 @@ def test_attempts(make_client: MakeClient, payments: Written) -> None:
 def test_attempts_in_coroutines(make_client: MakeClient, payments: Written) -> None:
     payments.add("a")
     view = make_client().discover("payments").wait_ready(LIMIT)
-    endpoint = view._endpoints["a"]
+    endpoint = view._endpoints._present["a"]
     cost = endpoint.cost
 
     async def cancelled() -> None:
@@ -433,7 +433,7 @@ def test_a_call_ends_with_its_attempts(make_client: MakeClient, payments: Writte
     with pytest.raises(ConnectionError, match="1"):
         view.call(fn, retry_on=(ConnectionError, TimeoutError), attempts=2)
     assert len(set(fn.called)) == len(fn.called) == 2
-    assert [endpoint.in_flight for endpoint in view._endpoints.values()] == [0, 0, 0]
+    assert [endpoint.in_flight for endpoint in view._endpoints._present.values()] == [0, 0, 0]
 
 
 def test_other_errors_and_late_ones_are_not_repeated(make_client: MakeClient, payments: Written) -> None:
@@ -530,7 +530,7 @@ def test_picks_from_many_threads_while_the_service_changes(make_client: MakeClie
         wait_view(view, lambda snapshot: len(snapshot) == 11)
         stop.set()
         assert {"a", "b", "c"} <= set().union(*(each.result(LIMIT) for each in picks))
-    assert {endpoint.in_flight for endpoint in view._endpoints.values()} == {0}
+    assert {endpoint.in_flight for endpoint in view._endpoints._present.values()} == {0}
 
 
 # -- life --

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import CODEC, Written, ids, make
 from tests.integration.znodes.helpers import NO_READING, OPEN, SetAcl
-from tests.support import LIMIT, Recorder, Truth, counting, wait_state, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, counting, join_feed, wait_state, wait_view
 from zkdiscovery import Change, Client, NoInstanceAvailable, Picker, RoundRobin, Snapshot, State
 from zkdiscovery.balancing import Endpoint
 from zkdiscovery.session import Create, GetData, Sync
@@ -27,7 +27,7 @@ def watched_paths(server: ZookeeperServer) -> list[str]:
 
 def settle(client: Client) -> None:
     """What the client has sent before has been answered."""
-    session = client._use().session
+    session = core_of(client).session
     for request in (Sync("/"), GetData("/")):
         session.call(request, deadline=time.monotonic() + LIMIT)
 
@@ -192,7 +192,7 @@ def test_stale_while_cut_off_until_the_reload(
     view = client.discover("payments").wait_ready(LIMIT)
     assert (view.snapshot.stale, view.snapshot.age) == (False, 0.0)
     follower = Follower()
-    view._attached.cache.join(follower)
+    join_feed(view, follower)
     follower.snapshots.wait(lambda seen: len(seen) == 1)
     zkdiscovery_proxy.refuse()
     stale = wait_view(view, lambda snapshot: snapshot.stale)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Self
 
-from tests.support import LIMIT, Recorder, Truth
+from tests.support import LIMIT, Recorder, Truth, core_of
 from zkdiscovery import Client, Election, Term
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.session import EventKind
@@ -135,7 +135,7 @@ def wait_place(campaigner: Campaigner) -> None:
 
 def settle(client: Client) -> None:
     """Wait until the client has reacted to everything that ZooKeeper has told it."""
-    worker = client._use().owner_worker
+    worker = core_of(client).worker
     for _ in range(3):  # a task that runs may have scheduled another one
         done = threading.Event()
         worker.schedule(done, done.set)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.election.helpers import NAME, Campaigner, Line, path_of, settle
-from tests.support import LIMIT, Truth, counting, wait_state
+from tests.support import LIMIT, Truth, core_of, counting, wait_state
 from zkdiscovery import Client, State, Term
 from zkdiscovery.session import GetChildren
 from zkdiscovery.testing import FaultProxy
@@ -135,7 +135,7 @@ def test_one_that_leaves_the_queue_wakes_only_its_follower(
         second.election.close(LIMIT)
         for campaigner in (third, fourth):
             # The answer comes after the events of all that happened before; then the worker does what is due.
-            campaigner.client._use().session.read(GetChildren(queue), timeout=LIMIT)
+            core_of(campaigner.client).session.read(GetChildren(queue), timeout=LIMIT)
             settle(campaigner.client)
     for counts in (by_third, by_fourth):
         counts.subtract({"GetChildren": 1})
@@ -169,7 +169,7 @@ def test_the_follower_of_the_last_one_ahead_reads_nothing_before_it_leads(make_c
 def test_each_candidate_watches_its_predecessor_and_itself(make_client: MakeClient, line: Line) -> None:
     campaigners = [line.join(make_client()) for _ in range(3)]
     paths = [path_of(each) for each in campaigners]
-    watched = [set(each.client._use().session.watches._by_path) for each in campaigners]
+    watched = [set(core_of(each.client).session.watches._by_path) for each in campaigners]
     assert watched == [{paths[0]}, {paths[0], paths[1]}, {paths[1], paths[2]}]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.election.helpers import NAME, Campaigner, Events, Line, path_of, wait_place
-from tests.support import LIMIT, Truth, counting, wait_epoch, wait_state
+from tests.support import LIMIT, Truth, core_of, counting, wait_epoch, wait_state
 from zkdiscovery import Client, OperationTimeout, State, Term
 from zkdiscovery.session import GetChildren
 from zkdiscovery.session.clock import lease_now
@@ -214,7 +214,7 @@ class Cut:
         self.proxy = FaultProxy(hosts.partition(",")[0])
         self.first = Campaigner(make_client(self.proxy.address, session_timeout=timeout), self.name).start()
         self.term = self.first.wait_term()
-        self.timeout = self.first.client._use().session.timeout  # a server may grant more than was asked for
+        self.timeout = core_of(self.first.client).session.timeout  # a server may grant more than was asked for
         self.second = Campaigner(make_client(session_timeout=timeout), self.name, rivals=[self.first]).start()
         self._fault = fault
         self.left = 0.0  # seconds of the lease when the link was cut
@@ -291,7 +291,7 @@ def test_only_an_answered_commit_extends_a_lease(make_client: MakeClient, zkdisc
             assert each.at + each.left - 0.1 < each.first.wait_lost() < each.at + 0.7 * each.timeout, each.name
             assert each.term.reason == "the session was not renewed in time", each.name
         # Contact there was: a new connection, and what a follower of an ensemble would answer as well.
-        session = all_cuts[1].first.client._use().session
+        session = core_of(all_cuts[1].first.client).session
         assert session.generation > 1
         assert session.epoch == 1
 
@@ -312,7 +312,7 @@ def test_the_node_of_a_lost_term_is_deleted_before_the_next_candidacy(
         zkdiscovery_proxy.heal()
         again = leader.wait_term(2)
         events.wait(lambda items: len(items) == 2)
-    assert leader.client._use().session.epoch == 1
+    assert core_of(leader.client).session.epoch == 1
     (first, path), (second, other) = events.items
     assert (first.name, path) == ("DELETED", node)
     assert (second.name, other) == ("CREATED", path_of(leader))
@@ -347,13 +347,13 @@ def test_release_ends_the_term_with_the_connection(
     leader.wait_lost()
     assert old.reason == "the connection to ZooKeeper broke"
     assert leader.wait_term(2).fence > old.fence
-    assert leader.client._use().session.epoch == 1
+    assert core_of(leader.client).session.epoch == 1
 
 
 def test_hold_survives_a_dropped_connection(make_client: MakeClient, line: Line, zkdiscovery_proxy: FaultProxy) -> None:
     leader = line.join(make_client(zkdiscovery_proxy.address))
     term = leader.wait_term()
-    session = leader.client._use().session
+    session = core_of(leader.client).session
     zkdiscovery_proxy.drop()
     with session._changed:
         assert session._changed.wait_for(lambda: session.generation == 2, LIMIT)

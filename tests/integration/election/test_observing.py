@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.election.helpers import NAME, Line, path_of
-from tests.support import LIMIT, Recorder, Truth, counting, wait_epoch
+from tests.support import LIMIT, Recorder, Truth, core_of, counting, wait_epoch
 from zkdiscovery import Candidate, Client
 from zkdiscovery.session import EPHEMERAL, Create
 
@@ -107,7 +107,7 @@ def test_a_slow_subscriber_sees_the_last_leader_only(make_client: MakeClient, li
     campaigners[3].wait_term()
     assert observer._observer is not None
     # What follows close upon something else is read a moment later: look after each turn of the worker.
-    worker, end = client._use().elections.loader.worker, time.monotonic() + LIMIT
+    worker, end = core_of(client).loader.worker, time.monotonic() + LIMIT
     while ids([observer._observer._leader]) != ["3"]:
         assert time.monotonic() < end
         done = threading.Event()

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.election.helpers import NAME, Campaigner, wait_place
 from tests.integration.election.processes import FencedStore, Process, T
-from tests.support import LIMIT, Truth
+from tests.support import LIMIT, Truth, core_of
 from zkdiscovery.session.clock import lease_now  # the same clock in all processes of a machine
 from zkdiscovery.testing import ZookeeperServer
 
@@ -43,7 +43,7 @@ def test_a_killed_leader_is_followed_after_its_session(leader: Process, follower
     assert follower.wait_term().fence > leader.wait(1)["fence"]
     # The server has heard of it last when it renewed its lease, a tenth of the timeout before. A tick is half of the
     # timeout at most.
-    timeout = follower.client._use().session.timeout
+    timeout = core_of(follower.client).session.timeout
     assert 0.85 * timeout < follower.began[0] - killed < 1.75 * timeout + 1.0
 
 

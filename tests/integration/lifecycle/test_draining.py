@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.registration.helpers import read
-from tests.support import LIMIT, Recorder, Truth, wait_registration, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, node_of, wait_registration, wait_view
 from zkdiscovery import ClientClosed, RegistrationState, State, Status
 from zkdiscovery.settings import Settings
 from zkdiscovery.testing import ZookeeperServer, static_client
@@ -125,14 +125,15 @@ def test_one_that_can_not_be_reached_delays_none_of_the_others(
 
     silent = make_client("127.0.0.1:1")
     lost = silent.register("payments", 8080, host="10.0.0.1", id="lost", on_conflict="wait")
-    lost._node._uncertain = True  # as if its creation had not been answered: it is waited for
+    tracked = core_of(silent).nodes._nodes[node_of(lost)]
+    tracked.uncertain = True  # as if its creation had not been answered: it is waited for
     client = make_client()
     held = client.register("payments", 8080, host="10.0.0.1", id="a", drain_delay=0.5).wait_registered(LIMIT)
-    ending = threading.Thread(target=end, args=([silent, client], Level.DRAINED, 20.0))
+    ending = threading.Thread(target=end, args=([silent.slot, client.slot], Level.DRAINED, 20.0))
     ending.start()
     truth.wait(f"{namespace}/services/payments/a", lambda node: node is None, timeout=5.0)
     wait_registration(held, RegistrationState.CLOSED, timeout=5.0)
-    lost._node._uncertain = False
-    lost._node._due(lost._node)
+    tracked.uncertain = False
+    node_of(lost).nudge()
     ending.join(LIMIT)
     assert not ending.is_alive()

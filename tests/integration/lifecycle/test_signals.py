@@ -284,5 +284,5 @@ signal.signal(signal.SIGTERM, lambda *_: (heard.append(1), print("heard", len(he
     child.wait_line("heard 1")
     child.say("registration.drain(delay=0.0)")
     truth.wait(path, lambda node: node is None)
-    child.say("client._ending._idle.wait(20.0); print('drained', len(heard))")
+    child.say("client.slot.ending._idle.wait(20.0); print('drained', len(heard))")
     assert child.wait_line("drained") == "1"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from tests.support import LIMIT, Recorder, Truth
+from tests.support import LIMIT, Recorder, Truth, core_of, node_of
 from zkdiscovery import Client, Instance, Registration
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.session import Create, EventKind, Node
@@ -50,7 +50,7 @@ def lock_service(truth: Truth, namespace: str, name: str) -> str:
 
 def path_of(registration: Registration) -> str:
     """Where it stands."""
-    return registration._node.path
+    return node_of(registration).path
 
 
 def read(path: str, node: Node | None) -> Instance | None:
@@ -101,7 +101,7 @@ def events(truth: Truth, path: str) -> Iterator[Recorder[str]]:
 @contextmanager
 def on_submit(client: Client, react: Callable[[object], object]) -> Iterator[None]:
     """Call `react(request)` just before each request of the present link is queued, on the thread that sends it."""
-    link = client._use().session.link
+    link = core_of(client).session.link
     assert link is not None
     channel = link.channel
     submit = channel.submit
@@ -129,13 +129,13 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
 def seen_to(client: Client, *registrations: Registration) -> None:
     """Wait until the worker has dealt with all that is known, on the present connection."""
-    core = client._use()
+    core = core_of(client)
     end = time.monotonic() + LIMIT
     while True:
         turn = threading.Event()
-        core.owner_worker.schedule(turn, turn.set)
+        core.worker.schedule(turn, turn.set)
         assert turn.wait(LIMIT)
-        tracked = [core.nodes._nodes.get(registration._node) for registration in registrations]
+        tracked = [core.nodes._nodes.get(node_of(registration)) for registration in registrations]
         if all(node is None or node.generation == core.session.generation for node in tracked):
             return
         assert time.monotonic() < end, "waited in vain"

@@ -83,7 +83,7 @@ def test_the_id_of_another_machine_is_waited_for_and_then_a_conflict_that_names_
     registration = make_client(session_timeout=1.0).register("payments", 8080, host=HOST)
     wait_registration(registration, RegistrationState.WAITING)
     wait_registration(registration, RegistrationState.CONFLICT)
-    granted = registration._tools.nodes.session.timeout
+    granted = registration._core.session.timeout
     assert 2 * granted <= time.monotonic() - began
     with pytest.raises(RegistrationConflict, match=f"boot id {OTHER}, while this is .* {OURS}: two machines have one"):
         registration.wait_registered(LIMIT)

@@ -10,8 +10,9 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.registration.helpers import events, path_of, stored, wait_stored
-from tests.support import LIMIT, Truth
+from tests.support import LIMIT, Truth, core_of
 from zkdiscovery import Client, InvalidInstance, Registration, RegistrationConflict, RegistrationState, Status
+from zkdiscovery.registration import Registrar
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_a_function_with_the_registration(client: Client, truth: Truth) -> None:
         assert stored(truth, registration).status is Status.UP
         return "result"
 
-    assert client._use().registrar.open() == []  # nothing happens before the call
+    assert core_of(client).feature(Registrar).open() == []  # nothing happens before the call
     assert serve() == "result"
     assert serve.__name__ == "serve"
     assert serve.__doc__ == "Serves."
@@ -53,8 +54,8 @@ def test_a_function_without_arguments(client: Client, truth: Truth, namespace: s
 
     @client.registered("payments", 8080, id="a", ready="now")
     def serve() -> int:
-        (registration,) = client._use().registrar.open()
-        registration.wait_registered(LIMIT)
+        (owned,) = core_of(client).feature(Registrar).open()
+        assert owned.node.wait(lambda node: node.settled, LIMIT)
         assert truth.children(services) == ["a"]
         return 7
 

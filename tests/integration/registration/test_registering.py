@@ -21,7 +21,7 @@ from tests.integration.registration.helpers import (
     stored,
     wait_stored,
 )
-from tests.support import LIMIT, Recorder, Truth, counting, wait_registration, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, counting, node_of, wait_registration, wait_until, wait_view
 from zkdiscovery import (
     AccessDenied,
     ClientClosed,
@@ -32,6 +32,7 @@ from zkdiscovery import (
     RegistrationState,
     Status,
 )
+from zkdiscovery.registration import Registrar
 
 
 def test_what_was_registered_stands_in_zookeeper(make_client: MakeClient, truth: Truth, namespace: str) -> None:
@@ -160,26 +161,57 @@ def test_listening_means_up_once_the_port_accepts(make_client: MakeClient, truth
         wait_stored(truth, path_of(registration), lambda instance: instance.status is Status.UP)
 
 
-def test_a_status_set_while_the_port_is_waited_for_stands(make_client: MakeClient, truth: Truth) -> None:
+def test_a_status_set_while_the_port_is_waited_for_stands(
+    make_client: MakeClient, truth: Truth, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
-        registration = make_client().register("shy", port, host="127.0.0.1", id="a", ready="listening")
-        (waiter,) = [thread for thread in threading.enumerate() if thread.name == "zkdiscovery-ready-shy"]
+        client = make_client()
+        registration = client.register("shy", port, host="127.0.0.1", id="a", ready="listening")
         registration.set_status(Status.OUT_OF_SERVICE)
         server.listen()
-        waiter.join(LIMIT)
-        assert not waiter.is_alive()
+        server.settimeout(LIMIT)
+        server.accept()[0].close()
+        wait_until(lambda: f"port {port} accepts connections: 'a' of 'shy' is ready" in caplog.text)
         registration.wait_registered(LIMIT)
         assert stored(truth, registration).status is Status.OUT_OF_SERVICE
 
 
 def test_closing_ends_the_wait_for_the_port(make_client: MakeClient) -> None:
-    registration = make_client().register("never", 1, host="127.0.0.1", id="a", ready="listening")
-    (waiter,) = [thread for thread in threading.enumerate() if thread.name == "zkdiscovery-ready-never"]
-    registration.close()
-    waiter.join(LIMIT)
-    assert not waiter.is_alive()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        client = make_client()
+        registration = client.register(
+            "never", server.getsockname()[1], host="127.0.0.1", id="a", ready="listening"
+        ).wait_registered(LIMIT)
+        registration.close()
+        settled = threading.Event()
+        core_of(client).checks.schedule(settled, settled.set)  # a look that was under way is over, with one thread
+        assert settled.wait(LIMIT)
+        server.listen()
+        server.settimeout(0.6)  # seconds: longer than the longest pause between two looks
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_a_thousand_that_wait_for_their_ports_need_four_threads(make_client: MakeClient) -> None:
+    """There was a thread for each."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        client = make_client().wait_connected(LIMIT)
+        before = threading.active_count()
+        registrations = client.register_many(
+            {"service": "payments", "port": port, "host": "127.0.0.1", "id": f"{number}", "ready": "listening"}
+            for number in range(1000)
+        )
+        for registration in registrations:
+            registration.wait_registered(LIMIT)
+        assert threading.active_count() <= before + 4 + 1, "the threads of the checks, and the owner"
+        server.listen(1000)
+        for registration in registrations:
+            wait_until(lambda registration=registration: registration.instance.status is Status.UP)
 
 
 def test_changes_are_told_in_order(make_client: MakeClient) -> None:
@@ -248,7 +280,7 @@ def test_invalid_input_registers_nothing(
     good = {"service": "payments", "port": 8080, "host": HOST}
     with pytest.raises(error, match=message):
         client.register_many([{**good, "id": "fine"}, {**good, **wrong}])  # type: ignore[list-item]
-    assert client._use().registrar.open() == []
+    assert core_of(client).feature(Registrar).open() == []
     client.register("refunds", 8080, id="b").wait_registered(LIMIT)  # had anything been wanted, it would be there
     assert truth.children(f"{namespace}/services") == ["refunds"]
 
@@ -293,7 +325,7 @@ def test_a_closed_registration_takes_no_changes(make_client: MakeClient) -> None
 def test_a_closed_client_takes_no_registrations(make_client: MakeClient) -> None:
     client = make_client()
     registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
-    registrar = client._use().registrar
+    registrar = core_of(client).feature(Registrar)
     client.close()
     assert registration.state is RegistrationState.CLOSED
     with pytest.raises(ClientClosed):
@@ -332,7 +364,7 @@ def test_a_refused_update_says_why_and_the_next_one_passes(make_client: MakeClie
     assert registration.state is RegistrationState.REGISTERED
     truth.call(SetAcl(path, ALL))
     wait_stored(truth, path, lambda instance: instance.version == "2")
-    assert registration._node.wait(lambda node: node.error is None, LIMIT)
+    assert node_of(registration).wait(lambda node: node.error is None, LIMIT)
 
 
 def test_a_callback_that_is_a_coroutine_function_is_refused(make_client: MakeClient) -> None:

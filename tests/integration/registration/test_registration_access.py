@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.registration.helpers import seen_to
-from tests.support import LIMIT, wait_epoch
+from tests.support import LIMIT, node_of, wait_epoch
 from zkdiscovery import AccessDenied, Auth, Client, RegistrationState, Settings
 
 
@@ -42,4 +42,4 @@ def test_a_stranger_s_registration_does_not_take_the_place_of_one_it_may_not_rea
     assert second.state is RegistrationState.PENDING
     assert first.state is RegistrationState.REGISTERED
     first.close()
-    assert second._node.wait(lambda node: node.settled, LIMIT)
+    assert node_of(second).wait(lambda node: node.settled, LIMIT)

@@ -247,9 +247,9 @@ def test_a_path_taken_over_is_left_alone_when_its_first_owner_leaves(
     second = make_client().register("payments", 8081, id="a").wait_registered(LIMIT)
     second.update(version="2")
     second.wait_registered(LIMIT)
-    first._leaving = True
-    first._leave()
+    first._owned.leaving = True
+    first._owned.leave()
     zkdiscovery_proxy.heal()
-    assert first._wait_gone(LIMIT)
+    assert first._owned.wait_gone(LIMIT)
     assert stored(truth, second).port == 8081
     assert path_of(first) == path

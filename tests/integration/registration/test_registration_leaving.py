@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.registration.helpers import HOST, events, path_of, stored, wait_stored, within
-from tests.support import LIMIT, Truth, counting, wait_registration, wait_state, wait_view
+from tests.support import LIMIT, Truth, core_of, counting, node_of, wait_registration, wait_state, wait_view
 from zkdiscovery import Client, InvalidInstance, Registration, RegistrationState, State, Status
 from zkdiscovery.testing import FaultProxy
 
@@ -96,7 +96,7 @@ def test_an_overridden_instance_says_goodbye_too(make_client: MakeClient, truth:
     operator = make_client()
     registration = make_client().register("payments", 8080, id="a").wait_registered(LIMIT)
     operator.override("payments", "a", status=Status.UP, weight=5.0)
-    assert registration._node.wait(lambda _: registration.instance.weight == 5.0, LIMIT)
+    assert node_of(registration).wait(lambda _: registration.instance.weight == 5.0, LIMIT)
     in_background(lambda: registration.drain(delay=FOREVER))
     wait_stored(truth, path_of(registration), lambda instance: instance.status is Status.DRAINING)
     registration.drain(delay=0.0)
@@ -147,7 +147,7 @@ def test_the_client_s_time_limit_cuts_delays_short_and_leaves_in_time(
     many = [client.register("payments", port, host=HOST, drain_delay=FOREVER) for port in (1, 2)]
     for registration in many:
         registration.wait_registered(LIMIT)
-    session_id = client._use().session.session_id
+    session_id = core_of(client).session.session_id
     with events(truth, path_of(many[0])) as seen:
         closing = in_background(lambda: client.close(timeout=1.0))
         all_drain(truth, many)

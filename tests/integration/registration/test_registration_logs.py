@@ -10,7 +10,7 @@ from tests.conftest import MakeClient
 from tests.integration.registration.helpers import HOST, lock_service, path_of, seen_to
 from tests.support import LIMIT, Truth, wait_registration
 from zkdiscovery import AccessDenied, RegistrationConflict, RegistrationState
-from zkdiscovery.registration.room import Options
+from zkdiscovery.registration import Options
 from zkdiscovery.session import Create, Multi
 from zkdiscovery.testing import FaultProxy
 

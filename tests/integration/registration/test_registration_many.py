@@ -10,7 +10,7 @@ from tests.conftest import MakeClient
 from tests.integration.registration.helpers import HOST, lock_service, path_of, seen_to, stored, within
 from tests.support import LIMIT, Truth, counting, wait_epoch, wait_registration
 from zkdiscovery import AccessDenied, Client, NodeNotEmpty, Registration, RegistrationState
-from zkdiscovery.registration.room import Options
+from zkdiscovery.registration import Options
 from zkdiscovery.session import Delete, Multi
 from zkdiscovery.testing import FaultProxy
 

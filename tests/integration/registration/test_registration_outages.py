@@ -11,7 +11,7 @@ from tests.conftest import MakeClient
 from tests.integration.child import Child
 from tests.integration.registration.helpers import HOST, events, on_submit, path_of, seen_to, stored, within
 from tests.integration.registration.test_registration_conflicts import REGISTRANT
-from tests.support import LIMIT, Truth, counting, wait_epoch, wait_registration, wait_state, wait_view
+from tests.support import LIMIT, Truth, core_of, counting, node_of, wait_epoch, wait_registration, wait_state, wait_view
 from zkdiscovery import Client, OperationTimeout, RegistrationState, Settings, State, Status
 from zkdiscovery.session import Create, MultiRead
 from zkdiscovery.session.requests import SetWatches
@@ -61,7 +61,7 @@ def test_each_expiry_brings_it_back_exactly_once(
             seen_to(client, registration)
             registration.wait_registered(LIMIT)
             assert stored(truth, registration) == first.with_(version="2")
-            assert truth.get(path_of(registration)).stat.ephemeral_owner == client._use().session.session_id
+            assert truth.get(path_of(registration)).stat.ephemeral_owner == core_of(client).session.session_id
     assert seen.items == ["DELETED", "CREATED"] * 3
 
 
@@ -90,7 +90,7 @@ def test_all_come_back_but_for_those_that_are_refused(
         seen_to(client, ours[number])
         assert stored(truth, ours[number]) == ours[number].instance
     wait_registration(ours[1], RegistrationState.CONFLICT)
-    assert ours[3]._node.wait(lambda node: node.error is not None, LIMIT)
+    assert node_of(ours[3]).wait(lambda node: node.error is not None, LIMIT)
     truth.delete(f"{namespace}/services/service-3")
     wait_registration(ours[3], RegistrationState.REGISTERED)
 
@@ -122,7 +122,7 @@ def test_a_reconnect_within_the_session_reads_once_and_writes_nothing(
     for registration in ours:
         registration.wait_registered(LIMIT)
     seen_to(client, *ours)
-    session = client._use().session
+    session = core_of(client).session
     for _ in range(3):
         generation = session.generation
         with counting(client) as requests:
@@ -199,7 +199,7 @@ def test_closed_before_its_creation_was_sent(
     registration.close(timeout=0.05)
     assert registration.state is RegistrationState.CLOSED
     zkdiscovery_proxy.heal()
-    assert registration._node.wait(lambda node: node.settled, LIMIT)
+    assert node_of(registration).wait(lambda node: node.settled, LIMIT)
     other.update(version="2")
     other.wait_registered(LIMIT)
     assert stored(truth, registration) is None
@@ -241,7 +241,7 @@ def test_an_id_closed_in_an_outage_and_registered_again_stands(
     second = client.register("payments", 8081, id="a")
     zkdiscovery_proxy.heal()
     second.wait_registered(LIMIT)
-    assert first._node.wait(lambda node: node.settled, LIMIT)
+    assert node_of(first).wait(lambda node: node.settled, LIMIT)
     second.wait_registered(LIMIT)
     assert stored(truth, second).port == 8081
 
@@ -325,7 +325,7 @@ def test_what_could_not_be_looked_at_is_looked_at_again(
     with on_submit(client, stall_once):
         truth.set(path_of(registration), b"garbage")
         truth.wait(path_of(registration), lambda node: node is not None and node.data == ours)
-    assert client._use().session.generation == 1
+    assert core_of(client).session.generation == 1
 
 
 def test_a_leftover_of_an_own_earlier_session_is_replaced_on_a_re_creation(
@@ -336,7 +336,7 @@ def test_a_leftover_of_an_own_earlier_session_is_replaced_on_a_re_creation(
     zkdiscovery_proxy.refuse()
     zkdiscovery_expire(client)
     truth.create(path_of(registration), b"left behind", ephemeral=True)
-    client._use().nodes.session_ids.add(truth.session.session_id)  # as if it had been ours
+    core_of(client).nodes.session_ids.add(truth.session.session_id)  # as if it had been ours
     zkdiscovery_proxy.heal()
     wait_epoch(client, 2)
     registration.wait_registered(LIMIT)
@@ -351,7 +351,7 @@ def test_a_lost_answer_to_an_update_is_no_foreign_write(
     client = make_client(zkdiscovery_proxy.address)
     registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)
     adopted: list[bytes] = []
-    registration._node.on_foreign_write = adopted.append
+    node_of(registration).on_foreign_write = adopted.append
     seen_to(client, registration)
     zkdiscovery_proxy.half_open("client_to_server")
     registration.update(version="2")

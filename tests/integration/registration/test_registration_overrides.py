@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.registration.helpers import events, path_of, seen_to, stored, wait_stored
-from tests.support import LIMIT, Truth, counting, wait_epoch, wait_registration, wait_view
+from tests.support import LIMIT, Truth, counting, node_of, wait_epoch, wait_registration, wait_view
 from zkdiscovery import (
     Client,
     InvalidInstance,
@@ -43,7 +43,7 @@ def registration(owner: Client) -> Registration:
 
 def wait_adopted(registration: Registration, status: Status) -> None:
     """Wait until the owner knows."""
-    assert registration._node.wait(lambda _: registration.instance.status is status, LIMIT)
+    assert node_of(registration).wait(lambda _: registration.instance.status is status, LIMIT)
 
 
 def test_an_override_is_in_force_and_adopted(
@@ -119,12 +119,12 @@ def test_an_override_is_told_of(
     assert str(registration.instance.override) == "OUT_OF_SERVICE instead of DOWN"
     registration.set_status("UP")
     operator.override("payments", "a", weight=0)
-    assert registration._node.wait(lambda _: registration.instance.weight == 0, LIMIT)
+    assert node_of(registration).wait(lambda _: registration.instance.weight == 0, LIMIT)
     expected.append("WARNING an operator has set 'a' of 'payments' to weight 0 instead of 3")
     wait_view(view, lambda _: view.explain()[0].picked)
     assert view.explain()[0].why == "an operator set weight 0 instead of 3"
     operator.clear_override("payments", "a")
-    assert registration._node.wait(lambda _: registration.instance.override is None, LIMIT)
+    assert node_of(registration).wait(lambda _: registration.instance.override is None, LIMIT)
     expected.append("INFO an operator has cleared the override of 'a' of 'payments': UP, weight 3 again")
     wait_view(view, lambda _: view.explain()[0].why == "")
     registration.wait_registered(LIMIT)
@@ -161,10 +161,10 @@ def test_an_override_that_is_cleared_stays_cleared(operator: Client, owner: Clie
     before = truth.get(path_of(registration)).data
     for _ in range(3):
         operator.override("payments", "a", weight=3.0)
-        assert registration._node.wait(lambda _: registration.instance.weight == 3.0, LIMIT)
+        assert node_of(registration).wait(lambda _: registration.instance.weight == 3.0, LIMIT)
         registration.wait_registered(LIMIT)
         assert operator.clear_override("payments", "a").weight == 1.0
-        assert registration._node.wait(lambda _: registration.instance.weight == 1.0, LIMIT)
+        assert node_of(registration).wait(lambda _: registration.instance.weight == 1.0, LIMIT)
         registration.wait_registered(LIMIT)
         seen_to(owner, registration)
         assert truth.get(path_of(registration)).data == before

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import Written
-from tests.support import LIMIT, Recorder, Truth, wait_state
+from tests.support import LIMIT, Recorder, Truth, core_of, wait_state
 from zkdiscovery import AuthenticationFailed, Client, ClientClosed, InvalidSettings, NotConnected, State
 from zkdiscovery.testing import FaultProxy
 
@@ -112,7 +112,7 @@ def test_errors_raised_many_times_do_not_grow(make_client: MakeClient, zkdiscove
     """One and the same error object, raised again and again, would keep the frames of all who raised it."""
     zkdiscovery_proxy.refuse()
     client = make_client(zkdiscovery_proxy.address).start()
-    client._use().session.fail(AuthenticationFailed("refused"), final=True)
+    core_of(client).session.fail(AuthenticationFailed("refused"), final=True)
     depths = []
     for _ in range(3):
         with pytest.raises(AuthenticationFailed) as raised:

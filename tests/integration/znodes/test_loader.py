@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.discovery.helpers import Written, ids
 from tests.integration.znodes.helpers import OPEN, SetAcl
-from tests.support import LIMIT, Recorder, Truth, counting, wait_view
+from tests.support import LIMIT, Recorder, Truth, core_of, counting, feed_of, join_feed, wait_view
 from zkdiscovery import AccessDenied, Change, Client, Instance, Service, State
 from zkdiscovery.balancing import Endpoint, Picker, RoundRobin
 from zkdiscovery.codecs import CuratorCodec
@@ -43,7 +43,7 @@ def discover(client: Client, services: list[Written]) -> list[Service]:
 @contextmanager
 def reconnecting(client: Client, proxy: FaultProxy) -> Iterator[None]:
     """Another connection; its loads begin when the block ends, all of them due."""
-    core = client._use()
+    core = core_of(client)
     session, worker = core.session, core.discovery.worker
     entered, leave = threading.Event(), threading.Event()
 
@@ -114,7 +114,7 @@ def test_one_that_may_not_be_listed_harms_no_other(
             fresh(view, version, {"a", "b"})
     assert views[30].snapshot.stale
     assert ids(views[30].snapshot) == {"a", "b"}, "what was known last serves on"
-    assert isinstance(views[30]._attached.cache.error, AccessDenied)
+    assert isinstance(feed_of(views[30]).error, AccessDenied)
     truth.call(SetAcl(services[30].path, OPEN))
     fresh(views[30], versions[30], {"b"})
 
@@ -142,7 +142,7 @@ def test_small_sets_do_not_wait_for_a_large_one(
     with reconnecting(client, zkdiscovery_proxy):
         views = [large, *(client.discover(service.service) for service in services)]
         for view in views:
-            view._attached.cache.join(order)
+            join_feed(view, order)
     order.heard.wait(lambda names: len(names) == SERVICES + 1)
     assert order.heard.items[-1] == "large"
 
@@ -168,7 +168,7 @@ def test_exits_in_what_users_brought_end_no_load_of_others(
             return super().decode(service, name, data)
 
     client = make_client()
-    client._use().discovery._codec = ExitingCodec()
+    core_of(client).codec = ExitingCodec()
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -176,7 +176,7 @@ def test_exits_in_what_users_brought_end_no_load_of_others(
         leave.wait(LIMIT)
 
     client.discover("something-else").wait_ready(LIMIT, at_least=0)
-    client._use().discovery.worker.schedule(hold, hold)
+    core_of(client).loader.worker.schedule(hold, hold)
     assert entered.wait(LIMIT)
     views = [
         client.discover(services[0].service, where=where),

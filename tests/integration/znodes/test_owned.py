@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.registration.helpers import ALL, READ, SetAcl, events, on_submit
-from tests.support import LIMIT, Recorder, Truth, counting, wait_epoch
+from tests.support import LIMIT, Recorder, Truth, core_of, counting, wait_epoch
 from zkdiscovery import (
     AccessDenied,
     Client,
@@ -39,7 +39,7 @@ def client(make_client: MakeClient) -> Client:
 
 @pytest.fixture
 def nodes(client: Client) -> OwnedNodes:
-    return client._use().nodes
+    return core_of(client).nodes
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_a_persistent_node_in_the_place_of_ours_is_a_conflict(
 ) -> None:
     node = nodes.own(f"{parent}/a", b"1", on_state=ignore)
     wait_settled(nodes, node)
-    replacement = [Delete(node.path), Create(node.path, b"foreign", client._use().session.leaf_acl)]
+    replacement = [Delete(node.path), Create(node.path, b"foreign", core_of(client).session.leaf_acl)]
     truth.call(Multi(replacement))
     wait_state(node, OwnedState.CONFLICT)
     assert isinstance(node.error, RegistrationConflict)
@@ -290,7 +290,7 @@ def test_a_persistent_node_in_the_place_of_ours_is_a_conflict(
 
 
 def test_transactions_are_split_by_size_and_taken_apart(client: Client, truth: Truth, parent: str) -> None:
-    session = client._use().session
+    session = core_of(client).session
 
     def create(name: str, size: int) -> list[Write]:
         return [Create(f"{parent}/{name}", b"x" * size, session.leaf_acl)]

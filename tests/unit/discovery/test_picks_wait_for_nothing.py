@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests.support import view_without_client
 from zkdiscovery.balancing import Ejection, Endpoint, Outcome, Pool, resolve_balancer
 from zkdiscovery.balancing.interface import Balancer, Picker
-from zkdiscovery.discovery.cache import difference
-from zkdiscovery.discovery.service import Attachment, Service
+from zkdiscovery.discovery import Service
+from zkdiscovery.discovery.feed import difference
 from zkdiscovery.model import Instance, Snapshot
 
 STRATEGIES = (
@@ -71,12 +72,9 @@ def held(locks: list[Any]) -> Iterator[None]:
 
 def make_view(balancer: str | Balancer) -> Service:
     """A view of ten instances, one of them ejected and due to be tried, one of them young."""
-    nobody: Any = None
-    view = Service(
+    view = view_without_client(
         "payments",
         partial(Pool, resolve_balancer(balancer), ejection=Ejection(base=0.001, longest=0.001), slow_start=3600.0),
-        None,
-        lambda _: Attachment(nobody, nobody, detach=lambda: None),
     )
     instances = tuple(
         Instance("payments", "10.0.0.1", 8000 + number, weight=1.0 + number % 3, registered_at=1.7e9)

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from tests.support import view_without_client
 from zkdiscovery.balancing import Balancer, Ejection, Endpoint, Outcome, P2cEwma, Picker, Pool, RoundRobin
+from zkdiscovery.discovery.endpoints import REMEMBERED
 from zkdiscovery.discovery.guard import MassLossGuard
-from zkdiscovery.discovery.service import REMEMBERED, Attachment, Service
 from zkdiscovery.model import Change, Instance, Snapshot
 from zkdiscovery.settings import Guard
 
 MANY = 100_000
-NOBODY: Any = None
 
 
 class Driver:
@@ -26,7 +26,7 @@ class Driver:
 
     def __init__(self, balancer: Balancer) -> None:
         make_pool = partial(Pool, balancer, ejection=Ejection())
-        self.view = Service("payments", make_pool, None, lambda _: Attachment(NOBODY, NOBODY, detach=lambda: None))
+        self.view = view_without_client("payments", make_pool)
         self.there: dict[str, Instance] = {}
 
     def tell(self, *instances: Instance, gone: Sequence[str] = ()) -> None:
@@ -129,7 +129,7 @@ def test_a_balancer_that_fails_piles_nothing_up() -> None:
     driver.tell(make("a"), make("bad"))
     for number in range(500):
         driver.short_lived(number)
-    assert len(driver.view._fresh) <= 3
+    assert len(driver.view._endpoints._fresh) <= 3
     driver.tell(make("b"), gone=["bad"])
     assert {instance.id for instance in driver.view.available} == {"a", "b"}
 

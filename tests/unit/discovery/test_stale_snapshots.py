@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,21 +12,23 @@ import pytest
 from zkdiscovery.codecs import CuratorCodec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.session import State, StateChange
-from zkdiscovery.settings import Guard
+from zkdiscovery.settings import settings_without_environment
+from zkdiscovery.znodes import Paths
 
 
 class Bench:
     """What a cache needs of a session, its watches, the loader and the worker; tasks run when the test says so."""
 
     def __init__(self) -> None:
-        self.session = self.worker = self.watches = self
+        self.session = self.loader = self.worker = self.watches = self
+        self.paths, self.codec, self.settings = Paths("/"), CuratorCodec(), settings_without_environment()
         self.state = State.NEW
         self.generation = self.data_losses = 0
         self.timeout = 10.0
         self._listeners: list[Callable[[StateChange], None]] = []
         self._tasks: dict[object, Callable[[], None]] = {}
         self._children: Any = None
-        self.cache = ServiceCache(self, "payments", "/services/payments", CuratorCodec(), Guard())  # type: ignore[arg-type]
+        self.cache = ServiceCache(self, "payments", lambda _: None, SimpleQueue())  # type: ignore[arg-type]
         self.connect()
         self.load()
 

@@ -79,7 +79,10 @@ def test_the_handler_of_before_has_its_turn_once_though_ours_was_taken_away_mean
     client = Client()
     try:
         signal.signal(signal.SIGUSR1, earlier)
-        with client._lock, close_on_signals(client, signals=[signal.SIGUSR1]):  # so that it can't end before the block
+        with (
+            client.slot._lock,
+            close_on_signals(client, signals=[signal.SIGUSR1]),
+        ):  # so that it can't end before the block
             signal.raise_signal(signal.SIGUSR1)
         assert had_its_turn.wait(20.0)
         for thread in threading.enumerate():

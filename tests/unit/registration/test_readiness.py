@@ -1,20 +1,44 @@
-"""wait_listening, on real sockets."""
+"""PortWatch, on real sockets."""
 
 from __future__ import annotations
 
 import socket
 import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterator
 
 import pytest
 
+from tests.support import LIMIT
 from zkdiscovery.registration import readiness
 from zkdiscovery.registration.interfaces import OwnAddress
-from zkdiscovery.registration.readiness import local_addresses, wait_listening
+from zkdiscovery.registration.readiness import PortWatch, local_addresses
+from zkdiscovery.threads import Worker
 
-LIMIT = 20.0  # seconds that a test waits for what must come
+
+class Steps:
+    """In the place of a worker: a look is taken when the test says so."""
+
+    def __init__(self) -> None:
+        self.delays: list[float] = []
+        self._task: Callable[[], None] | None = None
+
+    def schedule(self, _key: Hashable, task: Callable[[], None], delay: float = 0.0) -> None:
+        self.delays.append(delay)
+        self._task = task
+
+    def cancel(self, _key: Hashable) -> None:
+        self._task = None
+
+    @property
+    def waiting(self) -> bool:
+        """Is there a look to come?"""
+        return self._task is not None
+
+    def look(self) -> None:
+        """Take the look that is due."""
+        task, self._task = self._task, None
+        assert task is not None
+        task()
 
 
 @pytest.fixture
@@ -25,127 +49,147 @@ def closed_port() -> int:
 
 
 @pytest.fixture
-def stop() -> Iterator[threading.Event]:
-    event = threading.Event()
-    yield event
-    event.set()
+def steps() -> Steps:
+    return Steps()
 
 
 @pytest.fixture
-def worker() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
+def worker() -> Iterator[Worker]:
+    worker = Worker("test-checks", threads=4)
+    yield worker
+    assert worker.close(LIMIT)
 
 
-class Tried(threading.Event):
-    """A `stop` event that says when the pause between two tries began, and how long it is to be; shorter, if asked."""
-
-    def __init__(self, longest: float = threading.TIMEOUT_MAX) -> None:
-        super().__init__()
-        self.longest = longest  # seconds
-        self.pauses: list[float | None] = []
-        self.began = threading.Semaphore(0)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.pauses.append(timeout)
-        self.began.release()
-        return super().wait(self.longest if timeout is None else min(timeout, self.longest))
+def begun(steps: Steps, *hosts: str, port: int, advice: str = "") -> list[bool]:
+    """Begin a watch; the list gets an entry when the port accepts."""
+    ready: list[bool] = []
+    PortWatch(steps, hosts, port, lambda: ready.append(True), advice).begin()  # type: ignore[arg-type]
+    return ready
 
 
-def test_a_port_that_listens_is_ready_at_once(stop: threading.Event) -> None:
+def test_a_port_that_listens_is_ready_at_once(steps: Steps) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert wait_listening("127.0.0.1", server.getsockname()[1], stop, timeout=LIMIT)
+        ready = begun(steps, "127.0.0.1", port=server.getsockname()[1])
+        steps.look()
+    assert (ready, steps.delays, steps.waiting) == ([True], [0.0], False)
 
 
-def test_a_port_over_ipv6(stop: threading.Event) -> None:
+def test_a_port_over_ipv6(steps: Steps) -> None:
     try:
         server = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
         pytest.skip("this machine has no IPv6")
     with server:
-        assert wait_listening("::1", server.getsockname()[1], stop, timeout=LIMIT)
+        ready = begun(steps, "::1", port=server.getsockname()[1])
+        steps.look()
+    assert ready
 
 
-def test_ready_as_soon_as_the_port_listens(closed_port: int, worker: ThreadPoolExecutor) -> None:
-    stop = Tried()
-    waiting = worker.submit(wait_listening, "127.0.0.1", closed_port, stop, timeout=LIMIT)
-    assert stop.began.acquire(timeout=LIMIT)
-    assert not waiting.done()
+def test_ready_as_soon_as_the_port_listens(closed_port: int, steps: Steps) -> None:
+    ready = begun(steps, "127.0.0.1", port=closed_port)
+    steps.look()
+    assert not ready
     with socket.create_server(("127.0.0.1", closed_port)):
-        assert waiting.result(LIMIT) is True
+        steps.look()
+    assert ready
 
 
-def test_stop_ends_the_wait_at_once(
-    closed_port: int, worker: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readiness, "MAX_INTERVAL", 1e6)
-    stop = Tried()
-    waiting: Future[bool] = worker.submit(wait_listening, "127.0.0.1", closed_port, stop, interval=1e6)
-    assert stop.began.acquire(timeout=LIMIT)
-    stop.set()
-    assert waiting.result(LIMIT) is False
-
-
-def test_nothing_is_tried_once_stop_is_set(stop: threading.Event) -> None:
-    stop.set()
+def test_a_watch_that_is_closed_looks_no_more(steps: Steps) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
-        assert wait_listening("127.0.0.1", server.getsockname()[1], stop) is False
+        watch = PortWatch(steps, ["127.0.0.1"], server.getsockname()[1], lambda: None)  # type: ignore[arg-type]
+        watch.begin()
+        watch.close()
+        assert not steps.waiting
         with pytest.raises(BlockingIOError):
             server.accept()
 
 
-def test_the_time_limit(closed_port: int, stop: threading.Event) -> None:
-    began = time.monotonic()
-    assert wait_listening("127.0.0.1", closed_port, stop, timeout=0.2) is False
-    assert 0.2 <= time.monotonic() - began < LIMIT
-    assert wait_listening("127.0.0.1", closed_port, stop, timeout=0) is False
+def test_closed_while_it_looks(closed_port: int, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = PortWatch(steps, ["127.0.0.1"], closed_port, lambda: None)  # type: ignore[arg-type]
+
+    def close_meanwhile(*_: object) -> bool:
+        watch.close()
+        return False
+
+    monkeypatch.setattr(readiness, "accepts", close_meanwhile)
+    watch.begin()
+    steps.look()
+    assert not steps.waiting
 
 
-def test_the_pauses_double_up_to_half_a_second(closed_port: int, worker: ThreadPoolExecutor) -> None:
-    stop = Tried(longest=0.001)
-    waiting = worker.submit(wait_listening, "127.0.0.1", closed_port, stop)
+def test_the_pauses_double_up_to_half_a_second(closed_port: int, steps: Steps) -> None:
+    begun(steps, "127.0.0.1", port=closed_port)
     for _ in range(6):
-        assert stop.began.acquire(timeout=LIMIT)
-    stop.set()
-    assert waiting.result(LIMIT) is False
-    assert stop.pauses[:6] == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+        steps.look()
+    assert steps.delays == [0.0, 0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+
+
+def test_many_ports_need_few_threads(worker: Worker) -> None:
+    """There was a thread for each registration that waits."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
+        port = server.getsockname()[1]
+        ready = threading.Semaphore(0)
+        for _ in range(500):
+            PortWatch(worker, ["127.0.0.1"], port, ready.release).begin()
+        for _ in range(500):
+            assert ready.acquire(timeout=LIMIT)
+    assert sum(thread.name == "test-checks" for thread in threading.enumerate()) <= 4
+
+
+def test_one_that_gets_no_answer_does_not_hold_up_the_others(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at an address behind a firewall that drops."""
+    answered, asked = threading.Event(), threading.Event()
+
+    def accepts(host: str, _port: int, _limit: float) -> bool:
+        if host == "silent":
+            asked.set()
+            return answered.wait(LIMIT)
+        return True
+
+    monkeypatch.setattr(readiness, "accepts", accepts)
+    silent, ready = threading.Event(), threading.Event()
+    PortWatch(worker, ["silent"], 1, silent.set).begin()
+    PortWatch(worker, ["127.0.0.1"], 1, ready.set).begin()
+    assert asked.wait(LIMIT)
+    assert ready.wait(LIMIT)
+    assert not silent.is_set()
+    answered.set()
+    assert silent.wait(LIMIT)
 
 
 def test_a_port_on_loopback_alone_is_not_ready_and_the_log_says_why(
-    worker: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+    steps: Steps, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stop = Tried(longest=0.001)
     # 127.0.0.2 stands for the advertised address: the service does not listen there.
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        waiting = worker.submit(wait_listening, "127.0.0.2", port, stop, interval=0.5)
-        for _ in range(2):
-            assert stop.began.acquire(timeout=LIMIT)
-        stop.set()
-        assert waiting.result(LIMIT) is False
+        ready = begun(steps, "127.0.0.2", port=port)
+        for _ in range(7):
+            steps.look()
+    assert not ready
     hints = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(hints) == 1
     assert f"port {port} accepts connections on loopback, but not at the advertised 127.0.0.2:{port}" in hints[0]
 
 
 def test_a_port_that_is_slow_to_open_is_no_warning(
-    closed_port: int, worker: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+    closed_port: int, steps: Steps, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stop = Tried()
-    waiting = worker.submit(wait_listening, "127.0.0.1", closed_port, stop, interval=0.5)
-    assert stop.began.acquire(timeout=LIMIT)
-    stop.set()
-    assert waiting.result(LIMIT) is False
+    begun(steps, "127.0.0.1", port=closed_port)
+    for _ in range(6):
+        steps.look()
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
-def test_a_name_that_can_not_be_resolved_is_not_ready(stop: threading.Event) -> None:
-    assert wait_listening("x" * 300, 80, stop, timeout=0.1) is False
+def test_a_name_that_can_not_be_resolved_is_not_ready(steps: Steps) -> None:
+    ready = begun(steps, "x" * 300, port=80)
+    steps.look()
+    assert (ready, steps.waiting) == ([], True)
 
 
 def test_a_probe_that_was_given_the_port_itself_does_not_count(
-    closed_port: int, monkeypatch: pytest.MonkeyPatch, stop: threading.Event
+    closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connected = []
 
@@ -203,20 +247,19 @@ def test_a_system_that_does_not_tell_its_addresses(monkeypatch: pytest.MonkeyPat
     assert local_addresses("10.0.0.5", proxied=False) == ["10.0.0.5"]
 
 
-def test_one_address_that_accepts_is_enough(stop: threading.Event) -> None:
+def test_one_address_that_accepts_is_enough(steps: Steps) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert wait_listening("127.0.0.2", port, stop, others=["127.0.0.3", "127.0.0.1"], timeout=LIMIT)
+        ready = begun(steps, "127.0.0.2", "127.0.0.3", "127.0.0.1", port=server.getsockname()[1])
+        steps.look()
+    assert ready
 
 
 def test_a_mapped_port_without_its_listen_port_is_a_warning_that_says_what_to_do(
-    closed_port: int, worker: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+    closed_port: int, steps: Steps, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stop = Tried()
-    waiting = worker.submit(wait_listening, "127.0.0.1", closed_port, stop, interval=0.5, advice="give listen_port=")
-    assert stop.began.acquire(timeout=LIMIT)
-    stop.set()
-    assert waiting.result(LIMIT) is False
+    begun(steps, "127.0.0.1", port=closed_port, advice="give listen_port=")
+    for _ in range(6):
+        steps.look()
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage().endswith("not ready. give listen_port=")

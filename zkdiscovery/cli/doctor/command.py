@@ -25,7 +25,7 @@ def doctor(ctx: typer.Context) -> None:
 
     cli: Cli = ctx.obj
     with cli.client() as client:
-        core = client._use()
+        core = client.slot.current()
         with cli.working("looking at everything"):
             session = list(examine_session(client, cli.timeout))  # first, for it has begun to connect
             hosts = examine_hosts(

@@ -1,0 +1,341 @@
+"""The core of a client: what its features work with, and the order in which they close.
+
+A feature is a class that is made with one argument, the `Core`. Registration, discovery and elections are features, and
+`client.feature(Recipe)` makes one from outside the package. Whatever a user holds for longer than a fork, such as a
+view or an election, has the `CoreSlot` and asks it for the present core.
+
+Threads: any thread may use a core and a slot. Features are made under the core's lock, so their constructors send
+nothing and wait for nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeVar
+
+from zkdiscovery.codecs import Codec
+from zkdiscovery.errors import ClientClosed, NoThreadAvailable
+from zkdiscovery.lifecycle import Ending, await_signals, inhabit, time_for
+from zkdiscovery.session import Session, State, StateChange
+from zkdiscovery.threads import Dispatcher, Subscribers, Worker, latest
+from zkdiscovery.znodes import Loader, OwnedNodes, Paths
+
+if TYPE_CHECKING:
+    from zkdiscovery.settings import Settings  # loads pydantic
+
+F = TypeVar("F", bound="Feature")
+
+log = logging.getLogger("zkdiscovery.core")
+
+CHECKS = 4  # looks at ports that may run at the same time: one that gets no answer takes a second
+
+
+class Phase(IntEnum):
+    """When a feature closes. The session closes last."""
+
+    HOLDS = 1
+    """Leadership, locks: what others wait for. They close when the client drains."""
+    OWNED = 2
+    """Ephemeral nodes. They close when the client drains."""
+    VIEWS = 3
+    """What only reads. They close when the client closes."""
+
+
+class Feature:
+    """One feature of a client; the base class of recipes.
+
+    Attributes:
+        phase: when it closes.
+        core: what it works with.
+    """
+
+    phase: ClassVar[Phase] = Phase.VIEWS
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    def time_to_close(self) -> float:
+        """Seconds that closing takes beside the usual, such as a drain delay."""
+        return 0.0
+
+    def begin_close(self, deadline: float) -> None:
+        """Take nothing new, and begin to close. Never blocks, because several clients close on one thread.
+
+        Args:
+            deadline: monotonic seconds until which `close` may wait.
+        """
+
+    def close(self, deadline: float) -> None:
+        """Wait until it is closed, at most until `deadline` (monotonic seconds). `begin_close` was called before."""
+
+    def forked(self) -> None:
+        """In a forked child: nothing of the parent's connection is ours. The core is never used again."""
+
+
+class Revivable(Protocol):
+    """What goes on in a forked child once the child has a core of its own."""
+
+    def revive(self, core: Core) -> None:
+        """Go on with this core. Must not raise, nor wait."""
+
+
+class Core:
+    """What the features of one client work with. A forked child gets another one.
+
+    Attributes:
+        slot: where this core stands; for objects that outlive it.
+        settings: the settings in force.
+        codec: the wire format of instances.
+        paths: where things stand in ZooKeeper.
+        session: the session, its requests, leases and watches.
+        nodes: ephemeral nodes that come back after every outage.
+        worker: the thread of owned nodes and of queues.
+        loader: reads for watched sets of children; `loader.worker` is their thread.
+        checks: the threads that look at ports.
+        dispatcher: the thread of users' callbacks.
+    """
+
+    def __init__(
+        self,
+        slot: CoreSlot,
+        settings: Settings,
+        codec: Codec,
+        make_session: Callable[[Settings], Session] = Session,
+        make_nodes: Callable[[Session, Worker], OwnedNodes] = OwnedNodes,
+    ) -> None:
+        self.slot = slot
+        self.settings = settings
+        self.codec = codec
+        self.paths = Paths(settings.namespace, settings.base_path)
+        self.session = make_session(settings)
+        self.worker = Worker("zkdiscovery-owner")
+        self.nodes = make_nodes(self.session, self.worker)
+        self.loader = Loader(self.session, Worker("zkdiscovery-cache"))
+        self.checks = Worker("zkdiscovery-checks", threads=CHECKS)
+        self.dispatcher = slot.dispatcher
+        self._lock = threading.RLock()  # a feature may use another one
+        self._features: dict[type[Feature], Feature] = {}
+        self._sealed = 0  # features of phases up to this one are not made any more
+        self._closing: list[Feature] = []  # in the order in which they have begun to close
+        self._closing_next = 0  # the first of them that is not waited for yet
+
+    def feature(self, kind: type[F]) -> F:
+        """The feature of this class, made at the first use.
+
+        Raises:
+            ClientClosed: features of its phase have closed.
+        """
+        found = self._features.get(kind)
+        if found is None:
+            with self._lock:
+                found = self._features.get(kind)
+                if found is None:
+                    if kind.phase <= self._sealed:
+                        raise ClientClosed("the client was drained or closed; make a new one")
+                    found = self._features[kind] = self.make(kind)
+        return found  # type: ignore[return-value]  # a dict can't say that a value is an instance of its key
+
+    def make(self, kind: type[F]) -> F:
+        """A new feature of this class; a client without ZooKeeper makes others."""
+        return kind(self)
+
+    def seal(self, phase: Phase) -> None:
+        """Make no more features of this phase and of those before it."""
+        with self._lock:
+            self._sealed = max(self._sealed, phase)
+
+    def features(self, last: Phase) -> list[Feature]:
+        """The features of all phases up to `last`, in the order in which they close."""
+        with self._lock:
+            return sorted((f for f in self._features.values() if f.phase <= last), key=lambda f: f.phase)
+
+    def begin_close(self, last: Phase, deadline: float) -> None:
+        """Begin to close the features of all phases up to `last` that are open. Never blocks."""
+        with self._lock:
+            self.seal(last)
+            begun = [feature for feature in self.features(last) if feature not in self._closing]
+            self._closing += begun
+        _each(begun, "begin_close", deadline)
+
+    def finish_close(self, deadline: float) -> None:
+        """Wait until what has begun to close is closed, at most until `deadline` (monotonic seconds)."""
+        closing, self._closing_next = self._closing[self._closing_next :], len(self._closing)
+        _each(closing, "close", deadline)
+
+    def end(self, deadline: float) -> None:
+        """Wait until the session and all threads have ended, at most until `deadline` (monotonic seconds)."""
+        for close in (self.session.close, self.worker.close, self.loader.worker.close, self.checks.close):
+            close(max(0.0, deadline - time.monotonic()))
+
+    def forked(self) -> None:
+        """In a forked child, where this core is never used again."""
+        for feature in list(self._features.values()):  # the lock may be held by a thread of the parent
+            feature.forked()
+
+
+class CoreSlot:
+    """Where the core of one client is: made at the first use, another one after a fork, none after the end.
+
+    Args:
+        make: makes a core that is not started.
+        hosts: of ZooKeeper, in words, while there is no core.
+
+    Attributes:
+        ending: how far the client has ended.
+        dispatcher: the thread of users' callbacks; that of all cores.
+        states: who is told of each new state.
+    """
+
+    def __init__(self, make: Callable[[CoreSlot], Core], hosts: str) -> None:
+        self._hosts = hosts
+        self.ending = Ending()
+        self.dispatcher = Dispatcher("zkdiscovery-callbacks")
+        self.states: Subscribers[State] = Subscribers(self.dispatcher, latest)
+        self._make = make
+        self._lock = threading.Lock()
+        self._core: Core | None = None
+        self._last_core: Core | None = None  # while it is being closed
+        self._closed = False
+        self._waiting: weakref.WeakSet[Revivable] = weakref.WeakSet()  # for the first core of a forked child
+        inhabit(self)
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        core = self._core
+        if core is not None:
+            return core.session.state
+        return State.CLOSED if self._closed else State.NEW
+
+    def __repr__(self) -> str:
+        core = self._core or self._last_core
+        return f"<Client {core.settings.hosts if core else self._hosts} {self.state}>"
+
+    def current(self) -> Core:
+        """The present core, made and started if there is none.
+
+        Raises:
+            InvalidSettings: the settings can't be used.
+            NoThreadAvailable: the system has no thread to give; the next use begins anew.
+            ClientClosed: the client was closed.
+        """
+        core = self._core
+        return self._first_use() if core is None else core
+
+    def _first_use(self) -> Core:
+        revived: list[Revivable] = []
+        with self._lock:
+            if self._core is None and not self._closed:
+                core = self._make(self)
+                if self.ending.begun:
+                    core.seal(Phase.OWNED)
+                core.session.listen(self._on_state)
+                try:
+                    core.session.start()
+                except BaseException:
+                    core.session.close(0.0)
+                    raise
+                self._core = core
+                revived, self._waiting = list(self._waiting), weakref.WeakSet()
+            present = self._core
+        if present is None:
+            await_signals()  # one of them may have closed us
+            raise ClientClosed("the client was closed; make a new one")
+        for waiting in revived:
+            with suppress(NoThreadAvailable):  # its next use tries again
+                waiting.revive(present)
+        return present
+
+    def revive_later(self, waiting: Revivable) -> None:
+        """In a forked child, revive this with the child's first core."""
+        self._waiting.add(waiting)
+
+    def require_undrained(self) -> None:
+        """Raise ClientClosed if the client was drained or closed."""
+        if self.ending.begun:
+            raise ClientClosed("the client was drained or closed; make a new one")
+
+    def _on_state(self, change: StateChange) -> None:
+        self.states.offer(change.state)
+
+    # -- the steps of its end: see lifecycle/ending.py --
+
+    def time_to_end(self) -> float:
+        """Seconds that ending takes at most by default."""
+        core = self._core
+        if core is None:
+            return 0.0
+        longest = max((feature.time_to_close() for feature in core.features(Phase.OWNED)), default=0.0)
+        return time_for(longest, core.settings.close_timeout)
+
+    def begin_drain(self, deadline: float) -> None:
+        """Begin to close what is held. Never blocks."""
+        with self._lock:  # a core that another thread makes just now is drained, too
+            core = self._core
+        if core is not None:
+            core.begin_close(Phase.OWNED, deadline)
+
+    def finish_drain(self, deadline: float) -> None:
+        """Wait until nothing is held."""
+        core = self._core
+        if core is not None:
+            core.finish_close(deadline)
+
+    def begin_close(self, deadline: float) -> None:
+        """Close the views, and ask for the end of the session. Never blocks."""
+        with self._lock:
+            self._closed = True
+            core, self._core = self._core, None
+            self._last_core = core
+        if core is not None:
+            try:
+                core.begin_close(Phase.VIEWS, deadline)
+            finally:
+                core.session.begin_close()
+
+    def finish_close(self, deadline: float) -> None:
+        """Wait for the end of the session and of all threads."""
+        core, self._last_core = self._last_core, None
+        if core is not None:
+            try:
+                core.finish_close(deadline)
+            finally:
+                core.end(deadline)
+        self.dispatcher.close(max(0.0, deadline - time.monotonic()))
+
+    def forked(self) -> None:
+        """In a forked child: nothing of the parent's connection, terms and registrations is ours."""
+        core, self._core = self._core, None
+        self._lock = threading.Lock()
+        self.ending = self.ending.forked()
+        self.dispatcher.forked()
+        if core is not None:
+            core.forked()
+            # Never used again, nor collected: closing its sockets here could disturb the parent's TLS.
+            _abandoned.append(core)
+
+
+_abandoned: list[Core] = []
+
+
+def _each(features: Iterable[Feature], step: Literal["begin_close", "close"], deadline: float) -> None:
+    """Take a step for each feature, whatever becomes of the others; raise the first error at the end."""
+    failure: BaseException | None = None
+    for feature in features:
+        try:
+            getattr(feature, step)(deadline)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # somebody loses patience: wait no more
+                deadline = min(deadline, time.monotonic())
+            if failure is None:
+                failure = error
+            else:
+                log.exception("closing %r failed; the others go on", feature)
+    if failure is not None:
+        raise failure

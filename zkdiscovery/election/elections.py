@@ -1,0 +1,149 @@
+"""What the elections of one client share with each other.
+
+`Campaigns` closes when the client drains, `Observers` when it closes: who leads can be followed until then.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Protocol
+
+from zkdiscovery.core import Core, Feature, Phase
+from zkdiscovery.election.candidacy import Candidacy
+from zkdiscovery.election.candidate import Candidate, Observer, decode, encode
+from zkdiscovery.election.queue import Queued, read_queue
+from zkdiscovery.errors import ClientClosed, NodeMissing
+from zkdiscovery.session import GetChildren
+from zkdiscovery.threads import Subscribers
+
+
+class Campaigner(Protocol):
+    """An election that has a candidacy, or had one."""
+
+    def end_term(self) -> None:
+        """End the term, and let none begin. Never blocks."""
+
+    def leave(self, deadline: float) -> None:
+        """Wait for the block of the term, at most until `deadline` (monotonic seconds), and leave the queue."""
+
+    def forked(self) -> None:
+        """In a forked child: candidacy and term are the parent's."""
+
+
+class Observing(Protocol):
+    """An election that tells its subscribers who leads."""
+
+    def stop_observing(self) -> None:
+        """End all subscriptions. Never blocks."""
+
+    def forked(self) -> None:
+        """In a forked child: what is observed is the parent's."""
+
+
+class Campaigns(Feature):
+    """The candidacies of one client, and reads of the queues."""
+
+    phase = Phase.HOLDS
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._lock = threading.Lock()
+        self._campaigners: weakref.WeakSet[Campaigner] = weakref.WeakSet()
+        self._closed = False
+
+    def stand(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
+        """A new candidacy. Never blocks.
+
+        Raises:
+            ClientClosed: the client was drained or closed.
+            NoThreadAvailable: the system has no thread to give.
+        """
+        core = self.core
+        self.add(campaigner)
+        return Candidacy(
+            core.session, core.nodes, core.worker, election, core.paths.election(election), encode(id), hold=hold
+        )
+
+    def add(self, campaigner: Campaigner) -> None:
+        """Close this one, too, when the client drains. Raises ClientClosed if that was before."""
+        with self._lock:
+            if self._closed:
+                raise ClientClosed("the client was drained or closed; make a new one")
+            self._campaigners.add(campaigner)
+
+    def names(self, timeout: float) -> list[str]:
+        """Names of all elections, sorted; one read. Empty ones may be listed until ZooKeeper reaps them.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
+        """
+        try:
+            names: list[str] = self.core.session.read(GetChildren(self.core.paths.elections()), timeout=timeout)
+        except NodeMissing:
+            return []
+        return sorted(names)
+
+    def candidates(self, election: str, timeout: float) -> list[Candidate]:
+        """All candidates, the leader first; one read.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
+        """
+        session, path = self.core.session, self.core.paths.election(election)
+
+        def once(deadline: float, generation: int) -> list[Queued]:
+            return read_queue(session, path, generation=generation, deadline=deadline)
+
+        return [decode(entry.data, entry.czxid) for entry in session.retry(once, timeout)]
+
+    def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
+        with self._lock:
+            self._closed = True
+            campaigners = list(self._campaigners)
+        for campaigner in campaigners:
+            campaigner.end_term()
+
+    def close(self, deadline: float) -> None:
+        for campaigner in list(self._campaigners):
+            campaigner.leave(deadline)
+
+    def forked(self) -> None:
+        for campaigner in list(self._campaigners):
+            campaigner.forked()
+
+
+class Observers(Feature):
+    """The elections of one client that somebody follows."""
+
+    phase = Phase.VIEWS
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._lock = threading.Lock()
+        self._observing: weakref.WeakSet[Observing] = weakref.WeakSet()
+        self._closed = False
+
+    def observe(self, observing: Observing, election: str, subscribers: Subscribers[Candidate | None]) -> Observer:
+        """Tell subscribers who leads. Never blocks.
+
+        Raises:
+            ClientClosed: the client was closed.
+            NoThreadAvailable: the system has no thread to give.
+        """
+        with self._lock:
+            if self._closed:
+                raise ClientClosed("the client was closed; make a new one")
+            self._observing.add(observing)
+        return Observer(self.core.loader, self.core.paths.election(election), subscribers)
+
+    def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
+        with self._lock:
+            self._closed = True
+            observing = list(self._observing)
+        for each in observing:
+            each.stop_observing()
+
+    def forked(self) -> None:
+        for each in list(self._observing):
+            each.forked()

@@ -1,0 +1,339 @@
+"""An instance that is kept in ZooKeeper as its owner wants it, until it leaves.
+
+Threads: any thread changes it; the worker of owned nodes reports what stands in ZooKeeper and finds out the address;
+the threads of `core.checks` look at its port if `ready="listening"`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+from zkdiscovery.core import Core
+from zkdiscovery.errors import ClientClosed, InvalidInstance, NoThreadAvailable, UndecodableNode
+from zkdiscovery.model import Instance, Override, Status
+from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_address
+from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
+from zkdiscovery.registration.options import Ready
+from zkdiscovery.registration.readiness import PROBE_TIMEOUT, PortWatch, accepts, local_addresses
+from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedState
+
+log = logging.getLogger("zkdiscovery.registration")
+
+_MAPPED = (
+    "The advertised {} is no address of this machine. If the program listens at another port than the advertised one,"
+    f" give listen_port=, or set {LISTEN_PORT}"
+)
+
+
+class Place(NamedTuple):
+    """How an instance gets its address and its id.
+
+    Attributes:
+        given: what was said about the address.
+        default_id: the id was not given.
+        known: host and id are final; the port is known.
+        port_known: the port is known.
+        listen_port: where the program listens, if that was said.
+    """
+
+    given: Given
+    default_id: bool
+    known: bool
+    port_known: bool
+    listen_port: int | None
+
+
+class Owner(Protocol):
+    """What has all registrations of a client: see registrar.py."""
+
+    def locate(self, given: Given, port: int) -> Choice | None:
+        """Where a port can be reached; None: not known yet (worker)."""
+
+    def move(self, owned: OwnedInstance, instance: Instance, data: bytes) -> None:
+        """Give an instance the path of its id (worker)."""
+
+    def remove_leftovers(self, instance: Instance) -> None:
+        """Remove what an earlier process of this machine left beside an instance (worker)."""
+
+    def forget(self, owned: OwnedInstance) -> None:
+        """Let others have its path."""
+
+
+class OwnedInstance:
+    """One instance and the node that holds it.
+
+    Attributes:
+        place: how it gets its address and its id.
+        drain_delay: seconds between DRAINING and the deletion.
+        wanted: the instance as it is to stand in ZooKeeper, with an operator's override.
+        leaving: nothing changes any more.
+        closed: it is out of ZooKeeper, or given up.
+        why_closed: what a user who changes it then is told.
+        node: its node.
+        on_news: called when its state or error may have changed, on any thread; must not block.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        owner: Owner,
+        path: str,
+        instance: Instance,
+        place: Place,
+        *,
+        ready: Ready,
+        drain_delay: float,
+        on_conflict: OnConflict,
+    ) -> None:
+        self._core = core
+        self._owner = owner
+        self._codec = core.codec
+        self._lock = threading.Lock()
+        self._other: str | None = None  # the IPv6 address to advertise if the program listens on IPv6 alone
+        self._was_held = False
+        self._watches_port = ready == "listening"
+        self._port_watch: PortWatch | None = None
+        self.place = place
+        self.drain_delay = drain_delay
+        self.wanted = instance
+        self.leaving = False
+        self.closed = False
+        self.why_closed = "was closed"
+        self.on_news: Callable[[], None] = _ignore
+        self.node: OwnedNode = core.nodes.prepare(
+            path,
+            self._codec.encode(instance),
+            on_conflict=on_conflict,
+            on_state=self._on_state,
+            on_foreign_write=self._on_foreign_write,
+            find_place=None if place.known else self._find_place,
+            foreign_machine=self._foreign_machine if place.default_id else None,
+        )
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.wanted.id!r} of {self.wanted.service!r}"
+
+    # -- its life --
+
+    def begin(self) -> None:
+        """Have what it needs beside its node.
+
+        Raises:
+            NoThreadAvailable: the system has no thread to give.
+        """
+        if self._watches_port:
+            self._core.checks.start()
+            if self.place.known:
+                self._watch_port()
+
+    def abandon(self) -> None:
+        """Give it up, because what was to begin with it did not."""
+        with self._lock:
+            self.leaving = self.closed = True
+        self._stop_watching()
+        with suppress(NoThreadAvailable):  # then the node was not wanted yet
+            self.node.release()
+        self._owner.forget(self)
+
+    def change(self, change: Callable[[Instance], Instance]) -> None:
+        """Change what its owner wants; an operator's override stays above it. Never blocks.
+
+        Raises:
+            InvalidInstance: it can't be stored; nothing is changed then.
+            ClientClosed: it leaves, or has left.
+        """
+        with self._lock:
+            self.require_open()
+            wanted = _with_override(self.wanted.override, change(self.wanted.own))
+            data = self._codec.encode(wanted)  # may refuse it
+            # Under the lock, so that the last change is the last one written; first, because `write` wakes others.
+            self.wanted = wanted
+            self.node.write(data)
+
+    def tell_port(self) -> None:
+        """Go on, now that the port is known. Never blocks."""
+        self.place = self.place._replace(port_known=True)
+        self.node.nudge()
+
+    def require_open(self) -> None:
+        """Raise ClientClosed if it leaves, or has left."""
+        if self.leaving:
+            raise ClientClosed(f"the registration of {self.name} {self.why_closed}")
+
+    def begin_drain(self, delay: float) -> bool:
+        """Want DRAINING. Never blocks. True if callers may hear of it within the delay."""
+        if self.closed:
+            return False
+        heard = delay > 0 and self.node.state is OwnedState.HELD
+        with self._lock:
+            if not self.leaving:
+                self.leaving = True
+                self._stop_watching()
+                # An operator's override ends here.
+                self.wanted = self.wanted.own.with_(status=Status.DRAINING)
+            if heard:
+                self.node.write(self._codec.encode(self.wanted))
+        self.on_news()
+        return heard
+
+    def leave(self) -> None:
+        """Want it gone. DRAINING, where it was not written, is written in the transaction that deletes it."""
+        if not self.closed:
+            self.node.release(self._codec.encode(self.wanted))
+
+    def wait_left(self, delay: float) -> None:
+        """Wait `delay` seconds, or until another thread has taken it out."""
+        if not self.closed:
+            self.node.wait(lambda node: self.closed or node.state is OwnedState.RELEASED, delay)
+
+    def wait_gone(self, timeout: float) -> bool:
+        """Wait until it is gone; it is closed in any case. True if it is gone."""
+        if self.closed:
+            return True
+        gone = self.node.wait(lambda node: node.state is OwnedState.RELEASED, timeout)
+        self.closed = True
+        self._owner.forget(self)
+        self.on_news()
+        return gone
+
+    def forked(self) -> None:
+        """In a forked child: it is the parent's, and so are the locks."""
+        self._lock = threading.Lock()
+        self.leaving = self.closed = True
+        self.why_closed = "belongs to the parent process; register anew in this one"
+
+    # -- the worker of owned nodes --
+
+    def _find_place(self) -> bool:
+        """Find out address and id, and move there. False while they can't be known.
+
+        Raises:
+            InvalidInstance: this machine has no such address.
+            RegistrationConflict: this client has registered the id already.
+        """
+        place, own = self.place, self.wanted
+        if not place.port_known:
+            return False
+        choice = self._owner.locate(place.given, place.listen_port or own.port)
+        if choice is None:
+            return False
+        identity = {"id": default_id(choice.host, own.port)} if place.default_id else {}
+        with self._lock:
+            wanted = self.wanted.with_(host=choice.host, **identity)
+            self._owner.move(self, wanted, self._codec.encode(wanted))
+            self.wanted = wanted
+            self.place = place._replace(known=True)
+            self._other = choice.other
+            if self._watches_port and not self.leaving:
+                self._watch_port()
+        return True
+
+    def follow_address(self) -> None:
+        """Find another address, because the present one has left this machine. The id stays."""
+        place, before = self.place, self.wanted.host
+        try:
+            choice = self._owner.locate(place.given, place.listen_port or self.wanted.port)
+            if choice is None:
+                return
+            self.change(lambda own: own.with_(host=choice.host))
+        except ClientClosed:  # closed in the same moment
+            return
+        except InvalidInstance as error:
+            log.warning("%s has left this machine, and %s has no other address: %s", before, self.name, error)
+            return
+        log.warning("%s has left this machine: %s is at %s now, and keeps its id", before, self.name, choice.host)
+
+    def _on_state(self, node: OwnedNode) -> None:
+        if node.state is OwnedState.HELD and self.place.default_id and not self._was_held:
+            self._was_held = True
+            self._owner.remove_leftovers(self.wanted)
+        self.on_news()
+
+    def _on_foreign_write(self, data: bytes) -> None:
+        """Adopt an operator's override from what somebody wrote into our node; all else is written as it was."""
+        override = self._override_in(data)
+        with self._lock:
+            if self.leaving:
+                return
+            known = self.wanted.override
+            wanted = _with_override(override, self.wanted.own)
+            self.wanted = wanted
+            self.node.write(self._codec.encode(wanted))
+        if wanted.override is None:
+            if known is not None:
+                log.info(
+                    "an operator has cleared the override of %s: %s, weight %g again",
+                    self.name, wanted.status, wanted.weight,
+                )  # fmt: skip
+        elif known is None or (known.status, known.weight) != (wanted.override.status, wanted.override.weight):
+            log.warning("an operator has set %s to %s", self.name, wanted.override)
+
+    def _override_in(self, data: bytes) -> Override | None:
+        try:
+            return self._codec.decode(self.wanted.service, self.wanted.id, data).override
+        except UndecodableNode:
+            return None
+
+    def _foreign_machine(self, data: bytes) -> str | None:
+        """Who holds our default id, if that is another machine."""
+        own = self.wanted
+        try:
+            found = self._codec.decode(own.service, own.id, data)
+        except UndecodableNode:
+            return None
+        if found.machine is None or is_of_this_machine(found):
+            return None
+        return (
+            f"at {found.netloc} of the machine with the boot id {found.machine}, while this is {own.netloc}"
+            f" of the machine {machine()}: two machines have one host name; give one of them another name, or an id"
+        )
+
+    # -- its port (threads of the checks) --
+
+    def _watch_port(self) -> None:
+        own, place, other = self.wanted, self.place, self._other
+        hosts = local_addresses(own.host, proxied=place.listen_port is not None)
+        advice = "" if own.host in hosts or place.listen_port or not is_address(own.host) else _MAPPED
+        if other is not None:
+            hosts.append(other)
+        self._port_watch = PortWatch(
+            self._core.checks, hosts, place.listen_port or own.port, self._on_listening, advice.format(own.host)
+        )
+        self._port_watch.begin()
+
+    def _stop_watching(self) -> None:
+        if self._port_watch is not None:
+            self._port_watch.close()
+
+    def _on_listening(self) -> None:
+        own, other = self.wanted, self._other
+        port = self.place.listen_port or own.port
+        host = own.host
+        if other is not None and not accepts(host, port, PROBE_TIMEOUT) and accepts(other, port, PROBE_TIMEOUT):
+            log.info("%s listens on IPv6 alone: advertising %s in place of %s", self.name, other, host)
+            host = other
+
+        def ready(own: Instance) -> Instance:
+            # A status that was set meanwhile stands.
+            return own.with_(host=host, status=Status.UP) if own.status is Status.STARTING else own
+
+        try:
+            self.change(ready)
+        except ClientClosed:  # closed in the same moment
+            return
+        log.info("port %d accepts connections: %s is ready", port, self.name)
+
+
+def _with_override(override: Override | None, own: Instance) -> Instance:
+    """The instance in force, where the owner wants `own`."""
+    return own if override is None else override.above(own)
+
+
+def _ignore() -> None:
+    """What is news to nobody."""
