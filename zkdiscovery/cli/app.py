@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 import zkdiscovery
 from zkdiscovery.cli import balance, elections, operate, register, services, start, watch
 from zkdiscovery.cli.context import Cli, Output
 from zkdiscovery.cli.doctor import command as doctor
-from zkdiscovery.cli.exits import Terminated, reported, terminate_in_order
+from zkdiscovery.cli.exits import ExitCode, Terminated, reported, terminate_in_order
 from zkdiscovery.cli.output import write
-from zkdiscovery.cli.values import check_seconds
+from zkdiscovery.cli.values import check_hosts, check_seconds
 
 _EPILOG = """
 What is not given comes from ZKDISCOVERY_HOSTS, ZKDISCOVERY_NAMESPACE and the other ZKDISCOVERY_* variables.
@@ -27,8 +28,28 @@ ACL; 6 conflict; 130 Ctrl-C, 143 SIGTERM, 141 broken pipe (128 + the number of t
 _PANEL = "Global options"
 _SHARED = ("hosts", "namespace", "base_path", "timeout", "output", "debug")
 
+_UsageError: Any = typer.BadParameter.__base__  # click's, of which newer versions of typer have a copy
+
+
+class _Commands(TyperGroup):
+    """The command. A usage error is one line on stderr, as every other error is."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            status = super().main(*args, **options | {"standalone_mode": False})
+        except _UsageError as error:
+            if type(error).__name__ != "NoArgsIsHelpError":  # the help is printed already
+                what = " ".join(error.format_message().split()).rstrip(".")
+                Cli().fail(f"{what[:1].lower()}{what[1:]}; see `{error.ctx.command_path} --help`")
+            status = ExitCode.USAGE
+        except typer.Abort:
+            status = 128 + signal.SIGINT
+        sys.exit(status)
+
+
 app = typer.Typer(
     name="zkdiscovery",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -76,6 +97,7 @@ def options(
         typer.Option(
             help="ZooKeeper servers, host:port with commas between; 127.0.0.1:2181 if not given.",
             metavar="HOST:PORT,…",
+            callback=check_hosts,
             rich_help_panel=_PANEL,
         ),
     ] = None,

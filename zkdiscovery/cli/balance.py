@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zkdiscovery.cli.context import Cli
+from zkdiscovery.cli.context import Cli, no_instance
 from zkdiscovery.cli.output import instance_json, status_text, write_json, write_table
 from zkdiscovery.cli.values import ServiceName
-from zkdiscovery.errors import NodeMissing, NoInstanceAvailable
+from zkdiscovery.errors import NoInstanceAvailable
 
 if TYPE_CHECKING:
     from zkdiscovery import Service
@@ -37,7 +37,7 @@ def balance(
             if not client.instances(name, cli.timeout):  # also says if we may not read it
                 if cli.json:
                     write_json([])
-                raise NodeMissing(f"no instance of {name!r} is registered; `zkdiscovery services` lists what is")
+                raise no_instance(client, name)
             view = client.discover(name, balancer=balancer, slow_start=slow_start)
             next(view.changes(cli.timeout), None)
             if not view.snapshot.loaded:

@@ -1,4 +1,4 @@
-"""What every command works with: the global options, a client, and a voice on stderr."""
+"""What every command works with: the global options, a client, and messages on stderr."""
 
 from __future__ import annotations
 
@@ -14,14 +14,30 @@ from rich.text import Text
 
 import zkdiscovery
 from zkdiscovery.cli.output import harmless
-from zkdiscovery.errors import NotConnected
+from zkdiscovery.errors import NodeMissing, NotConnected
 
 if TYPE_CHECKING:
     from zkdiscovery import Client
+    from zkdiscovery.znodes import Paths
 
-# Loggers whose errors are conflicts, which end the command that has one, and are told as its end.
+# Loggers whose errors are conflicts, which end the command: it reports them when it ends.
 _FINAL_ERRORS = ("zkdiscovery.registration", "zkdiscovery.znodes")
 CLOSE_TIMEOUT = 1.0  # seconds to end the session after a command; where that fails it times out at the server
+
+
+def paths_of(client: Client) -> Paths:
+    """Where a client looks."""
+    from zkdiscovery.znodes import Paths  # noqa: PLC0415 - loaded by the client
+
+    return Paths(client.settings.namespace, client.settings.base_path)
+
+
+def no_instance(client: Client, service: str) -> NodeMissing:
+    """The error for a service that has none."""
+    path = paths_of(client).service(service)
+    return NodeMissing(
+        f"no instance of {service!r} is registered in {path}; `zkdiscovery services` lists what is", path=path
+    )
 
 
 class Output(StrEnum):
@@ -39,7 +55,7 @@ class Cli:
         hosts, namespace, base_path: None: as the environment says.
         timeout: seconds for a connection and for each answer.
         output: what is written to stdout.
-        debug: tell everything on stderr, tracebacks included.
+        debug: show everything on stderr, tracebacks included.
     """
 
     hosts: str | None = None
@@ -51,7 +67,7 @@ class Cli:
 
     @property
     def json(self) -> bool:
-        """JSON is wanted."""
+        """Whether stdout gets JSON."""
         return self.output is Output.JSON
 
     @contextmanager
@@ -73,7 +89,9 @@ class Cli:
 
         Raises:
             InvalidSettings: as `client`.
-            NotConnected, AuthenticationFailed, UnsupportedServer: as `Client.wait_connected`.
+            NotConnected: as `Client.wait_connected`.
+            AuthenticationFailed: as `Client.wait_connected`.
+            UnsupportedServer: as `Client.wait_connected`.
         """
         with self.client() as client:
             with self.working("connecting to ZooKeeper"):
@@ -84,7 +102,8 @@ class Cli:
         """Wait for a first connection, but go on without one: for commands that run until they are ended.
 
         Raises:
-            AuthenticationFailed, UnsupportedServer: there will be none.
+            AuthenticationFailed: the credentials are refused.
+            UnsupportedServer: the server is too old.
         """
         with self.working("connecting to ZooKeeper"):
             try:
@@ -96,20 +115,20 @@ class Cli:
     # -- stderr --
 
     def say(self, message: str, style: str = "") -> None:
-        """A line for people."""
+        """Print a line for people."""
         text = "\n".join(harmless(line) for line in message.split("\n"))
         _stderr().print(Text(text, style=style), soft_wrap=True)
 
     def warn(self, message: str) -> None:
-        """Something that is not as it should be."""
+        """Print a warning."""
         self.say(f"warning: {message}", "yellow")
 
     def fail(self, message: str) -> None:
-        """Why the command ends."""
+        """Print the error that ends the command."""
         self.say(f"error: {message}", "red")
 
     def working(self, what: str) -> AbstractContextManager[object]:
-        """A spinner while the block runs, on a terminal only. Nothing may be written to stdout in the block."""
+        """Show a spinner while the block runs, on a terminal only. The block must not write to stdout."""
         console = _stderr()
         return console.status(Text(f"{what} …")) if console.is_terminal else nullcontext()
 
@@ -117,10 +136,13 @@ class Cli:
 
     @contextmanager
     def log_on_stderr(self) -> Iterator[None]:
-        """Warnings of the SDK on stderr; with `debug` everything. What the connection has to tell becomes the error of
-        a command, so that only commands that run on show it as it happens."""
+        """Show warnings of the SDK on stderr; with `debug` everything.
+
+        Messages about the connection are shown with `follow_connection` only: other commands end with an error that
+        says the same.
+        """
         root, session = logging.getLogger("zkdiscovery"), logging.getLogger("zkdiscovery.session")
-        handler = _Voice(self)
+        handler = _StderrHandler(self)
         before = root.level, session.level
         root.addHandler(handler)
         root.setLevel(logging.DEBUG if self.debug else logging.WARNING)
@@ -133,13 +155,13 @@ class Cli:
             session.setLevel(before[1])
 
     def follow_connection(self) -> None:
-        """Tell when the connection is lost and when it is back."""
+        """Show when the connection is lost and when it is back."""
         if not self.debug:
             logging.getLogger("zkdiscovery.session").setLevel(logging.INFO)
 
 
-class _Voice(logging.Handler):
-    """Log records as lines on stderr."""
+class _StderrHandler(logging.Handler):
+    """Shows log records as lines on stderr."""
 
     def __init__(self, cli: Cli) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from zkdiscovery.cli.context import Cli
+from zkdiscovery.cli.context import Cli, paths_of
 from zkdiscovery.cli.output import write_json, write_table
 from zkdiscovery.errors import AccessDenied, InvalidName
 
@@ -30,7 +30,7 @@ def list_elections(ctx: typer.Context) -> None:
         if cli.json:
             write_json(found)
         elif not found:
-            cli.say("no election is under way")
+            cli.say(f"no election is under way in {paths_of(client).elections()}")
         else:
             write_table(("ELECTION", "LEADER", "FENCE", "WAITING"), [_row(election) for election in found])
 

@@ -14,12 +14,12 @@ from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.exits import Terminated
 from zkdiscovery.cli.output import harmless, instance_json, local_time, status_text, write_json_line, write_rendered
 from zkdiscovery.cli.values import ServiceName, parse_pairs
-from zkdiscovery.errors import AccessDenied, RegistrationConflict
+from zkdiscovery.errors import AccessDenied, InvalidInstance, RegistrationConflict
 
 if TYPE_CHECKING:
     from zkdiscovery import Registration
 
-_GLANCE = 0.2  # seconds between two looks at the status: it is memory, and its changes are no news of the state
+_POLL = 0.2  # seconds between two looks at the status, whose changes `on_change` does not report
 
 
 class ReadyWhen(StrEnum):
@@ -65,14 +65,16 @@ def register(
     ] = ReadyWhen.NOW,
     drain_delay: Annotated[
         float,
-        typer.Option(help="Seconds between the goodbye and the end, for calls under way.", min=0.0, max=86_400.0),
+        typer.Option(help="Seconds to drain before it deregisters, for calls under way.", min=0.0, max=86_400.0),
     ] = 0.0,
     on_conflict: Annotated[
         OnConflict,
-        typer.Option(help="If another process has the id: take it over, wait until it is free, or end with 6."),
+        typer.Option(
+            help="If another process has the id: take it over, wait until it is free, or end with exit code 6."
+        ),
     ] = OnConflict.REPLACE,
 ) -> None:
-    """Register an instance until Ctrl-C or SIGTERM, then drain it and take it out.
+    """Register an instance until Ctrl-C or SIGTERM, then drain and deregister it.
 
     Each change of its state is printed; with -o json, one JSON object a line.
 
@@ -87,41 +89,43 @@ def register(
             tags=tag or (), metadata=parse_pairs(meta or (), "--meta"), ready=ready.value, drain_delay=drain_delay,
             on_conflict=on_conflict.value,
         )  # fmt: skip
-        teller = _Teller(cli, registration)
-        news = threading.Event()
-        registration.on_change(lambda _: news.set())
+        printer = _StatePrinter(cli, registration)
+        changed = threading.Event()
+        registration.on_change(lambda _: changed.set())
         try:
             cli.await_connection(client)
             while True:
-                news.clear()
-                teller.tell()
-                news.wait(_GLANCE)
+                changed.clear()
+                printer.print_changes()
+                changed.wait(_POLL)
         except (KeyboardInterrupt, Terminated):
-            cli.say(f"leaving, {drain_delay:g} s after the goodbye" if drain_delay else "leaving")
+            cli.say(f"draining for {drain_delay:g} s, then deregistering" if drain_delay else "deregistering")
             client.drain()
-            teller.tell()
+            printer.print_changes()
             raise
 
 
-class _Teller:
-    """Prints what a registration has become, if it has."""
+class _StatePrinter:
+    """Prints each change of a registration."""
 
     def __init__(self, cli: Cli, registration: Registration) -> None:
         self._cli = cli
         self._registration = registration
-        self._told: object = None
+        self._printed: object = None
 
-    def tell(self) -> None:
-        """Print the state if it is another one than before.
+    def print_changes(self) -> None:
+        """Print the state if it has changed since the last call.
 
         Raises:
-            RegistrationConflict, AccessDenied: another process has the id, or an ACL forbids it; with what to do here.
+            RegistrationConflict: another process has the id; says what to do here.
+            AccessDenied: an ACL forbids it.
+            InvalidInstance: this machine has no such address.
         """
         registration = self._registration
         state, error, instance = registration.state, registration.error, registration.instance
-        if (state, error, instance) == self._told:
+        if (state, error, instance) == self._printed:
             return
-        self._told = state, error, instance
+        self._printed = state, error, instance
         now = time.time()
         if self._cli.json:
             entry = {
@@ -145,5 +149,5 @@ class _Teller:
                 path=error.path,
                 server=error.server,
             )
-        if isinstance(error, AccessDenied):
+        if isinstance(error, (AccessDenied, InvalidInstance)):
             raise error

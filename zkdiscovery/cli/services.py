@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from zkdiscovery.cli.context import Cli
+from zkdiscovery.cli.context import Cli, no_instance, paths_of
 from zkdiscovery.cli.output import INSTANCE_COLUMNS, instance_json, instance_row, write_json, write_table
 from zkdiscovery.cli.values import ServiceName
-from zkdiscovery.errors import AccessDenied, InvalidName, NodeMissing
+from zkdiscovery.errors import AccessDenied, InvalidName
 from zkdiscovery.model import Status
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def list_services(ctx: typer.Context) -> None:
         if cli.json:
             write_json(found)
         elif not found:
-            cli.say("no service is registered")
+            cli.say(f"no service is registered in {paths_of(client).services()}")
         else:
             rows = [[str("-" if value is None else value) for value in service.values()] for service in found]
             write_table(("SERVICE", "INSTANCES", "UP"), rows)
@@ -52,6 +52,6 @@ def list_instances(ctx: typer.Context, name: ServiceName) -> None:
         if cli.json:
             write_json([instance_json(instance) for instance in instances])
         if not instances:
-            raise NodeMissing(f"no instance of {name!r} is registered; `zkdiscovery services` lists what is")
+            raise no_instance(client, name)
         if not cli.json:
             write_table(INSTANCE_COLUMNS, [instance_row(instance) for instance in instances])

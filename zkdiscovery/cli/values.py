@@ -20,6 +20,20 @@ def check_seconds(value: float | None) -> float | None:
     return value
 
 
+def check_hosts(value: str | None) -> str | None:
+    """Servers as `host:port`, separated by commas."""
+    if value is not None:
+        from zkdiscovery.settings import split_host  # noqa: PLC0415 - loads pydantic, which help needs not
+
+        for host in value.split(","):
+            try:
+                split_host(host.strip())
+            except ValueError as error:
+                shown = host.rpartition("@")[2]  # no password, if somebody takes it for a URL
+                raise typer.BadParameter(f"{shown!r}: {error}") from None
+    return value
+
+
 def parse_pairs(items: Iterable[str], option: str) -> dict[str, str]:
     """`k=v` items as a mapping."""
     result = {}

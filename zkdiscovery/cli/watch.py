@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from zkdiscovery.cli.context import Cli
+from zkdiscovery.cli.context import Cli, paths_of
 from zkdiscovery.cli.output import (
     harmless,
     instance_json,
@@ -41,7 +41,8 @@ def watch(ctx: typer.Context, name: ServiceName) -> None:
         cli.await_connection(client)
         with cli.working(f"reading {name}"):
             _wait_loaded(cli, client, service)
-        cli.say(f"watching {name}; {len(service.instances)} registered now")
+        count = len(service.instances)
+        cli.say(f"watching {name}; {count} registered now{'' if count else f' in {paths_of(client).service(name)}'}")
         for change in service.changes():
             _print(cli, change)
 

@@ -40,7 +40,7 @@ def test_all_is_well(run: Run, truth: Truth, zkdiscovery_server: ZookeeperServer
     assert host["connections"] >= 1
     assert host["latency"] > 0
     session = findings["session"]["data"]
-    assert session["session_timeout"] == session["session_timeout_wished"] == 10.0
+    assert session["session_timeout"] == session["session_timeout_requested"] == 10.0
     for check in ("read", "write"):
         assert 0 < findings[check]["data"]["seconds"] < 5
     assert abs(findings["clock"]["data"]["ahead"]) < 5
@@ -129,7 +129,7 @@ def test_a_server_that_bounds_the_session_timeout(run: Run, monkeypatch: pytest.
     assert done.code == 0
     session = _by_check(done)["session"]
     assert session["level"] == "warning"
-    assert session["data"]["session_timeout"] < session["data"]["session_timeout_wished"] == 3600.0
+    assert session["data"]["session_timeout"] < session["data"]["session_timeout_requested"] == 3600.0
 
 
 def _make(truth: Truth, path: str, permissions: int) -> None:

@@ -20,7 +20,7 @@ Run = Callable[..., Done]
 
 def test_services(run: Run, make_client: MakeClient, truth: Truth, namespace: str) -> None:
     empty = run("services")
-    assert (empty.code, empty.out, empty.err) == (0, "", "no service is registered\n")
+    assert (empty.code, empty.out, empty.err) == (0, "", f"no service is registered in {namespace}/services\n")
     assert run("services", "-o", "json").json == []
     client = make_client()
     client.register("payments", 8080).wait_registered(LIMIT)
@@ -89,11 +89,11 @@ def test_services_of_another_base_path(run: Run, make_client: MakeClient, namesp
     assert "base_path must be apart from the namespace's 'elections'" in refused.err
 
 
-def test_no_instances(run: Run) -> None:
+def test_no_instances(run: Run, namespace: str) -> None:
     done = run("instances", "nothing", "-o", "json")
     assert done.code == ExitCode.NOT_FOUND
     assert done.json == []
-    assert done.err.startswith("error: no instance of 'nothing' is registered")
+    assert done.err.startswith(f"error: no instance of 'nothing' is registered in {namespace}/services/nothing; ")
 
 
 def test_what_others_wrote_is_harmless(run: Run, make_client: MakeClient, truth: Truth, namespace: str) -> None:
@@ -111,7 +111,7 @@ def test_what_others_wrote_is_harmless(run: Run, make_client: MakeClient, truth:
 
 def test_elections(run: Run, make_client: MakeClient, truth: Truth, namespace: str) -> None:
     empty = run("elections")
-    assert (empty.code, empty.out, empty.err) == (0, "", "no election is under way\n")
+    assert (empty.code, empty.out, empty.err) == (0, "", f"no election is under way in {namespace}/elections\n")
     first, second = make_client().election("nightly", id="[red]one"), make_client().election("nightly", id="two")
     truth.create(f"{namespace}/elections/deserted")
     with first.campaign(timeout=LIMIT) as term:

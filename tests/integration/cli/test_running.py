@@ -40,10 +40,10 @@ def test_register_until_a_signal(
     assert running.end(number) == 128 + number
     assert truth.children(f"{namespace}/services/payments") == []
     assert "CLOSED" in running.out.items[-1]
-    assert running.err.items == ["leaving"]
+    assert running.err.items == ["deregistering"]
 
 
-def test_register_says_goodbye_and_waits(start: Start, make_client: MakeClient) -> None:
+def test_register_drains_and_waits(start: Start, make_client: MakeClient) -> None:
     view = make_client().discover("payments")
     running = start("register", "payments", "--port", "8080", "--drain-delay", "0.5")
     running.line("REGISTERED")
@@ -90,6 +90,12 @@ def test_register_does_what_is_wanted_on_a_conflict(start: Start, make_client: M
     waiting.line("REGISTERED")
 
 
+def test_register_ends_where_this_machine_has_no_such_address(start: Start) -> None:
+    running = start("register", "payments", "--port", "8080", "--host", "if:nope")
+    running.message("error: host: this machine has no address of 'if:nope'")
+    assert running.end() == ExitCode.USAGE
+
+
 def test_register_before_zookeeper_is_there(start: Start, zkdiscovery_proxy: FaultProxy) -> None:
     zkdiscovery_proxy.refuse()
     running = start("register", "payments", "--port", "80", "--hosts", zkdiscovery_proxy.address, "--timeout", "0.3")
@@ -122,9 +128,9 @@ def test_watch(start: Start, make_client: MakeClient) -> None:
     assert not [line for line in running.out.items if "\x1b" in line]
 
 
-def test_watch_as_json_lines(start: Start, make_client: MakeClient) -> None:
+def test_watch_as_json_lines(start: Start, make_client: MakeClient, namespace: str) -> None:
     running = start("watch", "payments", "-o", "json")
-    running.message("0 registered now")
+    running.message(f"watching payments; 0 registered now in {namespace}/services/payments")
     registration = make_client().register("payments", 8080, id="a").wait_registered(LIMIT)
     added = json.loads(running.line('"added"'))
     assert added.keys() == {"time", "event", "before", "after"}

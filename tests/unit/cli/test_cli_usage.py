@@ -69,6 +69,12 @@ def test_version() -> None:
         (["services", "--timeout", "soon"], "--timeout"),
         (["services", "--hosts", "localhost:port"], "hosts"),
         (["services", "--hosts", ""], "hosts"),
+        (["services", "--hosts", "zk1:2181,zk2:,zk3"], "'--hosts': 'zk2:': must be 'host:port'"),
+        (
+            ["--hosts", "zk1,zk2:2181/shop", "services"],
+            "'--hosts': 'zk2:2181/shop': must not contain a scheme or a path",
+        ),
+        (["services", "--hosts", "zk1:2181,alice:secret@:1"], "'--hosts': ':1': must be"),
         (["services", "--namespace", "/a/../b"], "namespace"),
         (["--namespace", "/a/\x07", "services"], "namespace"),
         (["register", "payments"], "--port"),
@@ -96,9 +102,23 @@ def test_bad_usage(arguments: list[str], said: str) -> None:
     assert time.monotonic() - start < 10, "it waited for a server"
     assert result.exit_code == ExitCode.USAGE
     assert said in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.stderr
     assert "\x1b[31m" not in result.stderr
     assert result.stdout == ""
+
+
+def test_bad_usage_names_the_help_of_the_command() -> None:
+    said = CliRunner().invoke(app, ["register", "payments"]).stderr
+    assert said == "error: missing option '--port'; see `zkdiscovery register --help`\n"
+
+
+def test_no_arguments_at_all_show_the_help() -> None:
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code in {0, 2}  # as the version of typer has it
+    assert "register" in result.output
+    assert "error" not in result.stderr
 
 
 def test_the_environment_can_be_wrong_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import ssl
 import pytest
 
 from zkdiscovery import Settings
-from zkdiscovery.cli.doctor.hosts import _ensemble, _judge, _silent, _unreachable, examine_hosts
+from zkdiscovery.cli.doctor import hosts
+from zkdiscovery.cli.doctor.hosts import _ensemble, _interpret, _no_answer, _unreachable, examine_hosts
 from zkdiscovery.cli.doctor.local import examine_address, examine_environment, settings_in_force
 from zkdiscovery.cli.doctor.report import Finding, Level
 from zkdiscovery.session import ServerInfo
@@ -29,7 +30,7 @@ def _info(version: str = "3.8.0", mode: str = "follower", text: str = SRVR) -> S
 
 
 def test_a_good_server() -> None:
-    finding = _judge("host a:2181", 0.001, _info(), None)
+    finding = _interpret("host a:2181", 0.001, _info(), None)
     assert finding.level is Level.OK
     assert finding.found == "ZooKeeper 3.8.0, follower, answers in 2.0 ms (TCP 1.0 ms), 7 connections"
     assert finding.data == {
@@ -53,12 +54,12 @@ def test_a_good_server() -> None:
             Level.OK,
             "does not tell its version",
         ),
-        (ServerInfo("", "", None, 0.001, ""), Level.PROBLEM, "hangs up without a word"),
+        (ServerInfo("", "", None, 0.001, ""), Level.PROBLEM, "hangs up without an answer"),
         (ServerInfo("", "", None, 0.001, "HTTP/1.1 400 Bad Request"), Level.PROBLEM, "not one of ZooKeeper"),
     ],
 )
 def test_what_a_server_says(info: ServerInfo, level: Level, said: str) -> None:
-    finding = _judge("host a:2181", 0.001, info, None)
+    finding = _interpret("host a:2181", 0.001, info, None)
     assert finding.level is level
     assert said in finding.found
     assert bool(finding.advice) == (level is Level.PROBLEM)
@@ -81,6 +82,30 @@ def test_no_tcp(error: OSError | UnicodeError, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "error",
+    [ConnectionResetError(104, "reset by peer"), BrokenPipeError(32, "Broken pipe"), ConnectionAbortedError("aborted")],
+)
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_server_that_closes_hangs_up_whenever_it_does(
+    error: OSError, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before we know that the connection is there, or while we write or read."""
+
+    def hang_up(*_args: object, **_options: object) -> socket.socket:
+        raise error
+
+    if asked:
+        monkeypatch.setattr(hosts, "probe_server", hang_up)
+    else:
+        monkeypatch.setattr(socket, "create_connection", hang_up)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (finding,) = examine_hosts([server.getsockname()], timeout=1.0, context=None)
+    assert finding.level is Level.PROBLEM
+    assert "it hangs up" in finding.found
+    assert "maxClientCnxns" in finding.advice
+
+
+@pytest.mark.parametrize(
     ("error", "said"),
     [
         (ssl.SSLCertVerificationError("certificate verify failed"), "certificate is refused"),
@@ -92,7 +117,7 @@ def test_no_tcp(error: OSError | UnicodeError, said: str) -> None:
 def test_no_answer(error: OSError, said: str) -> None:
     if isinstance(error, ssl.SSLCertVerificationError):
         error.verify_message = "self-signed certificate"
-    found, advice = _silent(error, 1.0, None)
+    found, advice = _no_answer(error, 1.0, None)
     assert said in found
     assert advice
 

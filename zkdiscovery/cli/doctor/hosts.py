@@ -1,4 +1,4 @@
-"""Each server by itself, outside any session: name, TCP, TLS, and what it says of itself.
+"""Each server by itself, outside any session: name, TCP, TLS, and what it reports of itself.
 
 All servers are asked side by side, each on a thread of its own, because resolving a name can't be interrupted.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _OLDEST = (3, 6)  # version of ZooKeeper
+# A server that refuses by closing may do so before, while or after we write.
+_HANGS_UP = (BrokenPipeError, ConnectionAbortedError, ConnectionResetError)
 _EXTRA = 3.0  # seconds for resolving a name, beyond the time limits of a connection and an answer
 
 
@@ -63,15 +65,17 @@ def _examine(host: str, port: int, timeout: float, context: ssl.SSLContext | Non
     start = time.monotonic()
     try:
         socket.create_connection((host, port), timeout=timeout).close()
+    except _HANGS_UP as error:  # it took the connection and closed it before we saw that it was there
+        return problem(name, f"it hangs up: {error}", _hung_up(context))
     except (OSError, UnicodeError) as error:
         return problem(name, *_unreachable(error, timeout))
     tcp = time.monotonic() - start
     try:
         info = probe_server(host, port, timeout=timeout, context=context)
     except OSError as error:
-        found, advice = _silent(error, timeout, context)
+        found, advice = _no_answer(error, timeout, context)
         return problem(name, f"TCP connection in {milliseconds(tcp)}, but {found}", advice, tcp=tcp)
-    return _judge(name, tcp, info, context)
+    return _interpret(name, tcp, info, context)
 
 
 def _unreachable(error: OSError | UnicodeError, timeout: float) -> tuple[str, str]:
@@ -88,7 +92,7 @@ def _unreachable(error: OSError | UnicodeError, timeout: float) -> tuple[str, st
     return f"no TCP connection: {error}", "correct host and port, or the route to it"
 
 
-def _silent(error: OSError, timeout: float, context: ssl.SSLContext | None) -> tuple[str, str]:
+def _no_answer(error: OSError, timeout: float, context: ssl.SSLContext | None) -> tuple[str, str]:
     """What it means that a server takes a connection and gives no answer, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
@@ -110,15 +114,15 @@ def _silent(error: OSError, timeout: float, context: ssl.SSLContext | None) -> t
 
 
 def _hung_up(context: ssl.SSLContext | None) -> str:
-    """What to do about a server that takes a connection and closes it without a word."""
+    """What to do about a server that takes a connection and closes it without an answer."""
     other_port = "the right port?" if context else "the right port, and no TLS port (ZKDISCOVERY_TLS__CA_FILE)?"
     return (
-        "are there too many connections to it from this address (maxClientCnxns, 60 if not set)? its log tells;"
+        "are there too many connections to it from this address (maxClientCnxns, 60 if not set)? its log says so;"
         f" else: is it {other_port}"
     )
 
 
-def _judge(name: str, tcp: float, info: ServerInfo, context: ssl.SSLContext | None) -> Finding:
+def _interpret(name: str, tcp: float, info: ServerInfo, context: ssl.SSLContext | None) -> Finding:
     if "whitelist" in info.text:
         return Finding(
             name,
@@ -128,7 +132,10 @@ def _judge(name: str, tcp: float, info: ServerInfo, context: ssl.SSLContext | No
         )
     if not info.text:
         return problem(
-            name, f"TCP connection in {milliseconds(tcp)}, but it hangs up without a word", _hung_up(context), tcp=tcp
+            name,
+            f"TCP connection in {milliseconds(tcp)}, but it hangs up without an answer",
+            _hung_up(context),
+            tcp=tcp,
         )
     if not info.mode:
         if "not currently serving" in info.text:

@@ -1,4 +1,4 @@
-"""A session: can it be had, what did the server grant, how fast is it, what may we do, and what time is it there?"""
+"""A session: can it be had, what did the server grant, how fast is it, what may we do, what does its clock say?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zkdiscovery import Client
     from zkdiscovery.session.requests import Request
 
-_ROUNDS = 5  # requests whose median is told
+_ROUNDS = 5  # requests whose median is reported
 _MAX_CLOCK_DIFFERENCE = 1.0  # seconds beyond which a warning is due
 
 
@@ -37,13 +37,13 @@ def examine_session(client: Client, timeout: float) -> Iterator[Finding]:
         yield failed("session", error)
         return
     yield _granted(session, time.monotonic() - start)
-    patient = _Patient(session, timeout)
+    timed = _TimedSession(session, timeout)
     checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
-        ("read", lambda: _read_speed(patient, paths)),
-        ("services", lambda: _rights(patient, paths.services())),
-        ("elections", lambda: _rights(patient, paths.elections())),
-        ("write", lambda: _write_speed(patient, paths)),
-        ("clock", lambda: _clock(patient, paths)),
+        ("read", lambda: _read_speed(timed, paths)),
+        ("services", lambda: _rights(timed, paths.services())),
+        ("elections", lambda: _rights(timed, paths.elections())),
+        ("write", lambda: _write_speed(timed, paths)),
+        ("clock", lambda: _clock(timed, paths)),
         ("tick", lambda: _tick(session)),
     )
     for name, check in checks:
@@ -53,7 +53,7 @@ def examine_session(client: Client, timeout: float) -> Iterator[Finding]:
             yield failed(name, error)
 
 
-class _Patient:
+class _TimedSession:
     """A session whose calls have one time limit."""
 
     def __init__(self, session: Session, timeout: float) -> None:
@@ -63,8 +63,8 @@ class _Patient:
     def call(self, request: Request) -> Any:
         return self.session.call(request, deadline=time.monotonic() + self._timeout)
 
-    def timed(self, request: Request) -> float:
-        """Seconds that the answer took, whether or not it was the one hoped for."""
+    def seconds(self, request: Request) -> float:
+        """Seconds that the answer took, whatever it says."""
         start = time.monotonic()
         with suppress(NodeMissing, AccessDenied):
             self.call(request)
@@ -88,7 +88,7 @@ class _Patient:
         ZooKeeper commits failed transactions like others, as an entry that changes nothing.
         """
         try:
-            self.call(_futile(self.session, parent))
+            self.call(_failing_transaction(self.session, parent))
         except AccessDenied:
             return False
         except NodeMissing as error:
@@ -101,22 +101,22 @@ def _child(parent: str) -> str:
     return f"{parent.rstrip('/')}/zkdiscovery-doctor-{secrets.token_hex(8)}"
 
 
-def _futile(session: Session, parent: str) -> Multi:
+def _failing_transaction(session: Session, parent: str) -> Multi:
     return Multi([Create(_child(parent), b"", session.leaf_acl, EPHEMERAL), Check(_child(parent))])
 
 
 def _granted(session: Session, seconds: float) -> Finding:
-    wished, granted = session.settings.session_timeout, session.timeout
+    requested, granted = session.settings.session_timeout, session.timeout
     data = {
         "server": session.server, "session_id": f"0x{session.session_id:x}", "connected_after": seconds,
-        "session_timeout": granted, "session_timeout_wished": wished,
+        "session_timeout": granted, "session_timeout_requested": requested,
     }  # fmt: skip
     found = f"at {session.server} after {milliseconds(seconds)}; session timeout {granted:g} s"
-    if abs(wished - granted) < 0.001:
-        return Finding("session", f"{found}, as wished", data=data)
+    if abs(requested - granted) < 0.001:
+        return Finding("session", f"{found}, as requested", data=data)
     return Finding(
         "session",
-        f"{found}, {wished:g} s were wished",
+        f"{found}, {requested:g} s were requested",
         Level.WARNING,
         "the server bounds it: minSessionTimeout (2 ticks if not set) and maxSessionTimeout (20 ticks)",
         data,
@@ -153,30 +153,30 @@ def _tick(session: Session) -> Finding:
     )
 
 
-def _read_speed(patient: _Patient, paths: Paths) -> Finding:
-    seconds = statistics.median(patient.timed(GetData(paths.root or "/")) for _ in range(_ROUNDS))
+def _read_speed(timed: _TimedSession, paths: Paths) -> Finding:
+    seconds = statistics.median(timed.seconds(GetData(paths.root or "/")) for _ in range(_ROUNDS))
     return Finding("read", f"answered in {milliseconds(seconds)}", data={"seconds": seconds})
 
 
-def _write_speed(patient: _Patient, paths: Paths) -> Finding:
-    place = patient.existing(paths.root or "/")
-    seconds = statistics.median(patient.timed(_futile(patient.session, place)) for _ in range(_ROUNDS))
+def _write_speed(timed: _TimedSession, paths: Paths) -> Finding:
+    place = timed.existing(paths.root or "/")
+    seconds = statistics.median(timed.seconds(_failing_transaction(timed.session, place)) for _ in range(_ROUNDS))
     return Finding("write", f"committed in {milliseconds(seconds)}", data={"seconds": seconds})
 
 
-def _rights(patient: _Patient, path: str) -> Finding:
+def _rights(timed: _TimedSession, path: str) -> Finding:
     """May we read what is there, and create?"""
     name = f"rights on {path}"
-    place = patient.existing(path)
+    place = timed.existing(path)
     readable = True
     try:
-        count = len(patient.call(GetChildren(path)))
+        count = len(timed.call(GetChildren(path)))
         found = f"{count} there"
     except NodeMissing:
         found = f"not there yet, to be made in {place}"
     except AccessDenied:
         readable, found = False, "must not be read"
-    creatable = patient.may_create(place)
+    creatable = timed.may_create(place)
     data = {"path": path, "exists": place == path, "read": readable, "create": creatable}
     if readable and creatable:
         return Finding(name, f"read and create; {found}", data=data)
@@ -190,18 +190,18 @@ def _rights(patient: _Patient, path: str) -> Finding:
     )
 
 
-def _clock(patient: _Patient, paths: Paths) -> Finding:
+def _clock(timed: _TimedSession, paths: Paths) -> Finding:
     """The server's clock against ours, by the creation time of a node."""
-    place = patient.existing(paths.root or "/")
+    place = timed.existing(paths.root or "/")
     path = _child(place)
     before, start = time.time(), time.monotonic()
     try:
-        stat = patient.call(Create(path, b"", patient.session.leaf_acl, EPHEMERAL))
+        stat = timed.call(Create(path, b"", timed.session.leaf_acl, EPHEMERAL))
     except AccessDenied:
         return Finding("clock", f"not known: no right to create a node in {place}")
     spent = time.monotonic() - start
     with suppress(NodeMissing):
-        patient.call(Delete(path))
+        timed.call(Delete(path))
     # The server stamps somewhere between sending and answer, in whole milliseconds.
     difference, doubt = stat.ctime / 1000 - (before + spent / 2), spent / 2 + 0.001
     data = {"ahead": difference, "doubt": doubt}
