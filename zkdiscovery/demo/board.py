@@ -1,4 +1,4 @@
-"""What people see: a live board on a terminal, plain lines elsewhere.
+"""What the demo prints: a live board on a terminal, plain lines elsewhere.
 
 Threads: any thread shows a line; the live board is drawn by rich's thread, from values that are replaced whole.
 """
@@ -13,32 +13,32 @@ from contextlib import contextmanager
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from zkdiscovery.demo.acts import ACTS
 from zkdiscovery.demo.node import DRAIN_DELAY, SESSION_TIMEOUT
+from zkdiscovery.demo.steps import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from zkdiscovery.demo.cast import Node
-    from zkdiscovery.demo.stage import Stage
+    from zkdiscovery.demo.processes import Node
+    from zkdiscovery.demo.run import DemoRun
 
 
 class Board(Protocol):
     """Where the demo is shown."""
 
-    linger: float  # seconds that an act is left standing at its end
+    linger: float  # seconds to wait after each step
 
     def show(self, line: str) -> None:
         """Show a line about what happens (any thread)."""
 
-    def live(self, stage: Stage) -> AbstractContextManager[None]:
-        """Show the stage in the block."""
+    def live(self, run: DemoRun) -> AbstractContextManager[None]:
+        """Show the run for the time of the block."""
 
-    def announce(self, stage: Stage) -> None:
-        """An act begins."""
+    def announce(self, run: DemoRun) -> None:
+        """Show that a step begins."""
 
-    def summary(self, stage: Stage) -> None:
+    def summary(self, run: DemoRun) -> None:
         """Show what was found."""
 
 
@@ -58,20 +58,20 @@ class Row(NamedTuple):
 HEADINGS = Row("node", "port", "process", "seen as", "calls", "failed", "median", "leads")
 
 
-def rows(stage: Stage) -> list[Row]:
+def rows(run: DemoRun) -> list[Row]:
     """The table: what the processes do, and what the client knows of them."""
-    return [_row(stage, node) for node in stage.cast.nodes]
+    return [_row(run, node) for node in run.processes.nodes]
 
 
-def _row(stage: Stage, node: Node) -> Row:
-    counts = stage.caller.of(node.name)
+def _row(run: DemoRun, node: Node) -> Row:
+    counts = run.caller.of(node.name)
     term = node.leadership
     lease = term.lease_end - time.monotonic() if term is not None else 0.0
     return Row(
         node.name,
         str(node.port or "–"),
         node.process,
-        stage.seen(node.name) or "–",
+        run.seen(node.name) or "–",
         str(counts.answered),
         str(counts.failed),
         f"{median(counts.seconds) * 1000:.1f} ms" if counts.seconds else "–",
@@ -79,22 +79,22 @@ def _row(stage: Stage, node: Node) -> Row:
     )
 
 
-def client_line(stage: Stage) -> str:
-    """How the client stands."""
-    snapshot = stage.payments.snapshot
+def client_line(run: DemoRun) -> str:
+    """The state of the client, its cache and its calls."""
+    snapshot = run.payments.snapshot
     cache = "empty" if not snapshot.loaded else f"stale for {snapshot.age:.1f} s" if snapshot.stale else "fresh"
-    return f"client: {stage.client.state}, cache {cache}; calls: {stage.caller.totals}"
+    return f"client: {run.client.state}, cache {cache}; calls: {run.caller.totals}"
 
 
 CONDITIONS = f"Session timeout {SESSION_TIMEOUT:g} s, drain delay {DRAIN_DELAY:g} s; median of the last 100 answers."
 
 
-def verdict(stage: Stage) -> str:
+def verdict(run: DemoRun) -> str:
     """The last line."""
-    wrong = sum(not finding.held for finding in stage.findings)
+    wrong = sum(not finding.held for finding in run.findings)
     if wrong:
-        return f"{wrong} of {len(stage.findings)} measurements are not as expected."
-    return f"All {len(stage.findings)} measurements are as expected."
+        return f"{wrong} of {len(run.findings)} measurements are not as expected."
+    return f"All {len(run.findings)} measurements are as expected."
 
 
 class PlainLines:
@@ -103,7 +103,10 @@ class PlainLines:
     linger = 0.0  # seconds
 
     def show(self, line: str) -> None:
-        """Print it, in one write: lines of several threads must not mix. Without a reader all ends as on Ctrl-C."""
+        """Print the line in one write, because lines of several threads must not mix.
+
+        If nobody reads the output any more, the demo ends as on Ctrl-C.
+        """
         try:
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
@@ -112,30 +115,30 @@ class PlainLines:
             os.kill(os.getpid(), signal.SIGINT)  # the main thread takes it
 
     @contextmanager
-    def live(self, stage: Stage) -> Iterator[None]:
-        """Lines come as things happen; the table at the end."""
+    def live(self, run: DemoRun) -> Iterator[None]:
+        """Print the table at the end; lines come as things happen."""
         yield
-        self._table(stage)
+        self._table(run)
 
-    def announce(self, stage: Stage) -> None:
-        """The table as the act before has left it, and a heading."""
-        if stage.act > 1:
-            self._table(stage)
-        name, title, _ = ACTS[stage.act - 1]
+    def announce(self, run: DemoRun) -> None:
+        """Show the table after the step before, and a heading."""
+        if run.step > 1:
+            self._table(run)
+        name, title, _ = STEPS[run.step - 1]
         self.show(f"\n{name}: {title}")
 
-    def summary(self, stage: Stage) -> None:
-        """One line for each finding."""
+    def summary(self, run: DemoRun) -> None:
+        """Print one line for each finding."""
         self.show("\nWhat was measured")
-        for act, what, measured, expected, held in stage.findings:
-            self.show(f"  {'✓' if held else '✗'} {ACTS[act - 1][0]}: {what}: {measured} (expected: {expected})")
+        for step, what, measured, expected, held in run.findings:
+            self.show(f"  {'✓' if held else '✗'} {STEPS[step - 1][0]}: {what}: {measured} (expected: {expected})")
         self.show(CONDITIONS)
-        self.show(verdict(stage))
+        self.show(verdict(run))
 
-    def _table(self, stage: Stage) -> None:
-        lines = (HEADINGS, *rows(stage))
+    def _table(self, run: DemoRun) -> None:
+        lines = (HEADINGS, *rows(run))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for line in lines:
             cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
             self.show(f"    {'  '.join(cells)}".rstrip())
-        self.show(f"    {client_line(stage)}")
+        self.show(f"    {client_line(run)}")

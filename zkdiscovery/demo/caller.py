@@ -51,7 +51,7 @@ class Caller:
 
     Args:
         payments: the view to call through.
-        notify: called after each call, with words for people or an empty string.
+        notify: called after each call, with a line for people or an empty string.
     """
 
     def __init__(self, payments: Service, notify: Callable[[str], None]) -> None:
@@ -66,7 +66,7 @@ class Caller:
         ]
 
     def start(self) -> None:
-        """Begin to call."""
+        """Start the threads that call."""
         for thread in self._threads:
             thread.start()
 

@@ -1,15 +1,15 @@
-"""A process of the demo: serves `payments` over HTTP, and stands for the election `settlement`.
+"""A process of the demo: serves `payments` over HTTP, and campaigns in the election `settlement`.
 
 Run as `python -m zkdiscovery.demo.node HOSTS NAMESPACE NAME`. It reports on standard output, one JSON object a line,
 with monotonic times, which all processes of one machine share:
 
     {"port": 40123, "listening": 12.34}                    it accepts calls
-    {"registered": 12.41}                                  its instance stands in ZooKeeper
+    {"registered": 12.41}                                  its instance is in ZooKeeper
     {"fence": 17, "since": 12.43, "lease_end": 14.83}      it leads; repeated while it does
     {"fence": null}                                        it leads no more
 
-Guarantees: ends at once when its standard input does, that is, with its parent, however that ends. On SIGTERM it says
-goodbye and serves on for `DRAIN_DELAY`.
+Guarantees: ends at once when its standard input does, that is, with its parent, however that ends. On SIGTERM it
+drains: it serves on for `DRAIN_DELAY` and then deregisters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SERVICE = "payments"
 ELECTION = "settlement"
 SESSION_TIMEOUT = 4.0  # seconds
-DRAIN_DELAY = 1.0  # seconds between the goodbye and the end
+DRAIN_DELAY = 1.0  # seconds between DRAINING and the end
 REPORT_INTERVAL = 0.2  # seconds between two reports of a leader
 
 
@@ -39,22 +39,22 @@ class Payments(BaseHTTPRequestHandler):
     """Answers each GET with a line."""
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Answer with status 200."""
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"paid\n")
 
     def log_message(self, *_args: object) -> None:
-        """Standard error is for what is wrong."""
+        """Log nothing: standard error is for errors."""
 
 
 def report(**facts: object) -> None:
     """Tell the parent."""
-    print(json.dumps(facts) + "\n", end="", flush=True)  # noqa: T201 - one write, for two threads report
+    print(json.dumps(facts) + "\n", end="", flush=True)  # noqa: T201 - one write, because two threads report
 
 
 def end_with_parent() -> None:
-    """The parent holds the other end of standard input open as long as it lives."""
+    """End this process when standard input ends: the parent holds its other end open as long as it lives."""
     sys.stdin.buffer.read()
     os._exit(0)
 

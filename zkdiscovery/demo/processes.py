@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GOODBYE_LIMIT = 5.0  # seconds that all nodes may take to end when the demo does
+END_LIMIT = 5.0  # seconds that all nodes may take to end when the demo does
 
 
 class Leadership(NamedTuple):
@@ -35,8 +35,8 @@ class Node:
         name: also its instance id and its candidate id.
         port: TCP port that it serves; None before it listens.
         listening, registered: monotonic seconds when it did; None before.
-        leadership: its term, as last reported; kept when it is killed.
-        process: what has become of it: "running", "stopping", "stopped", "killed" or "failed".
+        leadership: its term, as last reported; kept after a kill.
+        process: the state of the process: "running", "stopping", "stopped", "killed" or "failed".
     """
 
     def __init__(self, name: str, arguments: list[str], notify: Callable[[str], None]) -> None:
@@ -62,7 +62,7 @@ class Node:
 
     @property
     def alive(self) -> bool:
-        """Neither ended nor told to end."""
+        """Whether it runs and was not told to end."""
         return self.process == "running"
 
     def stop(self) -> float:
@@ -85,8 +85,8 @@ class Node:
             self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
             self._popen.kill()
-            self._popen.wait(GOODBYE_LIMIT)
-        self._reader.join(GOODBYE_LIMIT)
+            self._popen.wait(END_LIMIT)
+        self._reader.join(END_LIMIT)
         for pipe in (self._popen.stdin, self._popen.stdout):
             if pipe is not None:
                 pipe.close()
@@ -113,7 +113,7 @@ class Node:
             self._notify(f"{self.name} has ended")
 
     def _take(self, report: dict[str, Any]) -> str:
-        """Take a report; returns what is new about it, for people."""
+        """Take a report, and return a line for people about it, or an empty string."""
         before = self.leadership
         if "port" in report:
             self.port, self.listening = report["port"], report["listening"]
@@ -129,12 +129,12 @@ class Node:
         return f"{self.name} leads, fence {self.leadership.fence}" if new else ""
 
 
-class Cast:
+class Processes:
     """All nodes, in the order of their start.
 
     Args:
-        arguments: what each node is told: hosts and namespace.
-        notify: called on any thread when something changed, with words for people or an empty string.
+        arguments: the arguments of each node: hosts and namespace.
+        notify: called on any thread when something changed, with a line for people or an empty string.
     """
 
     def __init__(self, arguments: list[str], notify: Callable[[str], None]) -> None:
@@ -150,7 +150,7 @@ class Cast:
 
     @property
     def leader(self) -> tuple[Node, Leadership] | None:
-        """Who leads by its own words, the dead left out."""
+        """The node that reports a valid lease, with its term; None if no live one does."""
         now = time.monotonic()
         leading = ((node, node.leadership) for node in self.nodes if node.alive)
         return next(((node, term) for node, term in leading if term is not None and term.lease_end > now), None)
@@ -163,6 +163,6 @@ class Cast:
             if node.alive:
                 with contextlib.suppress(ProcessLookupError):
                     node.stop()
-        end = time.monotonic() + GOODBYE_LIMIT
+        end = time.monotonic() + END_LIMIT
         for node in self.nodes:
             node.close(max(0.0, end - time.monotonic()))

@@ -8,9 +8,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from zkdiscovery.demo.acts import perform
 from zkdiscovery.demo.board import Board, PlainLines
-from zkdiscovery.demo.stage import open_stage
+from zkdiscovery.demo.run import open_run
+from zkdiscovery.demo.steps import run_steps
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing import zookeeper_server
 from zkdiscovery.testing.servers import environment
@@ -36,14 +36,14 @@ def play(source: SourceName, svg: Path | None) -> int:
         board.show("starting ZooKeeper …")
         with zookeeper_server(source=source, notify=board.show) as server:
             board.show(f"ZooKeeper: {server.source}")
-            with open_stage(server, board.show) as stage:
-                with board.live(stage):
-                    held = perform(stage, lambda: board.announce(stage), board.linger)
+            with open_run(server, board.show) as run:
+                with board.live(run):
+                    held = run_steps(run, lambda: board.announce(run), board.linger)
                 if svg is not None:
                     from zkdiscovery.demo.liveboard import save_picture  # noqa: PLC0415 - needs rich
 
-                    save_picture(stage, svg)
-        board.summary(stage)
+                    save_picture(run, svg)
+        board.summary(run)
     except NoServerForTests as error:
         print(error, file=sys.stderr)  # noqa: T201
         return NO_SERVER

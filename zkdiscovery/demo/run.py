@@ -1,6 +1,6 @@
-"""Where the demo plays: the client and its way to ZooKeeper, the cast, the clock, and what was found.
+"""One run of the demo: the client and its way to ZooKeeper, the nodes, the clock, and the findings.
 
-Threads: acts run on the main thread and wait; everybody else calls `notify` when something may have changed.
+Threads: steps run on the main thread and wait; all other threads call `notify` when something may have changed.
 """
 
 from __future__ import annotations
@@ -14,48 +14,48 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zkdiscovery.client import Client
 from zkdiscovery.demo.caller import Caller
-from zkdiscovery.demo.cast import Cast
 from zkdiscovery.demo.node import SERVICE, SESSION_TIMEOUT
+from zkdiscovery.demo.processes import Processes
 from zkdiscovery.model import Change, Status
 from zkdiscovery.testing import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from zkdiscovery.demo.cast import Leadership, Node
+    from zkdiscovery.demo.processes import Leadership, Node
     from zkdiscovery.testing import ZookeeperServer
 
-TIME_LIMIT = 50.0  # seconds for all acts together, so that the demo ends within a minute
-ENOUGH_CALLS = 40  # calls in an act, for "no call failed" to mean something
-CLOSE_TIMEOUT = 2.0  # seconds; the client owns nothing in ZooKeeper that it would have to take out
+TIME_LIMIT = 50.0  # seconds for all steps together, so that the demo ends within a minute
+ENOUGH_CALLS = 40  # calls in a step, so that "no call failed" means something
+CLOSE_TIMEOUT = 2.0  # seconds; the client owns nothing in ZooKeeper that it would have to remove
 
 
 class Finding(NamedTuple):
     """One thing that was measured."""
 
-    act: int  # its number
+    step: int  # its number
     what: str
     measured: str
     expected: str
     held: bool
 
 
-class TooLate(Exception):  # noqa: N818 - says what happened
-    """What an act waits for did not come in time."""
+class StepTimeoutError(Exception):
+    """What a step waits for did not happen in time."""
 
 
-class Stage:
-    """All that the acts work with; made by `open_stage`.
+class DemoRun:
+    """What the steps work with; made by `open_run`.
 
     Args:
         proxy: the client's way to ZooKeeper; the nodes have their own.
         client: the client.
-        node_arguments: what nodes are told: hosts and namespace.
+        node_arguments: the arguments of the nodes: hosts and namespace.
         show: takes a line about what happens, on any thread.
 
     Attributes:
         payments: the client's view.
-        act: the number of the act that runs, from 1; 0 before the first.
+        step: the number of the step that runs, from 1; 0 before the first.
         findings: what was measured so far.
         events: the last lines about what happened.
     """
@@ -66,9 +66,9 @@ class Stage:
         self.proxy = proxy
         self.client = client
         self.payments = client.discover(SERVICE)
-        self.cast = Cast(node_arguments, self.notify)
+        self.processes = Processes(node_arguments, self.notify)
         self.caller = Caller(self.payments, self.notify)
-        self.act = 0
+        self.step = 0
         self.findings: list[Finding] = []
         self.events: deque[str] = deque(maxlen=50)
         self._show = show
@@ -87,7 +87,7 @@ class Stage:
         return next((i.status for i in self.payments.instances if i.id == name), None)
 
     def can_be_picked(self, name: str) -> bool:
-        """Does the balancer choose from it?"""
+        """Whether the balancer may choose the instance."""
         return any(i.id == name for i in self.payments.available)
 
     # -- news --
@@ -99,14 +99,14 @@ class Stage:
         self._show(line)
 
     def notify(self, news: str = "") -> None:
-        """Something may have changed (any thread)."""
+        """Wake the thread that waits: something may have changed (any thread)."""
         if news:
             self.say(news)
         with self._changed:
             self._changed.notify_all()
 
     def on_change(self, change: Change) -> None:
-        """The client sees something else (dispatcher thread)."""
+        """Show what has changed for the client (dispatcher thread)."""
         for instance in (*change.added, *change.updated):
             self.say(f"the client sees {instance.id} {instance.status}")
         for instance in change.removed:
@@ -121,25 +121,25 @@ class Stage:
         """Wait until `predicate()` holds; returns the monotonic time in seconds.
 
         Raises:
-            TooLate: not within `limit` seconds, or before the time for all acts is up.
+            StepTimeoutError: not within `limit` seconds, or before the time for all steps is up.
         """
         limit = max(0.0, min(limit, TIME_LIMIT - self.elapsed))
         with self._changed:
             if not self._changed.wait_for(predicate, limit):
                 self.found(what, "no", f"within {limit:.1f} s", held=False)
-                raise TooLate(what)
+                raise StepTimeoutError(what)
             return time.monotonic()
 
     def leader(self, limit: float) -> tuple[Node, Leadership]:
         """Wait for a leader.
 
         Raises:
-            TooLate: none within `limit` seconds.
+            StepTimeoutError: none within `limit` seconds.
         """
         leaders: list[tuple[Node, Leadership]] = []
 
         def look() -> bool:
-            leader = self.cast.leader
+            leader = self.processes.leader
             if leader is not None:
                 leaders.append(leader)
             return leader is not None
@@ -148,11 +148,11 @@ class Stage:
         return leaders[-1]
 
     def found(self, what: str, measured: str, expected: str, *, held: bool) -> None:
-        """Note what was measured."""
-        self.findings.append(Finding(self.act, what, measured, expected, held))
+        """Record what was measured."""
+        self.findings.append(Finding(self.step, what, measured, expected, held))
 
     def took(self, what: str, seconds: float, limit: float) -> None:
-        """Note how long something took."""
+        """Record how long something took."""
         self.found(what, f"{seconds:.2f} s", f"within {limit:.1f} s", held=seconds <= limit)
 
     @contextmanager
@@ -168,18 +168,18 @@ class Stage:
 
 
 @contextmanager
-def open_stage(server: ZookeeperServer, show: Callable[[str], None]) -> Iterator[Stage]:
-    """A stage before `server`; when the block ends, all its processes and threads do."""
+def open_run(server: ZookeeperServer, show: Callable[[str], None]) -> Iterator[DemoRun]:
+    """A run on `server`; its processes and threads end with the block."""
     with ExitStack() as stack:
         proxy = stack.enter_context(FaultProxy(server.hosts.split(",")[0]))
         client = Client(proxy.address, namespace=server.namespace, session_timeout=SESSION_TIMEOUT)
         stack.callback(client.close, CLOSE_TIMEOUT)
-        stage = Stage(proxy, client, [server.hosts, server.namespace], show)
-        stack.enter_context(stage.cast)
-        stack.enter_context(stage.caller)
-        stack.enter_context(_warnings(stage.say))
-        stage.payments.on_change(stage.on_change)
-        yield stage
+        run = DemoRun(proxy, client, [server.hosts, server.namespace], show)
+        stack.enter_context(run.processes)
+        stack.enter_context(run.caller)
+        stack.enter_context(_warnings(run.say))
+        run.payments.on_change(run.on_change)
+        yield run
 
 
 class _Warnings(logging.Handler):
