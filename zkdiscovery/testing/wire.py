@@ -1,7 +1,7 @@
 """ZooKeeper's protocol at its barest: four-letter words, and a session over one socket.
 
-The test tools speak it themselves, for they must see a server as it is and must do what a client library refuses to
-do, such as to end somebody else's session. No watches, no authentication, one request at a time.
+The test tools implement it themselves, because they must see a server as it is and must do what a client library
+refuses to do, such as ending another client's session. No watches, no authentication, one request at a time.
 
 Format: frames of `int length` and a body, big-endian; see ZooKeeper's `zookeeper.jute` for the records.
 """
@@ -48,7 +48,7 @@ def split_host_port(address: str) -> tuple[str, int]:
 
 
 def four_letter_word(address: str, word: str, timeout: float = 2.0) -> str:
-    """What the server at `host:port` answers to a four-letter word such as `srvr`, within `timeout` seconds in all.
+    """Ask the server at `host:port` a four-letter word such as `srvr`, within `timeout` seconds in all.
 
     Raises:
         OSError: no connection, or no complete answer in time.
@@ -74,8 +74,8 @@ class RawSession:
         password: that session's password, 16 bytes.
         session_timeout: seconds.
         timeout: seconds for the connection and for each request.
-        ending: ask for the end of the session along with the handshake, so that nobody continues it in between; then
-            `close`.
+        ending: ask for the end of the session along with the handshake, so that nobody continues it in between; call
+            `close` then.
 
     Raises:
         SessionExpired: the server does not know the session, or the password is wrong; it does not tell which.

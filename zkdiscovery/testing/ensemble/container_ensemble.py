@@ -1,8 +1,8 @@
 """The members of an ensemble as containers.
 
-Each two of them share a private network, over which alone they talk: to cut them from each other takes one of them off
-it. Clients reach each member over its published port. Members find each other by `/etc/hosts`, for ZooKeeper does not
-ask again for a name that could not be resolved once.
+Each two of them share a private network, over which alone they talk. To cut them from each other, one of them is taken
+off it. Clients reach each member over its published port. Members find each other by `/etc/hosts`, because ZooKeeper
+never resolves a name again that could not be resolved once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _ContainerMember(Container):
-    """One member, which joins its networks when its container begins."""
+    """One member, which joins its networks when its container is created."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class _ContainerMember(Container):
         super().__init__(config, notify, version=version, environment=environment)
         self.name = name
         self._networks: list[_Network] = []
-        # Its own name, too: what members say to each other in an election names them all, and to resolve one that is
-        # nowhere may take 10 s, in which nothing else is heard.
+        # Its own name, too: the messages of an election name all members, and resolving a name that does not exist may
+        # take 10 s, in which the member handles nothing else.
         self._hosts = {name: "127.0.0.1"}
 
-    def meet(self, network: _Network, name: str, address: str) -> None:
-        """Another member is on this network, before the start."""
+    def add_network(self, network: _Network, name: str, address: str) -> None:
+        """Join a network when the container is created; `name` is at `address` on it."""
         self._networks.append(network)
         self._hosts[name] = address
 
@@ -67,7 +67,7 @@ class _ContainerMember(Container):
 
 
 class _Network:
-    """What two members have in common."""
+    """The private network of two members."""
 
     def __init__(self, one: _ContainerMember, other: _ContainerMember) -> None:
         name = f"zkdiscovery-test-{secrets.token_hex(6)}"
@@ -79,22 +79,22 @@ class _Network:
         self._addresses = {one: str(next(addresses)), other: str(next(addresses))}
         self._leaves = other
         self._cut = False
-        one.meet(self, other.name, self._addresses[other])
-        other.meet(self, one.name, self._addresses[one])
+        one.add_network(self, other.name, self._addresses[other])
+        other.add_network(self, one.name, self._addresses[one])
 
     def join(self, member: _ContainerMember) -> None:
-        """Put a member on it, unless it was cut off."""
+        """Connect a member to it, unless the member was cut off."""
         if not (self._cut and member is self._leaves):
             self._network.connect(member.container, ipv4_address=self._addresses[member])
 
     def blackhole(self) -> None:
-        """Take one of the two off it: what they say to each other from now on is lost."""
+        """Disconnect one of the two: what they send each other from now on is lost."""
         if not self._cut:
             self._cut = True
             self._network.disconnect(self._leaves.container, force=True)
 
     def heal(self) -> None:
-        """Put it on again."""
+        """Connect it again."""
         if self._cut:
             self._cut = False
             self.join(self._leaves)
@@ -130,10 +130,10 @@ def container_ensemble(
     names = [f"zk{number}" for number in range(1, size + 1)]
     config = {**settings, "quorumListenOnAllIPs": "true"}
     sources: list[_ContainerMember] = []
-    with ExitStack() as leaving, ExitStack() as ending:  # what stands goes with an error, members first
+    with ExitStack() as leaving, ExitStack() as ending:  # an error removes what exists, members first
         for number, name in enumerate(names, start=1):
-            # A member tells the others its own address, and they connect back to it: to this one they don't, but look
-            # for the member's name.
+            # A member tells the others its own address, and they connect back to it. If it is 0.0.0.0, they connect to
+            # the member's name instead.
             known = ["0.0.0.0" if other == name else other for other in names]  # noqa: S104 - in its container
             servers = [f"server.{at}={host}:2888:3888;2181" for at, host in enumerate(known, start=1)]
             environment = {"ZOO_MY_ID": str(number), "ZOO_SERVERS": " ".join(servers)}

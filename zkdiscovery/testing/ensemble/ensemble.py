@@ -29,13 +29,13 @@ class Link(Protocol):
     """A way from one member to another one."""
 
     def blackhole(self) -> None:
-        """Lose all that they say to each other over it, from now on."""
+        """Lose all that is sent over it from now on."""
 
     def heal(self) -> None:
         """Lose no more."""
 
     def close(self) -> None:
-        """Take it away."""
+        """Remove it."""
 
 
 class ZookeeperMember(ZookeeperServer):
@@ -45,7 +45,7 @@ class ZookeeperMember(ZookeeperServer):
         return f"<ZookeeperMember {self.hosts} {self._state.value}>"
 
     def mode(self) -> Literal["leader", "follower"] | None:
-        """What it is now; None if it does not serve, or does not answer within a second."""
+        """The role that it has now; None if it does not serve, or does not answer within a second."""
         try:
             answer = four_letter_word(self.hosts, "srvr", timeout=_ANSWER)
         except OSError:
@@ -59,7 +59,7 @@ class ZookeeperMember(ZookeeperServer):
         """Stop the server if it runs, and start it again.
 
         Args:
-            wipe: delete its data in between; it gets them again from the leader.
+            wipe: delete its data in between; the leader sends them again.
             wait: return when it serves, which it does as one of a majority only.
 
         Raises:
@@ -118,7 +118,7 @@ class ZookeeperEnsemble:
             NoServerForTests: not within `timeout` seconds.
         """
         deadline = deadline_after(timeout)
-        self.leader(timeout)  # one that was paused takes itself for the leader for a moment
+        self.leader(timeout)  # a leader that was paused believes for a moment that it still leads
         self._wait_each(lambda member: member.mode() is not None, deadline)
         self._wait_each(_takes_sessions, deadline)
 
@@ -133,7 +133,7 @@ class ZookeeperEnsemble:
                 time.sleep(_POLL)
 
     def cut(self, one: ZookeeperMember, other: ZookeeperMember) -> None:
-        """Lose all that these two say to each other from now on; the clients of both stay connected."""
+        """Lose all that these two send each other from now on; the clients of both stay connected."""
         for link in self._between(one, other):
             link.blackhole()
 
@@ -144,7 +144,7 @@ class ZookeeperEnsemble:
                 self.cut(member, other)
 
     def heal(self) -> None:
-        """Let the members hear each other again, and the paused ones go on."""
+        """Restore the traffic between the members, and resume the paused ones."""
         for links in self._links.values():
             for link in links:
                 link.heal()
@@ -185,7 +185,7 @@ class ZookeeperEnsemble:
             member.kill()
 
     def restart(self, *, wipe: bool = False) -> None:
-        """All members down, then up again; returns when all serve.
+        """Stop all members, then start them; return when all serve.
 
         Args:
             wipe: delete all data in between, as an ensemble that lost its disks.
@@ -204,7 +204,7 @@ class ZookeeperEnsemble:
 
     def close(self) -> None:
         """End all members for good and remove what they left. Safe to call again."""
-        with ExitStack() as stack:  # one that can't be closed keeps nothing else
+        with ExitStack() as stack:  # a member that can't be closed prevents nothing else
             for links in self._links.values():
                 for link in links:
                     stack.callback(link.close)

@@ -1,6 +1,6 @@
 """The members of an ensemble as processes on loopback.
 
-All that they say to each other passes through fault proxies, one for each direction and port.
+All traffic between them passes through fault proxies, one for each direction and port.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class _MemberLink(FaultProxy):
-    """What one member says to another one's port.
+    """The way from one member to a port of another one.
 
-    A member tells in its first words where it takes connections of elections, and one with a larger number connects
-    back to that address. It is replaced by that of the link back, or else they would talk past the links.
+    A member's first message of an election says where it accepts connections, and a member with a larger number
+    connects back to that address. It is replaced by the address of the link back, so that no traffic avoids the links.
     """
 
     def __init__(self, port: int) -> None:
@@ -34,13 +34,13 @@ class _MemberLink(FaultProxy):
         super().__init__(f"127.0.0.1:{port}", patient=True)
         self.port = int(self.address.rpartition(":")[2])
 
-    def tell(self, told: int, instead: int) -> None:
-        """Replace a port in what is said, by one with as many digits."""
-        before, after = f"127.0.0.1:{told}".encode(), f"127.0.0.1:{instead}".encode()
+    def replace_port(self, sent: int, instead: int) -> None:
+        """Replace a port in what is sent, by one with as many digits."""
+        before, after = f"127.0.0.1:{sent}".encode(), f"127.0.0.1:{instead}".encode()
         self.alter("client_to_server", lambda chunk: chunk.replace(before, after))
 
     def heal(self) -> None:
-        """Pass on what is said, altered as before."""
+        """Pass everything on, altered as before."""
 
         def heal() -> None:
             self._relay.traffic.modes = dict.fromkeys(DIRECTIONS, Mode.FLOW)
@@ -78,13 +78,13 @@ def local_ensemble(
     installation = find_installation(version)
     places = range(size)
     ports = [(free_port(), free_port()) for _ in places]  # for followers, and for elections
-    with ExitStack() as stack:  # what stands goes with an error
+    with ExitStack() as stack:  # an error removes what exists
         links = {
             (here, there): [stack.enter_context(_MemberLink(port)) for port in ports[there]]
             for here, there in itertools.permutations(places, 2)
         }
         for (here, there), (_, elections) in links.items():
-            elections.tell(ports[here][1], links[there, here][1].port)
+            elections.replace_port(ports[here][1], links[there, here][1].port)
         sources: list[LocalProcess] = []
         for here in places:
             config = dict(settings)

@@ -107,7 +107,7 @@ class Framing:
 
 
 class FrameFault:
-    """A fault that happens once. Waited for by any thread.
+    """A fault that happens once. Any thread may wait for it.
 
     Attributes:
         direction: of the frame that it takes.
@@ -128,7 +128,7 @@ class FrameFault:
         return self._happened.is_set()
 
     def request(self, link: object, frame: Frame) -> None:
-        """A request passes (relay's thread)."""
+        """See a request that passes (relay's thread)."""
 
     def take(self, link: object, frame: Frame, size: int) -> int | None:
         """How many of the `size` bytes that are there of a frame in its direction are passed on, before the connection
@@ -137,7 +137,7 @@ class FrameFault:
         raise NotImplementedError
 
     def note(self) -> None:
-        """It happens (relay's thread)."""
+        """Record that it has happened (relay's thread)."""
         self._happened.set()
 
 
@@ -170,7 +170,7 @@ class LostReply(_OfKinds):
 
     def __init__(self, kinds: tuple[str, ...]) -> None:
         super().__init__(kinds)
-        # By connection, for one may break before it is answered.
+        # By connection, because a connection may break before it is answered.
         self._asked: WeakKeyDictionary[object, Frame] = WeakKeyDictionary()
 
     def request(self, link: object, frame: Frame) -> None:

@@ -95,7 +95,7 @@ class FaultProxy:
         self._relay.call(refuse)
 
     def pause(self) -> None:
-        """Hold all bytes back: connections stay open, new ones are accepted, and what waits flows on later."""
+        """Hold all bytes back. Connections stay open, new ones are accepted, and what waits flows on later."""
         self._set_modes(Mode.HOLD, Mode.HOLD)
 
     def blackhole(self) -> None:

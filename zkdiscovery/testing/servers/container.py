@@ -46,7 +46,7 @@ _STOP_GRACE = 10  # seconds
 
 
 class NoContainer(NoServerForTests):
-    """No container can be had.
+    """No container is available.
 
     Attributes:
         brief: why, in a few words; the message tells more.
@@ -58,7 +58,7 @@ class NoContainer(NoServerForTests):
 
 
 class NoEngine(NoContainer):
-    """No Docker engine is there at all: nothing that people need to be told of."""
+    """There is no Docker engine at all, which needs no message where another source serves."""
 
 
 class Container(Source):
@@ -126,7 +126,7 @@ class Container(Source):
         return f"container (ZooKeeper {version}, image {self._image})"
 
     def move(self) -> None:
-        """Take another port, before a start."""
+        """Choose another port, before a start."""
         self._remove()
         self._port = self._wanted_port or free_port()
         self.hosts = f"127.0.0.1:{self._port}"
@@ -149,7 +149,7 @@ class Container(Source):
             raise NoContainer(f"the container of {self._image} can't be started", error) from error
 
     def wait_ended(self, timeout: float) -> bool:
-        """After `timeout` seconds: whether the container has ended."""
+        """Wait `timeout` seconds; return whether the container has ended."""
         time.sleep(timeout)
         self.container.reload()
         return self.container.status in ("exited", "dead")
@@ -169,7 +169,7 @@ class Container(Source):
         self.container.pause()
 
     def resume(self) -> None:
-        """Let the container go on."""
+        """Resume the container."""
         self.container.unpause()
 
     def wipe(self) -> None:
@@ -192,18 +192,18 @@ class Container(Source):
         return self._wrapper.get_wrapped_container()
 
     def _published(self) -> tuple[str, int] | int:
-        """The port on the engine's host: for this machine alone, unless the way to it leads over another address."""
+        """The port on the engine's host: on loopback, unless the engine is reached by another address."""
         host = _host_override()
         if not host and self.docker.get_connection_mode().value == "docker_host":
             host = self.docker.host()
         return ("127.0.0.1", self._port) if host in _LOOPBACK else self._port
 
     def _locate(self) -> str:
-        """Where the started container is reached; testcontainers knows, for an engine elsewhere too."""
+        """The address of the started container, by testcontainers' rules, which hold for remote engines too."""
         if host := _host_override():
             return f"{host}:{self._port}"
         host = self._wrapper.get_container_host_ip()
-        # By number, for `localhost` may mean ::1 first, where nothing is published.
+        # By number, because `localhost` may mean ::1 first, where nothing is published.
         return f"{'127.0.0.1' if host == 'localhost' else host}:{self._wrapper.get_exposed_port(PORT)}"
 
     def _remove(self) -> None:
@@ -213,7 +213,7 @@ class Container(Source):
 
 
 def _host_override() -> str | None:
-    """What people told testcontainers to be the host of published ports."""
+    """The host of published ports that testcontainers is configured with."""
     return os.environ.get("TC_HOST") or os.environ.get("TESTCONTAINERS_HOST_OVERRIDE")
 
 
@@ -249,7 +249,7 @@ def _pull(docker: Any, image: str, notify: Callable[[str], None]) -> None:
 
 
 def _repository_and_tag(image: str) -> tuple[str, str | None]:
-    """`zookeeper:3.9` in its parts; a digest stays with the repository."""
+    """Split `zookeeper:3.9` into its parts; a digest stays with the repository."""
     repository, colon, tag = image.rpartition(":")
     if not colon or "/" in tag or "@" in image:
         return image, None if "@" in image else "latest"

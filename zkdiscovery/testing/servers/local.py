@@ -55,7 +55,7 @@ class LocalProcess(Source):
         return f"local process (ZooKeeper {version} at {self._installation.place})"
 
     def move(self) -> None:
-        """Take another port, before a start."""
+        """Choose another port, before a start."""
         self._release_port()
         self._port = self._wanted_port or free_port()
         self._held = hold_port(self._port)
@@ -119,7 +119,7 @@ class LocalProcess(Source):
         self._supervisor.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let the process go on with SIGCONT."""
+        """Resume the process with SIGCONT."""
         self._supervisor.signal(signal.SIGCONT)
 
     def wipe(self) -> None:

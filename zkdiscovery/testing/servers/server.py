@@ -136,7 +136,7 @@ class ZookeeperServer:
                 self._state = ServerState.PAUSED
 
     def resume(self) -> None:
-        """Let a paused server go on. Nothing happens if it is not paused.
+        """Resume a paused server. Nothing happens if it is not paused.
 
         Raises:
             RuntimeError: it does not run, or is a shared one.
@@ -219,7 +219,12 @@ class ZookeeperServer:
             raise RuntimeError(f"the ZooKeeper server at {self.hosts} is {self._state.value}")
 
     def _ask(self, question: Callable[[str], _Answer]) -> _Answer:
-        """The answer of the first host that gives one; else a TimeoutError if one was silent, or an OSError."""
+        """Return the answer of the first host that gives one.
+
+        Raises:
+            TimeoutError: none answered, and one of them was silent.
+            OSError: none answered.
+        """
         problems: dict[str, OSError] = {}
         for host in self.hosts.split(","):
             try:
@@ -258,7 +263,7 @@ class ZookeeperServer:
                 problem = str(error)
                 if isinstance(error, TimeoutError):
                     patience = min(2 * patience, 5.0)
-        raise NoServerForTests(self._source.complaint(problem), server=self.hosts)
+        raise NoServerForTests(self._source.failure_message(problem), server=self.hosts)
 
 
 def _version(srvr: str) -> str:

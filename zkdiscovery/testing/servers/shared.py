@@ -35,23 +35,23 @@ class SharedServers(Source):
         return f"{VARIABLE} (ZooKeeper {version} at {self.hosts})"
 
     def start(self) -> None:
-        """It runs already."""
+        """Do nothing: it runs already."""
 
     def wait_ended(self, timeout: float) -> bool:
-        """Wait `timeout` seconds; whether it ended is not known here."""
+        """Wait `timeout` seconds. Whether it has ended is not known here."""
         time.sleep(timeout)
         return False
 
-    def complaint(self, problem: str) -> str:
-        """What to tell people when none of them answers."""
+    def failure_message(self, problem: str) -> str:
+        """The message for servers of which none answers."""
         return (
             f"{VARIABLE} names {self.hosts}, and no ZooKeeper serves there within {self.ready_limit:g} s: {problem}."
             " Start it or correct the variable; without it, tests use a container or a ZooKeeper installed here"
         )
 
     def log_tail(self) -> str:
-        """Its log is elsewhere."""
+        """The log is not on this machine."""
         return "(not here)"
 
     def close(self) -> None:
-        """It runs on."""
+        """Do nothing: it keeps running."""

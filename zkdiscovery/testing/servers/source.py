@@ -1,4 +1,4 @@
-"""Where a server for tests comes from: what `ZookeeperServer` asks of each kind."""
+"""What `ZookeeperServer` needs of each kind of server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 class Source(ABC):
-    """A server that is ours to use and, unless a method says otherwise, not ours to stop. Calls come one at a time.
+    """A server that tests may use; one that is not private refuses to be stopped. Calls come one at a time.
 
     Attributes:
         hosts: `host:port`, or several with commas; valid after `start`.
@@ -39,10 +39,10 @@ class Source(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Take everything away that is ours."""
+        """Remove everything that this source has made."""
 
-    def complaint(self, problem: str) -> str:
-        """What to tell people when the server does not serve in time."""
+    def failure_message(self, problem: str) -> str:
+        """The message for a server that does not serve in time."""
         return (
             f"{self.describe('not running')} at {self.hosts} does not serve: {problem}."
             f" The end of its log:\n{self.log_tail()}"
@@ -53,7 +53,7 @@ class Source(ABC):
         return True
 
     def move(self) -> None:
-        """Take another port, before a start."""
+        """Choose another port, before a start."""
         self._refuse("moved")
 
     def stop(self) -> None:
@@ -69,7 +69,7 @@ class Source(ABC):
         self._refuse("paused")
 
     def resume(self) -> None:
-        """Let a frozen server go on."""
+        """Resume a frozen server."""
         self._refuse("resumed")
 
     def wipe(self) -> None:

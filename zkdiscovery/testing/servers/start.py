@@ -38,7 +38,7 @@ _log.addHandler(logging.NullHandler())
 
 
 def to_stderr(line: str) -> None:
-    """Say a line to the people at the terminal."""
+    """Print a line for people on stderr."""
     print(f"zkdiscovery: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -79,7 +79,7 @@ def zookeeper_server(
 
 
 def server_settings(tick_time_ms: int, config: Mapping[str, str]) -> dict[str, str]:
-    """What a server for tests is configured with, as in zoo.cfg.
+    """The settings of a server for tests, as in zoo.cfg.
 
     Raises:
         ValueError: a value in `config` is empty or has a space.

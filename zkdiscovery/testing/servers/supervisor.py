@@ -2,8 +2,8 @@
 
 `Supervisor` starts this very file as a separate process and talks to it over a socket pair: one JSON object a line,
 one line in answer. The end of the parent closes the socket, whether the parent exits, crashes or is killed; the
-supervisor then kills its child, removes its directory and runs the commands left with it. The normal end takes the
-same way out, so there is only one.
+supervisor then kills its child, removes its directory and runs the commands left with it. The normal end works the same
+way.
 
 Guarantees:
     - No other process holds the parent's end open: it is closed on exec, and in each forked child by a hook.
@@ -143,7 +143,7 @@ def _close_in_child() -> None:
         channel.close()
 
 
-# Held across a fork, so that no child is made between the birth of a channel and its entry in the set.
+# Held across a fork, so that no child is forked between the creation of a channel and its entry in the set.
 os.register_at_fork(
     before=_forking.acquire,
     after_in_parent=_forking.release,
@@ -152,7 +152,7 @@ os.register_at_fork(
 
 
 class _Supervision:
-    """The supervisor's side: obeys until the channel ends, then cleans up."""
+    """The supervisor's side: handles requests until the channel ends, then cleans up."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
@@ -165,11 +165,11 @@ class _Supervision:
         try:
             with contextlib.suppress(OSError), self._channel.makefile("rb") as requests:
                 for line in requests:
-                    self._send(self._obey(json.loads(line)))
+                    self._send(self._handle(json.loads(line)))
         finally:
             self._clean_up()
 
-    def _obey(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             match request["do"]:
                 case "make_directory":
@@ -190,7 +190,7 @@ class _Supervision:
         with Path(log).open("ab") as output:
             child = subprocess.Popen(
                 argv,
-                cwd=Path(log).parent,  # where it may leave what a crash leaves
+                cwd=Path(log).parent,  # so that dumps of a crash are removed, too
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
