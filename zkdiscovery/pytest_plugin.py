@@ -50,7 +50,7 @@ def zkdiscovery_server(request: pytest.FixtureRequest) -> Iterator[ZookeeperServ
 
 @pytest.fixture(scope="session")
 def zkdiscovery_ensemble(request: pytest.FixtureRequest) -> Iterator[ZookeeperEnsemble]:
-    """Three servers that form an ensemble, for the whole session; a test that harms it calls its `repair`."""
+    """Three servers that form an ensemble, for the whole session; a test that changes it calls its `repair`."""
     from zkdiscovery.testing import zookeeper_ensemble  # noqa: PLC0415
 
     with _started(zookeeper_ensemble(**_chosen(request.config))) as ensemble:
@@ -63,7 +63,7 @@ def _chosen(config: pytest.Config) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _started(servers: AbstractContextManager[_Servers]) -> Iterator[_Servers]:
-    """The servers, for the time of the block; the test fails and says why if there are none."""
+    """Start the servers for the time of the block; the test fails with the reason if there are none."""
     from zkdiscovery.errors import NoServerForTests  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack:
@@ -78,7 +78,7 @@ def _started(servers: AbstractContextManager[_Servers]) -> Iterator[_Servers]:
 def zkdiscovery_client(zkdiscovery_server: ZookeeperServer) -> Iterator[Client]:
     """A started client on a namespace of its own, which is removed afterwards.
 
-    Its settings are the defaults, whatever `ZKDISCOVERY_*` says.
+    Its settings are the defaults; `ZKDISCOVERY_*` has no effect.
     """
     from zkdiscovery.client import Client  # noqa: PLC0415
     from zkdiscovery.errors import ZkDiscoveryError  # noqa: PLC0415

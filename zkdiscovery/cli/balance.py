@@ -34,14 +34,14 @@ def balance(
     cli: Cli = ctx.obj
     with cli.connected() as client:
         with cli.working(f"reading the instances of {name}"):
-            if not client.instances(name, cli.timeout):  # also says if we may not read it
+            if not client.instances(name, cli.timeout):  # raises if we may not read it
                 if cli.json:
                     write_json([])
                 raise no_instance(client, name)
             view = client.discover(name, balancer=balancer, slow_start=slow_start)
             next(view.changes(cli.timeout), None)
             if not view.snapshot.loaded:
-                view.wait_ready(0.0)  # says why
+                view.wait_ready(0.0)  # raises the reason
             standings = view.explain()
             shares = _shares(view, key, picks)
         if cli.json:
@@ -78,6 +78,6 @@ def _shares(view: Service, key: str | None, picks: int) -> defaultdict[str, floa
     try:
         for _ in range(picks):
             counts[view.pick(key).id] += 1
-    except NoInstanceAvailable:  # the table says why
+    except NoInstanceAvailable:  # the table shows why
         counts.clear()
     return defaultdict(float, {name: number / picks for name, number in counts.items()})

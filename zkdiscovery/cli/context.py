@@ -52,7 +52,7 @@ class Cli:
     """The global options, as given before or after the name of the command.
 
     Attributes:
-        hosts, namespace, base_path: None: as the environment says.
+        hosts, namespace, base_path: None: from the environment.
         timeout: seconds for a connection and for each answer.
         output: what is written to stdout.
         debug: show everything on stderr, tracebacks included.

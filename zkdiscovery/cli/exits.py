@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the command's exit code says."""
+    """The exit codes of the command."""
 
     OK = 0
     FAILED = 1  # also: doctor found something wrong

@@ -60,7 +60,7 @@ def write_rendered(what: RenderableType) -> None:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Write a table: strings are made harmless, `Text` is ours."""
+    """Write a table. Strings are made harmless; a `Text` must be harmless already."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

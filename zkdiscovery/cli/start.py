@@ -13,7 +13,7 @@ from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.output import write
 from zkdiscovery.errors import NoServerForTests
 
-_USUAL_PORT = 2181  # where clients look that are told nothing
+_USUAL_PORT = 2181  # the default of clients
 _ROUND = 1.0  # seconds between two looks at the server
 
 

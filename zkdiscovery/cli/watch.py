@@ -57,7 +57,7 @@ def _wait_loaded(cli: Cli, client: Client, service: Service) -> None:
         with suppress(NoInstanceAvailable):
             service.wait_ready(cli.timeout, at_least=0)
             return
-        with suppress(NotConnected, OperationTimeout):  # the connection tells of that itself
+        with suppress(NotConnected, OperationTimeout):  # the log of the connection shows it
             client.instances(service.name, cli.timeout)  # raises what is wrong, such as an ACL
 
 
@@ -92,7 +92,7 @@ def _line(event: str, key: str, before: Instance | None, after: Instance | None)
 
 
 def _described(instance: Instance | None) -> dict[str, str]:
-    """What there is to tell of an instance, by name."""
+    """The values to print of an instance, by name."""
     if instance is None:
         return {}
     values = {

@@ -1,7 +1,7 @@
 """Real session expiry: the server itself ends the session, and its ephemeral nodes are gone.
 
 How: continue the session from a second connection, by its id and password, and close it there. The server drops the
-client's own connection; when the client returns, it is told that its session has expired.
+client's own connection; when the client reconnects, it learns that its session has expired.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def hold_port(port: int) -> socket.socket | None:
-    """Keep a port from being taken by others, until the socket is closed, while a server of ours comes and goes on it.
+    """Reserve a port for a server that starts and stops on it, until the socket is closed.
 
     The socket is bound and never listens: connections are refused as without it. On Linux a server that asks for
     SO_REUSEADDR, as ZooKeeper does, may listen all the same. None: not on this system, or somebody was faster.

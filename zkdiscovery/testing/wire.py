@@ -66,7 +66,7 @@ def four_letter_word(address: str, word: str, timeout: float = 2.0) -> str:
 
 
 class RawSession:
-    """A ZooKeeper session over one socket, for one thread.
+    """A ZooKeeper session over one socket, used by one thread.
 
     Args:
         address: `host:port`.
@@ -78,7 +78,7 @@ class RawSession:
             `close` then.
 
     Raises:
-        SessionExpired: the server does not know the session, or the password is wrong; it does not tell which.
+        SessionExpired: the server does not know the session, or the password is wrong; its answer is the same.
         OSError: no connection, or no answer in time.
     """
 

@@ -27,7 +27,7 @@ def doctor(ctx: typer.Context) -> None:
     with cli.client() as client:
         core = client.slot.current()
         with cli.working("looking at everything"):
-            session = list(examine_session(client, cli.timeout))  # first, for it has begun to connect
+            session = list(examine_session(client, cli.timeout))  # first, because it has begun to connect
             hosts = examine_hosts(
                 core.settings.servers, timeout=core.settings.connect_timeout, context=core.session.options.context
             )

@@ -25,11 +25,11 @@ class Finding:
 
     Attributes:
         check: what was looked at.
-        found: what there is to say, for people.
+        found: the result in words.
         level: how bad it is.
         advice: what to do about it.
         data: the figures behind `found`, plain values; times in seconds.
-        code: the exit code that a problem stands for.
+        code: the exit code for a problem.
     """
 
     check: str

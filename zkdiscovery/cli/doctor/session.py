@@ -77,7 +77,7 @@ class _TimedSession:
                 self.call(GetData(path))
             except NodeMissing:
                 path = parent_of(path)
-            except AccessDenied:  # there, and not ours to read
+            except AccessDenied:  # it exists, and we may not read it
                 return path
             else:
                 return path

@@ -95,10 +95,10 @@ class ZookeeperEnsemble:
         return ",".join(member.hosts for member in self.members)
 
     def leader(self, timeout: float | None = 20.0) -> ZookeeperMember:
-        """The one member that says that it leads; waited for.
+        """Wait for the leader: the one member that answers that it leads.
 
         Raises:
-            NoServerForTests: none, or more than one, for `timeout` seconds.
+            NoServerForTests: there was none, or more than one, for `timeout` seconds.
         """
         return self._by_mode("leader", 1, check_timeout(timeout))[0]
 

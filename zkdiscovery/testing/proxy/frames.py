@@ -34,7 +34,7 @@ KINDS: dict[str, frozenset[int]] = {
     "connect": frozenset(),
 }
 _MULTI = 14
-_HEAD = 16  # bytes of a frame that tell its kind: length, number, kind, kind of the first operation of a transaction
+_HEAD = 16  # bytes of a frame that show its kind: length, number, kind, kind of the first operation of a transaction
 
 
 class Frame(NamedTuple):
@@ -64,7 +64,7 @@ class Framing:
     def split(self, chunk: bytes, *, hold: bool) -> Iterator[tuple[bytes, Frame | None]]:
         """The chunk in pieces, each with the frame that begins there, if one does and all of its beginning is in it.
 
-        With `hold`, the beginning of a frame is kept back until it can be told what the frame is.
+        With `hold`, the beginning of a frame is kept back until the kind of the frame is known.
         """
         chunk, self._held = self._held + chunk, b""
         at = 0

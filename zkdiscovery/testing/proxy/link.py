@@ -42,7 +42,7 @@ class Pipe:
         self.busy_until = 0.0  # monotonic seconds; when a limited rate has let the last chunk through
         self.blocked = False  # a chunk is due, but the receiver does not take it yet
         self.read_all = False  # the sender has closed its side
-        self.passed_all = False  # the receiver has been told so
+        self.passed_all = False  # our side towards the receiver is closed
 
 
 class Link:

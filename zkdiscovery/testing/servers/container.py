@@ -122,7 +122,7 @@ class Container(Source):
         self.move()
 
     def describe(self, version: str) -> str:
-        """What the server is, for people."""
+        """Describe the server in words."""
         return f"container (ZooKeeper {version}, image {self._image})"
 
     def move(self) -> None:

@@ -40,7 +40,7 @@ class Installation:
 
 
 class _Found(NamedTuple):
-    """A ZooKeeper that is here; `version` is that of its jar, empty if the jar does not tell."""
+    """A ZooKeeper on this machine; `version` is that of its jar, or empty if the jar's name has none."""
 
     place: Path
     class_path: str
@@ -51,7 +51,7 @@ def find_installation(version: str | None = None, environment: Mapping[str, str]
     """The ZooKeeper installed here that has the wanted version (None: any), with a Java that runs.
 
     Raises:
-        NoServerForTests: ZooKeeper or Java is missing; says where was looked and what to install.
+        NoServerForTests: ZooKeeper or Java is missing; names the places searched and what to install.
     """
     candidates = [*_named(environment), *sorted(_installed(environment), key=_number, reverse=True)]
     found = next((candidate for candidate in candidates if fits(version, candidate.version)), None)
@@ -136,7 +136,7 @@ def _javas(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _java_problem(java: str) -> str | None:
-    """Why this Java does not run, None if it does. macOS has a `java` that only says where to get one."""
+    """Why this Java does not run, or None if it does. On macOS `java` may be a stub that prints where to get one."""
     try:
         run = subprocess.run(
             [java, "-XX:-UsePerfData", "-version"],

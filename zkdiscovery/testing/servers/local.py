@@ -51,7 +51,7 @@ class LocalProcess(Source):
         self.move()
 
     def describe(self, version: str) -> str:
-        """What the server is, for people."""
+        """Describe the server in words."""
         return f"local process (ZooKeeper {version} at {self._installation.place})"
 
     def move(self) -> None:

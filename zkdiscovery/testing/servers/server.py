@@ -50,7 +50,7 @@ class ZookeeperServer:
 
     Attributes:
         hosts: `host:port`, or several with commas, as a client takes it; the same over restarts.
-        source: what the server is, for people.
+        source: a description of the server in words.
         version: ZooKeeper's, such as `3.9.5`, as the server itself says.
         namespace: a path that nobody else uses, such as `/zkdiscovery-test-5f0c…`; not created here.
     """

@@ -31,7 +31,7 @@ class SharedServers(Source):
             ) from None
 
     def describe(self, version: str) -> str:
-        """What the server is, for people."""
+        """Describe the server in words."""
         return f"{VARIABLE} (ZooKeeper {version} at {self.hosts})"
 
     def start(self) -> None:

@@ -19,7 +19,7 @@ class Source(ABC):
 
     @abstractmethod
     def describe(self, version: str) -> str:
-        """What the server is, for people."""
+        """Describe the server in words."""
 
     @abstractmethod
     def start(self) -> None:
