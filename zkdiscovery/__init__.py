@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         AccessDenied,
         AuthenticationFailed,
         ClientClosed,
+        HoldLost,
         InvalidInstance,
         InvalidName,
         InvalidSettings,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from zkdiscovery.session import State
     from zkdiscovery.settings import AclEntry, Auth, Guard, Settings, Tls
     from zkdiscovery.threads import Subscription
+    from zkdiscovery.znodes import Hold
 
 __version__ = "0.1.0"
 
@@ -88,6 +90,8 @@ __all__ = [
     "Ejection",
     "Election",
     "Guard",
+    "Hold",
+    "HoldLost",
     "Instance",
     "InvalidInstance",
     "InvalidName",
@@ -169,6 +173,7 @@ _HOMES = {
         "AccessDenied",
         "AuthenticationFailed",
         "ClientClosed",
+        "HoldLost",
         "InvalidInstance",
         "InvalidName",
         "InvalidSettings",
@@ -196,5 +201,6 @@ _HOMES = {
     "session": ("State",),
     "settings": ("AclEntry", "Auth", "Guard", "Settings", "Tls"),
     "threads": ("Subscription",),
+    "znodes": ("Hold",),
 }
 __getattr__, __dir__ = lazy(__name__, _HOMES)

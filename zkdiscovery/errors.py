@@ -19,7 +19,8 @@
     ├── UndecodableNode (ValueError)           what a znode holds is no instance
     ├── RegistrationConflict                   another live process owns the id
     ├── NoInstanceAvailable                    nothing to pick; says why
-    ├── LeadershipLost                         the term is over
+    ├── HoldLost                               what this process held is over
+    │   └── LeadershipLost                     the term is over
     ├── ClientClosed (RuntimeError)            the client was closed
     ├── NoThreadAvailable (RuntimeError)       the system has no thread to give; nothing was begun
     └── NoServerForTests (RuntimeError)        no ZooKeeper could be had for tests or the demo
@@ -143,7 +144,11 @@ class NoInstanceAvailable(ZkDiscoveryError):
     """There is no instance to pick; the message counts what there is and why it does not count."""
 
 
-class LeadershipLost(ZkDiscoveryError):
+class HoldLost(ZkDiscoveryError):
+    """What this process held is not its own any more; `hold.reason` tells why."""
+
+
+class LeadershipLost(HoldLost):
     """The term of leadership is over."""
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from zkdiscovery.election.queue import CARD
+from zkdiscovery.election.cards import CARD
 from zkdiscovery.errors import UndecodableNode
 from zkdiscovery.session import Stat
 from zkdiscovery.threads import Subscribers, Subscription

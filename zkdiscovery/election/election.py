@@ -350,7 +350,7 @@ class Election:
             self._closed.set()
             candidacy = self._candidacy
         if candidacy is not None:
-            candidacy.end_term("the election was closed")
+            candidacy.end_hold("the election was closed")
 
     def leave(self, deadline: float) -> None:
         """Wait for the block of the term, at most until `deadline` (monotonic seconds), and leave the queue.

@@ -12,7 +12,7 @@ from typing import Protocol
 from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.candidate import Candidate, Observer, decode, encode
-from zkdiscovery.election.queue import Queued, read_queue
+from zkdiscovery.election.cards import Queued, read_candidates
 from zkdiscovery.errors import ClientClosed, NodeMissing
 from zkdiscovery.session import GetChildren
 from zkdiscovery.threads import Subscribers
@@ -93,7 +93,7 @@ class Campaigns(Feature):
         session, path = self.core.session, self.core.paths.election(election)
 
         def once(deadline: float, generation: int) -> list[Queued]:
-            return read_queue(session, path, generation=generation, deadline=deadline)
+            return read_candidates(session, path, generation=generation, deadline=deadline)
 
         return [decode(entry.data, entry.czxid) for entry in session.retry(once, timeout)]
 

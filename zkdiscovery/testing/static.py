@@ -245,7 +245,7 @@ class _Campaigns(Campaigns):
     def lose(self, election: str) -> None:
         for _, granted in self._granted:
             if granted.election == election:
-                granted.end_term("lost in a test")
+                granted.end_hold("lost in a test")
 
 
 class _Observers(Observers):
@@ -283,16 +283,16 @@ class _Granted:
         """All is there already."""
 
     def withdraw(self, reason: str = "resigned") -> None:
-        self.end_term(reason)
+        self.end_hold(reason)
 
-    def end_term(self, reason: str) -> None:
+    def end_hold(self, reason: str) -> None:
         self._lease.end(reason)
 
     def wait_gone(self, _timeout: float) -> None:
         """It is gone at once."""
 
     def forked(self) -> None:
-        self.term._disown()
+        self._lease.disown()
 
 
 def _instance(service: str, entry: str | Instance) -> Instance:

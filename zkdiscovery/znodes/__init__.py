@@ -1,7 +1,8 @@
-"""What lives in ZooKeeper: where it stands, sets of children kept in step, nodes that exist while they are wanted."""
+"""What lives in ZooKeeper: paths, watched children, owned nodes, queues and holds."""
 
 from __future__ import annotations
 
+from zkdiscovery.znodes.hold import Hold
 from zkdiscovery.znodes.loader import Loader
 from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedState
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
@@ -11,6 +12,7 @@ from zkdiscovery.znodes.watched import Delta, Marks, WatchedChildren
 
 __all__ = [
     "Delta",
+    "Hold",
     "Loader",
     "Marks",
     "OnConflict",

@@ -12,7 +12,7 @@ from tests.faults.security.helpers import SecureServer, settings, user
 from tests.integration.election.helpers import Campaigner, wait_place
 from tests.support import LIMIT, Recorder, Truth, wait_state
 from zkdiscovery import Candidate, State
-from zkdiscovery.election.queue import CARD
+from zkdiscovery.election.cards import CARD
 from zkdiscovery.session import Session
 from zkdiscovery.testing import FaultProxy
 

@@ -123,12 +123,12 @@ def candidacy_of(campaigner: Campaigner) -> Candidacy:
 
 def path_of(campaigner: Campaigner) -> str:
     """The node of the present candidacy."""
-    return candidacy_of(campaigner)._node.path
+    return candidacy_of(campaigner).node.path
 
 
 def wait_place(campaigner: Campaigner) -> None:
     """Wait until a candidate whose node stands knows who is ahead."""
-    node = candidacy_of(campaigner)._node
+    node = candidacy_of(campaigner).node
     assert node.wait(lambda node: node.state is OwnedState.HELD, LIMIT)
     settle(campaigner.client)
 

@@ -194,9 +194,9 @@ def test_candidates_that_are_wanted_together_are_created_one_by_one(
     zkdiscovery_proxy.heal()
     line.wait_length(3)
     for candidacy in candidacies:
-        assert candidacy._node.wait(lambda node: node.state is OwnedState.HELD, LIMIT)
+        assert candidacy.node.wait(lambda node: node.state is OwnedState.HELD, LIMIT)
     settle(client)
-    assert len({candidacy._node.czxid for candidacy in candidacies}) == 3
+    assert len({candidacy.node.czxid for candidacy in candidacies}) == 3
     assert [candidacy.term is not None for candidacy in candidacies].count(True) == 1
 
 

@@ -104,7 +104,7 @@ class _Session:
 
 
 class _Nodes:
-    """Tells of a node before it hands it out."""
+    """Tells of a node while it is being handed over."""
 
     error = None
     state = OwnedState.HELD
@@ -112,13 +112,16 @@ class _Nodes:
     def __init__(self, worker: _Worker) -> None:
         self._worker = worker
 
-    def own(self, _path: str, _data: bytes, *, on_state: Any, restore: bool, acl: object) -> _Nodes:
-        on_state(self)
-        self._worker.threads[-1].join(0.1)
+    def prepare(self, _path: str, _data: bytes, *, on_state: Any, restore: bool, acl: object) -> _Nodes:
+        self._on_state = on_state
         return self
 
+    def keep(self, _nodes: object) -> None:
+        self._on_state(self)
+        self._worker.threads[-1].join(0.1)
 
-def test_a_worker_that_is_faster_than_the_constructor_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_a_worker_may_be_faster_than_the_constructor(monkeypatch: pytest.MonkeyPatch) -> None:
     errors: list[object] = []
     monkeypatch.setattr(threading, "excepthook", errors.append)
     worker = _Worker()

@@ -1,9 +1,9 @@
-"""The queue of an election: a node for each candidate, its place, in the order of their creation.
+"""The nodes of an election: a place for each candidate, and a card beside it where the ACL keeps readers out.
 
 Everybody who may list the election may read the places. Newer servers tell nothing of a node to those who may not read
-it, not even when it was created (ZOOKEEPER-2590: seen on 3.8.6 and 3.9.5, not on 3.6.4, 3.7.2 and 3.8.0). What a
-candidate calls itself stands in its place if the client's ACL lets everybody read it. Else the place is empty, and the
-id stands on a card: a node beside the place, with that ACL.
+it, not even when it was created (ZOOKEEPER-2590: seen on 3.8.6 and 3.9.5, not on 3.6.4, 3.7.2 and 3.8.0). If the
+client's ACL lets everybody read, the place holds the candidate's id. If it does not, the place is empty, and the id is
+on a card: a node beside the place, with that ACL.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class Queued(NamedTuple):
 
 
 def place_acl(acl: Sequence[AccessEntry]) -> tuple[AccessEntry, ...] | None:
-    """The ACL of a place if that of the client keeps its nodes from readers, so that it takes a card; else None."""
+    """Return the ACL of a place that needs a card, because the client's ACL keeps readers out; None for others."""
     if any(entry.permissions & _READ.permissions and entry.scheme == _READ.scheme for entry in acl):
         return None
     return (*acl, _READ)
 
 
-def read_queue(session: Session, path: str, *, generation: int, deadline: float) -> list[Queued]:
-    """The candidates of an election, the leader first. Those whose data we may not read stand there all the same.
+def read_candidates(session: Session, path: str, *, generation: int, deadline: float) -> list[Queued]:
+    """Return the candidates of an election, the leader first, those whose data we may not read included.
 
     Raises:
-        NotConnected, OperationTimeout, AccessDenied, …: as `Session.call`.
+        ZkDiscoveryError: as `Session.call`.
     """
     try:
         names = session.call(GetChildren(path), deadline=deadline, generation=generation)
@@ -52,7 +52,7 @@ def read_queue(session: Session, path: str, *, generation: int, deadline: float)
             continue
         if isinstance(found, Node):
             data, stat = found
-        else:  # its place is what matters; if that is refused as well, nobody can tell who leads
+        else:  # its place matters; if the server refuses that as well, nobody can tell who leads
             data = b""
             try:
                 stat = session.call(Exists(where), deadline=deadline, generation=generation)
@@ -61,6 +61,6 @@ def read_queue(session: Session, path: str, *, generation: int, deadline: float)
         card = nodes.get(f"{where}{CARD}")
         if isinstance(card, Node):
             data = card.data
-        if stat.ephemeral_owner:  # a persistent node would lead for ever: nobody campaigns with it
+        if stat.ephemeral_owner:  # nobody campaigns with a persistent node, which would lead for ever
             queue.append(Queued(stat.czxid, where, data))
     return sorted(queue)

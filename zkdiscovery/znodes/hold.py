@@ -1,0 +1,83 @@
+"""A hold: a lease on a node, and a fence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from zkdiscovery.errors import HoldLost
+from zkdiscovery.session import Lease
+
+
+class Hold:
+    """What this process holds alone, from the moment it was won to its loss or release. A lost hold never revives.
+
+    All members read the clock themselves: `lost` is true from the deadline on, even if no thread of the SDK ran since.
+    In a forked child the parent's hold is lost.
+
+    Attributes:
+        fence: transaction id of the node behind the hold. Later holds have larger ones; hand it to whatever you write
+            to, and let that refuse smaller ones.
+    """
+
+    _error = HoldLost
+
+    def __init__(self, name: str, fence: int, lease: Lease, release: Callable[[], None]) -> None:
+        self._name = name
+        self.fence = fence
+        self._lease = lease
+        self._release = release
+
+    @property
+    def lost(self) -> bool:
+        """True once this process may no longer act as the holder."""
+        return self._lease.reason is not None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the hold is over; None while it lasts."""
+        return self._lease.reason
+
+    @property
+    def remaining(self) -> float:
+        """Seconds that this process may act as the holder if it hears nothing more from ZooKeeper; 0.0 once lost.
+
+        0.3 of the session timeout or more at the beginning; 0.5 to 0.6 of it from then on; less four times the delay
+        where ZooKeeper's answers take longer than a hundredth of it.
+        """
+        return self._lease.remaining
+
+    def wait_lost(self, timeout: float | None) -> bool:
+        """Wait until the hold is over, at most `timeout` seconds, None: without limit; True if it is over.
+
+        There is no default, because a caller who ignores the result must not take a timeout for the end of the hold.
+        """
+        return self._lease.wait(timeout)
+
+    def check(self) -> None:
+        """Check that the hold lasts.
+
+        Raises:
+            HoldLost: it is over. A term raises the subclass LeadershipLost.
+        """
+        reason = self._lease.reason
+        if reason is not None:
+            raise self._error(f"{self._title} is over: {reason}")
+
+    def release(self) -> None:
+        """End the hold and let the next one in the queue follow. Never blocks; idempotent."""
+        self._release()
+
+    @property
+    def _title(self) -> str:
+        return f"the hold {self.fence} of {self._name!r}"
+
+    def __repr__(self) -> str:
+        reason = self.reason
+        remaining = self.remaining
+        left = f"{remaining:.1f}s left" if remaining < math.inf else "no end"  # granted by a static client
+        state = left if reason is None else f"lost: {reason}"
+        return f"<{type(self).__name__} {self._name!r} fence={self.fence} {state}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError(f"a {type(self).__name__.lower()} belongs to its process and can't be pickled; its .fence can")
