@@ -1,4 +1,4 @@
-"""Who stands for an election, as anybody can see it, and who leads."""
+"""The candidates of an election as anybody can see them, and the leader among them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MAX_DATA = 4096  # bytes of a candidate's node that are read
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Somebody who stands for an election.
+    """A candidate of an election.
 
     Attributes:
         id: what it calls itself; `<hostname>:<pid>:<start>` by default; empty if that can't be read.
-        fence: the fence of its term, if it leads or will.
+        fence: the fence of its term, once it leads.
     """
 
     id: str
@@ -31,12 +31,12 @@ class Candidate:
 
 
 def encode(id: str) -> bytes:
-    """What a candidate's node holds."""
+    """Return the data of a candidate's node."""
     return json.dumps({"id": id}, separators=(",", ":")).encode()
 
 
 def decode(data: bytes, fence: int) -> Candidate:
-    """The candidate behind a node. Its data is untrusted: what can't be read gives an empty id."""
+    """Return the candidate behind a node. The data is untrusted: if it can't be read, the id is empty."""
     try:
         value = json.loads(data[:_MAX_DATA])["id"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -87,7 +87,7 @@ class Observer:
             self._subscribers.offer(leader)
 
     def _first(self) -> Candidate | None:
-        """Whose place is the first one, by the name on its card if there is one (cache worker)."""
+        """Return the candidate in the first place, with the id on its card if there is one (worker of the loader)."""
         places = [(candidate.fence, name) for name, candidate in self._candidates.items() if not name.endswith(CARD)]
         if not places:
             return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from zkdiscovery.znodes.delta import Delta, Marks
 from zkdiscovery.znodes.hold import Hold
 from zkdiscovery.znodes.loader import Loader
 from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedState
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
 from zkdiscovery.znodes.parents import make_container
 from zkdiscovery.znodes.paths import Paths, name_of, parent_of
-from zkdiscovery.znodes.watched import Delta, Marks, WatchedChildren
+from zkdiscovery.znodes.watched import WatchedChildren
 
 __all__ = [
     "Delta",

@@ -1,11 +1,11 @@
 """Loads many watched sets together: after an outage a client of a thousand services is fresh again after a few round
 trips, not after some for each of them.
 
-Threads: `due` is called by any; loading runs on the worker, on which the sets are kept as well.
+Threads: any thread calls `due`. Loading runs on the worker, as all changes of the sets do.
 
 Guarantees
-- For each set: watch first, then list, then read; all on one connection, which answers in order, so that the watches
-  need not be waited for. Lists and reads are paced: see `session.pipeline`.
+- It watches each set first, then lists, then reads. All of it is sent on one connection, which answers in order, so the
+  lists and reads need not wait for the watches. Lists and reads are paced: see `session.pipeline`.
 - A set is in force as soon as it is complete. One that can't be read harms none of the others.
 """
 
@@ -39,7 +39,7 @@ TOGETHER = 500  # sets; the worker has other tasks between one group and the nex
 
 
 def unreadable() -> Digest:
-    """Collects the sets that can't be read."""
+    """Return what logs the sets that can't be read."""
     return Digest(log, logging.WARNING, "can't read %s, trying again: %s")
 
 
@@ -65,7 +65,7 @@ class Loader:
 
     Args:
         session: where to read.
-        worker: the thread for it; its other tasks wait meanwhile.
+        worker: the thread that loads; its other tasks wait meanwhile.
     """
 
     def __init__(self, session: Session, worker: Worker) -> None:
@@ -117,7 +117,7 @@ class Loader:
     def _listed(
         self, waiting: dict[Loadable, None], generation: int, digest: Digest
     ) -> list[tuple[Loadable, list[str]]]:
-        """Watch all, and list the names in each; those that can't be listed wait no more."""
+        """Watch all, and list the names in each; drop those that can't be listed."""
         session = self.session
         limit = session.settings.operation_timeout
         deadline = time.monotonic() + limit

@@ -10,12 +10,13 @@ from zkdiscovery.znodes.paths import parent_of
 def make_container(session: Session, path: str, *, generation: int, deadline: float) -> None:
     """Make `path` and what is missing above it.
 
-    The deepest is tried first: the right to create in `/` is only needed where something in `/` is missing.
+    It tries the deepest first, because it needs the right to create in `/` only if something in `/` is missing.
 
     Raises:
-        NodeMissing: an ephemeral stands in the way, or others delete what is made.
+        NodeMissing: an ancestor is an ephemeral, or others delete what is made.
         AccessDenied: no right to create where something is missing.
-        NotConnected, OperationTimeout: as `Session.call`; doing it again is safe.
+        NotConnected: as `Session.call`; doing it again is safe.
+        OperationTimeout: as `Session.call`; doing it again is safe.
     """
     missing = [path]
     tries = 2 * path.count("/")  # an ancestor may be reaped in between, but not for ever

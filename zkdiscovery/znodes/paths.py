@@ -1,4 +1,4 @@
-"""Where things stand in ZooKeeper."""
+"""The paths of services and elections in ZooKeeper."""
 
 from __future__ import annotations
 

@@ -28,17 +28,17 @@ def transact(
 ) -> Iterator[tuple[K, Outcome]]:
     """Write what is planned for each key, all of it or nothing; a transaction holds as many keys as fit.
 
-    A transaction that ZooKeeper refuses is taken apart, so that only the keys at fault fail. One that fails by surprise
-    fails for all of its keys: look what stands there, and plan again.
+    A transaction that ZooKeeper refuses is taken apart, so that only the keys at fault fail. One that fails with one of
+    `SURPRISES` fails for all of its keys: the caller must look what exists, and plan again.
 
     Args:
         session: whose connection to use.
         plan: the writes for each key.
-        singly: a transaction of its own for each key, whose surprises then can't fail the others.
-        generation: the connection.
+        singly: True: each key has a transaction of its own, whose surprises can't fail the others.
+        generation: number of the connection.
 
     Yields:
-        each key with its outcome, as the answers come; NotConnected and OperationTimeout are outcomes, too. Never
+        each key with its outcome, as the answers come; NotConnected and OperationTimeout are outcomes, too. It never
         raises.
     """
     for batch, outcome in _send(
@@ -70,7 +70,7 @@ def _batches(plan: Mapping[K, Sequence[Write]], most: int, most_bytes: int) -> I
 
 
 def _size(write: Write) -> int:
-    """Bytes of a write in a request, or somewhat more."""
+    """Return the bytes of a write in a request, or somewhat more."""
     length = 4 * len(write.path) + 64
     if isinstance(write, (Create, SetData)):
         length += len(write.data)

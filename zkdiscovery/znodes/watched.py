@@ -1,17 +1,17 @@
 """The children of one path, kept in step with ZooKeeper: one watch, bulk reads, one read for each change.
 
-Threads: events arrive on the connection thread and only mark names; everything else runs on the loader's worker,
-one task at a time, so results can't overtake each other. `on_change` is called there, outside locks.
+Threads: events arrive on the connection thread and only mark names. Everything else runs on the loader's worker, one
+task at a time, so results can't overtake each other. `on_change` is called there, outside locks.
 
 Guarantees
-- On each connection: watch first, then list, then read; what happens meanwhile is applied afterwards. Nothing is
-  missed, results of an older connection are dropped. The first load is told as one change.
+- On each connection it watches first, then lists, then reads, and applies afterwards what happened meanwhile. It misses
+  nothing, and drops the results of an older connection. The first load is one change.
 - A read that fails halfway changes nothing: it is done again.
-- A lone change is read at once; in a storm of changes many are read together, and that takes a fifth of the time.
+- A lone change is read at once. In a storm of changes many are read together, which takes a fifth of the time.
 - A node is known by (czxid, mzxid, mtime): one that was deleted and recreated is another one even if its version is the
   same, and so is one of the same transaction id in an ensemble that lost its data.
-- Where one transaction deletes a node and creates it again, its two events may be seen apart. A deletion is held back
-  for `HOLD` seconds where `may_return` says so. A creation meanwhile makes a change of it. Others are not held up.
+- If one transaction deletes a node and creates it again, its two events may be seen apart. So a deletion is held back
+  for `HOLD` seconds if `may_return` says so, and a creation in that time turns it into a change. Others do not wait.
 - A missing, deleted or recreated parent is an empty set that comes back.
 - A node that can't be decoded or read is reported in `rejected` and never harms its siblings. One that is too large is
   not read, if that is known before. One that the server does not let us read is tried again every 10 s.
@@ -24,8 +24,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from zkdiscovery.errors import ClientClosed, OperationTimeout, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.session import (
@@ -42,73 +41,23 @@ from zkdiscovery.session import (
     read_batches,
     why_unread,
 )
+from zkdiscovery.znodes.delta import Delta, Key, Marks, Reading
 from zkdiscovery.znodes.loader import Loader, unreadable
 from zkdiscovery.znodes.paths import name_of, parent_of
 
 T = TypeVar("T")
-_Key = tuple[int, int, int]  # czxid, mzxid, and mtime because a wiped ensemble gives the same ids again
 
 log = logging.getLogger("zkdiscovery.znodes")
 
 RETRY_DELAYS = (0.5, 10.0)  # seconds after the first read that failed on a standing connection, and at most
 LOOK_AGAIN = 10.0  # seconds until nodes that ZooKeeper did not let us read are tried again
-PAUSE = 4.0  # times as long as a flush took: until the next one in a storm,
+PAUSE = 4.0  # in a storm, the time until the next flush as a multiple of what the last one took,
 PAUSES = (0.03, 0.2)  # but at least and at most so many seconds
-CLOSE = 0.0002  # seconds between a flush and an event: less than a writer takes who waits to see each of its changes
+# An event that comes so many seconds after a flush belongs to a storm. A writer that waits to see each of its changes
+# takes longer. A flush that has nothing to read is over before the next event can come.
+CLOSE, CLOSE_UNREAD = 0.0002, 0.002
 HOLD = 0.005  # seconds between two events of one transaction, at most, unless a thread or the server is starved
-TELLING = 16  # known nodes that tell of the size of others: more may have changed since
-CLOSE_UNREAD = 0.002  # the same where the flush had nothing to read, and so was over before the next event could come
-
-
-class Marks(NamedTuple):
-    """What happened to a name since it was read last; monotonic seconds, 0.0 for never."""
-
-    changed_at: float = 0.0
-    deleted_at: float = 0.0
-    there: bool = True  # as the last event left it
-    created: bool = False  # another node than the one that was read last
-
-    def then(self, later: Marks) -> Marks:
-        """These and what happened afterwards.
-
-        The mark of a change stays when the node goes: a goodbye written and deleted at once shows only in the order of
-        events.
-        """
-        return Marks(
-            max(self.changed_at, later.changed_at),
-            max(self.deleted_at, later.deleted_at),
-            later.there,
-            self.created or later.created,
-        )
-
-
-@dataclass(slots=True)
-class Delta(Generic[T]):
-    """What one flush changed.
-
-    Attributes:
-        changed: new value by name, for nodes that are new or different.
-        removed: names that are gone, with what was seen of their end; None: found gone after a reconnect.
-        rejected: reason by name for all nodes that can't be used now.
-        reloaded: True for a full load, after which the set is in step with this connection.
-    """
-
-    changed: dict[str, T] = field(default_factory=dict)
-    removed: dict[str, Marks | None] = field(default_factory=dict)
-    rejected: dict[str, str] = field(default_factory=dict)
-    reloaded: bool = False
-
-
-@dataclass(slots=True)
-class _Reading(Generic[T]):
-    """What was found at one reading, not in force yet."""
-
-    present: set[str] = field(default_factory=set)
-    keys: dict[str, _Key] = field(default_factory=dict)  # of nodes that are new or different,
-    values: dict[str, T] = field(default_factory=dict)  # and what they hold
-    refused: dict[str, str] = field(default_factory=dict)  # reason by name
-    unread: set[str] = field(default_factory=set)  # names among them that the server did not let us read
-    bytes: int = 0  # of data, in all nodes that are present
+TELLING = 16  # known nodes from which the size of others is estimated: more may have changed since
 
 
 class WatchedChildren(Generic[T]):
@@ -120,7 +69,8 @@ class WatchedChildren(Generic[T]):
         decode: `decode(name, data, stat)` gives the value; raises UndecodableNode.
         on_change: called with each Delta, on the worker, outside locks.
         largest: bytes of data; a node with more is rejected, and not read if that is known before.
-        may_return: `may_return(name, marks)`, on the worker: may this deletion be half of a replacement? None: never.
+        may_return: `may_return(name, marks)` is True if this deletion may be half of a replacement; called on the
+            worker; None: never.
     """
 
     def __init__(
@@ -146,13 +96,13 @@ class WatchedChildren(Generic[T]):
         self._lock = threading.Lock()
         self._dirty: dict[str, Marks] = {}
         self._closed = False
-        # The worker's own:
-        self._keys: dict[str, _Key] = {}
+        # Used by the worker only:
+        self._keys: dict[str, Key] = {}
         self._size = 0.0  # mean bytes of data in the nodes read lately
         self._data_losses = self._losses_then = session.data_losses  # at the last complete load, and at its beginning
         self._earlier: dict[str, Marks] = {}  # what was marked when that one began
         self._rejected: dict[str, str] = {}
-        self._told_rejected: dict[str, str] = {}
+        self._notified_rejected: dict[str, str] = {}
         self._unread: set[str] = set()  # of the rejected, those that the server did not let us read
         self._generation = 0  # of the last complete load
         self._failures = 0  # in a row
@@ -214,29 +164,25 @@ class WatchedChildren(Generic[T]):
             self._crowded = True
         self._schedule(self._flush, max(0.0, self._pause - since))
 
-    # -- what the loader does with it (worker) --
+    # -- called by the loader, on the worker --
 
     def wants_load(self, generation: int) -> bool:
-        """Is it to be read on this connection?"""
+        """Return True if it must be read on this connection."""
         return not self._closed and generation != self._generation
 
     def begin_load(self) -> None:
-        """Everything anew: the watch, then the list, are asked for next."""
-        # What older connections told says nothing of what stands there now; it only explains what is gone.
+        """Begin a full load; the loader asks for the watch next, then for the list."""
+        # The events of older connections say nothing of what exists now; they only explain what is gone.
         self._earlier = self._take_dirty()
         self._losses_then = self._session.data_losses
 
     def batch(self, names: Iterable[str]) -> Batch:
-        """How to read these."""
+        """Return how to read these."""
         paths = [f"{self.path}/{name}" for name in names]
         return Batch(paths, self._largest, min(TELLING, len(self._keys)), self._size)
 
     def load(self, nodes: Iterable[tuple[str, Found]], generation: int) -> None:
-        """Take what the watched nodes hold, all of them.
-
-        Raises:
-            whatever the reading of `nodes` raises; nothing has changed then.
-        """
+        """Take what all watched nodes hold. If the iteration of `nodes` raises, nothing changes."""
         reading = self._decoded(nodes)
         self._generation, self._data_losses = generation, self._losses_then
         gone = [name for name in (*self._keys, *self._rejected) if name not in reading.present]
@@ -244,11 +190,13 @@ class WatchedChildren(Generic[T]):
         self._schedule(self._flush)
 
     def load_failed(self, error: Exception, digest: Digest) -> None:
-        """It could not be read; as it was before `begin_load`."""
+        """Undo `begin_load` after an error, and try again later."""
         self._failed(self._load, error, self._earlier, digest)
 
+    # -- the worker --
+
     def _flush(self) -> None:
-        """What the events marked (worker)."""
+        """Read what the events marked, and put it in force."""
         session = self._session
         generation = session.generation
         if self._closed or generation != self._generation:
@@ -270,20 +218,20 @@ class WatchedChildren(Generic[T]):
         self._close = CLOSE if reading.present else CLOSE_UNREAD
         self._pace(began)
 
-    def _note_unread(self, reading: _Reading[T]) -> None:
+    def _note_unread(self, reading: Reading[T]) -> None:
         self._unread = reading.unread | {name for name in self._unread - reading.present if name in self._rejected}
         if self._unread:
             self._schedule(self._look_again, LOOK_AGAIN)
 
     def _look_again(self) -> None:
-        """What could not be read (worker): no event tells of a right that was given back."""
+        """Read again what could not be read, because no event tells of a right that was given back."""
         with self._lock:
             for name in self._unread:
                 self._dirty.setdefault(name, Marks())
         self._flush()
 
     def _pace(self, began: float) -> None:
-        """Events that come during a flush or close after it are a storm: the next flush waits for more of them."""
+        """Delay the next flush if events came during this one or close after it, because that is a storm."""
         least, most = PAUSES
         more = len(self._dirty) > self._held
         storm = self._crowded or more
@@ -294,7 +242,7 @@ class WatchedChildren(Generic[T]):
             self._schedule(self._flush, self._pause)
 
     def _take_ripe(self, now: float) -> dict[str, Marks]:
-        """What is marked, but for the deletions that are held back."""
+        """Take what is marked, but for the deletions that are held back."""
         with self._lock:
             dirty = self._dirty
             self._dirty = {name: marks for name, marks in dirty.items() if self._holds(name, marks, now)}
@@ -317,17 +265,17 @@ class WatchedChildren(Generic[T]):
         return dirty
 
     def _explained(self, gone: list[str], marks: dict[str, Marks]) -> dict[str, Marks | None]:
-        """What was seen of the end of those that are gone.
+        """Return what was seen of the end of those that are gone.
 
-        What made them go may have come while we read: an event comes before any answer that knows of it.
+        The event may have come while we read, because an event comes before any answer that knows of it.
         """
         with self._lock:
             later = {name: self._dirty[name] for name in gone if name in self._dirty}
         return {name: marks.get(name, Marks()).then(later[name]) if name in later else marks.get(name) for name in gone}
 
-    def _decoded(self, nodes: Iterable[tuple[str, Found]]) -> _Reading[T]:
+    def _decoded(self, nodes: Iterable[tuple[str, Found]]) -> Reading[T]:
         """Decode the nodes that are new or different."""
-        reading: _Reading[T] = _Reading()
+        reading: Reading[T] = Reading()
         # After a loss of data the same transaction ids stand for other transactions.
         known = self._keys if self._data_losses == self._session.data_losses else {}
         present, values, keys, decode = reading.present, reading.values, reading.keys, self._decode
@@ -346,7 +294,7 @@ class WatchedChildren(Generic[T]):
                     keys[name] = key
                 except UndecodableNode as error:
                     reading.refused[name] = str(error)
-                except BaseException as error:  # noqa: BLE001 - whatever a codec raises is the trouble of one node
+                except BaseException as error:  # noqa: BLE001 - whatever a codec raises concerns one node
                     reading.refused[name] = f"the codec failed: {error!r}"
             elif isinstance(node, UndecodableNode):  # too large; an event tells if that changes
                 present.add(name)
@@ -357,8 +305,8 @@ class WatchedChildren(Generic[T]):
                 reading.refused[name] = str(why_unread(path, node, self._session.server))
         return reading
 
-    def _apply(self, reading: _Reading[T], gone: Mapping[str, Marks | None], *, reloaded: bool) -> None:
-        """Put a complete reading in force and tell what is different."""
+    def _apply(self, reading: Reading[T], gone: Mapping[str, Marks | None], *, reloaded: bool) -> None:
+        """Put a complete reading in force, and notify if it differs."""
         delta = Delta(reading.values, reloaded=reloaded)
         weight = len(self._keys)
         self._size = (self._size * weight + reading.bytes) / max(1, weight + len(reading.present))
@@ -381,16 +329,16 @@ class WatchedChildren(Generic[T]):
                 delta.removed[name] = marks
         self._failures, self._error = 0, None
         self._note_unread(reading)
-        if reloaded or delta.changed or delta.removed or self._rejected != self._told_rejected:
-            self._told_rejected = delta.rejected = dict(self._rejected)
-            self._tell(delta)
+        if reloaded or delta.changed or delta.removed or self._rejected != self._notified_rejected:
+            self._notified_rejected = delta.rejected = dict(self._rejected)
+            self._notify(delta)
 
-    def _tell(self, delta: Delta[T]) -> None:
+    def _notify(self, delta: Delta[T]) -> None:
         if self._closed:
             return
         try:
             self._on_change(delta)
-        except BaseException:  # sys.exit() in what a user brought must not end the load of the others
+        except BaseException:  # sys.exit() in a user's code must not end the load of the others
             log.exception("what changed below %s was not taken", self.path)
 
     def _failed(self, task: Callable[[], None], error: Exception, marks: dict[str, Marks], digest: Digest) -> None:
@@ -398,7 +346,7 @@ class WatchedChildren(Generic[T]):
             for name, later in self._dirty.items():
                 marks[name] = marks.get(name, Marks()).then(later)
             self._dirty = marks
-        # A lost connection brings a new load by itself; the rest is for refusals and time-outs on a standing one.
+        # A lost connection brings a new load by itself; the rest handles refusals and timeouts on a standing one.
         if self._closed or self._session.state is not State.CONNECTED or isinstance(error, ClientClosed):
             return
         if not isinstance(error, ZkDiscoveryError):
