@@ -153,29 +153,26 @@ class Session(SessionStatus):
         With `patience`, the wait goes on while bytes come at least every so many seconds, on one connection.
         """
         generation = self.generation
-        try:
-            while True:
-                try:
-                    return future.result(max(0.0, deadline - time.monotonic()))
-                except TimeoutError:
-                    link = self.link
-                    later = 0.0 if link is None else link.channel.last_answer + patience
-                    if future.done() or later <= time.monotonic() or generation != self.generation:
-                        raise
-                    deadline = later
-        except ZkDiscoveryError:
-            raise
-        except TimeoutError:
-            unsent = future.cancel()
-            if future.done() and not unsent:  # answered in this very moment
-                return future.result(0)
-            state = "it was not sent" if unsent else "it may have been executed"
-            raise OperationTimeout(
-                f"{describe(request)}: no answer from {self.server} in time; {state}",
-                path=path_of(request),
-                server=self.server,
-                outcome_unknown=not unsent,
-            ) from None
+        while True:
+            try:
+                return future.result(max(0.0, deadline - time.monotonic()))
+            except ZkDiscoveryError:
+                raise
+            except TimeoutError:
+                link = self.link
+                deadline = 0.0 if link is None else link.channel.last_answer + patience
+                if future.done() or deadline <= time.monotonic() or generation != self.generation:
+                    break
+        unsent = future.cancel()
+        if future.done() and not unsent:  # answered in this very moment
+            return future.result(0)
+        state = "it was not sent" if unsent else "it may have been executed"
+        raise OperationTimeout(
+            f"{describe(request)}: no answer from {self.server} in time; {state}",
+            path=path_of(request),
+            server=self.server,
+            outcome_unknown=not unsent,
+        )
 
     def retry(self, attempt: Callable[[float, int], T], timeout: float) -> T:
         """Wait for a connection and call `attempt(deadline, generation)`; again after each failure that may pass.
