@@ -9,12 +9,7 @@ from collections.abc import Set as AbstractSet
 import grimp
 
 # TO BE EMPTIED: modules in rings outside session/ that are still being taken apart. Nothing may be added.
-KNOWN = {
-    "zkdiscovery.balancing", "zkdiscovery.balancing.named",
-    "zkdiscovery.balancing.ejection", "zkdiscovery.balancing.endpoint", "zkdiscovery.balancing.interface",
-    "zkdiscovery.balancing.simple",
-    "zkdiscovery.codecs.curator", "zkdiscovery.codecs.curator_reader",
-}  # fmt: skip
+KNOWN = {"zkdiscovery.codecs.curator", "zkdiscovery.codecs.curator_reader"}
 
 
 @functools.cache
