@@ -35,7 +35,7 @@ from rich.table import Table
 from benchmarks.balancing.report import number
 from tests.support import Truth
 from zkdiscovery import Client, Instance
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.session import EPHEMERAL, Create, Delete, Multi, SetData, Write
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server

@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.common import LIMIT, OURS, Bench, Figure, Row, main, metadata, published
 from tests.support import wait_view
 from zkdiscovery.balancing import Pool
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.service import Service
 from zkdiscovery.registration import Options, Registrar

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         WeightedRoundRobin,
     )
     from zkdiscovery.client import Client
+    from zkdiscovery.codecs import Codec
     from zkdiscovery.discovery import Attempt, Service, Standing, outcome_of
     from zkdiscovery.election import Candidate, Election, Term
     from zkdiscovery.errors import (
@@ -87,6 +88,7 @@ __all__ = [
     "Change",
     "Client",
     "ClientClosed",
+    "Codec",
     "Ejection",
     "Election",
     "Guard",
@@ -167,6 +169,7 @@ _HOMES = {
         "WeightedRoundRobin",
     ),
     "client": ("Client",),
+    "codecs": ("Codec",),
     "discovery": ("Attempt", "Service", "Standing", "outcome_of"),
     "election": ("Candidate", "Election", "Term"),
     "errors": (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
-from zkdiscovery.codecs import Codec, CuratorCodec
+from zkdiscovery.codecs import Codec
 from zkdiscovery.core import Core, CoreSlot, Feature
 from zkdiscovery.discovery import Discovery, Service, ViewOptions
 from zkdiscovery.election import Campaigns, Election, OnSuspend, Term, while_leader
@@ -41,7 +41,7 @@ class Client:
         session_timeout: seconds after which ZooKeeper takes a silent client for dead; the server may bound it, and
             the property `session_timeout` tells what it granted.
         settings: everything else; arguments given beside it win.
-        codec: the wire format of instances.
+        codec: the wire format of instances: a name, such as "curator", or a codec. See `Codec`.
 
     Every method that may wait takes a `timeout` in seconds; only None, given explicitly, waits without a limit. What
     waits for a state takes 10 s if not told otherwise, as long as the default session timeout: an outage that a session
@@ -63,7 +63,7 @@ class Client:
         zone: str | None = None,
         session_timeout: float | None = None,
         settings: Settings | None = None,
-        codec: Codec | None = None,
+        codec: str | Codec = "curator",
     ) -> None:
         self._given: dict[str, Any] = {
             "hosts": hosts,
@@ -348,9 +348,11 @@ class Client:
         raise TypeError("a client holds a connection and can't be pickled; make one in the other process")
 
     def _make_core(self, slot: CoreSlot) -> Core:
-        from zkdiscovery.settings import load_settings  # noqa: PLC0415 - takes long, and reads the environment
+        # Not at import: both take long, and settings read the environment.
+        from zkdiscovery.codecs.named import resolve_codec  # noqa: PLC0415
+        from zkdiscovery.settings import load_settings  # noqa: PLC0415
 
-        return Core(slot, load_settings(self._settings, **self._given), self._codec or CuratorCodec())
+        return Core(slot, load_settings(self._settings, **self._given), resolve_codec(self._codec))
 
 
 def _require_name(name: object, decorator: str) -> None:

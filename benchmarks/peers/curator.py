@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.common import JARS, LIMIT, SESSION_TIMEOUT, Bench
 from zkdiscovery import Instance
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 
 CLASS_PATH = [
     JARS / f"{name}.jar"

@@ -12,7 +12,7 @@ from tests.conftest import MakeClient
 from tests.interop.programs import Peer
 from tests.support import LIMIT, Truth
 from zkdiscovery import Client, Instance, Status
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 
 CODEC = CuratorCodec()
 PLAIN = Instance("payments", "10.0.0.7", 8080, id="plain", registered_at=1_700_000_000)

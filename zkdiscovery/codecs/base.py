@@ -1,4 +1,4 @@
-"""What every wire format offers, and the limit that all of them keep."""
+"""What a codec is, and the limit of size that all codecs keep."""
 
 from __future__ import annotations
 
@@ -13,36 +13,47 @@ MAX_DATA_BYTES = 64 * 1024  # bytes in one znode; ZooKeeper itself takes 1 MiB f
 
 
 class Codec(Protocol):
-    """A wire format. Thread-safe and without state."""
+    """A wire format: turns an instance into the bytes that its znode holds, and back.
+
+    Several threads call it at the same time, and all instances share it. So it keeps no state, but for caches, and it
+    neither blocks nor calls the client.
+    """
 
     def encode(self, instance: Instance, previous: bytes | None = None) -> bytes:
-        """The bytes to store for an instance.
+        """Return the bytes to store for an instance.
+
+        Called when an instance is registered, updated or overridden; an error reaches the caller of that method. Equal
+        instances must give equal bytes, because the SDK writes a znode only if the bytes differ.
 
         Args:
-            instance: what to store.
-            previous: what the znode holds so far, if it is overwritten: whatever of it an `Instance` can't show
-                survives.
+            instance: what to store, its `override` included.
+            previous: what the znode holds if others may have written it, such as the owner of an instance that an
+                operator overrides. A codec keeps whatever an `Instance` can't express. None: there is nothing to keep.
 
         Raises:
-            InvalidInstance: the instance can't be stored in this format, or needs more than `MAX_DATA_BYTES`.
+            InvalidInstance: this format can't hold the instance.
+            InvalidInstance: the instance needs more than 64 KiB.
         """
 
     def decode(self, service: str, id: str, data: bytes) -> Instance:
-        """The instance that a znode holds.
+        """Return the instance that a znode holds, with this service and this id.
+
+        `decode` of what `encode` gave returns an equal instance. Called on a thread of the client for every znode that
+        is new or has changed, so its time counts: with 10,000 instances, 10 µs are a tenth of a second.
 
         Args:
             service: the service's name, from the znode's path.
             id: the instance's id, from the znode's path.
-            data: what the znode holds: untrusted, it may be anything.
+            data: what the znode holds. It is untrusted, and may be anything.
 
         Raises:
-            UndecodableNode: the bytes are no instance in this format, or more than `MAX_DATA_BYTES`; nothing else is
-                ever raised.
+            UndecodableNode: the bytes hold no instance in this format. The instance is left out of the view, and
+                `Snapshot.rejected` has the message.
         """
 
 
 def check_encoded(instance: Instance, data: bytes) -> bytes:
-    """Return `data` if it is small enough to store, else raise InvalidInstance."""
+    """Return `data` if it is small enough to be stored; raise InvalidInstance otherwise."""
     if len(data) > MAX_DATA_BYTES:
         raise InvalidInstance(
             f"instance {instance.id!r} of {instance.service!r} needs {len(data)} bytes in ZooKeeper, the limit is"

@@ -1,56 +1,51 @@
 """How Curator's JSON is read, whoever wrote it; see curator.py.
 
-It is a file of its own because pydantic takes long to load.
-
-Two ways lead to an instance: one for anything, and a fast one for plain instances as we write them. What the fast one
-takes, the other one would take for the same.
+There are two ways: a general one, and a fast one for plain instances as we write them. Whatever the fast one reads, the
+general one reads as the same instance.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from typing import Any, NotRequired
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import from_json
-from typing_extensions import TypedDict  # pydantic takes `typing.TypedDict` from Python 3.12 on only
+from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
-from zkdiscovery.codecs.curator import CuratorCodec
+from zkdiscovery.codecs.curator_writer import write_fresh
 from zkdiscovery.codecs.metadata import Fields, is_spring, strings, take_fields
 from zkdiscovery.codecs.override import override_from_json
 from zkdiscovery.errors import InvalidInstance, InvalidName, UndecodableNode
 from zkdiscovery.model import NO_METADATA, FrozenDict, Instance, trusted_instance
 from zkdiscovery.validation import MAX_TIME, PLAIN_HOST, check_host, check_name
 
-_KNOWN = 64  # different metadata that are remembered: a fleet has few, or one for each instance,
-_LONGEST_KNOWN = 1024  # bytes, each
+_KNOWN = 64  # different metadata to remember: the instances of a service have a few, or each its own
+_LONGEST_KNOWN = 1024  # bytes of one of them
 
 
-class _Node(TypedDict):
-    """What is read of Curator's JSON. Only the address must be there."""
+_OPTIONAL = (
+    "port", "sslPort", "registrationTimeUTC", "enabled", "payload", "zkdiscovery", "zkdiscoveryOverride",
+)  # fmt: skip
 
-    __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]
-    address: str
-    port: NotRequired[Any]
-    sslPort: NotRequired[Any]
-    registrationTimeUTC: NotRequired[Any]
-    enabled: NotRequired[Any]
-    payload: NotRequired[Any]
-    zkdiscovery: NotRequired[Any]
-    zkdiscoveryOverride: NotRequired[Any]
-
-
-_NODE = TypeAdapter(_Node).validator
-_TEXTS = TypeAdapter(dict[str, str], config=ConfigDict(strict=True)).validator
+# What is read of Curator's JSON. Only the address must be there. Made without pydantic, which takes four times as long
+# to load as its core.
+_STRING = core_schema.str_schema(strict=True)
+_NODE = SchemaValidator(
+    core_schema.typed_dict_schema(
+        {"address": core_schema.typed_dict_field(_STRING)}
+        | {name: core_schema.typed_dict_field(core_schema.any_schema(), required=False) for name in _OPTIONAL},
+        strict=True,
+    )
+)
+_TEXTS = SchemaValidator(core_schema.dict_schema(_STRING, _STRING, strict=True))
 
 
 def _layout() -> re.Pattern[bytes]:
-    """The JSON that we write for an instance that is UP and has neither further ports nor an override.
+    """Return the pattern of the JSON that we write for an instance that is UP, without further ports or an override.
 
-    Made of what is written, so that the two can't drift apart. A value that stands there again must be the same. No
-    pattern of a value takes what JSON or a check would refuse, but for ports that are too high; and the metadata is
-    looked into later: being without braces, it is an object there if and only if it is one by itself.
+    It is made from what the writer writes, so that the two can't drift apart. A value that occurs twice must be the
+    same. No part of the pattern matches a value that JSON or a check would refuse, except ports that are too high. The
+    metadata is parsed later: because it has no braces, it is an object there if and only if it is one by itself.
     """
     name = r"[A-Za-z0-9._:-]+"
     values = {
@@ -62,7 +57,7 @@ def _layout() -> re.Pattern[bytes]:
         "1000000001": r"0|[1-9][0-9]{0,13}",
     }
     sample = Instance("SERVICE", "HOST", 10001, id="ID", registered_at=1000000.001)
-    layout = re.escape(CuratorCodec().encode(sample).decode())
+    layout = re.escape(write_fresh(sample))
     for number, (value, pattern) in enumerate(values.items(), 1):
         before, _, after = layout.partition(value)
         layout = f"{before}(?P<v{number}>{pattern}){after.replace(value, f'(?P=v{number})')}"
@@ -73,10 +68,10 @@ _PLAIN = _layout().fullmatch
 
 
 def read_instance(service: str, id: str, data: bytes) -> Instance:
-    """The instance in a znode that is not too large.
+    """Return the instance in a znode that is not too large.
 
     Raises:
-        UndecodableNode: there is none.
+        UndecodableNode: the znode holds no instance.
     """
     try:
         check_name(service, "the service name")
@@ -90,13 +85,13 @@ def read_instance(service: str, id: str, data: bytes) -> Instance:
 
 
 def read_json(data: bytes) -> dict[str, Any]:
-    """The JSON of an instance that could be read."""
+    """Return the JSON of an instance that could be read before."""
     node: dict[str, Any] = from_json(data)
     return node
 
 
 def _plain(service: str, id: str, data: bytes) -> Instance | None:
-    """The instance, if it is plain and written by us."""
+    """Return the instance if it is plain and written by us."""
     match = _PLAIN(data)
     if match is None:
         return None
@@ -130,13 +125,13 @@ def _plain(service: str, id: str, data: bytes) -> Instance | None:
 
 @functools.lru_cache(_KNOWN)
 def _known(texts: bytes) -> tuple[Fields, FrozenDict[str]]:
-    """What metadata without braces says. Instances of one service often have the same, and share it then."""
+    """Return what metadata without braces says. Instances of one service often have the same, and then share it."""
     return _split(_TEXTS.validate_json(b"{%b}" % texts))
 
 
 def _any(service: str, id: str, data: bytes) -> Instance:
-    """The instance, whoever wrote it."""
-    node: _Node = _NODE.validate_json(data)
+    """Return the instance, whoever wrote it."""
+    node: dict[str, Any] = _NODE.validate_json(data)
     host = node["address"]
     if host.startswith("[") and host.endswith("]") and ":" in host:
         host = host[1:-1]
@@ -153,13 +148,13 @@ def _any(service: str, id: str, data: bytes) -> Instance:
 
 
 def _port(value: object) -> int | None:
-    """A TCP port, as Java reads one: text and floats that are whole numbers count, too. None for anything else."""
+    """Return a TCP port as Java reads it, from text and whole floats as well; None for anything else."""
     value = _whole(value)
     return value if value is not None and 0 < value <= 65535 else None
 
 
 def _seconds(value: object) -> float | None:
-    """Seconds since the epoch; None for what are no milliseconds since then, or too many."""
+    """Return seconds since the epoch, from milliseconds; None for anything else, or a time too far away."""
     if isinstance(value, float) and 0 < value < MAX_TIME * 1000:
         value = round(value)
     value = _whole(value)
@@ -175,13 +170,13 @@ def _whole(value: object) -> int | None:
 
 
 def _truth(value: object) -> bool:
-    """As Java reads a boolean, to whom null is false. What is no boolean at all is false as well."""
+    """Return a boolean as Java reads it: null is false, and so is whatever is not a boolean."""
     if isinstance(value, str):
         return value.lower() == "true"
     return isinstance(value, int) and value != 0
 
 
-def _metadata(node: _Node) -> dict[str, str]:
+def _metadata(node: dict[str, Any]) -> dict[str, str]:
     payload = node.get("payload")
     if not is_spring(payload) and "zkdiscovery" in node:
         return strings(node["zkdiscovery"])
@@ -189,13 +184,13 @@ def _metadata(node: _Node) -> dict[str, str]:
 
 
 def _split(texts: dict[str, str], *, enabled: bool = True) -> tuple[Fields, FrozenDict[str]]:
-    """Stored metadata as an instance's fields and its own metadata."""
+    """Split stored metadata into an instance's fields and its own metadata."""
     fields = take_fields(texts, enabled=enabled)
     texts.pop("", None)
     return fields, FrozenDict(texts) if texts else NO_METADATA
 
 
 def _reason(error: ValidationError) -> str:
-    """The first thing that is wrong, without the data, which may be anything."""
+    """Return the first thing that is wrong, without the data, which may be anything."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return ": ".join([*(str(part) for part in first["loc"]), first["msg"]])[:200]

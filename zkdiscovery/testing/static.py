@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar, cast
 
 from zkdiscovery.client import Client
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.core import Core, CoreSlot, Feature
 from zkdiscovery.discovery import Discovery
 from zkdiscovery.discovery.feed import Feed, difference

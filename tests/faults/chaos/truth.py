@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.faults.chaos.watching import brief
 from tests.support import Truth
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.errors import NodeMissing, UndecodableNode
 from zkdiscovery.session import GetChildren, Node, Sync, bulk_read
 from zkdiscovery.znodes import Paths

@@ -16,7 +16,7 @@ import atheris
 
 with atheris.instrument_imports(include=["zkdiscovery"]):
     from zkdiscovery import UndecodableNode
-    from zkdiscovery.codecs import CuratorCodec
+    from zkdiscovery.codecs.curator import CuratorCodec
     from zkdiscovery.election.candidate import decode
     from zkdiscovery.errors import InvalidInstance
 

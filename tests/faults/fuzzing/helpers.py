@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from zkdiscovery import Instance
-from zkdiscovery.codecs import MAX_DATA_BYTES, CuratorCodec
+from zkdiscovery.codecs import MAX_DATA_BYTES
+from zkdiscovery.codecs.curator import CuratorCodec
 
 FACTOR = int(os.environ.get("FUZZ", "1"))
 CODEC = CuratorCodec()

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support import Truth
 from zkdiscovery import Instance
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.session import Create, Multi
 
 CODEC = CuratorCodec()

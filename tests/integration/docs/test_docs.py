@@ -16,7 +16,8 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.docs.samples import ROOT, free_port, run, write_samples
 from tests.support import LIMIT, Truth
-from zkdiscovery import NoInstanceAvailable
+from zkdiscovery import Instance, NoInstanceAvailable, Override, Status, UndecodableNode
+from zkdiscovery.codecs.named import resolve_codec
 from zkdiscovery.testing import ZookeeperServer
 
 
@@ -95,6 +96,26 @@ def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", text):
         if not target.startswith("http"):
             assert ((ROOT / page).parent / target).exists(), f"{page} points to {target}"
+
+
+def test_a_codec_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert write_samples("docs/how-to/codecs.md", tmp_path) == ["flat.py"]
+    monkeypatch.syspath_prepend(str(tmp_path))
+    flat: Any = importlib.import_module("flat")
+    codec = resolve_codec(flat.FlatJson())
+    plain = Instance("payments", "10.0.0.7", 8080, id="one")
+    full = Instance(
+        "payments", "::1", 8080, id="two", ports={"metrics": 9100}, tls_port=8443, status=Status.OUT_OF_SERVICE,
+        weight=2, zone="a", version="1.4", tags=("blue",), metadata={"owner": "é"}, registered_at=1.7e9, machine="boot",
+        override=Override(Status.OUT_OF_SERVICE),
+    )  # fmt: skip
+    for instance in (plain, full):
+        data = codec.encode(instance)
+        assert codec.decode("payments", instance.id, data) == instance
+        assert codec.encode(codec.decode("payments", instance.id, data), data) == data
+    for hostile in (b"", b"\xff", b"[]", b"7", b"{}", b'{"override": 7}', b"[" * 50_000, b"garbage"):
+        with pytest.raises(UndecodableNode, match="'one' is no flat JSON"):
+            codec.decode("payments", "one", hostile)
 
 
 def test_a_strategy_of_ones_own(tmp_path: Path, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:

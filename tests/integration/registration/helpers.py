@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from tests.support import LIMIT, Recorder, Truth, core_of, node_of
 from zkdiscovery import Client, Instance, Registration
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.session import Create, EventKind, Node
 from zkdiscovery.session.requests import AccessEntry, Request
 

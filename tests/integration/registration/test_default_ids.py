@@ -12,7 +12,7 @@ from tests.conftest import MakeClient
 from tests.integration.registration.helpers import HOST, events, path_of, seen_to, stored
 from tests.support import LIMIT, Truth, counting, wait_epoch, wait_registration
 from zkdiscovery import Client, Instance, InvalidInstance, RegistrationConflict, RegistrationState
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.registration.machine import machine
 
 NAME = socket.gethostname()

@@ -14,7 +14,7 @@ from tests.integration.znodes.helpers import OPEN, SetAcl
 from tests.support import LIMIT, Recorder, Truth, core_of, counting, feed_of, join_feed, wait_view
 from zkdiscovery import AccessDenied, Change, Client, Instance, Service, State
 from zkdiscovery.balancing import Endpoint, Picker, RoundRobin
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.session import StateChange, bulk
 from zkdiscovery.session.requests import AccessEntry
 from zkdiscovery.testing import FaultProxy

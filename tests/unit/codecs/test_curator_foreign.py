@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zkdiscovery.codecs import MAX_DATA_BYTES, CuratorCodec
+from zkdiscovery.codecs import MAX_DATA_BYTES
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.errors import InvalidInstance, UndecodableNode
 from zkdiscovery.model import Instance, Override, Status
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.errors import InvalidInstance, UndecodableNode
 from zkdiscovery.model import Instance, Override, Status
 

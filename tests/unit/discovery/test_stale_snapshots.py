@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zkdiscovery.codecs import CuratorCodec
+from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.session import State, StateChange
 from zkdiscovery.settings import settings_without_environment
