@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.balancing import report
-from benchmarks.balancing.contenders import DEFAULT
-from benchmarks.balancing.published import SOURCES, Figure
-from benchmarks.balancing.scenarios import SCENARIOS, Scenario
+from tests.simulation.contenders import DEFAULT
+from tests.simulation.published import SOURCES, Figure
+from tests.simulation.scenarios import SCENARIOS, Scenario
 
 if TYPE_CHECKING:
     from benchmarks.balancing.report import Rows

@@ -10,8 +10,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.balancing.published import Figure
-    from benchmarks.balancing.scenarios import Scenario
+    from tests.simulation.published import Figure
+    from tests.simulation.scenarios import Scenario
 
 EXPLANATION = Path(__file__).parents[2] / "docs" / "explanation"
 PAGE = EXPLANATION / "balancing.md"

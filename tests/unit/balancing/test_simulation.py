@@ -6,11 +6,11 @@ from math import inf
 
 import pytest
 
-from benchmarks.balancing.contenders import DEFAULT, FIELD, WARMED, ZONED, Contender, ours
-from benchmarks.balancing.published import SOURCES, tower
-from benchmarks.balancing.scenarios import SCENARIOS, Scenario
-from benchmarks.balancing.simulation import Call, Client, Server, Simulation, failed, open_loop
-from benchmarks.balancing.world import World, instance, takes
+from tests.simulation.contenders import DEFAULT, FIELD, WARMED, ZONED, Contender, ours
+from tests.simulation.published import SOURCES, tower
+from tests.simulation.scenarios import SCENARIOS, Scenario
+from tests.simulation.simulation import Call, Client, Server, Simulation, failed, open_loop
+from tests.simulation.world import World, instance, takes
 from zkdiscovery.balancing import Outcome, RoundRobin
 from zkdiscovery.balancing.named import BALANCERS
 

@@ -1,12 +1,12 @@
-"""One client's simulated calls through a strategy, on the simulation of benchmarks/balancing."""
+"""One client's simulated calls through a strategy, on the simulation of tests/simulation."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.balancing import simulation
-from benchmarks.balancing.contenders import Seat, Shipped
-from benchmarks.balancing.simulation import Call, Client, Server, Simulation
+from tests.simulation import simulation
+from tests.simulation.contenders import Shipped
+from tests.simulation.simulation import Call, Client, Seat, Server, Simulation
 from zkdiscovery.balancing import Balancer, Ejection, Endpoint, Outcome
 from zkdiscovery.model import Instance
 

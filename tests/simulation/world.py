@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from benchmarks.balancing.contenders import Contender, Seat
-from benchmarks.balancing.simulation import EPOCH, Client, Server, Simulation
+from tests.simulation.contenders import Contender
+from tests.simulation.simulation import EPOCH, Client, Seat, Server, Simulation
 from zkdiscovery.balancing import Outcome
 from zkdiscovery.model import Instance
 
@@ -34,7 +34,7 @@ def instance(
 
 def takes(seconds: float) -> Callable[[float, float], tuple[float, Outcome]]:
     """Answers take that long for a demand of 1.0."""
-    return lambda when, demand: (seconds * demand, Outcome.SUCCESS)  # noqa: ARG005
+    return lambda when, demand: (seconds * demand, Outcome.SUCCESS)
 
 
 class World:

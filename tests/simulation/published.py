@@ -8,9 +8,9 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.balancing.contenders import ours
-from benchmarks.balancing.simulation import Server, Simulation, closed_loop, open_loop, percentile
-from benchmarks.balancing.world import World, instance, takes
+from tests.simulation.contenders import ours
+from tests.simulation.simulation import Server, Simulation, closed_loop, open_loop, percentile
+from tests.simulation.world import World, instance, takes
 from zkdiscovery.balancing import Endpoint, LeastInFlight, Outcome, P2cEwma, Random, RoundRobin
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def brpc(seed: int, quick: bool) -> Iterator[Figure]:
     """
 
     def node(extra: float) -> Callable[[float, float], tuple[float, Outcome]]:
-        return lambda when, demand: (0.000_150 + 0.000_045 * demand + extra, Outcome.SUCCESS)  # noqa: ARG005
+        return lambda when, demand: (0.000_150 + 0.000_045 * demand + extra, Outcome.SUCCESS)
 
     for contender, slow, published in BRPC:
         world = World(contender, seed, [Server(instance(each), node(0.005 * (each < slow))) for each in range(4)])

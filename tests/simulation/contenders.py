@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.balancing import peers
+from tests.simulation import peers
 from zkdiscovery.balancing import (
     Balancer,
     Ejection,
@@ -30,20 +30,10 @@ from zkdiscovery.balancing import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmarks.balancing.simulation import Balancing, Simulation
+    from tests.simulation.simulation import Balancing, Seat
     from zkdiscovery.model import Instance
 
 SLOW_START = 30.0  # seconds, where a strategy has it switched on
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """Which client of a simulation a strategy serves."""
-
-    simulation: Simulation
-    index: int = 0
-    clients: int = 1
-    zone: str | None = None
 
 
 class Shipped:

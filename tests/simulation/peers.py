@@ -17,7 +17,7 @@ from zkdiscovery.balancing import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmarks.balancing.contenders import Seat
+    from tests.simulation.simulation import Seat
     from zkdiscovery.model import Instance
 
 DECAY = 10.0  # seconds; of the answer times of Finagle, tower and Linkerd
@@ -90,7 +90,7 @@ class Peer:
     def changed(self) -> None:
         """The set has changed."""
 
-    def pick(self, key: str | None) -> PeerNode | None:  # noqa: ARG002
+    def pick(self, key: str | None) -> PeerNode | None:
         return self.choose(self.usable() or self.nodes)
 
     def choose(self, nodes: Sequence[PeerNode]) -> PeerNode | None:
@@ -104,7 +104,7 @@ class Peer:
         self._ailing = any(node.until for node in self.nodes)
         return usable
 
-    def learn(self, node: PeerNode, started: float, outcome: Outcome) -> None:  # noqa: ARG002
+    def learn(self, node: PeerNode, started: float, outcome: Outcome) -> None:
         breaker = self.breaker
         if breaker is None:
             return
@@ -155,10 +155,10 @@ class Curator(RoundRobin):
     if all are down there is none to call.
     """
 
-    def pick(self, key: str | None) -> PeerNode | None:  # noqa: ARG002
+    def pick(self, key: str | None) -> PeerNode | None:
         return self.choose(self.usable())
 
-    def learn(self, node: PeerNode, started: float, outcome: Outcome) -> None:  # noqa: ARG002
+    def learn(self, node: PeerNode, started: float, outcome: Outcome) -> None:
         if outcome is Outcome.SUCCESS:
             return
         now = self.clock()
@@ -201,7 +201,7 @@ class EnvoyRoundRobin(RoundRobin):
     def among_equals(self, nodes: Sequence[PeerNode]) -> PeerNode | None:
         return super().choose(nodes)
 
-    def bias(self, node: PeerNode) -> float:  # noqa: ARG002
+    def bias(self, node: PeerNode) -> float:
         return 1.0
 
     def _weight(self, node: PeerNode, wall: float) -> float:
@@ -285,7 +285,7 @@ class FinagleEwma(FinagleP2c):
         node.average = took if took > faded else faded + took * (1.0 - left)
         node.stamp = now
 
-    def observed(self, took: float, outcome: Outcome) -> float:  # noqa: ARG002
+    def observed(self, took: float, outcome: Outcome) -> float:
         return took
 
 

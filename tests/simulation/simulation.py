@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from dataclasses import dataclass
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -75,6 +76,16 @@ class Simulation:
             self.now, _, action, arguments = heapq.heappop(events)
             action(*arguments)
         return self.calls
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Which client of a simulation a strategy serves."""
+
+    simulation: Simulation
+    index: int = 0
+    clients: int = 1
+    zone: str | None = None
 
 
 class Server:

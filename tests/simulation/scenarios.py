@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from benchmarks.balancing.contenders import FIELD, WARMED, ZONED, Contender
-from benchmarks.balancing.published import one_slow_node
-from benchmarks.balancing.simulation import EPOCH, Call, Server, failed, open_loop, percentile
-from benchmarks.balancing.world import World, instance, takes
+from tests.simulation.contenders import FIELD, WARMED, ZONED, Contender
+from tests.simulation.published import one_slow_node
+from tests.simulation.simulation import EPOCH, Call, Server, failed, open_loop, percentile
+from tests.simulation.world import World, instance, takes
 from zkdiscovery.balancing import Outcome
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def sinkhole(contender: Contender, seed: int, scale: float) -> dict[str, float]:
     return errors
 
 
-def fails_fast(when: float, demand: float) -> tuple[float, Outcome]:  # noqa: ARG001
+def fails_fast(when: float, demand: float) -> tuple[float, Outcome]:
     return 0.001 * demand, Outcome.FAILURE
 
 
