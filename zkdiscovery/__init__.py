@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     )
     from zkdiscovery.client import Client
     from zkdiscovery.codecs import Codec
-    from zkdiscovery.discovery import Attempt, Service, Standing, outcome_of
+    from zkdiscovery.core import Core, Feature, Phase
+    from zkdiscovery.discovery import Attempt, InstanceReport, Service, outcome_of
     from zkdiscovery.election import Candidate, Election, Term
     from zkdiscovery.errors import (
         AccessDenied,
@@ -89,12 +90,15 @@ __all__ = [
     "Client",
     "ClientClosed",
     "Codec",
+    "Core",
     "Ejection",
     "Election",
+    "Feature",
     "Guard",
     "Hold",
     "HoldLost",
     "Instance",
+    "InstanceReport",
     "InvalidInstance",
     "InvalidName",
     "InvalidSettings",
@@ -114,6 +118,7 @@ __all__ = [
     "Outcome",
     "Override",
     "P2cEwma",
+    "Phase",
     "Picker",
     "PreferZone",
     "QuotaExceeded",
@@ -128,7 +133,6 @@ __all__ = [
     "SessionExpired",
     "Settings",
     "Snapshot",
-    "Standing",
     "State",
     "Status",
     "Sticky",
@@ -169,8 +173,9 @@ _HOMES = {
         "WeightedRoundRobin",
     ),
     "client": ("Client",),
+    "core": ("Core", "Feature", "Phase"),
     "codecs": ("Codec",),
-    "discovery": ("Attempt", "Service", "Standing", "outcome_of"),
+    "discovery": ("Attempt", "Service", "InstanceReport", "outcome_of"),
     "election": ("Candidate", "Election", "Term"),
     "errors": (
         "AccessDenied",

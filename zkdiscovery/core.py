@@ -60,6 +60,16 @@ class Feature:
     def __init__(self, core: Core) -> None:
         self.core = core
 
+    def require_open(self) -> None:
+        """Check that features of this phase have not begun to close.
+
+        What is checked under the lock under which `begin_close` looks, `begin_close` sees.
+
+        Raises:
+            ClientClosed: they have.
+        """
+        self.core.require_open(self.phase)
+
     def time_to_close(self) -> float:
         """Seconds that closing takes beside the usual, such as a drain delay."""
         return 0.0
@@ -136,14 +146,19 @@ class Core:
             with self._lock:
                 found = self._features.get(kind)
                 if found is None:
-                    if kind.phase <= self._sealed:
-                        raise ClientClosed("the client was drained or closed; make a new one")
+                    self.require_open(kind.phase)
                     found = self._features[kind] = self.make(kind)
         return found  # type: ignore[return-value]  # a dict can't say that a value is an instance of its key
 
     def make(self, kind: type[F]) -> F:
         """A new feature of this class; a client without ZooKeeper makes others."""
         return kind(self)
+
+    def require_open(self, phase: Phase) -> None:
+        """Raise ClientClosed if features of this phase have begun to close."""
+        if phase <= self._sealed:
+            how = "closed" if phase is Phase.VIEWS else "drained or closed"
+            raise ClientClosed(f"the client was {how}; make a new one")
 
     def seal(self, phase: Phase) -> None:
         """Make no more features of this phase and of those before it."""

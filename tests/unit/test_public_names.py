@@ -14,15 +14,11 @@ import pytest
 
 import zkdiscovery
 from tests.support import LIMIT
-from zkdiscovery import balancing, election, errors
+from zkdiscovery import balancing, errors
 
 SOURCE = Path(zkdiscovery.__file__)
 
-every_lazy_package = pytest.mark.parametrize("package", [zkdiscovery, election], ids=lambda package: package.__name__)
-
-every_package = pytest.mark.parametrize(
-    "package", [zkdiscovery, balancing, election], ids=lambda package: package.__name__
-)
+every_package = pytest.mark.parametrize("package", [zkdiscovery, balancing], ids=lambda package: package.__name__)
 
 
 def run(code: str, **environment: str) -> str:
@@ -52,13 +48,12 @@ def names_for_type_checkers(package: ModuleType) -> set[tuple[str, str]]:
     }
 
 
-@every_lazy_package
-def test_the_three_lists_agree(package: ModuleType) -> None:
-    homes = [(module, name) for module, names in package._HOMES.items() for name in names]
-    assert names_for_type_checkers(package) == set(homes)
-    assert sorted(package.__all__) == sorted(name for _, name in homes)
-    assert len(set(package.__all__)) == len(package.__all__)
-    assert set(package.__all__) <= set(dir(package))
+def test_the_three_lists_agree() -> None:
+    homes = [(module, name) for module, names in zkdiscovery._HOMES.items() for name in names]
+    assert names_for_type_checkers(zkdiscovery) == set(homes)
+    assert sorted(zkdiscovery.__all__) == sorted(name for _, name in homes)
+    assert len(set(zkdiscovery.__all__)) == len(zkdiscovery.__all__)
+    assert set(zkdiscovery.__all__) <= set(dir(zkdiscovery))
 
 
 @every_package

@@ -93,7 +93,8 @@ def pairs(members: tuple[Endpoint, ...]) -> tuple[Sequence[Endpoint], Sequence[E
     together, so an offset of at least the longest run pairs nobody with itself. Offsets are spread evenly (by the
     golden section), so that everybody meets many others. Short rounds are shuffled into each other: a client of few
     calls that met each endpoint at fixed intervals would find the good ones too seldom, by a quarter of the 99th
-    percentile among many such clients (`python -m benchmarks.balancing`, mixed hardware). The first pair may be anybody's.
+    percentile among many such clients (`python -m benchmarks.balancing`, mixed hardware). The first pair may be
+    anybody's.
     """
     first = randrange(len(members))
     members = members[first:] + members[:first]

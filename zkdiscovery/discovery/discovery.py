@@ -17,7 +17,7 @@ from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.feed import Feed
 from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.discovery.service import Service
-from zkdiscovery.errors import AccessDenied, ClientClosed, InvalidSettings, NodeError, NodeMissing, UndecodableNode
+from zkdiscovery.errors import AccessDenied, InvalidSettings, NodeError, NodeMissing, UndecodableNode
 from zkdiscovery.model import Instance
 from zkdiscovery.session import NO_NODE, Batch, Digest, GetChildren, Node, ReadLimits, read_batches, why_unread
 from zkdiscovery.validation import check_function, check_number
@@ -47,7 +47,6 @@ class Discovery(Feature):
         self._feeds: dict[str, Feed] = {}
         self._views: weakref.WeakSet[Service] = weakref.WeakSet()
         self._collected: SimpleQueue[Feed] = SimpleQueue()  # feeds of which a view was collected
-        self._closed = False
 
     def view(self, service: str, **options: Unpack[ViewOptions]) -> Service:
         """A live view of a service; loaded if this client follows the service already.
@@ -78,8 +77,7 @@ class Discovery(Feature):
         self.core.loader.worker.start()
         self._drop_unused()
         with self._lock:
-            if self._closed:
-                raise ClientClosed("the client was closed; make a new one")
+            self.require_open()
             feed = self._feeds.get(view.name)
             if feed is None:
                 feed = self._feeds[view.name] = self.make_feed(view.name)
@@ -145,7 +143,6 @@ class Discovery(Feature):
 
     def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
         with self._lock:
-            self._closed = True
             views = list(self._views)
         for view in views:
             view.close()

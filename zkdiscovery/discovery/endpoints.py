@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from zkdiscovery.balancing import Endpoint, Pool
+from zkdiscovery.balancing.interface import Pick
 from zkdiscovery.model import Change, Instance, Status
 from zkdiscovery.validation import refuse_coroutine
 
@@ -122,3 +123,24 @@ class Endpoints:
         first, error = next(iter(refused.items()))
         others = f" and {len(refused) - 1} more are" if len(refused) > 1 else " is"
         log.error("the `where` of the view of %r raised; %s%s left out", self._service, first, others, exc_info=error)
+
+
+class UnfollowedPool:
+    """In the place of the pool of a view that follows nothing yet, as in a forked child: the first pick changes that.
+
+    Args:
+        endpoints: what is known.
+        follow: makes the view follow its service, and returns its pool.
+    """
+
+    def __init__(self, endpoints: tuple[Endpoint, ...], follow: Callable[[], Pool]) -> None:
+        self.endpoints = endpoints
+        self._follow = follow
+
+    def pick(self, key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+        """Follow the service, then pick."""
+        return self._follow().pick(key, exclude)
+
+    def end(self, pick: Pick) -> None:
+        """From now on every pick is this one."""
+        self.pick = pick  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ from zkdiscovery.model import Instance, Snapshot, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class InstanceReport:
     """What the balancer of this process thinks of one instance.
 
     Attributes:
@@ -41,7 +41,7 @@ class Standing:
     ejected_for: float | None = None
 
 
-def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
+def explain(snapshot: Snapshot, pool: Pool) -> tuple[InstanceReport, ...]:
     """Every instance of the snapshot, suspects included, sorted by id."""
     endpoints = {endpoint.instance.id: endpoint for endpoint in pool.endpoints}
     has_weights = any(endpoint.instance.weight for endpoint in endpoints.values())
@@ -51,7 +51,7 @@ def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
         endpoint = endpoints.get(instance.id)
         if endpoint is None:
             why = _why_not(instance, suspected=instance.id in suspects)
-            found.append(Standing(instance, picked=False, why=_with_override(why, instance)))
+            found.append(InstanceReport(instance, picked=False, why=_with_override(why, instance)))
             continue
         part, ejected_for, why = pool.explain(endpoint)
         left_out = ejected_for is not None and "all the same" not in why
@@ -59,7 +59,7 @@ def explain(snapshot: Snapshot, pool: Pool) -> tuple[Standing, ...]:
         if instance.id in suspects:
             why = why or "a suspect, but there is nothing else"
         found.append(
-            Standing(
+            InstanceReport(
                 instance,
                 picked=not left_out and not idle,
                 why=_with_override(

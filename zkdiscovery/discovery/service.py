@@ -8,23 +8,18 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator
-from functools import partial
 from typing import Self, TypeVar, overload
 
 from zkdiscovery.balancing import Endpoint, Outcome, Pool
-from zkdiscovery.balancing.interface import Pick
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.discovery.calls import Call, RetryBudget, TimedCall, check_call
-from zkdiscovery.discovery.endpoints import Endpoints
+from zkdiscovery.discovery.endpoints import Endpoints, UnfollowedPool
 from zkdiscovery.discovery.excluded import NOBODY, Excluded, excluded_ids
-from zkdiscovery.discovery.explain import Standing, explain, why_nothing
+from zkdiscovery.discovery.explain import InstanceReport, explain, why_nothing
 from zkdiscovery.discovery.feed import Feed, difference
 from zkdiscovery.discovery.outcomes import outcome_of
-from zkdiscovery.errors import (
-    ClientClosed,
-    NoInstanceAvailable,
-)
+from zkdiscovery.errors import ClientClosed, NoInstanceAvailable
 from zkdiscovery.lifecycle import await_signals
 from zkdiscovery.model import Change, Instance, Snapshot
 from zkdiscovery.session import WAIT_POLL
@@ -57,7 +52,12 @@ class Service:
         self._make_pool = make_pool  # another one after a fork
         self._classify = classify
         # Without a reference to the view, so that one that nobody refers to any more is gone at once.
-        update_hold = partial(_update_hold, weakref.ref(self))
+        this = weakref.WeakMethod(self.update_hold)
+
+        def update_hold() -> None:
+            if (method := this()) is not None:
+                method()
+
         self._subscribers: Subscribers[Change] = Subscribers(
             slot.dispatcher, Change.then, on_first=update_hold, on_last=update_hold
         )
@@ -68,7 +68,7 @@ class Service:
         self._reviving = threading.Lock()
         self._endpoints = Endpoints(name, where)
         self._snapshot = Snapshot(name)
-        self._pool: Pool | _NoPool = _NoPool((), self._followed_pool)
+        self._pool: Pool | UnfollowedPool = UnfollowedPool((), self._followed_pool)
         self._feed: Feed | None = None  # None until `revive`, and again in a forked child
 
     # -- reading --
@@ -185,9 +185,12 @@ class Service:
             return Attempt(lambda *_: endpoint, classify=self._classify)
 
         call = Call(self.name, fn, kinds, attempts, timeout, hedge, another, attempt, self._budget)
-        return call.run(self._choose(key, ()))
+        endpoint = self._pool.pick(key)
+        if endpoint is None:
+            raise self._nothing()
+        return call.run(endpoint)
 
-    def explain(self) -> tuple[Standing, ...]:
+    def explain(self) -> tuple[InstanceReport, ...]:
         """What the balancer thinks of every instance: weight, calls in flight, answer time, ejected for how long and
         why.
         """
@@ -205,9 +208,7 @@ class Service:
         end = deadline_after(timeout)
         feed = self._follow()
         with self._changed:
-            while not (self._snapshot.loaded and len(self._pool.endpoints) >= at_least):
-                if self._closed:
-                    break
+            while not (self._closed or (self._snapshot.loaded and len(self._pool.endpoints) >= at_least)):
                 left = end - time.monotonic()
                 if left <= 0 or (feed is not None and feed.fatal_error is not None):
                     break
@@ -232,8 +233,7 @@ class Service:
         """
         self._follow()
         with self._changed:
-            first = [self._all(self._snapshot)] if self._snapshot.loaded else []
-            return self._subscribers.subscribe(fn, *first)
+            return self._subscribers.subscribe(fn, *self._known())
 
     def changes(self, timeout: float | None = None) -> Iterator[Change]:
         """Yield each change; what is known already comes first, as added. Ends when the view or the client closes.
@@ -241,11 +241,9 @@ class Service:
         Args:
             timeout: seconds to wait for one change, after which the loop ends; None: for ever.
         """
-        waiting: list[Change] = []  # at most one, merged
         self._follow()
         with self._changed:
-            if self._snapshot.loaded:
-                waiting.append(self._all(self._snapshot))
+            waiting = self._known()  # at most one, merged
             self._mailboxes.append(waiting)
         try:
             while True:
@@ -300,9 +298,7 @@ class Service:
         )
 
     def __reduce__(self) -> str:
-        raise TypeError(
-            "a view of a service holds a connection and can't be pickled; call discover() in the other process"
-        )
+        raise TypeError("a view of a service can't be pickled; call discover() in the other process")
 
     # -- the feed --
 
@@ -323,8 +319,14 @@ class Service:
             except BaseException:
                 self._pool = before
                 raise
-        _update_hold(weakref.ref(self))
+        self.update_hold()
         self._leave_if_closed()
+
+    def update_hold(self) -> None:
+        """Stay for as long as there are subscriptions, even if nobody refers to the view."""
+        feed = self._feed
+        if feed is not None:
+            feed.hold(self, self._subscribers.__bool__)
 
     def follow(self, change: Change) -> None:
         """Take a new snapshot (the feed's thread, or the one that makes the view)."""
@@ -352,14 +354,9 @@ class Service:
     def _was_closed(self) -> ClientClosed:
         return ClientClosed(f"the view of {self.name!r} was closed, or its client was; discover() it again")
 
-    def _all(self, snapshot: Snapshot) -> Change:
-        return difference(Snapshot(self.name), snapshot)
-
-    def _choose(self, key: str | None, exclude: Collection[str]) -> Endpoint:
-        endpoint = self._pool.pick(key, exclude)
-        if endpoint is None:
-            raise self._nothing(exclude)
-        return endpoint
+    def _known(self) -> list[Change]:
+        """What is known, as added; nothing before the first load. With the lock held."""
+        return [difference(Snapshot(self.name), self._snapshot)] if self._snapshot.loaded else []
 
     def _nothing(self, exclude: Collection[str] = (), wanted: int = 1) -> NoInstanceAvailable:
         candidates = len(self._pool.endpoints)
@@ -375,7 +372,7 @@ class Service:
 
     def _followed_pool(self) -> Pool:
         self._follow()
-        if isinstance(self._pool, _NoPool):
+        if isinstance(self._pool, UnfollowedPool):
             raise self._was_closed()
         return self._pool
 
@@ -395,37 +392,7 @@ class Service:
         if self._closed:
             return
         self._feed = None
-        known = self._snapshot
-        self._snapshot = Snapshot(
-            self.name, instances=known.instances, loaded=known.loaded, stale_since=known.stale_since or time.monotonic()
-        )
-        self._pool = _NoPool(self._endpoints.candidates(), self._followed_pool)
+        stale_since = self._snapshot.stale_since or time.monotonic()
+        self._snapshot = dataclasses.replace(self._snapshot, version=0, stale_since=stale_since)
+        self._pool = UnfollowedPool(self._endpoints.candidates(), self._followed_pool)
         self._slot.revive_later(self)
-
-
-class _NoPool:
-    """In the place of the pool of a view that follows nothing yet, as in a forked child: the first pick changes that.
-
-    Args:
-        endpoints: what is known.
-        follow: makes the view follow its service, and returns its pool.
-    """
-
-    def __init__(self, endpoints: tuple[Endpoint, ...], follow: Callable[[], Pool]) -> None:
-        self.endpoints = endpoints
-        self._follow = follow
-
-    def pick(self, key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-        """Follow the service, then pick."""
-        return self._follow().pick(key, exclude)
-
-    def end(self, pick: Pick) -> None:
-        """From now on every pick is this one."""
-        self.pick = pick  # type: ignore[method-assign]
-
-
-def _update_hold(view: weakref.ref[Service]) -> None:
-    """Hold a view for as long as it has subscriptions, even if nobody refers to it."""
-    found = view()
-    if found is not None and found._feed is not None:
-        found._feed.hold(found, found._subscribers.__bool__)

@@ -9,8 +9,7 @@ from zkdiscovery.election.cards import CARD, place_acl, read_candidates
 from zkdiscovery.election.term import Term
 from zkdiscovery.session import Lease, Session
 from zkdiscovery.threads import Worker
-from zkdiscovery.znodes import OwnedNode, OwnedNodes
-from zkdiscovery.znodes.queue import QueuePlace
+from zkdiscovery.znodes import OwnedNode, OwnedNodes, QueuePlace
 
 log = logging.getLogger("zkdiscovery.election")
 
@@ -39,22 +38,22 @@ class Candidacy(QueuePlace[Term]):
         """End the term and leave the queue. Never blocks; idempotent. Does nothing in a forked child."""
         super().withdraw(reason)
 
-    def _read_queue(self, generation: int, deadline: float) -> list[str]:
+    def read_queue(self, generation: int, deadline: float) -> list[str]:
         candidates = read_candidates(self._session, self._parent, generation=generation, deadline=deadline)
         return [candidate.path for candidate in candidates]
 
-    def _make_hold(self, fence: int, lease: Lease) -> Term:
+    def make_hold(self, fence: int, lease: Lease) -> Term:
         return Term(self.election, fence, lease, self.withdraw)
 
-    def _on_begun(self, fence: int) -> None:
+    def on_begun(self, fence: int) -> None:
         log.info("leading the election %r, fence %d", self.election, fence)
 
-    def _on_ended(self, fence: int, reason: str, *, by_us: bool) -> None:
+    def on_ended(self, fence: int, reason: str, *, by_us: bool) -> None:
         level = logging.INFO if by_us else logging.WARNING
         log.log(level, "the term %d of the election %r is over: %s", fence, self.election, reason)
 
-    def _release(self) -> None:
-        super()._release()
+    def release_nodes(self) -> None:
+        super().release_nodes()
         if self._card is not None:
             self._card.release()
 

@@ -13,7 +13,7 @@ from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.candidate import Candidate, Observer, decode, encode
 from zkdiscovery.election.cards import Queued, read_candidates
-from zkdiscovery.errors import ClientClosed, NodeMissing
+from zkdiscovery.errors import NodeMissing
 from zkdiscovery.session import GetChildren
 from zkdiscovery.threads import Subscribers
 
@@ -50,7 +50,6 @@ class Campaigns(Feature):
         super().__init__(core)
         self._lock = threading.Lock()
         self._campaigners: weakref.WeakSet[Campaigner] = weakref.WeakSet()
-        self._closed = False
 
     def stand(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
         """A new candidacy. Never blocks.
@@ -68,8 +67,7 @@ class Campaigns(Feature):
     def add(self, campaigner: Campaigner) -> None:
         """Close this one, too, when the client drains. Raises ClientClosed if that was before."""
         with self._lock:
-            if self._closed:
-                raise ClientClosed("the client was drained or closed; make a new one")
+            self.require_open()
             self._campaigners.add(campaigner)
 
     def names(self, timeout: float) -> list[str]:
@@ -99,7 +97,6 @@ class Campaigns(Feature):
 
     def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
         with self._lock:
-            self._closed = True
             campaigners = list(self._campaigners)
         for campaigner in campaigners:
             campaigner.end_term()
@@ -122,7 +119,6 @@ class Observers(Feature):
         super().__init__(core)
         self._lock = threading.Lock()
         self._observing: weakref.WeakSet[Observing] = weakref.WeakSet()
-        self._closed = False
 
     def observe(self, observing: Observing, election: str, subscribers: Subscribers[Candidate | None]) -> Observer:
         """Tell subscribers who leads. Never blocks.
@@ -132,14 +128,12 @@ class Observers(Feature):
             NoThreadAvailable: the system has no thread to give.
         """
         with self._lock:
-            if self._closed:
-                raise ClientClosed("the client was closed; make a new one")
+            self.require_open()
             self._observing.add(observing)
         return Observer(self.core.loader, self.core.paths.election(election), subscribers)
 
     def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
         with self._lock:
-            self._closed = True
             observing = list(self._observing)
         for each in observing:
             each.stop_observing()

@@ -26,7 +26,7 @@ def interrupts_a_call() -> bool:
     """
     if threading.current_thread() is not threading.main_thread():
         return False
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - a faster inspect.currentframe()
     while frame is not None and _is_ours(frame):
         frame = frame.f_back
     return is_in_a_call(frame)

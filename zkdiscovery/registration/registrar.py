@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, get_args
 
 from zkdiscovery.core import Core, Feature, Phase
-from zkdiscovery.errors import ClientClosed, InvalidInstance, RegistrationConflict
+from zkdiscovery.errors import InvalidInstance, RegistrationConflict
 from zkdiscovery.lifecycle import delays_until
 from zkdiscovery.model import Instance, Status
 from zkdiscovery.registration.address import Choice, Given, given_host, given_listen_port, settled
@@ -44,7 +44,6 @@ class Registrar(Feature):
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._open: dict[str, OwnedInstance] = {}  # by path
-        self._closed = False
         self._leaving: list[OwnedInstance] = []  # from `begin_close` on
         self._late: list[OwnedInstance] = []  # not taken out in time, and not logged yet
         core.session.listen(self._on_state)
@@ -53,8 +52,7 @@ class Registrar(Feature):
         """Register all or, whatever fails, none. Never waits for ZooKeeper."""
         made = [self._make(entry) for entry in entries]
         with self._lock:
-            if self._closed:
-                raise ClientClosed("the client was drained or closed; make a new one")
+            self.require_open()
             table = dict(self._open)
             for owned in made:
                 path = owned.node.path
@@ -177,8 +175,6 @@ class Registrar(Feature):
         return max((owned.drain_delay for owned in self.open()), default=0.0)
 
     def begin_close(self, deadline: float) -> None:
-        with self._lock:
-            self._closed = True
         left = max(0.0, delays_until(deadline) - time.monotonic())
         self._leaving = self.open()
         cut = []

@@ -7,27 +7,22 @@ client's own connection; when the client reconnects, it learns that its session 
 from __future__ import annotations
 
 import time
-from typing import Protocol, overload
+from typing import overload
 
+from zkdiscovery.client import Client
 from zkdiscovery.errors import NodeError, NotConnected, SessionExpired
 from zkdiscovery.testing.wire import RawSession
 from zkdiscovery.validation import check_timeout
 
 
-class HasSession(Protocol):
-    """Whatever has a ZooKeeper session: its id, its password and the `host:port` that it is connected to."""
-
-    def _session_credentials(self) -> tuple[int, bytes, str]: ...
-
-
 @overload
-def expire_session(client: HasSession, /, *, timeout: float | None = 5.0) -> None: ...
+def expire_session(client: Client, /, *, timeout: float | None = 5.0) -> None: ...
 @overload
 def expire_session(session_id: int, password: bytes, hosts: str, /, timeout: float | None = 5.0) -> None: ...
 
 
 def expire_session(
-    client: HasSession | int, password: bytes = b"", hosts: str = "", /, timeout: float | None = 5.0
+    client: Client | int, password: bytes = b"", hosts: str = "", /, timeout: float | None = 5.0
 ) -> None:
     """End the session of a `zkdiscovery.Client` (or one given by id and password) on the server.
 
@@ -44,9 +39,12 @@ def expire_session(
         SessionExpired: there is no such session (any more), or the password is wrong.
         NotConnected: no server ended it in time.
     """
-    session_id, password, hosts = (
-        (client, password, hosts) if isinstance(client, int) else client._session_credentials()
-    )
+    if isinstance(client, int):
+        session_id = client
+    else:
+        own = client.slot.current().session
+        session_id, hosts = own.session_id, own.server
+        password = own.credentials.password if own.credentials else b""
     timeout = check_timeout(timeout)
     deadline = time.monotonic() + timeout
     problem: Exception = TimeoutError("no server was tried")

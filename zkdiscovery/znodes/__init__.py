@@ -9,6 +9,7 @@ from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedState
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
 from zkdiscovery.znodes.parents import make_container
 from zkdiscovery.znodes.paths import Paths, name_of, parent_of
+from zkdiscovery.znodes.queue import QueuePlace
 from zkdiscovery.znodes.watched import WatchedChildren
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "OwnedNodes",
     "OwnedState",
     "Paths",
+    "QueuePlace",
     "WatchedChildren",
     "make_container",
     "name_of",

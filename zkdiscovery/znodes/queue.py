@@ -102,7 +102,7 @@ class QueuePlace(ABC, Generic[H]):
     # -- what each kind of queue adds --
 
     @abstractmethod
-    def _read_queue(self, generation: int, deadline: float) -> Sequence[str]:
+    def read_queue(self, generation: int, deadline: float) -> Sequence[str]:
         """Return the paths of the places that count for this one, its own included, in the order of the queue.
 
         Raises:
@@ -110,15 +110,15 @@ class QueuePlace(ABC, Generic[H]):
         """
 
     @abstractmethod
-    def _make_hold(self, fence: int, lease: Lease) -> H:
+    def make_hold(self, fence: int, lease: Lease) -> H:
         """Return the hold that begins now. Called with a lock held."""
 
     @abstractmethod
-    def _on_begun(self, fence: int) -> None:
+    def on_begun(self, fence: int) -> None:
         """The hold has begun (worker)."""
 
     @abstractmethod
-    def _on_ended(self, fence: int, reason: str, *, by_us: bool) -> None:
+    def on_ended(self, fence: int, reason: str, *, by_us: bool) -> None:
         """The lease of the hold is over (any thread; must not block)."""
 
     # -- any thread --
@@ -169,7 +169,7 @@ class QueuePlace(ABC, Generic[H]):
         if self._disowned:
             return
         self.end_hold(reason)
-        self._release()
+        self.release_nodes()
 
     def forked(self) -> None:
         """In a forked child: the hold is the parent's."""
@@ -232,7 +232,7 @@ class QueuePlace(ABC, Generic[H]):
             self._error = None
 
     def _find_place(self, generation: int, deadline: float) -> None:
-        paths = self._read_queue(generation, deadline)
+        paths = self.read_queue(generation, deadline)
         if self.node.path not in paths:
             return  # deleted from outside: the event will call
         if place := paths.index(self.node.path):
@@ -268,7 +268,7 @@ class QueuePlace(ABC, Generic[H]):
             on_lost=lambda reason: self._on_lost(fence, reason),
         )
         with self._changed:
-            self._hold, self._lease = self._make_hold(fence, lease), lease
+            self._hold, self._lease = self.make_hold(fence, lease), lease
             ending = self._ending
             self._changed.notify_all()
         self._session.leases.dismiss(self)
@@ -276,16 +276,16 @@ class QueuePlace(ABC, Generic[H]):
         if ending is not None:  # it came while the lease began
             lease.end(ending)
         else:
-            self._on_begun(fence)
+            self.on_begun(fence)
 
     def _on_lost(self, fence: int, reason: str) -> None:
         """Leave the queue, unless we ended the lease ourselves (any thread; must not block)."""
         by_us = self._ending is not None
-        self._on_ended(fence, reason, by_us=by_us)
+        self.on_ended(fence, reason, by_us=by_us)
         if not by_us:
-            self._release()  # before a new place is taken
+            self.release_nodes()  # before a new place is taken
 
-    def _release(self) -> None:
+    def release_nodes(self) -> None:
         """Want all nodes of the place gone."""
         self.node.release()
 
@@ -296,7 +296,7 @@ class QueuePlace(ABC, Generic[H]):
             self._over = True
             lease = self._lease
             self._changed.notify_all()
-        self._release()  # what else belongs to a place whose node was deleted from outside
+        self.release_nodes()  # what else belongs to a place whose node was deleted from outside
         self._session.leases.dismiss(self)  # after it is over: `_contend` looks at that after it has expected
         if lease is not None:
             lease.end(str(self.node.error or "its node is gone"))

@@ -13,12 +13,12 @@ from tests.integration.discovery.helpers import Written
 from tests.support import LIMIT, feed_of, wait_view
 from zkdiscovery import (
     Ejection,
+    InstanceReport,
     InvalidSettings,
     Outcome,
     PreferZone,
     RoundRobin,
     Service,
-    Standing,
     Status,
     Sticky,
 )
@@ -33,7 +33,7 @@ def fail(view: Service, wanted: str, times: int = 5) -> None:
                 times -= 1
 
 
-def standing(view: Service, wanted: str) -> Standing:
+def standing(view: Service, wanted: str) -> InstanceReport:
     (found,) = [each for each in view.explain() if each.instance.id == wanted]
     return found
 

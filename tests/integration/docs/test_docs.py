@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,16 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.docs.samples import ROOT, free_port, run, write_samples
 from tests.support import LIMIT, Truth
-from zkdiscovery import Instance, NoInstanceAvailable, Override, Status, UndecodableNode
+from zkdiscovery import (
+    ClientClosed,
+    HoldLost,
+    Instance,
+    NoInstanceAvailable,
+    OperationTimeout,
+    Override,
+    Status,
+    UndecodableNode,
+)
 from zkdiscovery.codecs.named import resolve_codec
 from zkdiscovery.testing import ZookeeperServer
 
@@ -134,3 +144,38 @@ def test_a_strategy_of_ones_own(tmp_path: Path, make_client: MakeClient, monkeyp
         with view.attempt() as attempt:
             attempt.fail("too cheap")
     assert view.pick().id == "dear", "the cheap one is ejected"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_recipe_of_ones_own(tmp_path: Path, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits its turn, is closed with its client in its phase, and a forked child has one of its own."""
+    assert write_samples("docs/how-to/recipes.md", tmp_path) == ["baton.py"]
+    monkeypatch.syspath_prepend(str(tmp_path))
+    baton: Any = importlib.import_module("baton")
+    first, second = make_client(), make_client()
+    assert first.feature(baton.Batons) is first.feature(baton.Batons)
+    held = first.feature(baton.Batons).carry("invoices", 20.0)
+    with pytest.raises(OperationTimeout, match="no baton 'invoices'"):
+        second.feature(baton.Batons).carry("invoices", 0.3)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(second.feature(baton.Batons).carry, "invoices", 20.0)
+        child = os.fork()
+        if child == 0:  # its hold is the parent's, and its place in the queue another one
+            signal.alarm(30)
+            recipe = first.feature(baton.Batons)
+            code = 0 if held.lost and recipe.core is not held and not recipe.carry("other", 20.0).lost else 1
+            os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert not held.lost
+        assert not waiting.done()
+        first.drain(10.0)
+        after = waiting.result(20.0)
+    assert held.lost
+    assert held.reason == "the client was closed"
+    assert after.fence > held.fence
+    after.check()
+    with pytest.raises(ClientClosed):
+        first.feature(baton.Batons).carry("invoices", 1.0)
+    second.close()
+    with pytest.raises(HoldLost, match="invoices"):
+        after.check()

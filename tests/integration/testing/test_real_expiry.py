@@ -12,6 +12,8 @@ from zkdiscovery.testing.wire import RawSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 pytestmark = [pytest.mark.server, pytest.mark.container]
 
@@ -28,14 +30,11 @@ def observer(zkdiscovery_server: ZookeeperServer) -> Iterator[RawSession]:
         yield session
 
 
-class Holder:
-    """Whatever has a session."""
-
-    def __init__(self, session: RawSession, server: str) -> None:
-        self._credentials = session.session_id, session.password, server
-
-    def _session_credentials(self) -> tuple[int, bytes, str]:
-        return self._credentials
+def holder(session: RawSession, server: str) -> Any:
+    """What `expire_session` asks of a client."""
+    credentials = SimpleNamespace(password=session.password)
+    its = SimpleNamespace(session_id=session.session_id, server=server, credentials=credentials)
+    return SimpleNamespace(slot=SimpleNamespace(current=lambda: SimpleNamespace(session=its)))
 
 
 def test_the_ephemerals_are_gone_and_the_session_is_told(
@@ -56,7 +55,7 @@ def test_by_whatever_has_a_session(zkdiscovery_server: ZookeeperServer, observer
     session = RawSession(zkdiscovery_server.hosts)
     session.create(path, ephemeral=True)
     session.disconnect()
-    expire_session(Holder(session, zkdiscovery_server.hosts))
+    expire_session(holder(session, zkdiscovery_server.hosts))
     assert not observer.exists(path)
 
 
@@ -64,7 +63,7 @@ def test_a_session_that_is_over_already(zkdiscovery_server: ZookeeperServer) -> 
     session = RawSession(zkdiscovery_server.hosts)
     session.close()
     with pytest.raises(SessionExpired):
-        expire_session(Holder(session, zkdiscovery_server.hosts))
+        expire_session(holder(session, zkdiscovery_server.hosts))
 
 
 def test_a_wrong_password_ends_nothing(zkdiscovery_server: ZookeeperServer) -> None:

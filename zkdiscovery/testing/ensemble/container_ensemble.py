@@ -49,7 +49,7 @@ class _ContainerMember(Container):
         """Create the container on its networks, so that no server looks for the others before it can reach them."""
         self._created = True
         # What testcontainers does to start it; it can't do the two things one by one.
-        self._wrapper._container = self.docker.client.containers.create(
+        self._wrapper._container = self.docker.client.containers.create(  # noqa: SLF001 - see above
             self._image,
             name=self._name,
             environment=self._wrapper.env,

@@ -1,12 +1,15 @@
-"""No modules import each other in a ring, not even for type checking, and only `session/transport/` imports kazoo."""
+"""The structure of the package: no rings of imports, kazoo in one place, short files, few uses of private members."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 
 import grimp
+
+import zkdiscovery
 
 
 @functools.cache
@@ -52,3 +55,18 @@ def test_only_the_transport_imports_kazoo() -> None:
 def test_rings_are_found() -> None:
     graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": set[str]()}
     assert rings(graph) == {frozenset("abc")}
+
+
+SOURCES = sorted(Path(zkdiscovery.__file__).parent.rglob("*.py"))
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    lengths = {path.name: len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_few_private_members_of_others_are_used() -> None:
+    """Ruff refuses such uses (SLF001), but for those that say why they are needed."""
+    allowed = [line for path in SOURCES for line in path.read_text().splitlines() if "noqa: SLF001" in line]
+    assert len(allowed) <= 15
+    assert all(" - " in line.partition("noqa: SLF001")[2] for line in allowed), "each has its reason"
