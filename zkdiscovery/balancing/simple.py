@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class RoundRobin:
     """One after the other, whatever the weights (but 0).
 
-    It starts at a random place, and newcomers come in at random places, so that many clients that see the same change
-    do not meet on the same instance. At a change of the set the turn goes on where it was. The position is a Python
-    integer and does not overflow.
+    It starts at a random place, and newcomers join at random places, so that many clients that see the same change do
+    not meet on the same instance. At a change of the set the turn goes on where it was. The position is a Python
+    integer, so it never overflows.
     """
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, _in_turn)
 
 
@@ -51,7 +51,7 @@ def _in_turn(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
     def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
         if not exclude:
             return members[advance() % size]
-        # The turn of an excluded member is skipped for all, or else the one behind it would get twice its share.
+        # The turn of an excluded member is skipped for all; otherwise the one behind it would get twice its share.
         for _ in members:
             start = advance()
             if members[start % size].instance.id not in exclude:
@@ -66,7 +66,7 @@ def _in_turn(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
 
 
 def _by_turn(members: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    """Whose turn was to come next in the rounds before comes first; newcomers anywhere, side by side as they are."""
+    """Order the members by when their turn was to come in the rounds before; newcomers join anywhere, side by side."""
     size = len(members)
     anywhere = random()
     # Without a tuple for each endpoint: with 100,000 of them, those would set off the garbage collector.
@@ -76,7 +76,7 @@ def _by_turn(members: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         return members[start:] + members[:start]
     waits = [
         ((member.place - now[one]) % one.size + 0.5) / one.size
-        if type(one := member.memory) is _Round
+        if type(one := member.memory) is _Round and one in now  # another thread may build a picker, too
         else (index / size + anywhere) % 1.0
         for index, member in enumerate(members)
     ]
@@ -88,7 +88,7 @@ class Random:
     """Each with the same probability, whatever the weights (but 0)."""
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, _at_random)
 
 

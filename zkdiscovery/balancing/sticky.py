@@ -20,14 +20,19 @@ class _Chosen(NamedTuple):
     inner: object
 
 
+def _mark(endpoint: Endpoint) -> None:
+    memory = endpoint.memory
+    if type(memory) is not _Chosen:  # another thread may have marked it
+        endpoint.memory = _Chosen(memory)
+
+
 @dataclass(frozen=True, slots=True)
 class Sticky:
-    """The same instance at every pick, whatever the key, until that leaves or its weight becomes 0 (Curator's sticky).
+    """The same instance at every pick, whatever the key, until it leaves or its weight becomes 0 (Curator's sticky).
 
-    Each view of a service has its own.
-
-    While it is excluded or ejected, `then` picks another one for the call; afterwards it is the same one as before. For
-    services that keep something warm for a client; it balances nothing but the first picks of many clients.
+    Each view of a service has its own. While it is excluded or ejected, `then` picks another one for the call;
+    afterwards it is the same one as before. Use it for services that keep something warm for a client: it balances
+    nothing but the first picks of many clients.
 
     Args:
         then: the strategy that chooses the one to stay with.
@@ -42,25 +47,23 @@ class Sticky:
         check_balancer(self.then, "then")
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         if any(endpoint.instance.weight for endpoint in endpoints):
             for endpoint in endpoints:
-                if not endpoint.instance.weight and type(endpoint.memory) is _Chosen:
-                    endpoint.memory = (
-                        endpoint.memory.inner
-                    )  # from now on it is another one, even when the weight comes back
+                if not endpoint.instance.weight and type(memory := endpoint.memory) is _Chosen:
+                    endpoint.memory = memory.inner  # another one from now on, even if the weight comes back
         return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-        chosen = [member for member in members if type(member.memory) is _Chosen]
-        sticky = chosen[0] if chosen else None
-        for member in chosen:
-            member.memory = member.memory.inner
+        chosen = [(member, memory) for member in members if type(memory := member.memory) is _Chosen]
+        sticky = chosen[0][0] if chosen else None
+        for member, memory in chosen:
+            member.memory = memory.inner  # what `then` left there
         try:
             choose = either(self.then.build(members).pick, otherwise)
         finally:
-            for member in chosen:
-                member.memory = _Chosen(member.memory)
+            for member, _ in chosen:
+                _mark(member)
 
         def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
             nonlocal sticky
@@ -68,7 +71,7 @@ class Sticky:
             if stay is None and (found := choose(key)) is not None:
                 # Of two threads that choose at the same time, the first decides for all.
                 stay = sticky = sticky or found
-                stay.memory = _Chosen(stay.memory)
+                _mark(stay)
             return stay if stay is None or stay.instance.id not in exclude else choose(key, exclude)
 
         return pick

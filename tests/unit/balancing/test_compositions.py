@@ -247,3 +247,19 @@ def test_the_least_loaded_is_found_among_few() -> None:
         member.started()
     assert set(picked(LeastInFlight(), members)) == {members[5]}
     assert set(picked(LeastInFlight(scan=1), members)) == set(members)
+
+
+def test_sticky_and_the_strategy_within_it_both_remember_over_changes() -> None:
+    """Each of them keeps its own memory of an endpoint, and either works when it finds the other's."""
+    members = endpoints(5)
+    balancer = Sticky(RoundRobin())
+    stay = balancer.build(members).pick()
+    assert stay is not None
+    turns = []
+    for _ in range(8):
+        picker = balancer.build(members)
+        assert picker.pick() is stay
+        turns.append(picker.pick(exclude={stay.instance.id}))
+    assert {turn.instance.id for turn in turns if turn} == {m.instance.id for m in members} - {stay.instance.id}
+    rounds = RoundRobin().build(members)
+    assert {endpoint.instance.id for _ in members if (endpoint := rounds.pick())} == {m.instance.id for m in members}
