@@ -1,4 +1,4 @@
-"""What users hold in their hands: instances, statuses, snapshots and changes. All of it is immutable."""
+"""The values that users get: instances, statuses, overrides, snapshots and changes. All are immutable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _V = TypeVar("_V")
 
 
 class Status(StrEnum):
-    """Where an instance stands. Only `UP` is picked."""
+    """The state of an instance. Only an instance that is `UP` is picked."""
 
     STARTING = "STARTING"
     """Registered, not ready yet."""
@@ -37,13 +37,13 @@ class Status(StrEnum):
     DOWN = "DOWN"
     """Failed its own check."""
     DRAINING = "DRAINING"
-    """Says goodbye."""
+    """Takes no new calls, and deregisters soon."""
     OUT_OF_SERVICE = "OUT_OF_SERVICE"
     """Set aside by an operator."""
 
 
 StatusName = Literal["STARTING", "UP", "DOWN", "DRAINING", "OUT_OF_SERVICE"]
-"""The name of a status, which every parameter takes in its place."""
+"""The name of a status. Every parameter that takes a status takes its name, too."""
 
 
 def check_status(value: object) -> Status:
@@ -55,7 +55,7 @@ def check_status(value: object) -> Status:
 
 
 class FrozenDict(dict[str, _V]):
-    """A dict that refuses to change; hashable where its values are; can be pickled."""
+    """A dict that can't be changed. It can be pickled, and hashed if its values can."""
 
     __slots__ = ()
 
@@ -83,16 +83,17 @@ def _frozen(values: Mapping[str, _V], empty: FrozenDict[_V]) -> FrozenDict[_V]:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What an operator put above what the owner of an instance wants.
+    """What an operator set in place of what the owner of an instance wants.
 
     Attributes:
         status: the status in force; None: the owner's.
         weight: the weight in force; None: the owner's.
         base_status: what the owner wants instead; in force again once the override is cleared.
-        base_weight: likewise.
+        base_weight: the weight that the owner wants instead; likewise.
 
     Raises:
-        InvalidInstance: neither status nor weight, or a value is out of range.
+        InvalidInstance: neither status nor weight is given.
+        InvalidInstance: a value is out of range.
     """
 
     status: Status | None = None
@@ -110,7 +111,7 @@ class Override:
         put(self, "base_weight", check_weight(self.base_weight))
 
     def above(self, own: Instance) -> Instance:
-        """The instance in force, where the owner wants `own`."""
+        """Return the instance in force if the owner wants `own`."""
         return own.with_(
             status=own.status if self.status is None else self.status,
             weight=own.weight if self.weight is None else self.weight,
@@ -118,7 +119,7 @@ class Override:
         )
 
     def __str__(self) -> str:
-        """In words: `OUT_OF_SERVICE instead of UP, weight 0 instead of 1`."""
+        """Return it in words: `OUT_OF_SERVICE instead of UP, weight 0 instead of 1`."""
         parts = []
         if self.status is not None:
             parts.append(f"{self.status} instead of {self.base_status}")
@@ -138,18 +139,18 @@ class Instance:
         id: unique within the service; `<host>:<port>` if not given.
         ports: further ports by name, e.g. `{"metrics": 9100}`; a name has no comma and no `=`.
         tls_port: TCP port that speaks TLS, if any.
-        status: where the instance stands.
+        status: the state of the instance.
         weight: relative share of calls, 0 or more; 0 means "only if nothing else is left".
         zone: failure domain, e.g. `eu-1a`.
         version: version of the software.
         tags: labels without a comma.
         metadata: further strings by name.
         registered_at: seconds since the epoch, to the millisecond; None for an instance that was never registered.
-        override: what an operator put above what the owner wants; `status` and `weight` have its effect already.
+        override: what an operator set in place of what the owner wants; `status` and `weight` have its effect already.
         machine: boot id of the owner's machine, if `register` chose the id; None for an id that a user chose.
 
     Raises:
-        InvalidName: service or id can't be a znode.
+        InvalidName: the service or the id can't be a znode.
         InvalidInstance: another field is out of range; the message names it.
     """
 
@@ -170,7 +171,7 @@ class Instance:
     machine: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        # A cache of 10,000 runs this 10,000 times: what is in its final form already is not set again.
+        # A cache of 10,000 runs this 10,000 times, so a value that is in its final form already is not set again.
         put = object.__setattr__
         check_name(self.service, "the service name")
         check_host(self.host)
@@ -222,7 +223,7 @@ class Instance:
 
     @property
     def own(self) -> Instance:
-        """The instance as its owner wants it: without what an operator put above."""
+        """The instance as its owner wants it, without an operator's override."""
         override = self.override
         if override is None:
             return self
@@ -233,18 +234,18 @@ class Instance:
         )
 
     def with_(self, **changes: Any) -> Instance:
-        """A copy with some fields replaced, validated anew."""
+        """Return a copy with some fields replaced, validated anew."""
         return replace(self, **changes)
 
 
-# An instance that can still be written to: of the same layout, so that one becomes the other.
+# An instance that can still be written to. It has the same layout, so that it can become an `Instance`.
 _Draft: Any = make_dataclass("_Draft", Instance.__slots__, slots=True, eq=False, repr=False)
 
 
 def trusted_instance(*values: Any) -> Instance:
-    """An instance from the values of all its fields, in their order and final form. Nothing is checked.
+    """Return an instance from the values of all its fields, in their order and final form. Nothing is checked.
 
-    For codecs, which have checked every value already: a cache of 10,000 fills in half the time.
+    Codecs use it, because they have checked every value already: a cache of 10,000 fills in half the time.
     """
     instance: Instance = _Draft(*values)
     instance.__class__ = Instance
@@ -253,13 +254,13 @@ def trusted_instance(*values: Any) -> Instance:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Snapshot:
-    """What was known of a service at one moment.
+    """What was known about a service at one moment.
 
     Attributes:
         service: the service's name.
         version: grows by one with each snapshot of one cache; 0 before the first load.
-        instances: all instances of all statuses, suspects left out.
-        suspects: instances that vanished in a mass without goodbye and are kept for a while.
+        instances: all instances of all statuses, without the suspects.
+        suspects: instances that vanished together without deregistering, and are kept for a while.
         rejected: reason by id for znodes that could not be decoded.
         loaded: False until the first load was complete.
         stale_since: monotonic seconds when contact was lost; None while in contact.
@@ -279,7 +280,7 @@ class Snapshot:
 
     @property
     def stale(self) -> bool:
-        """True while ZooKeeper can't be heard, until the reload after it is complete."""
+        """True from the loss of contact with ZooKeeper until the reload after it is complete."""
         return self.stale_since is not None or not self.loaded
 
     @property
@@ -308,8 +309,8 @@ class Snapshot:
 class Change:
     """The difference between two snapshots of one service.
 
-    `delta` maps each id concerned to its instance before and after (None: not there). Changes that a slow
-    subscriber has not taken yet are merged into one, so nothing is ever lost, only skipped over.
+    `delta` maps each id that differs to its instance before and after; None: there was none. Changes that a slow
+    subscriber has not taken yet are merged into one: it may miss states in between, and never the last one.
     """
 
     before: Snapshot
@@ -336,7 +337,7 @@ class Change:
         return tuple(new for old, new in self.delta.values() if old is not None and new is not None)
 
     def then(self, later: Change) -> Change:
-        """This change and the one that followed it, as one."""
+        """Return this change and the one that followed it as one."""
         delta = dict(self.delta)
         for key, (old, new) in later.delta.items():
             first = delta[key][0] if key in delta else old

@@ -24,7 +24,7 @@ _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]+))(
 
 
 class _Checked(BaseModel):
-    """Refuses values with an error of ours. Type checkers see pydantic's own signature."""
+    """A model that refuses values with an error of ours. Type checkers see pydantic's own signature."""
 
     if not TYPE_CHECKING:
 
@@ -37,21 +37,21 @@ class _Checked(BaseModel):
 
 
 def _problem(entry: Any) -> str:
-    # pydantic names the members of a union of types, too; nobody wrote those.
+    # pydantic also names the members of a union of types, which no user wrote.
     name = ".".join(str(part) for part in entry["loc"] if "[" not in str(part))
     text: str = entry["msg"].removeprefix("Value error, ").removeprefix(_REFUSED)
     return f"{name}: {text}" if name else text
 
 
 class Tls(_Checked):
-    """How to speak TLS with ZooKeeper. Host names are verified unless that is switched off.
+    """How to speak TLS with ZooKeeper. Host names are verified unless `verify_hostname` is False.
 
     Attributes:
         ca_file: PEM file of the authorities to trust; None: those of the system.
-        cert_file: PEM file of our own certificate, for servers that ask for one.
+        cert_file: PEM file of the client's own certificate, for servers that ask for one.
         key_file: PEM file of its private key.
         key_password: password of the private key.
-        verify_hostname: refuse a certificate that does not name the host.
+        verify_hostname: refuse a certificate that does not have the name of the host.
     """
 
     model_config = _FROZEN
@@ -74,7 +74,7 @@ class Tls(_Checked):
 
 
 class Auth(_Checked):
-    """Who we are for ZooKeeper.
+    """The credentials that the client gives to ZooKeeper.
 
     Attributes:
         scheme: `digest` (an `addauth` of ZooKeeper) or `sasl` (DIGEST-MD5; needs the extra `zkdiscovery[sasl]`).
@@ -91,7 +91,7 @@ class Auth(_Checked):
     @field_validator("password")
     @classmethod
     def _check_password(cls, value: SecretStr) -> SecretStr:
-        # Bytes of the environment that are not UTF-8 are such text; it would fail in the handshake, for ever.
+        # Bytes of the environment that are not UTF-8 become such text, with which every handshake would fail.
         if any("\ud800" <= char <= "\udfff" for char in value.get_secret_value()):
             raise ValueError("must be text that UTF-8 can hold")
         return value
@@ -114,7 +114,7 @@ class AclEntry(_Checked):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
-            if name == "id" and self.scheme == "digest":  # it holds a hash of the password
+            if name == "id" and self.scheme == "digest":  # it contains a hash of the password
                 yield name, f"{value.partition(':')[0]}:**********"
             else:
                 yield name, value
@@ -124,11 +124,11 @@ Acl = Literal["open", "creator"] | tuple[AclEntry, ...]
 
 
 class Guard(_Checked):
-    """The guard against mass loss: instances that vanish together without goodbye are kept as suspects for a while.
+    """The guard against mass loss: instances that vanish together without deregistering stay as suspects for a while.
 
     Attributes:
-        enabled: False: vanished is gone.
-        minimum: smallest service that is guarded, in instances.
+        enabled: False: an instance that vanishes is removed at once.
+        minimum: instances that a service must have for the guard to act.
         fraction: share of the service that must vanish within the window for the guard to act.
         window: seconds within which losses count as one; None: half of the consumer's session timeout.
         hold: seconds that a suspect is kept; None: the consumer's own session timeout.
@@ -151,20 +151,20 @@ class Settings(_Checked):
         namespace: path below which everything lives; `/` for the root.
         base_path: path of the services, from the root, whatever the namespace is; None: `services` below the namespace.
         zone: failure domain of this process.
-        session_timeout: seconds after which ZooKeeper takes a silent client for dead; the server may bound it.
-        connect_timeout: seconds that one server may take at first to let us in before the next is tried; less where
-            the session timeout is short.
-        operation_timeout: seconds for one request that the SDK sends on its own account.
-        close_timeout: seconds that closing takes at most where no other limit is given; a longer drain delay gets its
+        session_timeout: seconds without contact after which ZooKeeper ends the session; the server may bound it.
+        connect_timeout: seconds that one server may take at first to accept the client before the next is tried; less
+            if the session timeout is short.
+        operation_timeout: seconds for one request that the SDK itself sends, without a call of a user.
+        close_timeout: seconds that closing takes at most if no other limit is given; a longer drain delay gets its
             time, and 3 s more. With the default, closing adds at most 8 s to the end of a process.
         tls: TLS; None: plain TCP.
         auth: credentials; None: anonymous.
-        acl: access control list of leaves: `open`, `creator`, or entries.
-        parent_acl: access control list of the shared parents.
+        acl: access control list of the nodes of instances and candidates: `open`, `creator`, or entries.
+        parent_acl: access control list of the parents, which clients share.
         guard: the guard against mass loss.
 
     Raises:
-        InvalidSettings: a value can't be used; names the fields, never repeats the values.
+        InvalidSettings: a value can't be used. The message names the fields and never repeats the values.
     """
 
     model_config = _FROZEN
@@ -259,7 +259,7 @@ class Settings(_Checked):
 
 
 def _path(value: str) -> str:
-    """A path in its usual form: one slash in front of each part, none at the end."""
+    """Return a path in its usual form: one slash in front of each part, none at the end."""
     segments = [part for part in value.split("/") if part]
     try:
         for segment in segments:
@@ -272,22 +272,22 @@ def _path(value: str) -> str:
 
 
 def _read_environment(model: type[BaseModel]) -> dict[str, Any]:
-    """What variables say of the fields, with dicts for the fields that have fields."""
+    """Return what the variables say of the fields, with dicts for the fields that have fields."""
     if not any(name.upper().startswith(_PREFIX) for name in os.environ):
         return {}
-    # It takes half as long to load as everything else that a client needs; and to look for each field takes a while.
+    # It takes half as long to load as everything else that a client needs, and looking for each field takes a while.
     from pydantic_settings import EnvSettingsSource, SettingsError  # noqa: PLC0415
 
-    source: Any = EnvSettingsSource  # typed for models of a base class of its own package; it takes any
+    source: Any = EnvSettingsSource  # typed for models of its own package, but it takes any
     try:
         found: dict[str, Any] = source(model, env_prefix=_PREFIX, env_nested_delimiter="__", env_ignore_empty=True)()
-    except SettingsError as error:  # a variable that should hold JSON and does not; names the field alone
+    except SettingsError as error:  # a variable that should hold JSON and does not; the message names the field alone
         raise InvalidSettings(f"{_REFUSED}{error}") from None
     return found
 
 
 def _merged(found: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Both; what was given wins, and of fields that have fields each one."""
+    """Merge both. What was given wins, field by field also within fields that have fields."""
     parts = {
         name: _merged(found[name], value)
         for name, value in given.items()
@@ -297,10 +297,10 @@ def _merged(found: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def split_host(text: str) -> tuple[str, int]:
-    """Host and port of `host`, `host:port` or `[v6]:port`; 2181 if no port is given.
+    """Return host and port of `host`, `host:port` or `[v6]:port`; the port is 2181 if none is given.
 
     Raises:
-        ValueError: no host, a path (use `namespace`), or a port that is none.
+        ValueError: it has no host, a path (use `namespace`), or a port out of range.
     """
     if "/" in text:
         raise ValueError("must not contain a scheme or a path; give the path as namespace")
@@ -319,10 +319,10 @@ def split_host(text: str) -> tuple[str, int]:
 
 
 def load_settings(base: Settings | None = None, **given: Any) -> Settings:
-    """Settings from arguments, `base`, the environment and defaults, the first that has a value wins.
+    """Return settings from arguments, `base`, the environment and defaults; the first that has a value wins.
 
     Raises:
-        InvalidSettings: a value can't be used; names the fields, never repeats the values.
+        InvalidSettings: a value can't be used. The message names the fields and never repeats the values.
     """
     if base is not None and not isinstance(base, Settings):
         raise InvalidSettings(
@@ -348,7 +348,7 @@ class _Given(Settings):
 
 
 def settings_without_environment(**given: Any) -> Settings:
-    """Settings from arguments and defaults alone, for tests: the environment may hold those of production.
+    """Return settings from arguments and defaults alone. For tests: the environment may hold those of production.
 
     Raises:
         InvalidSettings: a value can't be used.

@@ -1,6 +1,6 @@
 """Checks of what users hand over: names, times, fields of instances, settings and functions.
 
-Every check raises the error of the thing checked, and says what was expected and what was given.
+Every check raises the error of the thing checked, and the message tells what was expected and what was given.
 """
 
 from __future__ import annotations

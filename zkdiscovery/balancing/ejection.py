@@ -1,9 +1,8 @@
-"""Outlier ejection: instances that keep failing are left out for a while, and come back after a call that proves them
-well.
+"""Outlier ejection: instances that keep failing are left out for a while, until a call to them succeeds.
 
 A state machine on a monotonic clock, without a thread: an endpoint is in use, or ejected until some moment; then one
 pick may try it, and the outcome of that call decides. It is driven by the endpoints' reports of failures, by the first
-success of an ejected one, and by picks while something is ejected; the calls of a healthy service cost nothing.
+success of an ejected one, and by picks while something is ejected. Calls to a healthy service cost nothing.
 """
 
 from __future__ import annotations
@@ -25,31 +24,31 @@ if TYPE_CHECKING:
     from zkdiscovery.balancing.endpoint import Endpoint
     from zkdiscovery.balancing.interface import Pick
 
-JITTER = 0.5  # an ejection is up to that part longer, so that many clients do not come back at the same moment
+JITTER = 0.5  # an ejection is longer by up to this part, so that many clients don't come back at the same moment
 MARGIN = 0.05  # success rates this close to the mean are no outliers, however small the deviation is
 
 
 @dataclass(frozen=True, slots=True)
 class Ejection:
-    """When instances that fail are ejected, and for how long. As Envoy's outlier detection, but for the way back.
+    """When instances that fail are ejected, and for how long: as in Envoy's outlier detection, but for the way back.
 
-    An instance is ejected after `consecutive` failures in a row; and if its success rate over the last `interval`
-    is below mean - `deviations` x standard deviation, and 5 percentage points below the mean, of all that had at least
+    An instance is ejected after `consecutive` failures in a row; and if its success rate over the last `interval` is
+    below mean - `deviations` x standard deviation, and 5 percentage points below the mean, of all that had at least
     `min_calls` calls, if those are at least `min_endpoints`. The first ejection takes `base` seconds, each further one
-    twice as long, up to `longest`, plus up to a half by chance; one that was well for `longest` begins anew. When the
-    time is over, one call tries it (Linkerd's probation): a success brings it back, a failure ejects it again. If that
-    call is cancelled, another one tries it `base` seconds later.
+    twice as long, up to `longest`, plus a random part of up to a half. After `longest` seconds without an ejection it
+    begins at `base` again. When the time is over, one call tries the instance (Linkerd's probation): a success brings
+    it back, a failure ejects it again. If that call is cancelled, another one tries it `base` seconds later.
 
     Args:
         consecutive: failures in a row.
         base: seconds of the first ejection.
         longest: seconds that an ejection grows to.
-        max_share: part of the instances that may be ejected at a time; one may always be, the last one never.
-        panic: if less than this part of the instances is in use, all are used: then the fault is elsewhere.
+        max_share: part of the instances that may be ejected at a time. One may always be ejected, the last one never.
+        panic: if less than this part of the instances is in use, all are used, because then the fault is elsewhere.
         interval: seconds over which success rates are taken.
-        min_calls: of an instance with fewer in that time the success rate says nothing.
-        min_endpoints: instances with so many calls; of fewer, success rates say nothing.
-        deviations: how far from the mean is too far; `math.inf`: success rates do not matter.
+        min_calls: calls in that time from which an instance's success rate counts.
+        min_endpoints: instances with so many calls from which success rates are compared.
+        deviations: standard deviations below the mean that are too many; `math.inf`: success rates do not matter.
 
     Raises:
         InvalidSettings: out of range.
@@ -77,9 +76,10 @@ class Ejection:
 
 
 class Ejector:
-    """The ejections among the endpoints of one pool.
+    """The ejections among the endpoints of one pool; the listener of those endpoints.
 
-    Any thread may report; what is reported to `changed` is decided under the lock, which no pick waits for.
+    Any thread may report. Everything is decided under the lock, which no pick waits for, and `changed` is called under
+    it.
 
     Attributes:
         excluded: ids not to pick.
@@ -100,10 +100,10 @@ class Ejector:
         self._lock = threading.RLock()
 
     def use(self, endpoints: Sequence[Endpoint], changed: Iterable[Endpoint]) -> None:
-        """The set is another one; see `Pool.update`."""
+        """Take another set of endpoints; see `Pool.update`."""
         with self._lock:
             self._endpoints, self._counted = tuple(endpoints), None
-            # Those of weight 0 that are ejected count once nothing else is left.
+            # Ejected endpoints of weight 0 count once nothing else is left.
             ejected = bool(self._ejected) or not any(endpoint.instance.weight for endpoint in endpoints)
             for endpoint in changed:
                 endpoint.listener = self
@@ -119,7 +119,7 @@ class Ejector:
         with self._lock:
             record = endpoint.ejection
             if record is not None and record.until:
-                if started >= record.probed_at:  # the call that was to prove it well
+                if started >= record.probed_at:  # the call that was to try it
                     self._eject(endpoint, now, record.why)
                 return
             if endpoint.failed_in_a_row >= self._rules.consecutive:
@@ -128,7 +128,7 @@ class Ejector:
                 self._end_interval(now)
 
     def succeeded(self, endpoint: Endpoint, started: float) -> None:
-        """A call that began at `started` was answered by one that had failed before."""
+        """A call that began at `started` was answered by an endpoint that had failed before."""
         with self._lock:
             record = endpoint.ejection
             if record is not None and record.until:
@@ -136,16 +136,16 @@ class Ejector:
                     return  # begun before it was ejected
                 record.until = 0.0
                 record.since = self._clock()
-                if endpoint in self._ejected:  # or else it has left
+                if endpoint in self._ejected:  # otherwise it has left
                     self._ejected.remove(endpoint)
                     self._recompute()
-            # Under the lock: 0 after another thread's ejection would hide the successes that are to end that.
+            # Under the lock, because a 0 after another thread's ejection would hide the successes that are to end it.
             endpoint.failed_in_a_row = 0
 
     def given_up(self, endpoint: Endpoint, started: float, now: float) -> None:
-        """A call that began at `started` was cancelled. If it was to prove the endpoint well, another one soon may.
+        """A call that began at `started` was cancelled. If it was to try the endpoint, another one soon may.
 
-        Not at once: callers with time limits of their own cancel their calls to an endpoint that hangs.
+        Not at once, because callers with time limits of their own cancel their calls to an endpoint that hangs.
         """
         with self._lock:
             record = endpoint.ejection
@@ -156,9 +156,9 @@ class Ejector:
     # -- what picks ask --
 
     def probe(self, pick: Pick, key: str | None, exclude: Collection[str]) -> Endpoint | None:
-        """An ejected endpoint to try now, for this call alone; None: none, or another thread is at it.
+        """Return an ejected endpoint to try now, for this call alone; None: there is none, or another thread looks.
 
-        With a key only if it is this endpoint's own.
+        With a key, only the endpoint that the key belongs to.
         """
         if not self._lock.acquire(blocking=False):
             return None
@@ -171,7 +171,7 @@ class Ejector:
                 if key is not None and pick(key, exclude) is not endpoint:
                     continue
                 record.probed_at = now
-                record.until = now + record.lasts  # if nothing is heard of that call
+                record.until = now + record.lasts  # in case that call is never reported
                 self._recompute()
                 return endpoint
             return None
@@ -181,7 +181,7 @@ class Ejector:
     # -- under the lock --
 
     def _regular(self) -> tuple[Endpoint, ...]:
-        """Those of weight 0 are called only if nothing else is left: they are no part of what must be left."""
+        """Return the endpoints that shares are counted of: those of weight 0 only if there are no others."""
         if self._counted is None:
             regular, last_resort = by_weight(self._endpoints)
             self._counted = regular or last_resort
@@ -207,7 +207,7 @@ class Ejector:
         self._recompute()
 
     def _end_interval(self, now: float) -> None:
-        # If nothing failed for long, the interval is too long: old successes prove nothing.
+        # If nothing failed for long, the interval is too long, and old successes prove nothing.
         usable = now <= self._interval_ends + self._rules.interval < inf
         rates: list[tuple[float, Endpoint]] = []
         for endpoint in self._regular():
@@ -230,7 +230,7 @@ class Ejector:
                 self._eject(endpoint, now, f"success rate {rate:.1%}, mean {mean:.1%}")
 
     def _recompute(self) -> None:
-        """Who is excluded, and until when."""
+        """Set `excluded` and `due` anew."""
         self.excluded, self.due = frozenset(), inf
         if ejected := self._ejected:
             number = len(self._regular())

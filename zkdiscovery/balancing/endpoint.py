@@ -1,4 +1,4 @@
-"""An instance together with what this process has learnt of it: calls in flight and a peak-sensitive answer time.
+"""An instance, and what this process has learnt of it: calls in flight and a peak-sensitive answer time.
 
 Guarantees: reading an endpoint takes no lock and no clock. `in_flight` is exact whatever the threads do, and never
 below 0; `cost` agrees with it at the latest when the calls under way have ended. Of two answers reported at the same
@@ -6,9 +6,9 @@ moment the average may miss one.
 
 How: with the interpreter lock (GIL), CPython switches threads only at calls and backward jumps, so a count is changed
 in one piece by a statement that has neither. Where there is no such lock, each report holds the endpoint's own lock;
-with the GIL that lock would cost a third of the whole report and add nothing.
+with the GIL that lock would cost a third of the whole report for nothing.
 
-After a fork, make new endpoints: the calls in flight belong to the parent, and a lock may be held by its threads.
+After a fork, make new endpoints: the calls in flight belong to the parent, and one of its threads may hold a lock.
 """
 
 from __future__ import annotations
@@ -113,18 +113,17 @@ class Endpoint:
         average = s + max(0, average - s) * exp(-dt / DECAY)
 
     Between answers the average fades with the same constant (15 s), so that an endpoint once slow is tried again. The
-    cost is `average * (in_flight / share + 1)`; `cost` is its logarithm plus now/DECAY (to base 2, the fastest), for
-    then the fading, which is the same for all, drops out of every comparison: costs are compared at any time without a
-    clock.
+    cost is `average * (in_flight / share + 1)`; `cost` is its logarithm plus now/DECAY (to base 2, the fastest). So the
+    fading, which is the same for all, drops out of every comparison: costs are compared at any time without a clock.
 
-    A call that failed or was turned away counts as an answer of at least 5 s, or else an endpoint that fails fast would
-    attract the calls. That must be more than the cost of its neighbours, which a busy or slow service exceeds: so each
-    further failure of a call begun after the one before, and no success between, doubles it, up to 5,120 s. A success
-    of a call begun after the failure ends it: what counts then is that answer. A call that was given up raises the
-    average to the time it was waited for, and never lowers it.
+    A call that failed or was turned away counts as an answer of at least 5 s; otherwise an endpoint that fails fast
+    would attract the calls. This penalty must be more than the cost of the neighbours, which in a busy or slow service
+    may be higher. So it doubles, up to 5,120 s, with each further failure of a call that began after the last one, if
+    no success comes between. The success of a call that began after the failure ends the penalty: that answer counts.
+    A cancelled call raises the average to the time that was waited for it, and never lowers it.
 
-    An endpoint that never answered costs nothing while idle, and as much as one that failed while calls are in flight:
-    it is tried at once, but as a rule with one call at a time until its first answer.
+    An endpoint that never answered costs nothing while it is idle, and as much as one that failed while it has calls in
+    flight. So it is tried at once, but as a rule with one call at a time until its first answer.
 
     Attributes:
         instance: replaced in place when only weight, status or metadata changed.
@@ -173,7 +172,7 @@ class Endpoint:
 
     @_exclusive
     def started(self) -> float:
-        """Count a call that begins now; returns the monotonic time in seconds, to be handed to `finished`."""
+        """Count a call that begins now; return the monotonic time in seconds, to hand to `finished`."""
         now = self._clock()
         self.in_flight += 1
         average = self._average
@@ -216,7 +215,7 @@ class Endpoint:
         self._weigh()
 
     def _given_up(self, started: float, now: float, took: float) -> None:
-        """Nothing is known but that the answer would have taken longer."""
+        """Learn from a cancelled call that its answer would have taken longer."""
         if took > (self.latency or _GLIMPSE):
             average = self._average
             if average > took:
@@ -227,7 +226,7 @@ class Endpoint:
             self.listener.given_up(self, started, now)
 
     def _recovered(self, started: float, average: float) -> float:
-        """A success after failures: the average that still counts, in seconds."""
+        """Count a success after failures; return the average that still counts, in seconds."""
         if self.listener is None:
             self.failed_in_a_row = 0
         else:
@@ -235,7 +234,7 @@ class Endpoint:
         return 0.0 if started >= self._stamp else average
 
     def _failed(self, started: float, now: float, took: float) -> float:
-        """What the failed call counts as, in seconds."""
+        """Count a failure; return the answer time that it counts as, in seconds."""
         took = max(took, self._penalty)
         if started >= self._stamp:  # not one of several that failed together
             self._penalty = min(2.0 * self._penalty, LONGEST_PENALTY)
@@ -258,7 +257,7 @@ class Endpoint:
                 self.cost = log2(average * (in_flight / self.share + 1.0)) + self._stamp * _FADING
             else:
                 self.cost = -inf
-            # A report on another thread that came in between may have set its cost before ours: not the last word.
+            # Another thread's report in between may have set the cost before us: ours would be out of date.
             if in_flight == self.in_flight:
                 return
 

@@ -1,4 +1,4 @@
-"""What the strategies that go by key share: hashes, the walk past whoever can't be taken, and the load bound.
+"""What the strategies by key share: hashes, the walk past endpoints that can't be taken, and the load bound.
 
 Guarantee: the hashes are the same in every process and every version of Python (`hash` of a string is not).
 """
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from zkdiscovery.balancing.interface import Pick
 
 HASHES = 2**32  # of keys
-_STEPS = 64  # places of a table that a walk looks at before it goes through the members one by one
+_STEPS = 64  # places of a table that a walk tries before it goes through the members one by one
 
 
 def stable_hash(text: str, size: int = 8) -> int:
-    """`size` bytes of BLAKE2b (RFC 7693) as a number: for what is hashed once."""
+    """Return `size` bytes of BLAKE2b (RFC 7693) as a number, for values that are hashed once."""
     try:
         return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest())
     except AttributeError:
@@ -34,33 +34,33 @@ def stable_hash(text: str, size: int = 8) -> int:
 
 
 def key_hash(key: str) -> int:
-    """CRC-32 of a key: a tenth of the cost of a cryptographic hash, and even enough for many keys over one table."""
+    """Return the CRC-32 of a key: a tenth of the cost of a cryptographic hash, and even enough for many keys."""
     try:
         return crc32(key.encode())
-    except UnicodeEncodeError:  # a file name that is no UTF-8, for one, has lone surrogates
+    except UnicodeEncodeError:  # such as a file name that is no UTF-8: it has lone surrogates
         return crc32(key.encode("utf-8", "surrogatepass"))
     except AttributeError:
         raise _no_text(key) from None
 
 
 def _no_text(key: object) -> TypeError:
-    return TypeError(f"a key must be a text, for it is hashed: got {key!r:.80}")
+    return TypeError(f"a key must be a text, because it is hashed: got {key!r:.80}")
 
 
 def fraction(key: str) -> float:
-    """A number from 0.0 to below 1.0 that is always the same for a key, and independent of `key_hash`."""
+    """Return a number from 0.0 to below 1.0, always the same for a key, and independent of `key_hash`."""
     return stable_hash(key, 4) / HASHES
 
 
 def in_order(members: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """By id: tables must not depend on the order in which a client heard of the instances."""
+    """Sort by id, because tables must not depend on the order in which a client heard of the instances."""
     return tuple(sorted(members, key=lambda endpoint: endpoint.instance.id))
 
 
 def walking(
     members: Sequence[Endpoint], otherwise: Pick, walk: Callable[[int], Iterator[Endpoint]], bound: float | None
 ) -> Pick:
-    """The pick that goes along `walk(hash)` to the first member that is neither excluded nor at its load bound.
+    """Return a pick that goes along `walk(hash)` to the first member that is neither excluded nor at its load bound.
 
     If all that are left are at the bound, it is the first of them. Without a key, the walk begins anywhere.
     """
@@ -82,10 +82,10 @@ def walking(
 
 
 def load_bound(members: Sequence[Endpoint], bound: float | None) -> Callable[[Endpoint], bool] | None:
-    """Says of a member whether it has as many calls in flight as it may have.
+    """Return what tells of a member whether it has as many calls in flight as it may have; None without a bound.
 
     That is ceil(bound x share x (m + 1) / n) of m calls in flight at n members, with the member's weight as its share:
-    "Consistent Hashing with Bounded Loads" (Mirrokni, Thorup, Zadimoghaddam; SODA 2018). `m` is counted anew after
+    "Consistent Hashing with Bounded Loads" (Mirrokni, Thorup, Zadimoghaddam; SODA 2018). `m` is counted again after
     every n/16 questions, so that a pick costs the same for any number of members; it may be off by that much.
     """
     if bound is None:
@@ -105,6 +105,6 @@ def load_bound(members: Sequence[Endpoint], bound: float | None) -> Callable[[En
 
 
 def check_bound(bound: float | None) -> None:
-    """Refuse what is no load bound, with InvalidSettings."""
+    """Refuse anything but a load bound, with InvalidSettings."""
     if bound is not None:
         check_number(bound, "bound", above=1.0, most=1e6)

@@ -2,7 +2,7 @@
 
 Guarantees of every strategy here: a pick neither blocks nor takes a lock, ends after a bounded number of steps
 whatever is excluded, and gives None only if everything is excluded or the set is empty. An endpoint of weight 0 is
-given only if no other is left. Any thread may pick at any time.
+picked only if no other is left. Any thread may pick at any time.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _REDRAWS = 4  # draws that may hit an excluded endpoint before all are looked th
 
 
 class Picker(Protocol):
-    """Picks from one fixed set of endpoints."""
+    """A pick from one fixed set of endpoints."""
 
     def pick(self, key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-        """One endpoint whose instance id is not in `exclude`; None if there is none.
+        """Return an endpoint whose instance id is not in `exclude`; None if there is none.
 
         Args:
             key: what the call is about, for strategies that send the same key to the same instance; others ignore it.
@@ -36,20 +36,20 @@ class Picker(Protocol):
 
 
 class Balancer(Protocol):
-    """A strategy with its settings; immutable, so that any number of views can share it."""
+    """A strategy with its settings. It is immutable, so that any number of views can share it."""
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints, of which there may be none.
+        """Return a picker for these endpoints, of which there may be none.
 
-        Called on a thread of the client at each change of the set, while picks go on with the picker before; all views
+        Called on a thread of the client at each change of the set, while picks go on with the picker before. All views
         of a client wait for it. Endpoints that stay in the set are the same objects, so that nothing learnt of them is
-        lost. Weights, 0 included, are the strategy's to heed.
+        lost. The strategy itself must heed weights, 0 included.
         """
         ...
 
 
 def is_balancer(value: object) -> bool:
-    """Has it a `build`, and is it an object and not a class?"""
+    """Return whether it is an object with a method `build`, and not a class."""
     return callable(getattr(value, "build", None)) and not isinstance(value, type)
 
 
@@ -77,14 +77,14 @@ class ClosurePicker:
 
 
 def nothing(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:  # noqa: ARG001
-    """The pick from an empty set."""
+    """Pick from an empty set."""
     return None
 
 
 def with_last_resort(
     endpoints: Sequence[Endpoint], group: Callable[[tuple[Endpoint, ...], Pick], Pick]
 ) -> ClosurePicker:
-    """A picker that takes endpoints of weight 0 only if nothing else is left.
+    """Return a picker that takes endpoints of weight 0 only if nothing else is left.
 
     Args:
         endpoints: the whole set.
@@ -100,7 +100,7 @@ def with_last_resort(
 
 
 def by_weight(endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
-    """Those of positive weight, and those of weight 0."""
+    """Return the endpoints of positive weight, and those of weight 0."""
     weights = [endpoint.instance.weight for endpoint in endpoints]
     if all(weights):
         return tuple(endpoints), ()
@@ -113,7 +113,7 @@ def draw_allowed(
     members: Sequence[Endpoint],
     choose: Callable[[list[Endpoint]], Endpoint],
 ) -> Endpoint | None:
-    """A member that is not excluded: drawn again a few times, then settled among all that are left; None if none is."""
+    """Return a member that is not excluded: drawn a few times, then chosen among all that are left; None if none is."""
     for _ in range(_REDRAWS):
         endpoint = draw()
         if endpoint is not None and endpoint.instance.id not in exclude:
@@ -123,7 +123,7 @@ def draw_allowed(
 
 
 def either(first: Pick, second: Pick) -> Pick:
-    """The first one's pick; the second one's if the first has none."""
+    """Return the first pick, which turns to the second one if it has none."""
     if second is nothing:
         return first
 

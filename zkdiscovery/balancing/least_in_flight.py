@@ -1,4 +1,4 @@
-"""Least in flight: to whoever has the fewest calls under way, in proportion to weight."""
+"""Least in flight: the endpoint with the fewest calls under way, in proportion to weight."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
     from zkdiscovery.balancing.endpoint import Endpoint
 
-_TURNS = 256  # in a round, at most, that says whose turn it is among equals
+_TURNS = 256  # at most, in a round that says whose turn it is among equals
 
 
 @dataclass(frozen=True, slots=True)
 class LeastInFlight:
-    """The fewest calls in flight / weight: of all while they are few, of two beyond; of equals, each in weighted turns.
+    """The fewest calls in flight / weight: of all endpoints if they are few, else of two; equals take weighted turns.
 
-    So an idle service follows the weights and a busy one the load. (calls in flight + 1) / weight would leave those of
-    small weight without a call for as long as another one is idle, which with few calls at a time is always.
+    So an idle service follows the weights and a busy one the load. With (calls in flight + 1) / weight, an endpoint of
+    small weight would get no call while another one is idle, which with few calls at a time is always the case.
 
-    As gRPC's and Envoy's least request. Of two, because many clients that look at all would herd onto the same idle
-    one, and a scan costs as much as there are endpoints ("The Power of Two Choices in Randomized Load Balancing",
-    Mitzenmacher 2001); pairs are those of `P2cEwma`, in which each is as often as its weight demands.
+    It is gRPC's and Envoy's least request. It compares two, because many clients that look at all would herd onto the
+    same idle one, and because a scan costs in proportion to the endpoints ("The Power of Two Choices in Randomized Load
+    Balancing", Mitzenmacher 2001). The pairs are those of `P2cEwma`, in which each is as often as its weight demands.
 
-    It needs no answer times, and does not see them: an instance that fails fast attracts calls, until it is ejected.
+    It does not know answer times: an instance that fails fast attracts calls until it is ejected.
 
     Args:
-        scan: up to so many endpoints all are looked at, 1 or more.
+        scan: endpoints up to which all are compared, 1 or more.
 
     Raises:
         InvalidSettings: out of range.
@@ -46,7 +46,7 @@ class LeastInFlight:
         check_whole(self.scan, "scan", 1)
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:

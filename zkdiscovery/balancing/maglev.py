@@ -25,13 +25,13 @@ class Maglev:
     """A key is hashed to an entry of a table that is filled by all endpoints in turns.
 
     "Maglev: A Fast and Reliable Software Network Load Balancer" (Eisenbud and others, NSDI 2016): entry j of an
-    endpoint's wishes is (offset + j x skip) mod M, both hashed from its id, M = 65,537; at its turn each takes the
-    first of its wishes that is free. Turns, and so entries, are in proportion to weight, within about one entry, and
-    one at least. When one of 100 endpoints goes, about 1 % of the keys of the others move. Without a key, a pick is
-    random by weight.
+    endpoint's preference list is (offset + j x skip) mod M, both hashed from its id, M = 65,537; at its turn each takes
+    the first entry of its list that is free. Turns, and so entries, are in proportion to weight, within about one
+    entry, and one at least. When one of 100 endpoints goes, about 1 % of the keys of the others move. Without a key, a
+    pick is random by weight.
 
-    Building the table takes 30 to 60 ms on the cache's thread up to some 10,000 endpoints, a second or more for
-    100,000; picks go on with the table before.
+    Building the table takes 30 to 60 ms on the cache's thread up to some 10,000 endpoints, and a second or more for
+    100,000. Meanwhile picks go on with the table before.
 
     Args:
         bound: no endpoint gets more than this times its share of the calls in flight: keys that are too hot spill over
@@ -47,7 +47,7 @@ class Maglev:
         check_bound(self.bound)
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
@@ -76,16 +76,16 @@ class Maglev:
 def _table(members: tuple[Endpoint, ...]) -> list[Endpoint]:
     size = next((size for size in _SIZES if size >= _ENTRIES * len(members)), _SIZES[-1])
     hashes = [stable_hash(endpoint.instance.id, 16) for endpoint in members]
-    wish = [value % size for value in hashes]
+    preferred = [value % size for value in hashes]
     skip = [(value >> 64) % (size - 1) + 1 for value in hashes]
     owner = [-1] * size
     left = size
     for index in cycle(in_turns(shares(members), size)):
-        place, step = wish[index], skip[index]
+        place, step = preferred[index], skip[index]
         while owner[place] >= 0:
             place = (place + step) % size
         owner[place] = index
-        wish[index] = place
+        preferred[index] = place
         left -= 1
         if not left:
             return [members[index] for index in owner]

@@ -34,11 +34,11 @@ class P2cEwma:
     Randomized Load Balancing", 2001). Comparing two keeps clear of slow and failing endpoints, and yet no endpoint, new
     and unknown ones included, gets more than twice its share, so that many clients do not herd onto the best one.
 
-    Pairs come from a table that is walked from a random place on: a pick is one step along it and one comparison, and
-    it reads memory in order, for with 100,000 endpoints it is reading at random that would cost.
+    Pairs come from a table that is walked from a random place on: a pick is one step along it and one comparison. It
+    reads memory in order, because with 100,000 endpoints it is random reading that would cost.
 
     Weights decide how often an endpoint is in a pair, and calls in flight count in proportion to weight. So shares
-    follow the weights when the service is busy; when it is idle, a small weight may get up to twice its share, for
+    follow the weights when the service is busy. When it is idle, a small weight may get up to twice its share, because
     its answers are older and have faded. Dividing the whole cost by the weight would not do: an idle endpoint of
     weight 1.1 would win every pair against 1.0, and one of weight 10 among many of 1.0 would get no more than that
     one. An endpoint with more than half of the weight is also paired with itself. A weight is met to about 1/4,096 of
@@ -46,7 +46,7 @@ class P2cEwma:
     """
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, _by_cost)
 
 
@@ -70,9 +70,9 @@ def _cheaper_of_two(members: list[Endpoint]) -> Endpoint:
 
 
 def endless(left: Sequence[Endpoint], right: Sequence[Endpoint]) -> Callable[[], tuple[Endpoint, Endpoint]]:
-    """Gives one pair of the table after the other, for ever; to any number of threads."""
+    """Return a function that gives one pair of the table after the other, for ever, to any number of threads."""
     if GIL:
-        # A sixth of the whole pick faster, for all is done in C. The table has to be complete: an iterator that
+        # All in C, which makes the whole pick a sixth faster. The table has to be complete, because an iterator that
         # allocates could let another thread in while it is in the middle of a step.
         return zip(cycle(left), cycle(right), strict=False).__next__
     ones, others = len(left), len(right)
@@ -86,15 +86,15 @@ def endless(left: Sequence[Endpoint], right: Sequence[Endpoint]) -> Callable[[],
 
 
 def pairs(members: tuple[Endpoint, ...]) -> tuple[Sequence[Endpoint], Sequence[Endpoint]]:
-    """The table of pairs: the one of each pair, and the other; if there are fewer of the one, they come again.
+    """Return the table of pairs: the one of each pair, and the other; the shorter of the two is repeated.
 
-    It is made of rounds. A round pairs a line in which each endpoint stands as often as its weight demands with the
-    same line turned by some offset: each endpoint is in as many pairs as is due, on both sides. Equal ones stand
-    together, so an offset of at least the longest run pairs nobody with itself. Offsets are spread evenly (by the
-    golden section), so that everybody meets many others. Short rounds are shuffled into each other: a client of few
-    calls that met each endpoint at fixed intervals would find the good ones too seldom, by a quarter of the 99th
-    percentile among many such clients (`python -m benchmarks.balancing`, mixed hardware). The first pair may be
-    anybody's.
+    It is made of rounds. A round pairs a line, in which each endpoint occurs as often as its weight demands, with the
+    same line turned by some offset: each endpoint is in as many pairs as is due, on both sides. Equal ones are next to
+    each other, so an offset of at least the longest run pairs none with itself. Offsets are spread evenly (by the
+    golden section), so that each endpoint meets many others. Short rounds are shuffled into each other, because a
+    client of few calls that meets each endpoint at fixed intervals finds the good ones too seldom: the 99th percentile
+    of many such clients is a quarter higher (`python -m benchmarks.balancing`, mixed hardware). The table begins at a
+    random endpoint.
     """
     first = randrange(len(members))
     members = members[first:] + members[:first]
@@ -125,10 +125,10 @@ def _offsets(length: int, rounds: int, longest: int, spread: float) -> list[int]
 
 @lru_cache(maxsize=8)
 def _shuffled(length: int, rounds: int, longest: int) -> tuple[_Deal, _Deal, list[int]]:
-    """What gives the one and the other of each pair, shuffled, from the lines; and by how much those of the others may
-    be turned before, if all are the same, so that tables differ.
+    """Return two functions that make the one and the other of each pair, shuffled, from the lines; and the numbers of
+    places by which the others may be turned before, if all lines are the same, so that tables differ.
 
-    Always the same for the same sizes, for drawing it takes ten times as long as all the rest of a table.
+    They are the same for the same sizes, because drawing them takes ten times as long as the rest of a table.
     """
     chance = Random(length)
     offsets = _offsets(length, rounds, longest, chance.random())
@@ -140,10 +140,10 @@ def _shuffled(length: int, rounds: int, longest: int) -> tuple[_Deal, _Deal, lis
 def _dealt(
     members: tuple[Endpoint, ...], share: Sequence[float], length: int, rounds: int
 ) -> list[tuple[Endpoint, ...]]:
-    """The lines of all rounds; together they hold each member as often as its part of all places.
+    """Return the lines of all rounds; together they hold each member as often as its part of all places.
 
-    Systematic sampling: each member in a row, the ends of the rows rounded by one random number: right on average. The
-    rows are then dealt out to the rounds like cards.
+    This is systematic sampling: each member fills a row, and one random number rounds the ends of all rows, which is
+    right on average. The rows are then dealt out to the rounds like cards.
     """
     scale = length * rounds / len(members)
     ends = list(map(int, accumulate([value * scale for value in share], initial=random())))

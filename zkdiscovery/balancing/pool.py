@@ -1,8 +1,8 @@
 """What a view picks from: the endpoints of one service under one strategy, with ejection and slow start in front.
 
-Guarantees: a pick takes no lock that it would wait for, and an update takes effect at once, in one assignment. While
-nothing is ejected and nobody is young, `pick` is the strategy's own: both cost nothing then. There is no thread and no
-timer in here; what time brings about, the next pick notices.
+Guarantees: a pick never waits for a lock, and an update takes effect at once, in one assignment. While no endpoint is
+ejected or in its slow start, `pick` is the strategy's own, so both cost nothing. There is no thread and no timer in
+here: the next pick notices what is due.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Pool:
         self.pick: Pick = self._inner
 
     def update(self, endpoints: Sequence[Endpoint], changed: Iterable[Endpoint] | None = None) -> None:
-        """The set has changed; called by one thread at a time.
+        """Take another set; called by one thread at a time.
 
         Args:
             endpoints: all. Those that stay must be the same objects.
@@ -81,11 +81,11 @@ class Pool:
             self._ejector.use(endpoints, changed)
 
     def explain(self, endpoint: Endpoint) -> tuple[float, float | None, str]:
-        """What stands in front of an endpoint now.
+        """Return how the pool treats an endpoint now.
 
         Returns:
-            the part of its share that slow start gives it; seconds until it may be tried, None if it is not ejected;
-            and why it gets less than its share, "" if it does not.
+            the part of its share that slow start gives it; the seconds until it may be tried, None if it is not
+            ejected; and why it gets less than its share, "" if it gets its share.
         """
         part = ramp(endpoint.registered_monotonic, self._clock(), self._slow_start)
         record, ejector = endpoint.ejection, self._ejector
@@ -95,12 +95,12 @@ class Pool:
             return part, max(0.0, until - self._clock()), f"ejected: {record.why}{last}{panic}"
         why = "" if part >= 1.0 else "slow start"
         if failed := endpoint.failed_in_a_row:
-            # To the default strategy that is a very slow answer, which has to fade first.
+            # The default strategy counts that as a very slow answer, which has to fade first.
             why = f"{'its last call' if failed == 1 else f'its last {failed} calls'} failed{last}"
         return part, None, why
 
     def end(self, pick: Pick) -> None:
-        """From now on every pick is this one, whatever comes."""
+        """Make `pick` the pick for good; later updates and ejections change nothing."""
         with self._lock:
             self._ended = True
             self.pick = pick
@@ -119,7 +119,7 @@ class Pool:
             self.pick = pick
 
     def _warmed_up(self) -> None:
-        if self._lock.acquire(blocking=False):  # else another one is at it
+        if self._lock.acquire(blocking=False):  # otherwise another thread publishes
             try:
                 self._publish()
             finally:
@@ -133,7 +133,7 @@ class Pool:
                 probe = ejector.probe(inner, key, exclude)
                 if probe is not None:
                     return probe
-            # Rather an ejected one than none.
+            # An ejected endpoint is better than none.
             return inner(key, ejected.union(exclude) if exclude else ejected) or inner(key, exclude)
 
         return pick

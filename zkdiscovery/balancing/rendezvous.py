@@ -28,11 +28,11 @@ class Rendezvous:
     "A Name-Based Mapping Scheme for Rendezvous" (Thaler, Ravishankar; 1996), with weights as in Schindelhauer and
     Schomaker (SPAA 2005). Shares follow the weights exactly, for many keys; when an endpoint goes, no other key moves;
     when a weight grows, keys move only towards it. Nothing is built. A pick looks at every endpoint, some 0.3 µs each:
-    for tens of them; beyond, take `Maglev` or `RingHash`. Without a key, a pick is random by weight.
+    use it for tens of them, and `Maglev` or `RingHash` for more. Without a key, a pick is random by weight.
     """
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, _by_score)
 
 

@@ -49,7 +49,7 @@ class RingHash:
         check_bound(self.bound)
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:

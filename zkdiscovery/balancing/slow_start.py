@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from zkdiscovery.balancing.interface import Pick
 
 LEAST = 0.1  # of the share, at the beginning
-_REDRAWS = 8  # picks that may hit somebody who has not warmed up
+_REDRAWS = 8  # picks that may hit an endpoint that is not warm
 
 
 def note_registration_times(endpoints: Iterable[Endpoint], now: float, wall: float) -> None:
-    """When each was registered, by the monotonic clock; once, when it is met first.
+    """Set `registered_monotonic` of endpoints that have none: when they were registered, by the monotonic clock.
 
-    From then on clocks that are set change nothing. An instance from the future, which a clock that is wrong may make,
-    is as young as can be, but grows old as others do.
+    After that, it does not matter if somebody sets a clock. An instance whose wrong clock says that it comes from the
+    future counts as registered now.
 
     Args:
-        endpoints: whose `registered_monotonic` is to be known.
+        endpoints: those to set it of.
         now: monotonic seconds.
         wall: seconds since the epoch.
     """
@@ -35,10 +35,10 @@ def note_registration_times(endpoints: Iterable[Endpoint], now: float, wall: flo
 
 
 def ramp(registered: float | None, now: float, window: float) -> float:
-    """The part of its calls that an instance takes: max(0.1, age / window), at most 1.0 (Envoy's, of aggression 1).
+    """Return the part of its calls that an instance takes: max(0.1, age / window), at most 1.0 (Envoy's aggression 1).
 
     Args:
-        registered: monotonic seconds; None: unknown, thus warm.
+        registered: monotonic seconds; None: not known, so it is warm.
         now: monotonic seconds.
         window: seconds after which an instance has its whole share; 0.0: at once.
     """
@@ -50,18 +50,18 @@ def ramp(registered: float | None, now: float, window: float) -> float:
 def warming(
     inner: Pick, endpoints: Sequence[Endpoint], window: float, clock: Callable[[], float], over: Callable[[], None]
 ) -> Pick:
-    """The pick that turns down young endpoints as often as their slow start demands; `inner` itself if none is young.
+    """Return a pick that turns down young endpoints as often as their slow start demands; `inner` if none is young.
 
-    What one turns down goes to the others: a draw among them, again and again, up to 8 times. So it works in front of
-    every strategy, and nothing is built again while time passes. A key is turned down by a hash of key and id instead
-    of at random: keys come to a young endpoint one by one, and each comes to stay. Where all are young, the oldest is
-    the measure; if nearly all are, they get up to a third less than their part.
+    A call that is turned down is drawn again among the others, up to 8 times. So slow start works in front of every
+    strategy, and nothing is built again while time passes. A call with a key is turned down by a hash of key and id
+    instead of at random: keys move to a young endpoint one by one, and each one stays there. Where all endpoints are
+    young, they are compared to the oldest. If nearly all are young, they get up to a third less than their part.
 
     Args:
         inner: what to draw from.
         endpoints: what `inner` draws from.
         window, clock: see `ramp`; `clock` gives monotonic seconds.
-        over: called by a pick when the last of them has become warm.
+        over: called by a pick once all of them are warm.
     """
     now = clock()
     young = {
@@ -85,7 +85,7 @@ def warming(
         most = ramp(oldest, now, window) if all_young else 1.0
         first = endpoint = inner(key, exclude)
         for _ in range(_REDRAWS):
-            # Whoever is kept in reserve for the case that nothing else is left is no alternative to a young one.
+            # An endpoint of weight 0, which is the last resort, is no alternative to a young one.
             if endpoint is None or not endpoint.instance.weight:
                 return first
             name = endpoint.instance.id

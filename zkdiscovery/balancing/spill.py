@@ -1,4 +1,4 @@
-"""Some endpoints before others, as long as they can take it: zones and priority tiers share this."""
+"""Some endpoints before others, as long as they can take the calls; zones and priority tiers share this."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ OVER_PROVISIONING = 1.4  # the load that the endpoints that are left can take, i
 
 
 def preferring(near: Pick, far: Pick, keep: Callable[[Collection[str]], float]) -> Pick:
-    """The pick that goes to `near` with the probability `keep(exclude)`, to `far` otherwise, and to whichever has one.
+    """Return a pick that prefers `near` with the probability `keep(exclude)`, else `far`; the other one if it has none.
 
-    A key goes the same way each time, as long as the probability is the same; when it falls, further keys go far, and
-    none comes back. Ejected endpoints are among the excluded, so that it is a question of health, too.
+    A key goes the same way each time as long as the probability is the same; when it falls, further keys go far, and
+    none comes back. Ejected endpoints are among the excluded, so the probability depends on health, too.
     """
     usual = keep(())
 
@@ -35,7 +35,7 @@ def preferring(near: Pick, far: Pick, keep: Callable[[Collection[str]], float]) 
 
 
 def weights_left(*groups: Sequence[Endpoint]) -> list[Callable[[Collection[str]], float]]:
-    """For each group, what says how much weight is left without the excluded, all weights being 1.0 on average."""
+    """Return for each group what tells how much weight is left without the excluded; the mean of all weights is 1.0."""
     share = iter(shares([endpoint for group in groups for endpoint in group]))
     return [_left({endpoint.instance.id: next(share) for endpoint in group}) for group in groups]
 

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """A client keeps to `size` instances that lie side by side on a ring; the others are called only if none is left.
+    """A client calls `size` instances that lie side by side on a ring, and the others only if none of them is left.
 
-    Fewer connections, and answer times that are known better: with 1,000 clients of 1,000 instances, an instance hears
-    rarely from each. The instances lie on the ring in the order of a hash of their ids, client number i begins at
-    (i x 0.618…) mod 1 of it: by the golden section the clients 0 … m-1 lie evenly for every m, which need not be known.
-    (Finagle's deterministic aperture, which must know m.) When an instance comes or goes, a client exchanges two
-    instances at most.
+    A client then has fewer connections and knows answer times better: with 1,000 clients and 1,000 instances, each pair
+    would meet rarely. The instances lie on the ring in the order of a hash of their ids, and client number i begins at
+    (i x 0.618…) mod 1 of it. By the golden section the clients 0 … m-1 are spread evenly for every m, which need not be
+    known (unlike in Finagle's deterministic aperture). When an instance comes or goes, a client exchanges at most two
+    instances.
 
     Args:
-        size: instances to keep to, 1 or more.
+        size: instances in the subset, 1 or more.
         index: this client's own number among all clients: 0, 1, 2, … without gaps, such as the ordinal of a stateful
-            set. Two clients of the same number keep to the same instances.
+            set. Two clients of the same number have the same subset.
         then: the strategy within the subset.
 
     Raises:
@@ -47,7 +47,7 @@ class Subset:
         check_balancer(self.then, "then")
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:

@@ -1,4 +1,4 @@
-"""Priority tiers: a standby is called when the first choice ails."""
+"""Priority tiers: a standby is called when the first choice can't take all calls."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Tiers:
     """Instances of the lowest tier as long as they can take it; then those of the next.
 
     A tier keeps the part min(1, 1.4 x weight that is not ejected / its whole weight) of the calls that come to it
-    (Envoy's priority levels): all of them until 2 of 7 are ejected, then fewer and fewer. An instance says its tier by
-    itself, as a whole number in its metadata; one that says none, or something else, is in tier 0.
+    (Envoy's priority levels): all of them until 2 of 7 are ejected, then fewer and fewer. The tier of an instance is a
+    whole number in its metadata; without one it is in tier 0.
 
-    Counted is what is registered. A tier most of whose instances are gone keeps all its calls (as in Envoy), and may be
-    overloaded, until more of them come or some are ejected.
+    Only registered instances are counted. A tier that has lost most of its instances keeps all its calls (as in Envoy),
+    and may be overloaded, until more instances register or some are ejected.
 
     Args:
         key: the key of the metadata.
         then: the strategy within each tier.
 
     Raises:
-        InvalidSettings: an argument is of the wrong kind.
+        InvalidSettings: an argument has the wrong type.
     """
 
     key: str = "tier"
@@ -43,7 +43,7 @@ class Tiers:
         check_balancer(self.then, "then")
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:

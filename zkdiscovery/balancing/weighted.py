@@ -24,7 +24,7 @@ class Weighted:
     """Each with a probability in proportion to its weight."""
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, _by_weight)
 
 
@@ -50,14 +50,14 @@ _TURNS = 4096  # in a round, where the weights are no small whole numbers
 class WeightedRoundRobin:
     """In turns, each as often as its weight demands, its turns spread evenly over the round.
 
-    What nginx and LVS call smooth weighted round robin, computed once instead of at each pick. Weights whose ratios
-    are those of small whole numbers are met exactly in each round of their sum; others to one turn in a round of 4,096,
-    or of two for each endpoint if there are more than 2,048. The smallest weight gets a turn, too; where many would
-    have less than one, that lengthens the round. Starts at a random place.
+    It is the smooth weighted round robin of nginx and LVS, computed once instead of at each pick. Weights whose ratios
+    are those of small whole numbers are met exactly in each round; others to one turn in a round of 4,096, or of two
+    for each endpoint if there are more than 2,048. The smallest weight gets a turn, too; if many weights would have
+    less than one turn, the round gets longer. The first round starts at a random place.
     """
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, _in_weighted_turns)
 
 
@@ -80,10 +80,10 @@ def _choose_by_weight(left: list[Endpoint]) -> Endpoint:
 
 
 def in_turns(share: Sequence[float], most: int) -> list[int]:
-    """Indices in the order of their turns in one round of about `most` turns or less, everybody's spread evenly.
+    """Return indices in the order of their turns in one round of about `most` turns or less, each spread evenly.
 
     The k-th of c turns is due at (k + phase) / c of the round (earliest deadline first, as in Envoy's scheduler); the
-    phases, by the golden section, keep those of equal weight apart. Depends on nothing but the shares.
+    phases, by the golden section, keep those of equal weight apart. The result depends on the shares alone.
     """
     size = len(share)
     least = min(share)
@@ -91,7 +91,7 @@ def in_turns(share: Sequence[float], most: int) -> list[int]:
     if sum(exact) <= most and all(abs(value - round(value)) < 1e-9 * value for value in exact):
         counts = [round(value) for value in exact]  # multiples of the smallest: a short round meets them exactly
     else:
-        # Rounded by largest remainders, so that it comes to `most` turns: each is off by less than one.
+        # Rounded by largest remainders, so that the sum is `most`: each is off by less than one turn.
         exact = [value * most / size for value in share]
         counts = [int(value) or 1 for value in exact]
         left = max(0, most - sum(counts))
@@ -109,7 +109,7 @@ def in_turns(share: Sequence[float], most: int) -> list[int]:
 
 
 def shares(members: Sequence[Endpoint]) -> list[float]:
-    """The weights in proportion to their mean, above 0; 1.0 for each if all are 0."""
+    """Return the weights in proportion to their mean, above 0; 1.0 for each if all are 0."""
     weights = [endpoint.instance.weight for endpoint in members]
     size = len(weights)
     if weights.count(weights[0]) == size:
@@ -119,11 +119,11 @@ def shares(members: Sequence[Endpoint]) -> list[float]:
         weights = [weight / size for weight in weights]
         total = sum(weights)
     mean = total / size
-    return [weight / mean or sys.float_info.min for weight in weights]  # a quotient of 0 would be divided by
+    return [weight / mean or sys.float_info.min for weight in weights]  # not 0, which callers would divide by
 
 
 def _alias_table(share: list[float]) -> tuple[list[float], list[int]]:
-    """Walker's alias table, built as by Vose (IEEE Trans. Softw. Eng. 17(9), 1991), in linear time.
+    """Return Walker's alias table, built as by Vose (IEEE Trans. Softw. Eng. 17(9), 1991), in linear time.
 
     Args:
         share: of each column, 1.0 on average.
@@ -140,6 +140,6 @@ def _alias_table(share: list[float]) -> tuple[list[float], list[int]]:
         alias[short] = long
         keep[long] -= 1.0 - keep[short]
         (poor if keep[long] < 1.0 else rich).append(long)
-    for index in poor:  # short of 1.0 by no more than rounding
+    for index in poor:  # below 1.0 by no more than rounding
         keep[index] = 1.0
     return keep, alias

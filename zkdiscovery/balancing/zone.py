@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 class PreferZone:
     """Instances of one's own zone as long as they can take it; the rest of the calls spills over to the other zones.
 
-    With Z zones, whose clients are taken to call equally much, the part that stays is
+    With Z zones, each of which is assumed to make as many calls, the part that stays is
 
         min(1, 1.4 x Z x weight of the own zone / weight of all)
 
-    counted over those that are not ejected: a zone that has its share of the capacity, or at least 1/1.4 of it, keeps
-    all its calls; a smaller or ailing one as many as it can take, 1.4 times its usual load being what it is provisioned
-    for (Envoy's zone-aware routing and over-provisioning factor).
+    counted without the ejected ones. A zone that has its share of the capacity, or at least 1/1.4 of it, keeps all its
+    calls; a smaller one, or one with ejected instances, as many as it can take: 1.4 times its usual load is what it is
+    provisioned for (Envoy's zone-aware routing and over-provisioning factor).
 
     Args:
         zone: one's own. None: the client's (`Client(zone=…)`, `ZKDISCOVERY_ZONE`); without any, no zone is preferred.
         then: the strategy within the own zone, and among all the others.
 
     Raises:
-        InvalidSettings: an argument is of the wrong kind.
+        InvalidSettings: an argument has the wrong type.
     """
 
     zone: str | None = None
@@ -45,7 +45,7 @@ class PreferZone:
         check_balancer(self.then, "then")
 
     def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """A picker for these endpoints."""
+        """Return a picker for these endpoints."""
         return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
@@ -65,8 +65,8 @@ class PreferZone:
 
 
 def in_zone(balancer: Balancer, zone: str | None) -> Balancer:
-    """The strategy with the client's own zone wherever it asks for that."""
-    # What others wrote and call `then` is theirs, if it can't be replaced.
+    """Return the strategy with the client's own zone wherever it asks for it."""
+    # Only a dataclass can be replaced; an attribute `then` of another object is its own affair.
     outer: Any = balancer
     inner = getattr(outer, "then", None) if is_dataclass(outer) else None
     if inner is not None and (located := in_zone(inner, zone)) is not inner:

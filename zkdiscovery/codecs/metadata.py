@@ -15,12 +15,13 @@
 | `zkdiscovery.weight`, | the same as `weight` and `zone`, where other text stands under those names                  |
 | `zkdiscovery.zone`    |                                                                                             |
 
-All but `instance_status` are left out where they say no more than the default.
+All but `instance_status` are left out if they say no more than the default.
 
-Foreign text is never a reason to lose an instance:
-- Names that begin with `zkdiscovery.` are ours alone. What we can't use there is ignored, and kept by a write.
-- The first three names belong to Spring. Text under `weight` or `zone` that is no weight or no zone is plain metadata.
-- Text under any other name is plain metadata: `status`, `version`, `tags` and `ports` say nothing to us.
+Foreign text never loses an instance:
+- Names that begin with `zkdiscovery.` are ours alone. Values there that we can't use are ignored, and kept by a write.
+- The first three names belong to Spring. Text under `weight` or `zone` that is not a weight or a zone is plain
+metadata.
+- Text under any other name is plain metadata: `status`, `version`, `tags` and `ports` have no meaning for us.
 """
 
 from __future__ import annotations
@@ -49,21 +50,21 @@ _STATUSES = {status.value: status for status in Status}
 
 
 def is_spring(payload: object) -> TypeGuard[dict[str, Any]]:
-    """Is it the payload of Spring Cloud Zookeeper, which holds such metadata?"""
+    """Return whether it is the payload of Spring Cloud Zookeeper, which holds such metadata."""
     return isinstance(payload, dict) and payload.get("@class") == SPRING
 
 
 def offered(instance: Instance) -> bool:
-    """May readers call it that know no weight of 0?"""
+    """Return whether readers may call it that do not know a weight of 0."""
     return instance.status is Status.UP and instance.weight > 0
 
 
 def to_metadata(instance: Instance, known: Mapping[str, str] = NO_METADATA) -> dict[str, str]:
-    """All metadata to store for an instance, its fields first.
+    """Return all metadata to store for an instance, its fields first.
 
     Args:
         instance: the instance.
-        known: plain metadata that stands there already, whatever its keys are.
+        known: plain metadata that is stored there already, whatever its keys are.
 
     Raises:
         InvalidInstance: the instance's own metadata has a key that belongs to a field.
@@ -86,7 +87,7 @@ def to_metadata(instance: Instance, known: Mapping[str, str] = NO_METADATA) -> d
 
 
 def _ours(instance: Instance) -> dict[str, str]:
-    """The fields for which Spring has no name."""
+    """Return the fields for which Spring has no name."""
     texts = {
         "version": instance.version,
         "tags": ",".join(instance.tags),
@@ -97,7 +98,7 @@ def _ours(instance: Instance) -> dict[str, str]:
 
 
 def take_fields(texts: dict[str, str], *, enabled: bool = True) -> Fields:
-    """Take the fields out of stored metadata, and return them. What is left is plain.
+    """Take the fields out of stored metadata and return them. The rest is plain metadata.
 
     Args:
         texts: stored metadata.
@@ -124,22 +125,22 @@ def take_fields(texts: dict[str, str], *, enabled: bool = True) -> Fields:
 
 
 def strings(metadata: object) -> dict[str, str]:
-    """The entries of a mapping that are strings; none if it is no mapping."""
+    """Return the entries of a mapping that are strings; none if it is not a mapping."""
     if not isinstance(metadata, dict):
         return {}
     return {key: value for key, value in metadata.items() if isinstance(value, str)}
 
 
 def over_metadata(stored: object, before: Instance, instance: Instance) -> dict[str, Any]:
-    """All metadata to store for an instance over what stands there.
+    """Return all metadata to store for an instance over what is stored there.
+
+    What the instance does not say differently stays as it is, other spellings such as a weight of `1.0` included. So
+    does whatever an instance can't express.
 
     Args:
-        stored: what stands there, which may be anything.
-        before: the instance that stands there.
+        stored: what is stored there, which may be anything.
+        before: the instance that was read from it.
         instance: the instance.
-
-    What the instance does not say differently stays as it is, other spellings such as a weight of `1.0` included, and
-    so does what an instance can't show.
 
     Raises:
         InvalidInstance: the instance's own metadata has a key that belongs to a field.
@@ -152,7 +153,7 @@ def over_metadata(stored: object, before: Instance, instance: Instance) -> dict[
     if offered(before) != offered(instance):
         changed.add("status")
     kept: dict[str, Any] = {}
-    spelled = set()  # fields that stay as they are spelled there
+    spelled = set()  # fields that stay as they are written there
     for key, value in stored.items():
         if not key or not isinstance(value, str):
             if key not in fresh:
@@ -160,14 +161,14 @@ def over_metadata(stored: object, before: Instance, instance: Instance) -> dict[
         elif key not in plain and (field := _field_of(key)) not in changed:
             kept[key] = value
             spelled.add(field)
-    # In the order of what is written fresh, so that writing the same again changes no byte.
+    # In the order of fresh metadata, so that writing the same again changes no byte.
     own = instance.metadata
     written = {key: text for key, text in fresh.items() if key in own or key in kept or _field_of(key) not in spelled}
     return written | kept
 
 
 def _field_of(key: str) -> str | None:
-    """The field that a key in metadata belongs to, maybe one of a later version; None for plain metadata."""
+    """Return the field that a key in metadata belongs to, maybe one of a later version; None for plain metadata."""
     if key == _SPRINGS_STATUS:
         return "status"
     if key.startswith(OURS):
@@ -176,7 +177,7 @@ def _field_of(key: str) -> str | None:
 
 
 def _check_keys(instance: Instance, known: Mapping[str, str]) -> None:
-    """Refuse metadata under the key of a field, unless it is foreign text that stands there already."""
+    """Refuse metadata under the key of a field, unless it is foreign text that is stored there already."""
     for key, value in instance.metadata.items():
         field = _field_of(key)
         if field is None or known.get(key) == value:
@@ -189,23 +190,23 @@ def _check_keys(instance: Instance, known: Mapping[str, str]) -> None:
 
 
 def _shared(texts: dict[str, str], ours: dict[str, str], name: str, read: Callable[[str], _V | None]) -> _V | None:
-    """A field that has a name of Spring's: taken from there, unless we had to put it beside foreign text."""
+    """Take a field that has a name of Spring's from there, unless we had to put it beside foreign text."""
     if name in ours:
         return read(ours[name])
     text = texts.get(name)
     if text is None:
         return None
     value = read(text)
-    if value is not None or not text.strip():  # blank says nothing to anybody
+    if value is not None or not text.strip():  # a blank has no meaning for anybody
         del texts[name]
     return value
 
 
 def _status(ours: str, *, offered: bool, weight: float) -> Status:
-    """The status of an instance, by our own word and by what others read."""
+    """Return the status of an instance, from our own field and from what others read."""
     status = _STATUSES.get(ours)
     if status is None or (status is _UP and weight > 0):
-        # Others may have set it aside since, such as an operator with a tool of Java.
+        # Others may have taken it out of service since, such as an operator with a Java tool.
         return _UP if offered else Status.OUT_OF_SERVICE
     return status
 
@@ -219,7 +220,7 @@ def _text(text: str) -> str | None:
 
 
 def _weight_text(weight: float) -> str:
-    """As Java's parseInt takes it, which knows "5" and not "5.0"; nothing for the default."""
+    """Return the weight as Java's parseInt takes it, which knows "5" and not "5.0"; "" for the default."""
     if weight == 1:
         return ""
     return str(int(weight)) if weight.is_integer() and weight < 2**53 else repr(weight)

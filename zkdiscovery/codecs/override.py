@@ -1,4 +1,4 @@
-"""An operator's override, as it stands in a znode beside the instance that it changed."""
+"""An operator's override, as a znode holds it beside the instance that it changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OVERRIDE = "zkdiscoveryOverride"  # the field of the JSON that holds it
 
 
 def override_to_json(override: Override) -> dict[str, Any]:
-    """Plain values for the wire."""
+    """Return plain values for the wire."""
     return {
         "status": override.status,
         "weight": override.weight,
@@ -21,7 +21,7 @@ def override_to_json(override: Override) -> dict[str, Any]:
 
 
 def override_from_json(value: Any) -> Override | None:
-    """An override from what a znode holds, which may be anything; None if it is no override."""
+    """Return an override from what a znode holds, which may be anything; None if it is not an override."""
     if not isinstance(value, dict):
         return None
     try:

@@ -187,5 +187,5 @@ def test_a_key_may_be_any_text(balancer: Balancer) -> None:
 
 @pytest.mark.parametrize("balancer", [Maglev(), RingHash(), Rendezvous()], ids=repr)
 def test_a_key_must_be_a_text(balancer: Balancer) -> None:
-    with pytest.raises(TypeError, match="a key must be a text, for it is hashed: got 5"):
+    with pytest.raises(TypeError, match="a key must be a text, because it is hashed: got 5"):
         balancer.build(endpoints(3)).pick(5)  # type: ignore[arg-type]
