@@ -103,8 +103,9 @@ def test_a_filter_that_exits_ends_no_thread_of_ours(make_client: MakeClient) -> 
     def leave(_: Instance) -> bool:
         raise SystemExit
 
-    client.discover("payments", where=leave)
+    left_out = client.discover("payments", where=leave)
     assert client.discover("payments").wait_ready(LIMIT).pick().port == 8080
+    assert left_out.available == ()
 
 
 def test_a_worker_that_was_busy_during_a_blip_leaves_no_view_stale(

@@ -47,7 +47,7 @@ ASKED_TO_WAIT = {  # what waits for leadership or changes until it is closed, be
     "Service.changes",
 }
 AS_SETTINGS_SAY = {"Client.close", "Client.drain", "close_on_signals"}  # `close_timeout`, which is finite
-SAY_IT = {"Term.wait_lost"}  # has no default: whoever forgets the answer must not take the end of the wait for a loss
+SAY_IT = {"Hold.wait_lost"}  # has no default: whoever forgets the answer must not take the end of the wait for a loss
 OTHERS = {  # finite, and not of the SDK's own waits
     "ZookeeperEnsemble.followers",
     "ZookeeperEnsemble.leader",
@@ -55,16 +55,20 @@ OTHERS = {  # finite, and not of the SDK's own waits
     "ZookeeperServer.remove_tree",
     "ZookeeperServer.wait_ended",
 }
+WAIT_UNTIL_A_DEADLINE = {"Election.leave"}  # of the client that closes
 NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
-    "Client.discover", "Client.election", "Client.on_change", "Client.register", "Client.register_many",
-    "Client.registered", "Client.start",
-    "Election.forked", "Election.on_change", "Election.start", "Election.stop_observing",
+    "Client.discover", "Client.election", "Client.feature", "Client.on_change", "Client.register",
+    "Client.register_many", "Client.registered", "Client.start",
+    "Election.end_term", "Election.forked", "Election.on_change", "Election.revive", "Election.start",
+    "Election.stop_observing",
+    "Hold.check", "Hold.release",
     "Registration.on_change", "Registration.reclaim", "Registration.set_status", "Registration.update",
-    "Service.attempt", "Service.close", "Service.explain", "Service.follow", "Service.on_change", "Service.pick",
+    "Service.attempt", "Service.close", "Service.explain", "Service.follow", "Service.forked", "Service.on_change",
+    "Service.pick", "Service.revive", "Service.update_hold",
     "StaticClient.lose_leadership", "StaticClient.set_instances",
     "Subscription.close",
-    "Term.check", "Term.resign",
+    "Term.resign",
     "close_on_signals.restore",
     "outcome_of", "static_client",
 }  # fmt: skip
@@ -103,7 +107,7 @@ def test_every_method_that_may_wait_has_a_time_limit() -> None:
     unlimited = {name for name in CALLABLES.keys() - LIMITED.keys() if not name.startswith(HARNESS)}
     static = {name for name in unlimited if name.startswith("StaticClient.")}
     of_its_own = {name for name in static if name.replace("StaticClient.", "Client.") not in NEVER_WAIT}
-    assert (unlimited - static) | of_its_own == NEVER_WAIT
+    assert (unlimited - static) | of_its_own == NEVER_WAIT | WAIT_UNTIL_A_DEADLINE
 
 
 def test_defaults_are_finite() -> None:
@@ -160,7 +164,7 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Service.call": lambda client, value: client.discover("payments").call(print, timeout=value),
     "Service.changes": lambda client, value: next(client.discover("payments").changes(value)),
     "Service.wait_ready": lambda client, value: client.discover("payments").wait_ready(value),
-    "Term.wait_lost": lambda client, value: next(client.election("report").terms()).wait_lost(value),
+    "Hold.wait_lost": lambda client, value: next(client.election("report").terms()).wait_lost(value),
     "FaultProxy.wait_connections": lambda client, value: with_proxy(lambda proxy: proxy.wait_connections(0, value)),
     "FrameFault.wait": lambda client, value: with_proxy(lambda proxy: proxy.lose_request().wait(value)),
     "expire_session": lambda client, value: testing.expire_session(1, b"", "127.0.0.1:1", value),

@@ -101,7 +101,8 @@ class Worker:
             threading.Thread(target=self._expire, daemon=True).start()
 
     def _expire(self) -> None:
-        session_id, password, _ = self.client._session_credentials()
+        session = core_of(self.client).session
+        session_id, password = session.session_id, session.credentials.password if session.credentials else b""
         self.history.write("forced", done=False)
         try:
             expire_session(session_id, password, self.config["real_hosts"])

@@ -83,7 +83,7 @@ def quiesce(client: Client) -> None:
     core.session.read(Sync("/"), timeout=LIMIT)
     core.session.read(GetData("/"), timeout=LIMIT)
     done = threading.Event()
-    core.discovery.worker.schedule(done, done.set, 0.25)  # behind the flush of a storm and its pause
+    core.loader.worker.schedule(done, done.set, 0.25)  # behind the flush of a storm and its pause
     assert done.wait(LIMIT)
 
 

@@ -15,6 +15,7 @@ from tests.faults.discovery.helpers import Observer, Tap, between, live, quiesce
 from tests.integration.discovery.helpers import Written, ids
 from tests.support import LIMIT, Recorder, Truth, core_of, counting, wait_state, wait_view
 from zkdiscovery import Change, Client, State
+from zkdiscovery.discovery import Discovery
 from zkdiscovery.session import MultiRead
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
@@ -236,8 +237,8 @@ def test_views_opened_and_closed_at_once_on_many_threads(
         for future in churning:
             future.result(LIMIT)
     quiesce(client)
-    discovery, session = core_of(client).discovery, core_of(client).session
-    assert (discovery._caches, session.watches._by_path) == ({}, {})
+    session = core_of(client).session
+    assert (client.feature(Discovery)._feeds, session.watches._by_path) == ({}, {})
     assert [path for path in watched_paths(zkdiscovery_server) if path.startswith(namespace)] == []
     assert ids(client.discover("payments").wait_ready(LIMIT, at_least=2).instances) == {"a", "b"}
 

@@ -134,4 +134,4 @@ def test_nothing_reads_the_wall_clock_but_the_time_of_a_registration() -> None:
         for line in path.read_text().splitlines()
         if any(word in line for word in words)
     ]
-    assert found == [("registration.py", "return round(time.time(), 3)")]
+    assert found == [("registrar.py", "return round(time.time(), 3)")]

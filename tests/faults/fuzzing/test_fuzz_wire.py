@@ -249,7 +249,7 @@ def test_bits_that_flip(make_client: MakeClient, proxy: FaultProxy, payments: Wr
         return bytes(message)
 
     client = make_client(proxy.address, session_timeout=1.0)
-    client.discover("payments")
+    view = client.discover("payments")
     alteration = Alteration(flip, lambda _: rng.random() < 0.3, times=6)
     proxy.alter("server_to_client", alteration)
     client.start()
@@ -260,6 +260,7 @@ def test_bits_that_flip(make_client: MakeClient, proxy: FaultProxy, payments: Wr
     proxy.heal()
     proxy.drop()
     assert ids(eventually(client)) == {"a", "b"}
+    wait_view(view, lambda snapshot: ids(snapshot) == {"a", "b"} and not snapshot.stale)
 
 
 UNREADABLE: dict[str, Alter] = {

@@ -64,9 +64,9 @@ def test_leaving_just_after_being_replaced_is_no_conflict(
     second_client = make_client()
     second = second_client.register("payments", 8081, id="a").wait_registered(LIMIT)
     first._owned.leaving = True
-    first._leave()
+    first._owned.leave()
     zkdiscovery_proxy.heal()
-    assert first._wait_gone(LIMIT)
+    assert first._owned.wait_gone(LIMIT)
     assert "belongs to another owner" not in caplog.text
     assert_stands(truth, second_client, second)
 
@@ -146,9 +146,10 @@ def test_a_worker_whose_turn_was_taken_during_an_expiry_waits_again(
     workers[0].wait_registered(LIMIT)
     workers.append(clients[1].register("payments", 8080, id="a", on_conflict="wait"))
     wait_registration(workers[1], RegistrationState.WAITING)
-    session_id, password, _ = clients[0]._session_credentials()
+    credentials = core_of(clients[0]).session.credentials
+    assert credentials is not None
     zkdiscovery_proxy.refuse()
-    expire_session(session_id, password, zkdiscovery_server.hosts)
+    expire_session(credentials.session_id, credentials.password, zkdiscovery_server.hosts)
     workers[1].wait_registered(LIMIT)
     zkdiscovery_proxy.heal()
     wait_epoch(clients[0], 2)

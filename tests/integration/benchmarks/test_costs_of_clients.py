@@ -131,11 +131,8 @@ def test_a_client_is_imported_without_what_is_loaded_on_use() -> None:
     names = loaded_by("Client()")
     assert "kazoo.client" in names
     packages = {"asyncio", "dotenv", "httpx", "pydantic", "pydantic_settings", "pytest", "rich", "typer"}
-    rooms = {f"zkdiscovery.{room}" for room in ("cli", "demo", "lifecycle.signals", "settings", "testing")}
+    rooms = {f"zkdiscovery.{room}" for room in ("cli", "demo", "settings", "testing")}
     assert not (packages | rooms) & names
-    of_balancing = {name.removeprefix("zkdiscovery.balancing.") for name in names if "balancing." in name}
-    assert of_balancing == {"ejection", "endpoint", "interface", "limits"}, "no strategy"
-    assert not {name for name in names if name.startswith("zkdiscovery.election.")}
 
 
 def test_settings_without_variables_load_nothing_that_reads_them() -> None:

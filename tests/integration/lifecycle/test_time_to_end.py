@@ -33,7 +33,7 @@ assert led.wait(20.0)
 BUSY = """
 filtering = threading.Event()
 client.on_change(sleep)
-client.discover("payments", where=lambda _: (filtering.set(), sleep()))
+view = client.discover("payments", where=lambda _: (filtering.set(), sleep()))
 assert filtering.wait(20.0)
 """
 SERVING = """

@@ -44,7 +44,7 @@ def discover(client: Client, services: list[Written]) -> list[Service]:
 def reconnecting(client: Client, proxy: FaultProxy) -> Iterator[None]:
     """Another connection; its loads begin when the block ends, all of them due."""
     core = core_of(client)
-    session, worker = core.session, core.discovery.worker
+    session, worker = core.session, core.loader.worker
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -143,6 +143,7 @@ def test_small_sets_do_not_wait_for_a_large_one(
         views = [large, *(client.discover(service.service) for service in services)]
         for view in views:
             join_feed(view, order)
+        order.heard.items.clear()  # what was known before
     order.heard.wait(lambda names: len(names) == SERVICES + 1)
     assert order.heard.items[-1] == "large"
 
