@@ -297,7 +297,7 @@ class Published:
         self._submit([Create(self.node(index), self.data(index), acl, EPHEMERAL) for index in indices])
 
     def remove_singly(self, *indices: int) -> None:
-        """Delete them, each by itself, all at once, without goodbye."""
+        """Delete them, each by itself, all at once, without deregistering."""
         self._submit([Delete(self.node(index)) for index in indices])
 
     def change(self, *indices: int, **fields: Any) -> None:
@@ -305,7 +305,7 @@ class Published:
         self._write(SetData(self.node(index), self.data(index, **fields)) for index in indices)
 
     def remove(self, *indices: int) -> None:
-        """Delete them, without goodbye."""
+        """Delete them, without deregistering."""
         self._write(Delete(self.node(index)) for index in indices)
 
     def _write(self, writes: Iterable[Write]) -> None:

@@ -179,7 +179,7 @@ class Client:
                 own leftover, and no instance of another machine.
             ready: "now": UP at once; "listening": STARTING until the port accepts connections; "manual": STARTING until
                 `set_status(Status.UP)`.
-            drain_delay: seconds between the goodbye and the end, for calls under way.
+            drain_delay: seconds between DRAINING and the deletion, for calls under way.
             on_conflict: what to do about another owner of the id: "replace" it, the first time only; "wait" until it is
                 gone, after an expiry too; or "refuse" (CONFLICT). Where the id is not given, "replace" takes it from
                 this machine's processes alone; that of another machine must be gone within two session timeouts, else

@@ -236,7 +236,7 @@ SCENARIOS = (
         "rolling-deploy",
         "A rolling deploy with cold starts: calls later than 1 s, and answer times",
         "10 instances that work on 2 calls at a time, 50 ms each on average, 200 calls a second from 10 clients: 50 %"
-        " load. Every 15 s one says goodbye, is away for 5 s and comes back cold: 5 times slower at first, as fast as"
+        " load. Every 15 s one deregisters, is away for 5 s and comes back cold: 5 times slower at first, as fast as"
         " the others after 10 s. Clients give up after 1 s.",
         rolling_deploy,
         contenders=FIELD + WARMED,

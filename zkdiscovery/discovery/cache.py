@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from zkdiscovery.codecs import MAX_DATA_BYTES
 from zkdiscovery.core import Core
 from zkdiscovery.discovery.feed import Feed
-from zkdiscovery.discovery.guard import LEAVING, MassLossGuard, said_goodbye
+from zkdiscovery.discovery.guard import LEAVING, MassLossGuard, was_deregistered
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import Change, Instance, Snapshot
 from zkdiscovery.session import Stat, State, StateChange
@@ -84,10 +84,10 @@ class ServiceCache(Feed):
             self._publish({}, stale_since=since)
 
     def _may_return(self, name: str, marks: Marks) -> bool:
-        """Who leaves without a goodbye may be replaced in the same transaction (worker).
+        """An instance that vanishes without deregistering may be replaced in the same transaction (worker).
 
-        A write is a goodbye only if it comes with the deletion, and to the node that we know: a node that replaces
-        another one may be written when it is created.
+        A write belongs to a deregistration only if it comes with the deletion, and to the node that we know: a node
+        that replaces another one may be written when it is created.
         """
         farewell = not marks.created and marks.deleted_at - marks.changed_at < TOGETHER
         return self._instances[name].status not in LEAVING and not farewell
@@ -107,14 +107,14 @@ class ServiceCache(Feed):
             if gone is None:
                 continue
             changes[name] = (gone, None)
-            if name not in delta.rejected and not said_goodbye(gone, marks):
+            if name not in delta.rejected and not was_deregistered(gone, marks):
                 vanished.append(gone)
         self._guard.session_timeout = self._session.timeout
         self._guard.returned(delta.changed)
         if suspected := self._guard.lost(vanished, len(self._instances), now):
             log.warning(
-                "%d instances of %r vanished within %.1f s without goodbye, %d are left: kept as suspects for %.1f s"
-                " (settings.guard)",
+                "%d instances of %r vanished within %.1f s without deregistering, %d are left: kept as suspects"
+                " for %.1f s (settings.guard)",
                 suspected, self.service, self._guard.window, len(self._instances), self._guard.hold,
             )  # fmt: skip
             self._plan_release(now)

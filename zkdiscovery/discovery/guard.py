@@ -1,4 +1,4 @@
-"""The guard against mass loss: who vanishes in a mass, without goodbye, is suspected to be cut off rather than gone.
+"""The guard against mass loss: instances that vanish in a mass, without deregistering, may be cut off rather than gone.
 
 Pure bookkeeping with the time given by the caller; belongs to one cache and its worker thread.
 """
@@ -15,18 +15,18 @@ from zkdiscovery.znodes import Marks
 if TYPE_CHECKING:
     from zkdiscovery.settings import Guard
 
-GOODBYE_WINDOW = 2.0  # seconds between the last change of a node and its deletion that make it a goodbye
+DEREGISTRATION_WINDOW = 2.0  # seconds between the last change of a node and its deletion that make it a deregistration
 LEAVING = frozenset({Status.DRAINING, Status.OUT_OF_SERVICE})
 
 
-def said_goodbye(instance: Instance, marks: Marks | None) -> bool:
+def was_deregistered(instance: Instance, marks: Marks | None) -> bool:
     """Did it leave by itself? Its last status said so, or it wrote something just before it was deleted.
 
     DRAINING, written and deleted at once, can't be read any more; only the order of the two events shows it.
     """
     if instance.status in LEAVING:
         return True
-    return marks is not None and 0.0 < marks.changed_at <= marks.deleted_at <= marks.changed_at + GOODBYE_WINDOW
+    return marks is not None and 0.0 < marks.changed_at <= marks.deleted_at <= marks.changed_at + DEREGISTRATION_WINDOW
 
 
 class MassLossGuard:
@@ -72,7 +72,7 @@ class MassLossGuard:
                 self._suspects.pop(instance_id, None)
 
     def lost(self, instances: Sequence[Instance], left: int, now: float) -> int:
-        """These vanished without goodbye; `left` are still there. How many are suspects from now on?
+        """Note that these vanished without deregistering, and `left` are still there. Return how many become suspects.
 
         Those too that vanished first, when it did not look like a mass yet; and whoever follows while others are held,
         for they count as one loss.

@@ -25,7 +25,7 @@ from zkdiscovery.validation import check_timeout, deadline_after
 log = logging.getLogger("zkdiscovery.lifecycle")
 
 RESERVE = 1.0  # seconds kept for taking instances out after their drain delays, and again for ending the session
-ROOM = 3.0  # seconds beside a drain delay: both reserves, and the time until all have said goodbye
+ROOM = 3.0  # seconds beside a drain delay: both reserves, and the time until all are DRAINING
 SHORTEST = 1.0  # seconds that the default leaves for an end whose beginning has used up all
 BESIDE = ROOM - SHORTEST  # seconds beside its delay that what a block holds may take at the end of a process
 LEAST = 0.25  # seconds that the last of many such blocks gets
@@ -221,7 +221,7 @@ def end_client(client: Closable, level: Level, timeout: float | Default | None) 
     if not interrupts_a_call():
         end([client], level, limit)
     else:
-        thread = threading.Thread(target=end, args=([client], level, limit), name="zkdiscovery-goodbye", daemon=True)
+        thread = threading.Thread(target=end, args=([client], level, limit), name="zkdiscovery-closing", daemon=True)
         with suppress(RuntimeError):  # the interpreter ends, and closes all clients itself
             thread.start()
 

@@ -93,14 +93,14 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
         limit = time_needed(self._slots) if self._timeout is None else self._timeout
         self._turn = Turn(limit + 2 * TURN)
         # A daemon: starting another kind takes a lock that a join() under way may hold.
-        thread = threading.Thread(target=self._end, args=(number,), name="zkdiscovery-goodbye", daemon=True)
+        thread = threading.Thread(target=self._end, args=(number,), name="zkdiscovery-closing", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # none to be had; from Python 3.12 on also while the interpreter ends
             if not is_in_a_call(frame):
                 self._end(number)
             elif threading.main_thread().is_alive():
-                log.error("%s, but no thread can be started to say goodbye: %s", _name(number), error)  # noqa: TRY400
+                log.error("%s, but no thread can be started to deregister: %s", _name(number), error)  # noqa: TRY400
                 self._proceed(number)
             # Else the interpreter's end is closing the clients already.
 
@@ -118,7 +118,7 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
             # Still here: the kernel drops what ends others by default for the first process of a PID namespace.
             os._exit(128 + number)
 
-    # -- the thread of the goodbye --
+    # -- the closing thread --
 
     def _end(self, number: int) -> None:
         before = self._before.get(number)

@@ -47,7 +47,7 @@ def registered(fn: Callable[..., R], register: Callable[[], Registration]) -> Ca
             refuse_coroutine(result, "what is decorated")
             return result
         finally:
-            # A client that is being closed says goodbye for it: whoever interrupts us has waited for that already.
+            # A client that is being closed deregisters it, and whatever interrupts us has waited for that already.
             if registration.state not in {RegistrationState.DRAINING, RegistrationState.CLOSED}:
                 registration.__exit__()
 

@@ -33,7 +33,7 @@ class RegistrationState(StrEnum):
     CONFLICT = "CONFLICT"
     """Another owner has the id; final until reclaim()."""
     DRAINING = "DRAINING"
-    """Saying goodbye."""
+    """Being deregistered: callers hear of it, and calls under way end."""
     CLOSED = "CLOSED"
     """Taken out, or given up; final."""
 

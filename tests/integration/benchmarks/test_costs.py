@@ -51,7 +51,7 @@ def test_departures_at_once_are_read_of_events_alone(make_client: MakeClient, pa
         wait_view(view, lambda snapshot: len(snapshot) == 0)
     assert requests == {}
     assert view.snapshot.version - before <= 20
-    assert len(view.snapshot.suspects) > 0, "vanished without goodbye"
+    assert len(view.snapshot.suspects) > 0, "vanished without deregistering"
 
 
 def test_a_thousand_new_weights_at_once(make_client: MakeClient, payments: Published) -> None:

@@ -122,7 +122,7 @@ def test_suspects_are_let_go(make_client: MakeClient, payments: Written, caplog:
     wait_view(view, lambda snapshot: len(snapshot.suspects) == 3)
     wait_view(view, lambda snapshot: not snapshot.suspects)
     assert ids(view.instances) == {"d"}
-    for text in ("vanished within 2.0 s without goodbye", "kept as suspects for 0.5 s", "did not come back"):
+    for text in ("vanished within 2.0 s without deregistering", "kept as suspects for 0.5 s", "did not come back"):
         assert text in caplog.text
 
 

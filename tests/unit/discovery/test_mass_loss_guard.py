@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkdiscovery.discovery.guard import GOODBYE_WINDOW, MassLossGuard, said_goodbye
+from zkdiscovery.discovery.guard import DEREGISTRATION_WINDOW, MassLossGuard, was_deregistered
 from zkdiscovery.model import Instance, Status
 from zkdiscovery.settings import Guard
 from zkdiscovery.znodes import Marks
@@ -177,10 +177,10 @@ def test_whatever_happens(steps: list[tuple[float, set[int], set[int]]]) -> None
 def test_goodbyes() -> None:
     up = instance(1)
     for leaving in (Status.DRAINING, Status.OUT_OF_SERVICE):
-        assert said_goodbye(instance(1, leaving), None)
+        assert was_deregistered(instance(1, leaving), None)
     for staying in (Status.UP, Status.DOWN, Status.STARTING):
-        assert not said_goodbye(instance(1, staying), None)
-    assert said_goodbye(up, Marks(changed_at=5.0, deleted_at=5.0 + GOODBYE_WINDOW, there=False))
-    assert not said_goodbye(up, Marks(changed_at=5.0, deleted_at=5.1 + GOODBYE_WINDOW, there=False))
-    assert not said_goodbye(up, Marks(deleted_at=1.0, there=False)), "no change seen, at whatever time"
-    assert not said_goodbye(up, Marks(changed_at=6.0, deleted_at=5.0))
+        assert not was_deregistered(instance(1, staying), None)
+    assert was_deregistered(up, Marks(changed_at=5.0, deleted_at=5.0 + DEREGISTRATION_WINDOW, there=False))
+    assert not was_deregistered(up, Marks(changed_at=5.0, deleted_at=5.1 + DEREGISTRATION_WINDOW, there=False))
+    assert not was_deregistered(up, Marks(deleted_at=1.0, there=False)), "no change seen, at whatever time"
+    assert not was_deregistered(up, Marks(changed_at=6.0, deleted_at=5.0))

@@ -86,7 +86,7 @@ def test_the_handler_of_before_has_its_turn_once_though_ours_was_taken_away_mean
             signal.raise_signal(signal.SIGUSR1)
         assert had_its_turn.wait(20.0)
         for thread in threading.enumerate():
-            if thread.name == "zkdiscovery-goodbye":
+            if thread.name == "zkdiscovery-closing":
                 thread.join(20.0)
                 assert not thread.is_alive()
         assert turns == [signal.SIGUSR1]
