@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 from zkdiscovery.codecs import Codec
 from zkdiscovery.core import Core, CoreSlot, Feature
 from zkdiscovery.discovery import Discovery, Service, ViewOptions
-from zkdiscovery.election import Campaigns, Election, OnSuspend, Term, while_leader
+from zkdiscovery.election import Election, Observers, OnSuspend, Term, while_leader
 from zkdiscovery.lifecycle import DEFAULT, Default, Level, end_client
 from zkdiscovery.model import Instance, Status, StatusName
 from zkdiscovery.registration import Options, Overrides, RegisterOptions, Registrar, Registration, registered
@@ -308,7 +308,7 @@ class Client:
 
     def election_names(self, timeout: float | None = 5.0) -> list[str]:
         """Names of all elections, sorted; one read. Raises as `service_names`."""
-        return self.slot.current().feature(Campaigns).names(check_timeout(timeout))
+        return self.slot.current().feature(Observers).names(check_timeout(timeout))
 
     def while_leader(
         self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold", timeout: float | None = None

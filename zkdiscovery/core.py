@@ -17,10 +17,10 @@ import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from zkdiscovery.codecs import Codec
-from zkdiscovery.errors import ClientClosed, NoThreadAvailable
+from zkdiscovery.errors import ClientClosed, ZkDiscoveryError
 from zkdiscovery.lifecycle import Ending, await_signals, inhabit, time_for
 from zkdiscovery.session import Session, State, StateChange
 from zkdiscovery.threads import Dispatcher, Subscribers, Worker, latest
@@ -88,11 +88,14 @@ class Feature:
         """In a forked child: nothing of the parent's connection is ours. The core is never used again."""
 
 
-class Revivable(Protocol):
-    """What goes on in a forked child once the child has a core of its own."""
+class Survivor(Protocol):
+    """An object of users that outlives a core, such as a view. It goes on in a forked child."""
+
+    def forked(self) -> None:
+        """In a forked child: nothing of the parent's connection is ours."""
 
     def revive(self, core: Core) -> None:
-        """Go on with this core. Must not raise, nor wait."""
+        """Go on with the child's first core. Does nothing if there is nothing to go on with. Never waits."""
 
 
 class Core:
@@ -176,22 +179,22 @@ class Core:
             self.seal(last)
             begun = [feature for feature in self.features(last) if feature not in self._closing]
             self._closing += begun
-        _each(begun, "begin_close", deadline)
+        _run([feature.begin_close for feature in begun], deadline)
 
     def finish_close(self, deadline: float) -> None:
         """Wait until what has begun to close is closed, at most until `deadline` (monotonic seconds)."""
         closing, self._closing_next = self._closing[self._closing_next :], len(self._closing)
-        _each(closing, "close", deadline)
+        _run([feature.close for feature in closing], deadline)
 
     def end(self, deadline: float) -> None:
         """Wait until the session and all threads have ended, at most until `deadline` (monotonic seconds)."""
-        for close in (self.session.close, self.worker.close, self.loader.worker.close, self.checks.close):
-            close(max(0.0, deadline - time.monotonic()))
+        closes = (self.session.close, self.worker.close, self.loader.worker.close, self.checks.close)
+        _run([_within(close) for close in closes], deadline)
 
     def forked(self) -> None:
         """In a forked child, where this core is never used again."""
         for feature in list(self._features.values()):  # the lock may be held by a thread of the parent
-            feature.forked()
+            _guarded(feature.forked)
 
 
 class CoreSlot:
@@ -217,7 +220,8 @@ class CoreSlot:
         self._core: Core | None = None
         self._last_core: Core | None = None  # while it is being closed
         self._closed = False
-        self._waiting: weakref.WeakSet[Revivable] = weakref.WeakSet()  # for the first core of a forked child
+        self._survivors: weakref.WeakSet[Survivor] = weakref.WeakSet()
+        self._was_forked = False  # and no core was made since
         inhabit(self)
 
     @property
@@ -244,7 +248,7 @@ class CoreSlot:
         return self._first_use() if core is None else core
 
     def _first_use(self) -> Core:
-        revived: list[Revivable] = []
+        survivors: list[Survivor] = []
         with self._lock:
             if self._core is None and not self._closed:
                 core = self._make(self)
@@ -254,22 +258,25 @@ class CoreSlot:
                 try:
                     core.session.start()
                 except BaseException:
+                    core.session.unlisten(self._on_state)
                     core.session.close(0.0)
                     raise
                 self._core = core
-                revived, self._waiting = list(self._waiting), weakref.WeakSet()
+                if self._was_forked:
+                    survivors, self._was_forked = list(self._survivors), False
             present = self._core
         if present is None:
             await_signals()  # one of them may have closed us
             raise ClientClosed("the client was closed; make a new one")
-        for waiting in revived:
-            with suppress(NoThreadAvailable):  # its next use tries again
-                waiting.revive(present)
+        for survivor in survivors:
+            with suppress(ZkDiscoveryError):  # its next use tries again
+                survivor.revive(present)
         return present
 
-    def revive_later(self, waiting: Revivable) -> None:
-        """In a forked child, revive this with the child's first core."""
-        self._waiting.add(waiting)
+    def add(self, survivor: Survivor) -> None:
+        """Tell an object of users of forks for as long as it lives."""
+        with self._lock:
+            self._survivors.add(survivor)
 
     def require_undrained(self) -> None:
         """Raise ClientClosed if the client was drained or closed."""
@@ -317,40 +324,54 @@ class CoreSlot:
     def finish_close(self, deadline: float) -> None:
         """Wait for the end of the session and of all threads."""
         core, self._last_core = self._last_core, None
-        if core is not None:
-            try:
-                core.finish_close(deadline)
-            finally:
-                core.end(deadline)
-        self.dispatcher.close(max(0.0, deadline - time.monotonic()))
+        steps = [] if core is None else [core.finish_close, core.end]
+        _run([*steps, _within(self.dispatcher.close)], deadline)
 
     def forked(self) -> None:
         """In a forked child: nothing of the parent's connection, terms and registrations is ours."""
-        core, self._core = self._core, None
+        core = self._core or self._last_core
+        self._core = self._last_core = None
+        self._was_forked = True
+        if core is not None:
+            # Never used again, nor collected: closing its sockets here could disturb the parent's TLS.
+            _abandoned.append(core)
         self._lock = threading.Lock()
         self.ending = self.ending.forked()
         self.dispatcher.forked()
+        for survivor in list(self._survivors):
+            _guarded(survivor.forked)
         if core is not None:
             core.forked()
-            # Never used again, nor collected: closing its sockets here could disturb the parent's TLS.
-            _abandoned.append(core)
 
 
 _abandoned: list[Core] = []
 
 
-def _each(features: Iterable[Feature], step: Literal["begin_close", "close"], deadline: float) -> None:
-    """Take a step for each feature, whatever becomes of the others; raise the first error at the end."""
+def _within(close: Callable[[float], object]) -> Callable[[float], object]:
+    """Make a step of what takes seconds and not a deadline."""
+    return lambda deadline: close(max(0.0, deadline - time.monotonic()))
+
+
+def _run(steps: Iterable[Callable[[float], object]], deadline: float) -> None:
+    """Take each step, whatever becomes of the others; raise the first error at the end."""
     failure: BaseException | None = None
-    for feature in features:
+    for step in steps:
         try:
-            getattr(feature, step)(deadline)
+            step(deadline)
         except BaseException as error:
-            if not isinstance(error, Exception):  # somebody loses patience: wait no more
+            if not isinstance(error, Exception):  # Ctrl-C: stop waiting
                 deadline = min(deadline, time.monotonic())
             if failure is None:
                 failure = error
             else:
-                log.exception("closing %r failed; the others go on", feature)
+                log.exception("%r failed while a client was closing; the other steps go on", step)
     if failure is not None:
         raise failure
+
+
+def _guarded(forked: Callable[[], object]) -> None:
+    """Let no error of one object keep the others of a forked child from being told."""
+    try:
+        forked()
+    except Exception:
+        log.exception("%r failed in a forked process", forked)

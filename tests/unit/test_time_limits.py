@@ -61,7 +61,6 @@ NEVER_WAIT = {
     "Client.discover", "Client.election", "Client.feature", "Client.on_change", "Client.register",
     "Client.register_many", "Client.registered", "Client.start",
     "Election.end_term", "Election.forked", "Election.on_change", "Election.revive", "Election.start",
-    "Election.stop_observing",
     "Hold.check", "Hold.release",
     "Registration.on_change", "Registration.reclaim", "Registration.set_status", "Registration.update",
     "Service.attempt", "Service.close", "Service.explain", "Service.follow", "Service.forked", "Service.on_change",

@@ -40,10 +40,10 @@ class ServiceCache(Feed):
         self._guard = MassLossGuard(core.settings.guard, core.session.timeout)
         self._instances: dict[str, Instance] = {}
         self._closed = False
-        self._session.listen(self._on_state)
         self._children = WatchedChildren(
             core.loader, self.path, self._decode, self._apply, largest=MAX_DATA_BYTES, may_return=self._may_return
         )
+        self._session.listen(self._on_state)
 
     @property
     def error(self) -> ZkDiscoveryError | None:

@@ -60,6 +60,7 @@ class Discovery(Feature):
         """
         self.core.paths.service(service)
         view = make_view(service, self.core.slot, self.core.settings.zone, options)
+        self.core.slot.add(view)
         try:
             view.revive(self.core)
         except BaseException:
@@ -74,7 +75,6 @@ class Discovery(Feature):
             NoThreadAvailable: the system has no thread to give; nothing was begun.
             ClientClosed: the client was closed.
         """
-        self.core.loader.worker.start()
         self._drop_unused()
         with self._lock:
             self.require_open()
@@ -146,10 +146,6 @@ class Discovery(Feature):
             views = list(self._views)
         for view in views:
             view.close()
-
-    def forked(self) -> None:
-        for view in list(self._views):
-            view.forked()
 
 
 def make_view(service: str, slot: CoreSlot, zone: str | None, options: ViewOptions) -> Service:

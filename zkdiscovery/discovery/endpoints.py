@@ -88,6 +88,7 @@ class Endpoints:
         """In a forked child: the same set, without what the parent's threads may be about to change."""
         copy = Endpoints(self._service, self._where)
         copy._present = {key: Endpoint(old.instance) for key, old in self._present.items()}
+        copy._suspects = {key: Endpoint(old.instance) for key, old in self._suspects.items()}
         for old in self._present.values():
             old.listener = None  # the parent's, with its locks
         return copy

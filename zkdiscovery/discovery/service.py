@@ -61,7 +61,7 @@ class Service:
         self._subscribers: Subscribers[Change] = Subscribers(
             slot.dispatcher, Change.then, on_first=update_hold, on_last=update_hold
         )
-        self._mailboxes: list[list[Change]] = []  # one for each loop over changes(), holding at most one change
+        self._mailboxes: dict[int, list[Change]] = {}  # one for each loop over changes(), holding at most one change
         self._budget = RetryBudget()
         self._closed = False
         self._changed = threading.Condition()
@@ -230,9 +230,12 @@ class Service:
 
         Raises:
             TypeError: `fn` is no plain callable.
+            ClientClosed: the view or the client was closed.
         """
         self._follow()
         with self._changed:
+            if self._closed:
+                raise self._was_closed()
             return self._subscribers.subscribe(fn, *self._known())
 
     def changes(self, timeout: float | None = None) -> Iterator[Change]:
@@ -244,9 +247,10 @@ class Service:
         self._follow()
         with self._changed:
             waiting = self._known()  # at most one, merged
-            self._mailboxes.append(waiting)
+            self._mailboxes[id(waiting)] = waiting
         try:
             while True:
+                self._follow()  # the body of the loop may have forked
                 with self._changed:
                     end = deadline_after(timeout)
                     while not waiting and not self._closed:
@@ -259,8 +263,7 @@ class Service:
                     change = waiting.pop()
                 yield change
         finally:
-            with self._changed:
-                self._mailboxes = [mailbox for mailbox in self._mailboxes if mailbox is not waiting]
+            self._mailboxes.pop(id(waiting), None)  # without a lock, because the garbage collector may run this
         await_signals()
 
     # -- life --
@@ -293,9 +296,8 @@ class Service:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "stale" if self._snapshot.stale else "live"
-        return (
-            f"<Service {self.name!r} {state} available={len(self._pool.endpoints)} of {len(self._snapshot.instances)}>"
-        )
+        known = len(self._snapshot.instances)
+        return f"<Service {self.name!r} {state} available={len(self._pool.endpoints)} of {known}>"
 
     def __reduce__(self) -> str:
         raise TypeError("a view of a service can't be pickled; call discover() in the other process")
@@ -309,11 +311,14 @@ class Service:
             NoThreadAvailable: the system has no thread to give; the next use tries again.
         """
         with self._reviving:
-            if self._feed is not None or self._closed:
+            if self._feed is not None:
                 return
             before, pool = self._pool, self._make_pool()
             self._endpoints.update(pool)
-            self._pool = pool
+            with self._changed:
+                if self._closed:  # picks stay refused
+                    return
+                self._pool = pool
             try:
                 self._feed = self._attach(core, self)
             except BaseException:
@@ -343,13 +348,11 @@ class Service:
             if self._closed:
                 return
             self._snapshot = change.after
-            for mailbox in self._mailboxes:
+            for mailbox in list(self._mailboxes.values()):
                 mailbox[:] = [mailbox[0].then(change) if mailbox else change]
             # Offered under the lock, so that on_change() gives no change twice and misses none.
             self._subscribers.offer(change)
             self._changed.notify_all()
-
-    # -- helpers --
 
     def _was_closed(self) -> ClientClosed:
         return ClientClosed(f"the view of {self.name!r} was closed, or its client was; discover() it again")
@@ -387,7 +390,6 @@ class Service:
         self._changed = threading.Condition()
         self._reviving = threading.Lock()
         self._budget = RetryBudget()
-        self._mailboxes = []
         self._endpoints = self._endpoints.forked()
         if self._closed:
             return
@@ -395,4 +397,3 @@ class Service:
         stale_since = self._snapshot.stale_since or time.monotonic()
         self._snapshot = dataclasses.replace(self._snapshot, version=0, stale_since=stale_since)
         self._pool = UnfollowedPool(self._endpoints.candidates(), self._followed_pool)
-        self._slot.revive_later(self)

@@ -17,13 +17,14 @@ from typing import Literal, Self, TypeVar
 
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.election.candidacy import Candidacy
-from zkdiscovery.election.candidate import MAX_ID, Candidate, Observer
+from zkdiscovery.election.candidate import MAX_ID, Candidate
 from zkdiscovery.election.elections import Campaigns, Observers
+from zkdiscovery.election.following import Following
 from zkdiscovery.election.identity import default_candidate_id
 from zkdiscovery.election.term import Term
 from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
 from zkdiscovery.lifecycle import await_signals, leaving
-from zkdiscovery.threads import Subscribers, Subscription, latest, start_thread
+from zkdiscovery.threads import Subscription, start_thread
 from zkdiscovery.validation import check_function, check_timeout, deadline_after, refuse_coroutine
 from zkdiscovery.znodes import Paths
 
@@ -33,7 +34,7 @@ log = logging.getLogger("zkdiscovery.election")
 
 OnSuspend = Literal["hold", "release"]
 
-GOODBYE_TIMEOUT = 5.0  # seconds that leaving a campaign waits for the node to be gone
+LEAVE_TIMEOUT = 5.0  # seconds that leaving a campaign waits for the node to be gone
 RESTART_DELAY = 1.0  # seconds before `start` campaigns again after its function raised
 
 
@@ -53,18 +54,18 @@ class Election:
         self._id = id
         self._hold = on_suspend == "hold"
         self._slot = slot
-        self._subscribers: Subscribers[Candidate | None] = Subscribers(slot.dispatcher, latest)
+        self._following = Following(name, slot)
         self._closed = threading.Event()
         self._renew()
+        slot.add(self)
 
     def _renew(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may end a generator of ours anywhere
         self._changed = threading.Condition(self._lock)
         self._busy = False  # a campaign is under way
         self._candidacy: Candidacy | None = None  # the present or the last one
         self._block: tuple[Term, threading.Thread] | None = None  # what runs as the leader
         self._thread: threading.Thread | None = None
-        self._observer: Observer | None = None
 
     def forked(self) -> None:
         """In a forked child: as new, but closed if it was; candidacy and term are the parent's."""
@@ -75,13 +76,9 @@ class Election:
         self._renew()
         if candidacy is not None:
             candidacy.forked()
-        self._slot.revive_later(self)
 
     def revive(self, core: Core) -> None:
-        """In a forked child: tell the subscribers from before the fork who leads, from now on."""
-        with self._lock:
-            if self._subscribers and not self._closed.is_set():
-                self._observe(core)
+        """In a forked child: a campaign begins when it is asked for."""
 
     @property
     def id(self) -> str:
@@ -182,7 +179,7 @@ class Election:
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
-        return self._slot.current().feature(Campaigns).candidates(self.name, check_timeout(timeout))
+        return self._slot.current().feature(Observers).candidates(self.name, check_timeout(timeout))
 
     def leader(self, timeout: float | None = 5.0) -> Candidate | None:
         """Who leads, or comes next while a leader leaves; None if nobody stands; one read. Raises as `candidates`."""
@@ -200,37 +197,23 @@ class Election:
         core = self._slot.current()
         with self._lock:
             self._require_open()
-            return self._observe(core).subscribe(fn)
+            return self._following.subscribe(core, fn)
 
-    def close(self, timeout: float | None = GOODBYE_TIMEOUT) -> None:
+    def close(self, timeout: float | None = LEAVE_TIMEOUT) -> None:
         """End the term, wait for its block up to `timeout` seconds, leave the queue. Idempotent.
 
         A block that still runs then is logged at ERROR. From within the block, it is not waited for.
         """
         end = deadline_after(timeout)
         self.end_term()
-        self.stop_observing()
+        self._following.stop_observing()
         self.leave(end)
-
-    def stop_observing(self) -> None:
-        """End what `on_change` began. Never blocks."""
-        with self._lock:
-            observer, self._observer = self._observer, None
-        if observer is not None:
-            observer.close()
-        self._subscribers.close()
-
-    def _observe(self, core: Core) -> Observer:
-        """The observer, made if there is none; with the lock held."""
-        if self._observer is None:
-            self._observer = core.feature(Observers).observe(self, self.name, self._subscribers)
-        return self._observer
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with leaving(GOODBYE_TIMEOUT) as limit:
+        with leaving(LEAVE_TIMEOUT) as limit:
             self.close(limit)
 
     def __repr__(self) -> str:
@@ -262,8 +245,9 @@ class Election:
             self._busy = True
 
     def _finish(self) -> None:
-        self._leave()
-        with self._lock:
+        try:
+            self._leave()
+        finally:
             self._busy = False
 
     def _campaigns(self, timeout: float | None) -> Iterator[Term]:
@@ -277,6 +261,7 @@ class Election:
         await_signals()
 
     def _turns(self, timeout: float | None) -> Iterator[Term]:
+        thread = threading.get_ident()
         try:
             while True:
                 try:
@@ -286,9 +271,27 @@ class Election:
                 yield term
                 self._leave()
         finally:
-            self._finish()
+            if threading.get_ident() == thread:
+                self._finish()
+            else:  # the garbage collector ends a loop that was abandoned, on a thread that must not wait
+                self._busy = False
+                if self._candidacy is not None:
+                    self._candidacy.withdraw()
 
     def _run(self, fn: Callable[[Term], object]) -> None:
+        while True:
+            try:
+                self._run_turns(fn)
+            except Exception:
+                log.exception("the campaign for the election %r failed; it begins again", self.name)
+            else:
+                return
+            if self._closed.wait(RESTART_DELAY):
+                return
+            with suppress(ClientClosed):
+                self._begin()
+
+    def _run_turns(self, fn: Callable[[Term], object]) -> None:
         for term in self._turns(None):
             try:
                 refuse_coroutine(fn(term), "what a leader runs")
@@ -339,7 +342,7 @@ class Election:
             self._changed.notify_all()
         if candidacy is not None:
             candidacy.withdraw()
-            with leaving(GOODBYE_TIMEOUT) as limit:
+            with leaving(LEAVE_TIMEOUT) as limit:
                 candidacy.wait_gone(limit)
 
     # -- closing --

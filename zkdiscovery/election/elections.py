@@ -27,9 +27,6 @@ class Campaigner(Protocol):
     def leave(self, deadline: float) -> None:
         """Wait for the block of the term, at most until `deadline` (monotonic seconds), and leave the queue."""
 
-    def forked(self) -> None:
-        """In a forked child: candidacy and term are the parent's."""
-
 
 class Observing(Protocol):
     """An election that tells its subscribers who leads."""
@@ -37,12 +34,9 @@ class Observing(Protocol):
     def stop_observing(self) -> None:
         """End all subscriptions. Never blocks."""
 
-    def forked(self) -> None:
-        """In a forked child: what is observed is the parent's."""
-
 
 class Campaigns(Feature):
-    """The candidacies of one client, and reads of the queues."""
+    """The candidacies of one client."""
 
     phase = Phase.HOLDS
 
@@ -70,6 +64,27 @@ class Campaigns(Feature):
             self.require_open()
             self._campaigners.add(campaigner)
 
+    def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
+        with self._lock:
+            campaigners = list(self._campaigners)
+        for campaigner in campaigners:
+            campaigner.end_term()
+
+    def close(self, deadline: float) -> None:
+        for campaigner in list(self._campaigners):
+            campaigner.leave(deadline)
+
+
+class Observers(Feature):
+    """Reads of elections, and the elections of one client that somebody follows."""
+
+    phase = Phase.VIEWS
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._lock = threading.Lock()
+        self._observing: set[Observing] = set()  # strongly: what has subscriptions goes on, even if nobody refers to it
+
     def names(self, timeout: float) -> list[str]:
         """Names of all elections, sorted; one read. Empty ones may be listed until ZooKeeper reaps them.
 
@@ -95,31 +110,6 @@ class Campaigns(Feature):
 
         return [decode(entry.data, entry.czxid) for entry in session.retry(once, timeout)]
 
-    def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
-        with self._lock:
-            campaigners = list(self._campaigners)
-        for campaigner in campaigners:
-            campaigner.end_term()
-
-    def close(self, deadline: float) -> None:
-        for campaigner in list(self._campaigners):
-            campaigner.leave(deadline)
-
-    def forked(self) -> None:
-        for campaigner in list(self._campaigners):
-            campaigner.forked()
-
-
-class Observers(Feature):
-    """The elections of one client that somebody follows."""
-
-    phase = Phase.VIEWS
-
-    def __init__(self, core: Core) -> None:
-        super().__init__(core)
-        self._lock = threading.Lock()
-        self._observing: weakref.WeakSet[Observing] = weakref.WeakSet()
-
     def observe(self, observing: Observing, election: str, subscribers: Subscribers[Candidate | None]) -> Observer:
         """Tell subscribers who leads. Never blocks.
 
@@ -132,12 +122,13 @@ class Observers(Feature):
             self._observing.add(observing)
         return Observer(self.core.loader, self.core.paths.election(election), subscribers)
 
+    def release(self, observing: Observing) -> None:
+        """Forget one that has no subscriptions any more."""
+        with self._lock:
+            self._observing.discard(observing)
+
     def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
         with self._lock:
             observing = list(self._observing)
         for each in observing:
             each.stop_observing()
-
-    def forked(self) -> None:
-        for each in list(self._observing):
-            each.forked()

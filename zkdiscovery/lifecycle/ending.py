@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple, Protocol, Self
 
@@ -150,10 +150,17 @@ class Ending:
         """Note that `level` is reached. True if more is wanted; else another thread may go on."""
         with self._lock:
             self._reached = level
-            self._busy = self._wanted > level
-        if not self._busy:
+            self._busy = busy = self._wanted > level
+            if not busy:
+                self._idle.set()
+        return busy
+
+    def give_up(self) -> None:
+        """Let another thread claim what this one could not finish."""
+        with self._lock:
+            self._busy = False
+            self._wanted = self._reached
             self._idle.set()
-        return self._busy
 
     @property
     def reached(self) -> Level:
@@ -169,6 +176,7 @@ class Ending:
     def abandon(self) -> None:
         """Let nobody wait for what is under way."""
         self._until = 0.0
+        self._idle.set()
 
     def forked(self) -> Ending:
         """In a forked child: what was closed is closed, and nothing is under way."""
@@ -222,8 +230,11 @@ def end_client(client: Closable, level: Level, timeout: float | Default | None) 
         end([client], level, limit)
     else:
         thread = threading.Thread(target=end, args=([client], level, limit), name="zkdiscovery-closing", daemon=True)
-        with suppress(RuntimeError):  # the interpreter ends, and closes all clients itself
+        try:
             thread.start()
+        except RuntimeError as error:
+            if threading.main_thread().is_alive():  # else the interpreter's end closes all clients itself
+                log.error("a client can't be ended in a signal handler, because no thread can be started: %s", error)  # noqa: TRY400
 
 
 def end(clients: Iterable[Closable], level: Level, timeout: float | None = None, *, process: bool = False) -> None:
@@ -247,6 +258,17 @@ def end(clients: Iterable[Closable], level: Level, timeout: float | None = None,
 
 def _end(clients: Iterable[Closable], level: Level, timeout: float | None) -> None:
     mine = [client for client in clients if client.ending.claim(level)]
+    try:
+        failure = _take_steps(mine, timeout)
+    except BaseException:
+        for client in mine:
+            client.ending.give_up()
+        raise
+    if failure is not None:
+        raise failure
+
+
+def _take_steps(mine: list[Closable], timeout: float | None) -> BaseException | None:
     if timeout is None:
         needed = time_needed(mine)
         timeout = max(min(SHORTEST, needed), needed - _Process.spent)
@@ -261,8 +283,7 @@ def _end(clients: Iterable[Closable], level: Level, timeout: float | None) -> No
     run.take(left, lambda client, limits: client.finish_close(limits.closed))
     for client in left:
         client.ending.reach(Level.CLOSED)
-    if run.failure is not None:
-        raise run.failure
+    return run.failure
 
 
 class _Run:

@@ -21,8 +21,16 @@ def inhabit(slot: Closable) -> None:
     _slots.add(slot)
 
 
+def _known_slots() -> list[Closable]:
+    while True:
+        try:
+            return list(_slots)
+        except RuntimeError:  # another thread has made a client meanwhile
+            continue
+
+
 def _at_exit() -> None:
-    slots = list(_slots)
+    slots = _known_slots()
     with contextlib.suppress(KeyboardInterrupt):  # somebody loses patience
         try:
             end(slots, Level.CLOSED, process=True)
@@ -33,8 +41,11 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    for slot in list(_slots):
-        slot.forked()
+    for slot in _known_slots():
+        try:
+            slot.forked()
+        except Exception:
+            log.exception("%r can't be used in this forked process", slot)
 
 
 atexit.register(_at_exit)

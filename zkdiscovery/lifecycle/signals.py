@@ -90,8 +90,7 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
             # All is done, and the signal sent again by us; or sent again by somebody who does not want to wait.
             self._proceed(number)
             return
-        limit = time_needed(self._slots) if self._timeout is None else self._timeout
-        self._turn = Turn(limit + 2 * TURN)
+        self._turn = Turn()
         # A daemon: starting another kind takes a lock that a join() under way may hold.
         thread = threading.Thread(target=self._end, args=(number,), name="zkdiscovery-closing", daemon=True)
         try:
@@ -125,6 +124,10 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
         level = Level.CLOSED if before in _DEFAULTS else Level.DRAINED
         log.info("%s: %s", _name(number), "closing" if level is Level.CLOSED else "draining")
         try:
+            # Not in the handler, because it takes locks that the main thread may hold.
+            limit = time_needed(self._slots) if self._timeout is None else self._timeout
+            if self._turn is not None:
+                self._turn.expect(limit + 2 * TURN)
             end(self._slots, level, self._timeout, process=True)
         except Exception:
             log.exception("ending a client failed; the process ends all the same")

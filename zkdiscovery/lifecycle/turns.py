@@ -11,21 +11,20 @@ release one at any point.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
+
+WAIT_POLL = 0.25  # seconds between two looks at the limit
 
 _turns: set[Turn] = set()
 
 
 class Turn:
-    """The turn of one signal, from its arrival until the handler of before is called.
+    """The turn of one signal, from its arrival until the handler of before is called."""
 
-    Args:
-        limit: seconds after which nobody waits for it any more.
-    """
-
-    def __init__(self, limit: float) -> None:
-        self._until = time.monotonic() + limit
+    def __init__(self) -> None:
+        self._until = math.inf  # monotonic seconds
         self._latch = threading.Lock()
         self._latch.acquire()
         _turns.add(self)
@@ -36,10 +35,16 @@ class Turn:
         with contextlib.suppress(RuntimeError):  # released before
             self._latch.release()
 
+    def expect(self, limit: float) -> None:
+        """Let nobody wait for longer than `limit` seconds from now."""
+        self._until = time.monotonic() + limit
+
     def wait(self) -> None:
         """Wait until it is over, or its limit has passed."""
-        if self._latch.acquire(timeout=max(0.0, self._until - time.monotonic())):
-            self.over()
+        while (left := self._until - time.monotonic()) > 0:
+            if self._latch.acquire(timeout=min(left, WAIT_POLL)):
+                self.over()
+                return
 
 
 def await_signals() -> None:

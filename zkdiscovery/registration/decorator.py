@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from zkdiscovery.registration.registration import Registration, RegistrationState
 from zkdiscovery.validation import check_function, refuse_coroutine
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 

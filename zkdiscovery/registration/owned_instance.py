@@ -127,7 +127,7 @@ class OwnedInstance:
         Raises:
             NoThreadAvailable: the system has no thread to give.
         """
-        if self._watches_port:
+        if self._watches_port and not self.leaving:
             self._core.checks.start()
             if self.place.known:
                 self._watch_port()
@@ -177,15 +177,25 @@ class OwnedInstance:
                 self._stop_watching()
                 # An operator's override ends here.
                 self.wanted = self.wanted.own.with_(status=Status.DRAINING)
-            if heard:
-                self.node.write(self._codec.encode(self.wanted))
+            data = self._final_data()
+            heard = heard and data is not None
+            if heard and data is not None:
+                self.node.write(data)
         self.on_news()
         return heard
 
     def leave(self) -> None:
         """Want it gone. DRAINING, where it was not written, is written in the transaction that deletes it."""
         if not self.closed:
-            self.node.release(self._codec.encode(self.wanted))
+            self.node.release(self._final_data())
+
+    def _final_data(self) -> bytes | None:
+        """The node's data with DRAINING; None if it can't be stored, because the deletion must not fail for that."""
+        try:
+            return self._codec.encode(self.wanted)
+        except InvalidInstance as error:
+            log.debug("%s is deleted without being DRAINING first: %s", self.name, error)
+            return None
 
     def wait_left(self, delay: float) -> None:
         """Wait `delay` seconds, or until another thread has taken it out."""
@@ -263,8 +273,9 @@ class OwnedInstance:
                 return
             known = self.wanted.override
             wanted = _with_override(override, self.wanted.own)
+            data = self._codec.encode(wanted)  # may refuse it
             self.wanted = wanted
-            self.node.write(self._codec.encode(wanted))
+            self.node.write(data)
         if wanted.override is None:
             if known is not None:
                 log.info(

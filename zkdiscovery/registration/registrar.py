@@ -199,12 +199,14 @@ class Registrar(Feature):
             owned.leave()  # the worker has not come to it
         late = [owned for owned in self._leaving if not owned.wait_gone(max(0.0, deadline - time.monotonic()))]
         within = None if self._late else time.monotonic() - start
-        self._late += late
+        with self._lock:
+            self._late += late
         self._log_late(within)
 
     def _note_late(self, owned: OwnedInstance) -> None:
         """Log soon that one was not taken out in time. Its neighbours may follow, and have the same cause."""
-        self._late.append(owned)
+        with self._lock:
+            self._late.append(owned)
         self.core.nodes.later(self._log_late, TOGETHER)
 
     def _log_late(self, within: float | None = None) -> None:

@@ -26,10 +26,9 @@ from zkdiscovery.session.requests import (
     Sync,
     Write,
 )
-from zkdiscovery.session.resolver import Address, Resolver
 from zkdiscovery.session.session import WAIT_POLL, Session
 from zkdiscovery.session.states import State, StateChange
-from zkdiscovery.session.translate import BROKEN, NO_NODE, error_for_code
+from zkdiscovery.session.translate import BROKEN, NO_NODE
 from zkdiscovery.session.watches import EventKind, TreeWatch
 
 __all__ = [
@@ -39,7 +38,6 @@ __all__ = [
     "NO_NODE",
     "WAIT_POLL",
     "AccessEntry",
-    "Address",
     "Batch",
     "Check",
     "Create",
@@ -56,7 +54,6 @@ __all__ = [
     "Node",
     "Proof",
     "ReadLimits",
-    "Resolver",
     "ServerInfo",
     "Session",
     "SetData",
@@ -68,7 +65,6 @@ __all__ = [
     "Unproven",
     "Write",
     "bulk_read",
-    "error_for_code",
     "lease_now",
     "pipelined",
     "probe_server",

@@ -97,7 +97,7 @@ class Lease:
                 left = min(left, end - time.monotonic())
                 if left <= 0:
                     return self.reason is not None
-            self._over.wait(left)
+            self._over.wait(min(left, threading.TIMEOUT_MAX))
         return True
 
     def end(self, reason: str) -> None:

@@ -60,7 +60,6 @@ class Resolver:
         self._names = tuple(dict.fromkeys(host for host, _ in hosts if host not in self._known))
         self._asked: dict[str, float] = {}  # monotonic seconds; when the latest lookup of a name began
         self._problems: dict[str, str] = {}  # why the latest lookup of a name failed
-        self._listeners: list[Callable[[], None]] = []
         self._changed = threading.Condition()
         self._closed = False
 
@@ -132,22 +131,10 @@ class Resolver:
                 self._changed.wait(left)
         return self.addresses()
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever the known addresses change, on the lookup's thread. It must not block or raise."""
-        with self._changed:
-            self._listeners.append(listener)
-
-    def unlisten(self, listener: Callable[[], None]) -> None:
-        """Forget a listener."""
-        with self._changed:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
     def close(self) -> None:
         """Look up nothing more, and wake those that wait. A lookup that hangs keeps its thread, but not this object."""
         with self._changed:
             self._closed = True
-            self._listeners.clear()
             self._changed.notify_all()
         _forget(self._answered)
 
@@ -158,16 +145,9 @@ class Resolver:
                 self._problems.pop(name, None)
             else:
                 self._problems[name] = problem
-            changed = bool(found) and self._known.get(name) != found and not self._closed
-            if changed:
+            if found and self._known.get(name) != found and not self._closed:
                 self._known = {**self._known, name: found}  # a new one, because readers take no lock
                 self._changed.notify_all()
-            listeners = list(self._listeners) if changed else []
-        for listener in listeners:
-            try:
-                listener()
-            except Exception:
-                log.exception("a listener to the resolver failed")
 
 
 def _is_literal(host: str) -> bool:

@@ -21,7 +21,7 @@ from zkdiscovery.discovery.feed import Feed, difference
 from zkdiscovery.election import Campaigns, Candidate, Observers, Term
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.elections import Campaigner
-from zkdiscovery.errors import InvalidInstance, NodeMissing
+from zkdiscovery.errors import ClientClosed, InvalidInstance, NodeMissing
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
 from zkdiscovery.registration import Options, Overrides, Registrar, Registration
 from zkdiscovery.session import Lease, Node, Session, Stat, State
@@ -228,27 +228,35 @@ class _Campaigns(Campaigns):
     def __init__(self, core: Core) -> None:
         super().__init__(core)
         self._fences = itertools.count(1)
-        self._granted: list[tuple[Candidate, _Granted]] = []
+        self.granted: list[tuple[Candidate, _Granted]] = []
 
     def stand(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
         self.add(campaigner)
         granted = _Granted(election, next(self._fences))
-        self._granted.append((Candidate(id, granted.term.fence), granted))
+        self.granted.append((Candidate(id, granted.term.fence), granted))
         return cast("Candidacy", granted)
 
-    def names(self, timeout: float) -> list[str]:
-        return sorted({granted.election for _, granted in self._granted})
-
-    def candidates(self, election: str, timeout: float) -> list[Candidate]:
-        return [who for who, granted in self._granted if granted.election == election and not granted.over]
-
     def lose(self, election: str) -> None:
-        for _, granted in self._granted:
+        for _, granted in self.granted:
             if granted.election == election:
                 granted.end_hold("lost in a test")
 
 
 class _Observers(Observers):
+    """Reads of the elections that were won."""
+
+    def names(self, timeout: float) -> list[str]:
+        return sorted({granted.election for _, granted in self._granted()})
+
+    def candidates(self, election: str, timeout: float) -> list[Candidate]:
+        return [who for who, granted in self._granted() if granted.election == election and not granted.over]
+
+    def _granted(self) -> list[tuple[Candidate, _Granted]]:
+        try:
+            return cast("_Campaigns", self.core.feature(Campaigns)).granted
+        except ClientClosed:  # drained before anybody campaigned
+            return []
+
     def observe(self, *_: Any) -> Any:
         raise NotImplementedError("a static client's elections have nobody to observe; use a real ZooKeeper for that")
 

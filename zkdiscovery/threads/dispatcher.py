@@ -28,12 +28,13 @@ def latest(_earlier: T, later: T) -> T:
 class _Callback(Generic[T]):
     """One subscribed function. The dispatcher's lock guards `waiting` and `closed`."""
 
-    __slots__ = ("closed", "fn", "merge", "waiting")
+    __slots__ = ("closed", "fn", "forks", "merge", "waiting")
 
     def __init__(self, fn: Callable[[T], object], merge: Callable[[T, T], T]) -> None:
         self.fn = fn
         self.merge = merge
         self.waiting: list[T] = []  # at most one
+        self.forks = 0  # of the process when the last value came
         self.closed = False
 
     def __repr__(self) -> str:
@@ -53,7 +54,7 @@ class Subscription(Generic[T]):
         return self._callback.closed
 
     def close(self) -> None:
-        """End it: no further call begins after this returns; one that runs goes on. Idempotent."""
+        """End it: no value is taken any more. A call that runs, or is about to begin, goes on. Idempotent."""
         self._close([self._callback])
 
     def __enter__(self) -> Self:
@@ -148,6 +149,7 @@ class Dispatcher:
         self.ready = threading.Condition()
         self._queue: deque[_Callback[Any]] = deque()  # each at most once
         self._thread: threading.Thread | None = None
+        self._forks = 0  # from the process that made it to this one
         self._closed = False
 
     def put(self, callbacks: Iterable[_Callback[T]], value: T) -> None:
@@ -155,6 +157,9 @@ class Dispatcher:
         if self._closed:
             return
         for callback in callbacks:
+            if callback.forks != self._forks:  # what waited in the parent process is not queued in this one
+                callback.waiting.clear()
+                callback.forks = self._forks
             if callback.waiting:
                 callback.waiting[0] = callback.merge(callback.waiting[0], value)
             else:
@@ -182,8 +187,7 @@ class Dispatcher:
     def forked(self) -> None:
         """Be as new in a forked child; the subscriptions stay."""
         self.ready = threading.Condition()
-        for callback in self._queue:
-            callback.waiting.clear()
+        self._forks += 1
         self._queue.clear()
         self._thread = None
 

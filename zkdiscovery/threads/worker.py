@@ -108,14 +108,21 @@ class Worker:
                         break
                     heapq.heappop(self._heap)
                     del self._due[key]
-                    if self._due and not self._idle and len(self._threads) < self._limit:
-                        with suppress(NoThreadAvailable):  # then they wait for this one
-                            self._add_thread()
+                    if self._due:
+                        self._call_another()
                     return known[1]
                 self._idle += 1
                 self._ready.wait(wait)
                 self._idle -= 1
             return None
+
+    def _call_another(self) -> None:
+        """Let another thread see to the tasks that wait, while this one runs its task."""
+        if self._idle:
+            self._ready.notify()
+        elif len(self._threads) < self._limit:
+            with suppress(NoThreadAvailable):  # then they wait for this one
+                self._add_thread()
 
     def _run(self) -> None:
         while (task := self._next()) is not None:

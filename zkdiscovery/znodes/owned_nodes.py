@@ -42,16 +42,6 @@ class OwnedNodes:
         self._later: dict[OwnedNode, float] = {}  # when to see to them again, monotonic seconds
         session.listen(self._on_state)
 
-    @property
-    def fatal_error(self) -> ZkDiscoveryError | None:
-        """Why nothing will get on, unless something changes at the servers."""
-        return self.session.fatal_error
-
-    @property
-    def status_message(self) -> str:
-        """Why nothing gets on, with the servers tried; "" while there is a connection."""
-        return self.session.status_message
-
     def own(self, path: str, data: bytes, **options: Any) -> OwnedNode:
         """Want a node from now on. Never blocks. For `options` see OwnedNode."""
         node = self.prepare(path, data, **options)

@@ -54,7 +54,7 @@ LOOK_AGAIN = (
 
 
 class QueuePlace(ABC, Generic[H]):
-    """A place in one queue.
+    """A place in one queue. A subclass sets its attributes first: the place is taken by the constructor.
 
     Args:
         session: the session that holds it.
@@ -111,11 +111,11 @@ class QueuePlace(ABC, Generic[H]):
 
     @abstractmethod
     def make_hold(self, fence: int, lease: Lease) -> H:
-        """Return the hold that begins now. Called with a lock held."""
+        """Return the hold that begins now (worker)."""
 
     @abstractmethod
     def on_begun(self, fence: int) -> None:
-        """The hold has begun (worker)."""
+        """The hold has begun (worker). `on_ended` may come first: ask `hold.lost`."""
 
     @abstractmethod
     def on_ended(self, fence: int, reason: str, *, by_us: bool) -> None:
@@ -228,6 +228,9 @@ class QueuePlace(ABC, Generic[H]):
             log.debug("the place %s: %s", self.node.path, error)
             self._error = error if isinstance(error, ZkDiscoveryError) else None
             self._schedule(error.delay if isinstance(error, Unproven) else RETRY_DELAY)
+        except Exception:  # a recipe of users
+            log.exception("the place %s can't be looked at, trying again", self.node.path)
+            self._schedule(RETRY_DELAY)
         else:
             self._error = None
 
@@ -267,15 +270,20 @@ class QueuePlace(ABC, Generic[H]):
             hold=self._survives_disconnects,
             on_lost=lambda reason: self._on_lost(fence, reason),
         )
+        try:
+            hold = self.make_hold(fence, lease)
+        except BaseException:
+            lease.end("the hold could not be made")  # and nobody waits behind a place that holds nothing
+            raise
         with self._changed:
-            self._hold, self._lease = self.make_hold(fence, lease), lease
+            self._hold, self._lease = hold, lease
             ending = self._ending
             self._changed.notify_all()
         self._session.leases.dismiss(self)
         self._leave_predecessor()
         if ending is not None:  # it came while the lease began
             lease.end(ending)
-        else:
+        elif lease.reason is None:
             self.on_begun(fence)
 
     def _on_lost(self, fence: int, reason: str) -> None:

@@ -268,7 +268,7 @@ def test_looping_over_changes(make_client: MakeClient, payments: Written) -> Non
     merged = next(loop)
     assert (ids(merged.added), ids(merged.removed)) == ({"b"}, {"a"}), "nothing is lost between two turns"
     loop.close()
-    assert view._mailboxes == []
+    assert view._mailboxes == {}
 
 
 def test_a_loop_over_changes_ends_at_its_time_limit(make_client: MakeClient, payments: Written) -> None:

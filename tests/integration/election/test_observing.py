@@ -105,10 +105,10 @@ def test_a_slow_subscriber_sees_the_last_leader_only(make_client: MakeClient, li
         campaigner.wait_term()
         campaigner.leave()
     campaigners[3].wait_term()
-    assert observer._observer is not None
+    assert observer._following._observer is not None
     # What follows close upon something else is read a moment later: look after each turn of the worker.
     worker, end = core_of(client).loader.worker, time.monotonic() + LIMIT
-    while ids([observer._observer._leader]) != ["3"]:
+    while ids([observer._following._observer._leader]) != ["3"]:
         assert time.monotonic() < end
         done = threading.Event()
         worker.schedule(done, done.set, 0.01)

@@ -145,3 +145,22 @@ def test_a_task_that_waits_already_wakes_nobody(worker: Worker, monkeypatch: pyt
         for _ in range(100):
             worker.schedule("same", lambda: None, FAR)
     assert woken == []
+
+
+def test_threads_that_were_idle_share_what_comes_at_once() -> None:
+    """One thread was woken for all of it, so a task that takes long held up the others."""
+    worker = Worker("test-worker", threads=4)
+    try:
+        for _ in range(2):  # in the second round all threads are there, and idle
+            together = threading.Barrier(4)
+            done: Recorder[int] = Recorder()
+
+            def task(number: int, together: threading.Barrier = together, done: Recorder[int] = done) -> None:
+                together.wait(LIMIT)
+                done(number)
+
+            for number in range(4):
+                worker.schedule(number, lambda number=number, task=task: task(number))
+            done.wait(lambda items: len(items) == 4)
+    finally:
+        assert worker.close(LIMIT)
