@@ -43,6 +43,13 @@ class Endpoints:
         """What picks choose from; suspects only if there is nothing else."""
         return tuple(self._present.values()) or tuple(self._suspects.values())
 
+    def keep(self, ids: Collection[str]) -> bool:
+        """Let all others leave. True if the pool is to be updated."""
+        others = [instance_id for instance_id in self._present if instance_id not in ids]
+        for instance_id in others:
+            self._depart(instance_id, self._present.pop(instance_id))
+        return bool(others)
+
     def apply(self, change: Change) -> bool:
         """Take a change. True if the pool is to be updated."""
         touched = False
@@ -88,8 +95,9 @@ class Endpoints:
         """In a forked child: the same set, without what the parent's threads may be about to change."""
         copy = Endpoints(self._service, self._where)
         copy._present = {key: Endpoint(old.instance) for key, old in self._present.items()}
+        copy._fresh = dict(copy._present)
         copy._suspects = {key: Endpoint(old.instance) for key, old in self._suspects.items()}
-        for old in self._present.values():
+        for old in (*self._present.values(), *self._suspects.values()):
             old.listener = None  # the parent's, with its locks
         return copy
 

@@ -158,3 +158,8 @@ def difference(before: Snapshot, after: Snapshot) -> Change:
             delta[instance.id] = (was, instance)
     delta.update({key: (was, None) for key, was in old.items()})
     return Change(before, after, delta)
+
+
+def whole(change: Change) -> Change:
+    """The change from nothing to `change.after`."""
+    return difference(Snapshot(change.after.service), change.after) if change.before.instances else change

@@ -17,7 +17,7 @@ from zkdiscovery.discovery.calls import Call, RetryBudget, TimedCall, check_call
 from zkdiscovery.discovery.endpoints import Endpoints, UnfollowedPool
 from zkdiscovery.discovery.excluded import NOBODY, Excluded, excluded_ids
 from zkdiscovery.discovery.explain import InstanceReport, explain, why_nothing
-from zkdiscovery.discovery.feed import Feed, difference
+from zkdiscovery.discovery.feed import Feed, difference, whole
 from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.errors import ClientClosed, NoInstanceAvailable
 from zkdiscovery.lifecycle import await_signals
@@ -217,8 +217,7 @@ class Service:
                 raise self._was_closed()
             if self._snapshot.loaded and len(self._pool.endpoints) >= at_least:
                 return self
-        error = None if feed is None else feed.fatal_error
-        if error is not None and not self._snapshot.loaded:
+        if feed is not None and not self._snapshot.loaded and (error := feed.fatal_error) is not None:
             raise copy.copy(error)  # each raising of one and the same would lengthen its traceback
         raise self._nothing(wanted=at_least)
 
@@ -329,20 +328,20 @@ class Service:
 
     def update_hold(self) -> None:
         """Stay for as long as there are subscriptions, even if nobody refers to the view."""
-        feed = self._feed
-        if feed is not None:
+        if (feed := self._feed) is not None:
             feed.hold(self, self._subscribers.__bool__)
 
     def follow(self, change: Change) -> None:
         """Take a new snapshot (the feed's thread, or the one that makes the view)."""
         if change.after.version <= self._snapshot.version:
             return  # joined in between: known already
-        before = self._snapshot
+        pool, before, everything, left = self._pool, self._snapshot, change, False
         if change.before is not before:  # just joined
-            nothing = not before.instances and not change.before.instances
-            change = Change(before, change.after, change.delta) if nothing else difference(before, change.after)
-        pool = self._pool
-        if self._endpoints.apply(change) and isinstance(pool, Pool):
+            everything = whole(change)
+            delta = difference(before, change.after).delta if before.instances else everything.delta
+            change = Change(before, change.after, delta)
+            left = self._endpoints.keep(everything.delta)  # of what the parent was applying when it forked
+        if (self._endpoints.apply(everything) or left) and isinstance(pool, Pool):
             self._endpoints.update(pool)
         with self._changed:
             if self._closed:
@@ -370,7 +369,10 @@ class Service:
     def _follow(self) -> Feed | None:
         """Join the feed of a forked child's own client at the first use. None: closed before that."""
         if self._feed is None and not self._closed:
-            self.revive(self._slot.current())
+            try:
+                self.revive(self._slot.current())
+            except ClientClosed:  # as other views of the client
+                self.close()
         return self._feed
 
     def _followed_pool(self) -> Pool:
@@ -381,8 +383,7 @@ class Service:
 
     def _leave_if_closed(self) -> None:
         """Leave the feed, whichever of `close` and `revive` comes last."""
-        feed = self._feed
-        if self._closed and feed is not None:
+        if self._closed and (feed := self._feed) is not None:
             feed.leave(self)
 
     def forked(self) -> None:

@@ -28,13 +28,12 @@ def latest(_earlier: T, later: T) -> T:
 class _Callback(Generic[T]):
     """One subscribed function. The dispatcher's lock guards `waiting` and `closed`."""
 
-    __slots__ = ("closed", "fn", "forks", "merge", "waiting")
+    __slots__ = ("closed", "fn", "merge", "waiting")
 
     def __init__(self, fn: Callable[[T], object], merge: Callable[[T, T], T]) -> None:
         self.fn = fn
         self.merge = merge
         self.waiting: list[T] = []  # at most one
-        self.forks = 0  # of the process when the last value came
         self.closed = False
 
     def __repr__(self) -> str:
@@ -149,7 +148,6 @@ class Dispatcher:
         self.ready = threading.Condition()
         self._queue: deque[_Callback[Any]] = deque()  # each at most once
         self._thread: threading.Thread | None = None
-        self._forks = 0  # from the process that made it to this one
         self._closed = False
 
     def put(self, callbacks: Iterable[_Callback[T]], value: T) -> None:
@@ -157,14 +155,11 @@ class Dispatcher:
         if self._closed:
             return
         for callback in callbacks:
-            if callback.forks != self._forks:  # what waited in the parent process is not queued in this one
-                callback.waiting.clear()
-                callback.forks = self._forks
             if callback.waiting:
                 callback.waiting[0] = callback.merge(callback.waiting[0], value)
             else:
+                self._queue.append(callback)  # first: at any moment, what waits is in the queue, also in a fork
                 callback.waiting.append(value)
-                self._queue.append(callback)
         if self._thread is None:
             self._start()
         self.ready.notify()
@@ -185,10 +180,16 @@ class Dispatcher:
         return not thread.is_alive()
 
     def forked(self) -> None:
-        """Be as new in a forked child; the subscriptions stay."""
+        """Be as new in a forked child; the subscriptions stay.
+
+        What waits where only the latest value counts is dropped, because the child has news of its own. Of other
+        subjects it is a part of the whole, and is told with the next value.
+        """
         self.ready = threading.Condition()
-        self._forks += 1
-        self._queue.clear()
+        for callback in self._queue:
+            if callback.merge is latest:
+                callback.waiting.clear()
+        self._queue = deque(callback for callback in self._queue if callback.waiting)
         self._thread = None
 
     def _start(self) -> None:
@@ -210,10 +211,12 @@ class Dispatcher:
                     if self._closed:
                         return
                     self.ready.wait()
-                callback = self._queue.popleft()
+                callback = self._queue[0]
                 if not callback.waiting:
+                    self._queue.popleft()
                     continue
                 value = callback.waiting.pop()
+                self._queue.popleft()
             try:
                 refuse_coroutine(callback.fn(value), "a callback")
             except BaseException:  # sys.exit() in one must not end the others
