@@ -65,8 +65,8 @@ class Worker:
                 heapq.heappush(self._heap, (due, self._order, key))
             if not self._threads:
                 self._add_thread()
-            elif sooner and self._heap[0][2] == key:
-                self._ready.notify()
+            elif sooner and (self._heap[0][2] == key or self._limit > 1):
+                self._call_another()
 
     def cancel(self, key: Hashable) -> None:
         """Forget a task that waits; one that runs goes on."""
