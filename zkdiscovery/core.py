@@ -40,11 +40,11 @@ class Phase(IntEnum):
     """When a feature closes. The session closes last."""
 
     HOLDS = 1
-    """Leadership, locks: what others wait for. They close when the client drains."""
+    """Leaderships and locks, for which other processes wait. They close when the client drains."""
     OWNED = 2
     """Ephemeral nodes. They close when the client drains."""
     VIEWS = 3
-    """What only reads. They close when the client closes."""
+    """Features that only read. They close when the client closes."""
 
 
 class Feature:
@@ -63,7 +63,7 @@ class Feature:
     def require_open(self) -> None:
         """Check that features of this phase have not begun to close.
 
-        What is checked under the lock under which `begin_close` looks, `begin_close` sees.
+        Call it, and record what is new, under the lock that `begin_close` takes: then `begin_close` misses nothing.
 
         Raises:
             ClientClosed: they have.
@@ -71,11 +71,11 @@ class Feature:
         self.core.require_open(self.phase)
 
     def time_to_close(self) -> float:
-        """Seconds that closing takes beside the usual, such as a drain delay."""
+        """Extra seconds that closing takes, such as a drain delay."""
         return 0.0
 
     def begin_close(self, deadline: float) -> None:
-        """Take nothing new, and begin to close. Never blocks, because several clients close on one thread.
+        """Refuse new work and start closing. Never blocks, because several clients close on one thread.
 
         Args:
             deadline: monotonic seconds until which `close` may wait.
@@ -102,10 +102,10 @@ class Core:
     """What the features of one client work with. A forked child gets another one.
 
     Attributes:
-        slot: where this core stands; for objects that outlive it.
+        slot: the slot that holds this core; for objects that outlive it.
         settings: the settings in force.
         codec: the wire format of instances.
-        paths: where things stand in ZooKeeper.
+        paths: the paths in ZooKeeper.
         session: the session, its requests, leases and watches.
         nodes: ephemeral nodes that come back after every outage.
         worker: the thread of owned nodes and of queues.
@@ -198,7 +198,7 @@ class Core:
 
 
 class CoreSlot:
-    """Where the core of one client is: made at the first use, another one after a fork, none after the end.
+    """Holds the core of one client: the first use makes it, a fork replaces it, closing removes it.
 
     Args:
         make: makes a core that is not started.
@@ -207,7 +207,7 @@ class CoreSlot:
     Attributes:
         ending: how far the client has ended.
         dispatcher: the thread of users' callbacks; that of all cores.
-        states: who is told of each new state.
+        states: the subscriptions to the state.
     """
 
     def __init__(self, make: Callable[[CoreSlot], Core], hosts: str) -> None:

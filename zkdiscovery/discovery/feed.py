@@ -25,7 +25,7 @@ log = logging.getLogger("zkdiscovery.discovery")
 
 
 class Follower(Protocol):
-    """What is told of each new snapshot, on one thread at a time."""
+    """A receiver of snapshots. Its calls never overlap."""
 
     def follow(self, change: Change) -> None:
         """Take `change.after`; the rest is for a follower that has `change.before`. Must not block."""
@@ -39,7 +39,7 @@ class Feed:
         service: its name.
         path: where it stands.
         worker: runs what can't be done on the thread of a caller.
-        on_unused: called when the last follower is gone, on the thread that finds out.
+        on_unused: called when the last follower is gone, on the thread that notices it.
         collected: takes the feed when a follower was collected.
     """
 
@@ -84,12 +84,12 @@ class Feed:
             return bool(self._joining or self._held) or any(ref() is not None for ref in self._followers)
 
     def reserve(self) -> None:
-        """Keep the feed for one who is about to `join`."""
+        """Keep the feed alive until the matching `join`."""
         with self._lock:
             self._joining += 1
 
     def join(self, follower: Follower) -> None:
-        """Tell a follower of everything from now on; what is known already comes first, on this thread."""
+        """Add a follower. The calling thread delivers the current snapshot first, if there is one."""
         known = self.snapshot
         try:
             if known.loaded:
@@ -104,7 +104,7 @@ class Feed:
 
     def hold(self, follower: Follower, wanted: Callable[[], bool]) -> None:
         """Hold a follower strongly for as long as `wanted()` says so; called at each change of that."""
-        with self._lock:  # the latest answer stands, in whatever order the calls come
+        with self._lock:  # so that the last state wins, in whatever order the calls come
             if wanted():
                 self._held.add(follower)
             else:

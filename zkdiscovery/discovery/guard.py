@@ -65,7 +65,7 @@ class MassLossGuard:
         return next((until for until, _ in self._suspects.values()), None)
 
     def returned(self, ids: Iterable[str]) -> None:
-        """These are there again."""
+        """Forget the losses of instances that came back."""
         if self._recent or self._suspects:
             for instance_id in ids:
                 self._recent.pop(instance_id, None)

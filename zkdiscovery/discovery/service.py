@@ -327,7 +327,7 @@ class Service:
         self._leave_if_closed()
 
     def update_hold(self) -> None:
-        """Stay for as long as there are subscriptions, even if nobody refers to the view."""
+        """Keep the view alive while it has subscriptions."""
         if (feed := self._feed) is not None:
             feed.hold(self, self._subscribers.__bool__)
 
@@ -357,7 +357,7 @@ class Service:
         return ClientClosed(f"the view of {self.name!r} was closed, or its client was; discover() it again")
 
     def _known(self) -> list[Change]:
-        """What is known, as added; nothing before the first load. With the lock held."""
+        """Return the snapshot as a change that adds all instances, if it is loaded. The caller holds the lock."""
         return [difference(Snapshot(self.name), self._snapshot)] if self._snapshot.loaded else []
 
     def _nothing(self, exclude: Collection[str] = (), wanted: int = 1) -> NoInstanceAvailable:

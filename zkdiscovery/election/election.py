@@ -304,7 +304,7 @@ class Election:
                 self._closed.wait(RESTART_DELAY)
 
     def _elect(self, timeout: float | None) -> Term:
-        """Stand until elected: a candidacy that was lost is followed by another."""
+        """Campaign until elected. A candidacy that was lost is followed by another."""
         timeout = check_timeout(timeout)
         end = deadline_after(timeout)
         while True:
@@ -331,11 +331,11 @@ class Election:
         campaigns = self._slot.current().feature(Campaigns)
         with self._lock:
             self._require_open()
-            self._candidacy = campaigns.stand(self, self.name, self.id, hold=self._hold)
+            self._candidacy = campaigns.new_candidacy(self, self.name, self.id, hold=self._hold)
             return self._candidacy
 
     def _leave(self) -> None:
-        """The block is left: leave the queue; in contact with ZooKeeper, wait until we are out of it."""
+        """Leave the queue after the block. While connected, wait until the node is gone."""
         with self._lock:
             self._block = None
             candidacy = self._candidacy

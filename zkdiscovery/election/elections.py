@@ -45,7 +45,7 @@ class Campaigns(Feature):
         self._lock = threading.Lock()
         self._campaigners: weakref.WeakSet[Campaigner] = weakref.WeakSet()
 
-    def stand(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
+    def new_candidacy(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
         """A new candidacy. Never blocks.
 
         Raises:
@@ -59,7 +59,7 @@ class Campaigns(Feature):
         )
 
     def add(self, campaigner: Campaigner) -> None:
-        """Close this one, too, when the client drains. Raises ClientClosed if that was before."""
+        """End this election when the client drains. Raises ClientClosed if the client was drained."""
         with self._lock:
             self.require_open()
             self._campaigners.add(campaigner)

@@ -1,4 +1,4 @@
-"""How clients end: side by side on one thread, within one limit, whatever becomes of the others.
+"""Close several clients at once, on one thread and within one limit. An error in one does not stop the others.
 
 A client ends in two levels. A DRAINED client holds nothing in ZooKeeper: its terms are over and its instances are
 out, but its views, calls and session go on. A CLOSED client has nothing left.
@@ -25,10 +25,12 @@ from zkdiscovery.validation import check_timeout, deadline_after
 log = logging.getLogger("zkdiscovery.lifecycle")
 
 RESERVE = 1.0  # seconds kept for taking instances out after their drain delays, and again for ending the session
-ROOM = 3.0  # seconds beside a drain delay: both reserves, and the time until all are DRAINING
-SHORTEST = 1.0  # seconds that the default leaves for an end whose beginning has used up all
-BESIDE = ROOM - SHORTEST  # seconds beside its delay that what a block holds may take at the end of a process
-LEAST = 0.25  # seconds that the last of many such blocks gets
+CLOSE_OVERHEAD = 3.0  # seconds beside a drain delay: both reserves, and the time until all are DRAINING
+SHORTEST = 1.0  # seconds that closing gets even if earlier steps used up the limit
+BLOCK_LIMIT = (
+    CLOSE_OVERHEAD - SHORTEST
+)  # seconds beside its delay that what a block holds may take at the end of a process
+LEAST = 0.25  # seconds that each such block gets, however many came before
 
 
 class Default(Enum):
@@ -41,7 +43,7 @@ DEFAULT: Final = Default.DEFAULT
 
 
 class Level(IntEnum):
-    """How far a client has ended, or is to end."""
+    """A stage of closing."""
 
     OPEN = 0
     DRAINED = 1
@@ -52,7 +54,7 @@ class Limits(NamedTuple):
     """One limit, shared by the steps: moments in monotonic seconds.
 
     Attributes:
-        drained: what is held is waited for until here.
+        drained: until when to wait for terms and instances to be gone.
         closed: the end.
     """
 
@@ -77,11 +79,11 @@ def delays_until(deadline: float) -> float:
 
 def time_for(drain_delay: float, close_timeout: float) -> float:
     """Seconds that closing takes at most by default: a long drain delay gets its time, and what comes after it."""
-    return max(close_timeout, drain_delay + ROOM)
+    return max(close_timeout, drain_delay + CLOSE_OVERHEAD)
 
 
 class Closable(Protocol):
-    """What `end` ends: a client's slot. Deadlines are monotonic seconds."""
+    """The part of a client that `end` closes. Deadlines are monotonic seconds."""
 
     ending: Ending
 
@@ -109,11 +111,11 @@ class HasSlot(Protocol):
 
     @property
     def slot(self) -> Closable:
-        """What ends when the client ends."""
+        """The slot of the client."""
 
 
 class Ending:
-    """How far one client has ended, and which thread is at it. Any thread may call."""
+    """The progress of closing one client, and whether a thread is closing it. Any thread may call."""
 
     def __init__(self, reached: Level = Level.OPEN) -> None:
         self._lock = threading.Lock()
@@ -143,7 +145,7 @@ class Ending:
             return True
 
     def expect(self, until: float) -> None:
-        """What is under way ends by `until`."""
+        """Announce that the running close ends by `until` (monotonic seconds)."""
         self._until = until
 
     def reach(self, level: Level) -> bool:
@@ -174,7 +176,7 @@ class Ending:
                 return
 
     def abandon(self) -> None:
-        """Let nobody wait for what is under way."""
+        """Stop `wait` from waiting."""
         self._until = 0.0
         self._idle.set()
 
@@ -214,7 +216,7 @@ def leaving(usual: float) -> Iterator[float]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     if in_main_thread and isinstance(sys.exception(), (KeyboardInterrupt, SystemExit)):
         with _counted():
-            yield min(usual, max(LEAST, BESIDE - _Process.spent))
+            yield min(usual, max(LEAST, BLOCK_LIMIT - _Process.spent))
     else:
         yield usual
 
@@ -299,7 +301,7 @@ class _Run:
             try:
                 step(client, self.limits)
             except BaseException as error:
-                if not isinstance(error, Exception):  # somebody loses patience: leave ZooKeeper, and wait no more
+                if not isinstance(error, Exception):  # Ctrl-C: leave ZooKeeper, and stop waiting
                     self.limits = Limits.within(SHORTEST)
                 if self.failure is None:
                     self.failure = error

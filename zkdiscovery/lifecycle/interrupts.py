@@ -6,12 +6,12 @@ import sys
 import threading
 from types import FrameType
 
-_ROOMS = ("client", "core", "discovery", "election", "lifecycle", "registration", "session", "threads", "znodes")
-_LOCKING = tuple(f"zkdiscovery.{room}" for room in _ROOMS)
+_WITH_LOCKS = ("client", "core", "discovery", "election", "lifecycle", "registration", "session", "threads", "znodes")
+_LOCKING = tuple(f"zkdiscovery.{package}" for package in _WITH_LOCKS)
 
 
 def is_in_a_call(frame: FrameType | None) -> bool:
-    """Does a call of the SDK lie on this stack? Functions of users that we call hold no lock of ours while they run."""
+    """Return whether code of the SDK is on this stack. Frames that call functions of users hold no lock of ours."""
     while frame is not None:
         if _is_ours(frame):
             return True
@@ -20,9 +20,9 @@ def is_in_a_call(frame: FrameType | None) -> bool:
 
 
 def interrupts_a_call() -> bool:
-    """Does the caller's caller run in a signal handler that has interrupted a call of the SDK on the main thread?
+    """Return whether a signal handler calls that has interrupted a call of the SDK on the main thread.
 
-    Then code of ours lies below code of others on the stack.
+    Then code of others is between code of ours on the stack.
     """
     if threading.current_thread() is not threading.main_thread():
         return False

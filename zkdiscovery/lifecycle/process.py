@@ -1,4 +1,4 @@
-"""The process of the clients: it ends, and somebody forgot to close them; it forks, and the child has copies."""
+"""Close open clients when the interpreter exits, and reset them in a forked child."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _known_slots() -> list[Closable]:
 
 def _at_exit() -> None:
     slots = _known_slots()
-    with contextlib.suppress(KeyboardInterrupt):  # somebody loses patience
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: stop waiting
         try:
             end(slots, Level.CLOSED, process=True)
         except Exception:

@@ -1,4 +1,4 @@
-"""What operators do to instances of others: set aside, weigh, remove. From any process, with or without the owner.
+"""Operators' writes to instances of other processes: status, weight, removal. The owner may be there or not.
 
 An override is written into the instance's own node with a version check. An owner that uses this SDK adopts it as soon
 as it reads it, and keeps it over expiries for as long as its registration lives. Others know no overrides: an owner
@@ -52,7 +52,7 @@ class Overrides(Feature):
         return self._rewrite(service, instance_id, lambda instance: instance.own, timeout)
 
     def remove(self, service: str, instance_id: str, timeout: float) -> bool:
-        """Delete the node, whoever owns it. True if it was there. A live owner comes back."""
+        """Delete the node, whoever owns it. True if it was there. A live owner registers again."""
         path = self._paths.instance(service, instance_id)
         tried = False
         known = 0  # last transaction before the first request that may have deleted it
@@ -61,7 +61,7 @@ class Overrides(Feature):
             nonlocal tried, known
             self._session.call(Sync(path), deadline=deadline)
             if tried and self._created(path, deadline) > known:
-                return True  # done by the try before, whose answer was lost; what stands there now came later
+                return True  # an earlier attempt did it, and its answer was lost; this node is newer
             if not tried:
                 known = self._session.highest_zxid
             try:

@@ -30,7 +30,7 @@ _MAPPED = (
 
 
 class Place(NamedTuple):
-    """How an instance gets its address and its id.
+    """What is known of the address and the id of an instance.
 
     Attributes:
         given: what was said about the address.
@@ -48,7 +48,7 @@ class Place(NamedTuple):
 
 
 class Owner(Protocol):
-    """What has all registrations of a client: see registrar.py."""
+    """The registrar, as an owned instance uses it."""
 
     def locate(self, given: Given, port: int) -> Choice | None:
         """Where a port can be reached; None: not known yet (worker)."""
@@ -116,13 +116,13 @@ class OwnedInstance:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         return f"{self.wanted.id!r} of {self.wanted.service!r}"
 
     # -- its life --
 
     def begin(self) -> None:
-        """Have what it needs beside its node.
+        """Start to watch its port, if it has to.
 
         Raises:
             NoThreadAvailable: the system has no thread to give.
@@ -133,7 +133,7 @@ class OwnedInstance:
                 self._watch_port()
 
     def abandon(self) -> None:
-        """Give it up, because what was to begin with it did not."""
+        """Release it, because its batch could not be registered."""
         with self._lock:
             self.leaving = self.closed = True
         self._stop_watching()
@@ -157,7 +157,7 @@ class OwnedInstance:
             self.node.write(data)
 
     def tell_port(self) -> None:
-        """Go on, now that the port is known. Never blocks."""
+        """Note that the port is known, and register. Never blocks."""
         self.place = self.place._replace(port_known=True)
         self.node.nudge()
 
@@ -167,7 +167,7 @@ class OwnedInstance:
             raise ClientClosed(f"the registration of {self.name} {self.why_closed}")
 
     def begin_drain(self, delay: float) -> bool:
-        """Want DRAINING. Never blocks. True if callers may hear of it within the delay."""
+        """Request DRAINING. Return True if consumers can see it before the delay is over. Never blocks."""
         if self.closed:
             return False
         heard = delay > 0 and self.node.state is OwnedState.HELD
@@ -185,7 +185,7 @@ class OwnedInstance:
         return heard
 
     def leave(self) -> None:
-        """Want it gone. DRAINING, where it was not written, is written in the transaction that deletes it."""
+        """Request the deletion. DRAINING is written in the same transaction if it was not written before."""
         if not self.closed:
             self.node.release(self._final_data())
 
@@ -347,4 +347,4 @@ def _with_override(override: Override | None, own: Instance) -> Instance:
 
 
 def _ignore() -> None:
-    """What is news to nobody."""
+    """Ignore the change."""

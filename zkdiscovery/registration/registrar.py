@@ -27,7 +27,7 @@ from zkdiscovery.znodes import OnConflict
 log = logging.getLogger("zkdiscovery.registration")
 
 ASK_AGAIN = 0.1  # seconds between two looks at what is not known yet of ZooKeeper's addresses
-TOGETHER = 1.0  # seconds within which those that are not taken out in time are told of together
+TOGETHER = 1.0  # seconds within which those that are not taken out in time are logged in one line
 NOTICEABLE = 0.1  # seconds by which a drain delay is cut
 
 
@@ -139,7 +139,7 @@ class Registrar(Feature):
         self._leftovers.remove_beside(instance)
 
     def forget(self, owned: OwnedInstance) -> None:
-        """Let others have its path."""
+        """Free its path."""
         with self._lock:
             path = owned.node.path
             if self._open.get(path) is owned:
@@ -156,7 +156,7 @@ class Registrar(Feature):
             self._worker.schedule((self, "addresses"), self._follow_addresses)
 
     def _follow_addresses(self) -> None:
-        """Give up addresses that have left this machine, because they lead nobody to their instances."""
+        """Replace addresses that this machine has lost."""
         found = [owned for owned in self.open() if owned.place.known and owned.place.given.is_rule]
         if found:
             left = self._locator.left(owned.wanted.host for owned in found)
@@ -204,7 +204,7 @@ class Registrar(Feature):
         self._log_late(within)
 
     def _note_late(self, owned: OwnedInstance) -> None:
-        """Log soon that one was not taken out in time. Its neighbours may follow, and have the same cause."""
+        """Log in a second that one was not taken out in time, together with others of the same cause."""
         with self._lock:
             self._late.append(owned)
         self.core.nodes.later(self._log_late, TOGETHER)

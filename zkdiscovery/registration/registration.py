@@ -1,4 +1,4 @@
-"""What users hold of an instance that they have registered."""
+"""The handle of a registered instance."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CLOSE_TIMEOUT = 5.0  # seconds that leaving waits for ZooKeeper
 
 
 class RegistrationState(StrEnum):
-    """Where a registration stands."""
+    """The state of a registration."""
 
     PENDING = "PENDING"
     """On its way into ZooKeeper, or waiting for a connection."""
     REGISTERED = "REGISTERED"
-    """It stands in ZooKeeper."""
+    """In ZooKeeper, as wanted."""
     WAITING = "WAITING"
     """Another owner has the id; ours follows when it is gone."""
     CONFLICT = "CONFLICT"
@@ -193,7 +193,7 @@ class Registration:
         end = deadline_after(timeout)
         if owned.begin_drain(delay):
             owned.node.wait(lambda node: node.settled, timeout)
-            # Nothing but time can tell that callers have heard of it.
+            # No answer shows that consumers have seen DRAINING, so wait.
             begun = time.monotonic()
             owned.wait_left(delay)
             end += time.monotonic() - begun

@@ -147,7 +147,7 @@ class _Services(Discovery):
 
 
 class _Registrations(Registrar):
-    """Registrations that stand at once."""
+    """Registrations that succeed at once."""
 
     core: _StaticCore
 
@@ -165,16 +165,16 @@ class _AtOnce(OwnedNodes):
     """Nodes that stand as soon as they are wanted."""
 
     def prepare(self, path: str, data: bytes, **options: Any) -> OwnedNode:
-        return OwnedNode(self._come_true, path, data, **options)
+        return OwnedNode(self._apply, path, data, **options)
 
     def keep(self, nodes: Iterable[OwnedNode]) -> None:
         for node in nodes:
-            self._come_true(node)
+            self._apply(node)
 
     def later(self, task: Callable[[], None], delay: float) -> None:
         task()
 
-    def _come_true(self, node: OwnedNode) -> None:
+    def _apply(self, node: OwnedNode) -> None:
         if node.desired.exists and node.find_place is not None:
             if not node.find_place():
                 return  # its port is not known yet
@@ -230,7 +230,7 @@ class _Campaigns(Campaigns):
         self._fences = itertools.count(1)
         self.granted: list[tuple[Candidate, _Granted]] = []
 
-    def stand(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
+    def new_candidacy(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
         self.add(campaigner)
         granted = _Granted(election, next(self._fences))
         self.granted.append((Candidate(id, granted.term.fence), granted))
@@ -288,7 +288,7 @@ class _Granted:
         """The lease asks to be renewed no more."""
 
     def wait(self, _condition: Callable[[Self], object], _end: float | None) -> None:
-        """All is there already."""
+        """Return at once."""
 
     def withdraw(self, reason: str = "resigned") -> None:
         self.end_hold(reason)

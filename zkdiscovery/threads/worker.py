@@ -38,7 +38,7 @@ class Worker:
         self._closed = False
 
     def start(self) -> None:
-        """Have the thread: what is scheduled from now on does not fail for the lack of one.
+        """Start the thread now, so that `schedule` can't fail for the lack of one.
 
         Raises:
             NoThreadAvailable: the system has none to give.
