@@ -24,6 +24,7 @@ from zkdiscovery.errors import ClientClosed, ZkDiscoveryError
 from zkdiscovery.lifecycle import Ending, await_signals, inhabit, time_for
 from zkdiscovery.session import Session, State, StateChange
 from zkdiscovery.threads import Dispatcher, Subscribers, Worker, latest
+from zkdiscovery.validation import check_timeout
 from zkdiscovery.znodes import Loader, OwnedNodes, Paths
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ class CoreSlot:
         core = self._core
         if core is None:
             return 0.0
-        longest = max((feature.time_to_close() for feature in core.features(Phase.OWNED)), default=0.0)
+        longest = max(map(_extra_time, core.features(Phase.OWNED)), default=0.0)
         return time_for(longest, core.settings.close_timeout)
 
     def begin_drain(self, deadline: float) -> None:
@@ -345,6 +346,15 @@ class CoreSlot:
 
 
 _abandoned: list[Core] = []
+
+
+def _extra_time(feature: Feature) -> float:
+    """What a feature asks for; 0.0 if that is no time, because a client must be closed all the same."""
+    try:
+        return check_timeout(feature.time_to_close())
+    except Exception:
+        log.exception("%r does not tell how long its closing takes", feature)
+        return 0.0
 
 
 def _within(close: Callable[[float], object]) -> Callable[[float], object]:

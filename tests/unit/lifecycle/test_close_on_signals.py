@@ -7,7 +7,9 @@ import threading
 
 import pytest
 
-from zkdiscovery import Client, ClientClosed, close_on_signals
+from zkdiscovery import Client, ClientClosed, RegistrationState, close_on_signals
+from zkdiscovery.registration import Registrar
+from zkdiscovery.testing import static_client
 
 
 def test_only_the_main_thread_can_install_handlers() -> None:
@@ -93,3 +95,21 @@ def test_the_handler_of_before_has_its_turn_once_though_ours_was_taken_away_mean
     finally:
         signal.signal(signal.SIGUSR1, before)
     client.close()
+
+
+def test_the_handler_takes_no_lock_that_the_thread_it_interrupts_may_hold() -> None:
+    """To learn how long closing takes, it asked the registrar, and so waited for its own thread."""
+    before = signal.getsignal(signal.SIGUSR1)
+    had_its_turn = threading.Event()
+    client = static_client()
+    registration = client.register("payments", 8080)
+    try:
+        signal.signal(signal.SIGUSR1, lambda *_: had_its_turn.set())
+        with close_on_signals(client, signals=[signal.SIGUSR1]):
+            with client.feature(Registrar)._lock:  # as in the midst of `register`
+                signal.raise_signal(signal.SIGUSR1)
+            assert had_its_turn.wait(20.0)
+        assert registration.state is RegistrationState.CLOSED
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        client.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.support import Recorder
@@ -160,3 +162,19 @@ def test_a_closed_client_says_so() -> None:
     assert client.state is State.CLOSED
     with pytest.raises(ClientClosed):
         client.discover("payments")
+
+
+def test_a_closed_view_takes_no_subscriptions() -> None:
+    client = static_client(payments=["127.0.0.1:1"])
+    view = client.discover("payments")
+    view.close()
+    with pytest.raises(ClientClosed, match="'payments' was closed"):
+        view.on_change(print)
+
+
+def test_a_term_can_be_waited_for_without_a_limit() -> None:
+    client = static_client()
+    with client.election("report").campaign() as term, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(term.wait_lost, None)
+        client.lose_leadership("report")
+        assert waiting.result(20.0)
