@@ -26,9 +26,9 @@ from tests.support import wait_view
 from zkdiscovery.balancing import Pool
 from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.discovery.cache import ServiceCache
-from zkdiscovery.discovery.service import Service
+from zkdiscovery.discovery.endpoints import Endpoints
 from zkdiscovery.registration import Options, Registrar
-from zkdiscovery.registration.registration import Registration
+from zkdiscovery.registration.owned_instance import OwnedInstance
 from zkdiscovery.session.requests import Multi, MultiRead
 from zkdiscovery.session.transport.connection import Connection
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
@@ -43,13 +43,13 @@ READING: dict[tuple[type, str], str] = {
     (WatchedChildren, "_apply"): "put it in force",
     (ServiceCache, "_apply"): "tell what changed",
     (ServiceCache, "_publish"): "snapshot",
-    (Service, "_update_endpoints"): "endpoints",
-    (Service, "_candidates"): "candidates",
+    (Endpoints, "apply"): "endpoints",
+    (Endpoints, "candidates"): "candidates",
     (Pool, "update"): "the balancer's table",
 }
 REGISTERING: dict[tuple[type, str], str] = {
     (Registrar, "register"): "check the entries, make the instances",
-    (Registration, "__init__"): "make the registrations",
+    (OwnedInstance, "__init__"): "make the registrations",
     (CuratorCodec, "encode"): "encode",
     (OwnedNodes, "keep"): "want the nodes",
     (Reconciler, "run"): "plan, and note what came of it",
