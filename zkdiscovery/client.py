@@ -185,7 +185,8 @@ class Client:
                 this machine's processes alone; that of another machine must be gone within two session timeouts, else
                 it is a CONFLICT.
 
-            ports, tls_port, weight, zone, version, tags, metadata: as in `Instance`; `zone` is the client's by default.
+        The other options are those of `Instance`. Defaults: `zone` of the client, `ready="now"`, `drain_delay=0.0`,
+        `on_conflict="replace"`; `host`, `listen_port` and `id` None.
 
         Raises:
             InvalidName, InvalidInstance: a field can't be used; nothing is registered.
@@ -281,6 +282,8 @@ class Client:
             slow_start: seconds over which an instance that has just registered gets a growing part of its share; 0.0:
                 the whole share at once.
             classify: what an exception says about the instance; None is no exception. See `outcome_of`, the default.
+
+        The other defaults are `balancer="p2c_ewma"`, `where=None`, `ejection=Ejection()` and `slow_start=0.0`.
 
         Raises:
             InvalidName: no name for a service.
