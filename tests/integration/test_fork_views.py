@@ -14,7 +14,7 @@ from tests.conftest import MakeClient
 from tests.integration.child import Child
 from tests.support import LIMIT
 from zkdiscovery import Client
-from zkdiscovery.testing import ZookeeperServer
+from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
 PARENT = """
 import faulthandler, gc, os, signal, sys, threading, time, warnings
@@ -27,10 +27,12 @@ hosts, namespace = sys.argv[1:]
 def make_client():
     return Client(hosts, namespace=namespace, session_timeout=3.0)
 
+states = []  # other than that it is connected
 client = make_client()
 registration = client.register("payments", 8080, id="a", host="10.0.0.1").wait_registered(20.0)
 view = client.discover("payments").wait_ready(20.0)
 election = client.election("job")
+client.on_change(states.append)
 
 def ids():
     return sorted(instance.id for instance in view.instances)
@@ -97,8 +99,10 @@ def slow(change):
     go_on.wait(20.0)
 
 def how_is_it():
-    client.discover("payments").pick()
-    print("parent", client.state, registration.state, client.slot.current().session.epoch, view.snapshot.stale)
+    registration.update(weight=registration.instance.weight + 1.0)  # the session is usable, and still the same one
+    registration.wait_registered(20.0)
+    view.pick()
+    print("parent", client.state, *states, view.snapshot.stale)
 """
 
 FORKED = "print('forked'); wait_word()\n"
@@ -130,7 +134,7 @@ def well(parent: Child) -> None:
     parent.wait_line("exit")  # or else the reason would be missing
     assert parent.wait_line("exit") == "0", "\n".join(parent.printed.items)
     parent.say("how_is_it()")
-    assert parent.wait_line("parent") == "CONNECTED REGISTERED 1 False"
+    assert parent.wait_line("parent") == "CONNECTED False"
 
 
 def adding(client: Client) -> Callable[[], Any]:
@@ -349,6 +353,27 @@ def test_ejection_in_the_child(parent: Child, client: Client) -> None:
         "assert {both.pick().id for _ in range(10)} == {'b'}, both.explain()",
     )
     well(parent)
+
+
+def test_a_child_that_is_cut_off_before_it_has_loaded(
+    parent: Child, client: Client, zkdiscovery_proxy: FaultProxy
+) -> None:
+    """What was known serves on, and nothing is said to be removed."""
+    parent.say(f"cut = Client({zkdiscovery_proxy.address!r}, namespace=namespace, session_timeout=3.0)")
+    parent.say("removed = []; last = cut.discover('payments').wait_ready(20.0)")
+    parent.say("last.on_change(lambda change: removed.extend(change.removed)); print('ready')")
+    parent.wait_line("ready")
+    lost = zkdiscovery_proxy.lose_reply("get_children")
+    fork(
+        parent,
+        "least, end = 1, time.monotonic() + 15.0",
+        "while last.snapshot.stale and time.monotonic() < end:",
+        "    least = min(least, len(last.instances), len(last.available))",
+        "assert not last.snapshot.stale and least == 1, least",
+        "assert removed == [], removed",
+    )
+    well(parent)
+    assert lost.happened
 
 
 def test_a_view_that_was_closed_before_the_fork_stays_closed(parent: Child) -> None:

@@ -333,9 +333,9 @@ class Service:
 
     def follow(self, change: Change) -> None:
         """Take a new snapshot (the feed's thread, or the one that makes the view)."""
-        if change.after.version <= self._snapshot.version:
-            return  # joined in between: known already
         pool, before, everything, left = self._pool, self._snapshot, change, False
+        if change.after.version <= before.version or (before.loaded and not change.after.loaded):
+            return  # known already, as it joined in between; or a forked child was cut off before it could load
         if change.before is not before:  # just joined
             everything = whole(change)
             delta = difference(before, change.after).delta if before.instances else everything.delta
