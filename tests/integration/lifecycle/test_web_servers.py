@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.docs.samples import free_port, write_samples
+from tests.integration.lifecycle import preloading
 from tests.integration.lifecycle.first_process import FirstProcess
 from tests.support import LIMIT, Truth, wait_view
 from zkdiscovery import Instance, NoInstanceAvailable, Service
@@ -163,6 +164,15 @@ def test_no_call_is_refused_while_it_stops(
     assert process.returncode == status, said
     assert load.failures == []
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_each_worker_of_a_preloaded_application_answers_from_live_data(
+    number: int, tmp_path: Path, zkdiscovery_server: ZookeeperServer, namespace: str, make_client: MakeClient
+) -> None:
+    make_client().register("stock", 8081, id="a", host="10.0.0.1").wait_registered(LIMIT)
+    took, wrong = preloading.start(tmp_path, zkdiscovery_server.hosts, namespace)
+    assert wrong == "", f"start {number}, after {took:.1f} s"
 
 
 def test_a_slow_request_can_call_another_service_to_the_end(
