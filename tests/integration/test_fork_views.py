@@ -72,6 +72,8 @@ def fork(code):
 def loop():
     child = None
     for change in view.changes(15.0):
+        if not change.delta:  # that contact is back
+            continue
         print("before:" if child is None else "above:" if child else "below:", *sorted(change.delta))
         if child is None:
             child = os.fork()
