@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.session.conftest import MakeSession
 from tests.integration.session.helpers import Names, SilentServers, expire, heard
-from tests.support import LIMIT, Recorder, Truth
+from tests.support import LIMIT, Truth, wait_until
 from zkdiscovery.session import State
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, zookeeper_server
 from zkdiscovery.testing.wire import split_host_port
@@ -89,9 +89,7 @@ def test_an_old_server_behind_one_of_several_addresses_of_a_name_is_no_loss_of_d
         zkdiscovery_proxy.refuse()
         changes.wait(bool)
         expire(session, zkdiscovery_server)
-        addresses: Recorder[int] = Recorder()
-        session.resolver.listen(lambda: addresses(len(session.resolver.addresses())))
-        addresses.wait(lambda counts: 3 in counts)
+        wait_until(lambda: len(session.resolver.addresses()) == 3)
         lead_to(older_server)
         zkdiscovery_proxy.heal()
         over = threading.Event()
