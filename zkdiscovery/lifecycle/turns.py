@@ -11,11 +11,11 @@ release one at any point.
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 
 WAIT_POLL = 0.25  # seconds between two looks at the limit
+UNTOLD = 10.0  # seconds that a turn may take until the closing thread tells how long it needs
 
 _turns: set[Turn] = set()
 
@@ -24,7 +24,7 @@ class Turn:
     """The turn of one signal, from its arrival until the handler of before is called."""
 
     def __init__(self) -> None:
-        self._until = math.inf  # monotonic seconds
+        self._until = time.monotonic() + UNTOLD
         self._latch = threading.Lock()
         self._latch.acquire()
         _turns.add(self)
