@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from zkdiscovery.discovery.attempt import Attempt
-from zkdiscovery.discovery.discovery import Discovery, ViewOptions, make_view
+from zkdiscovery.discovery.discovery import Discovery, ViewOptions
 from zkdiscovery.discovery.explain import InstanceReport
 from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.discovery.service import Service
 
-__all__ = ["Attempt", "Discovery", "InstanceReport", "Service", "ViewOptions", "make_view", "outcome_of"]
+__all__ = ["Attempt", "Discovery", "InstanceReport", "Service", "ViewOptions", "outcome_of"]

@@ -109,11 +109,7 @@ class Discovery(Feature):
 
     def service_names(self, timeout: float) -> list[str]:
         """Names of all services, sorted; one read."""
-        try:
-            names: list[str] = self.core.session.read(GetChildren(self.core.paths.services()), timeout=timeout)
-        except NodeMissing:
-            return []
-        return sorted(names)
+        return self.core.session.children(self.core.paths.services(), timeout=timeout)
 
     def instances(self, service: str, timeout: float) -> list[Instance]:
         """All instances of a service, sorted by id; what can't be decoded or read is logged and left out."""

@@ -93,7 +93,7 @@ class Feed:
         known = self.snapshot
         try:
             if known.loaded:
-                self._tell(follower, difference(Snapshot(self.service), known))
+                self._tell(follower, added(known))
         finally:
             with self._lock:
                 self._joining -= 1
@@ -134,7 +134,7 @@ class Feed:
     def _catch_up(self, ref: weakref.ref[Follower]) -> None:
         follower = ref()
         if follower is not None and ref in self._followers:
-            self._tell(follower, difference(Snapshot(self.service), self.snapshot))
+            self._tell(follower, added(self.snapshot))
 
     def _tell(self, follower: Follower, change: Change) -> None:
         try:
@@ -160,6 +160,6 @@ def difference(before: Snapshot, after: Snapshot) -> Change:
     return Change(before, after, delta)
 
 
-def whole(change: Change) -> Change:
-    """The change from nothing to `change.after`."""
-    return difference(Snapshot(change.after.service), change.after) if change.before.instances else change
+def added(snapshot: Snapshot) -> Change:
+    """The change from nothing to a snapshot."""
+    return difference(Snapshot(snapshot.service), snapshot)

@@ -17,7 +17,7 @@ from zkdiscovery.discovery.calls import Call, RetryBudget, TimedCall, check_call
 from zkdiscovery.discovery.endpoints import Endpoints, UnfollowedPool
 from zkdiscovery.discovery.excluded import NOBODY, Excluded, excluded_ids
 from zkdiscovery.discovery.explain import InstanceReport, explain, why_nothing
-from zkdiscovery.discovery.feed import Feed, difference, whole
+from zkdiscovery.discovery.feed import Feed, added, difference
 from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.errors import ClientClosed, NoInstanceAvailable
 from zkdiscovery.lifecycle import await_signals
@@ -337,7 +337,7 @@ class Service:
         if change.after.version <= before.version or (before.loaded and not change.after.loaded):
             return  # known already, as it joined in between; or a forked child was cut off before it could load
         if change.before is not before:  # just joined
-            everything = whole(change)
+            everything = added(change.after) if change.before.instances else change
             delta = difference(before, change.after).delta if before.instances else everything.delta
             change = Change(before, change.after, delta)
             left = self._endpoints.keep(everything.delta)  # of what the parent was applying when it forked
@@ -358,7 +358,7 @@ class Service:
 
     def _known(self) -> list[Change]:
         """Return the snapshot as a change that adds all instances, if it is loaded. The caller holds the lock."""
-        return [difference(Snapshot(self.name), self._snapshot)] if self._snapshot.loaded else []
+        return [added(self._snapshot)] if self._snapshot.loaded else []
 
     def _nothing(self, exclude: Collection[str] = (), wanted: int = 1) -> NoInstanceAvailable:
         candidates = len(self._pool.endpoints)

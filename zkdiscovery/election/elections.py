@@ -13,8 +13,6 @@ from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.candidate import Candidate, Observer, decode, encode
 from zkdiscovery.election.cards import Queued, read_candidates
-from zkdiscovery.errors import NodeMissing
-from zkdiscovery.session import GetChildren
 from zkdiscovery.threads import Subscribers
 
 
@@ -91,11 +89,7 @@ class Observers(Feature):
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
-        try:
-            names: list[str] = self.core.session.read(GetChildren(self.core.paths.elections()), timeout=timeout)
-        except NodeMissing:
-            return []
-        return sorted(names)
+        return self.core.session.children(self.core.paths.elections(), timeout=timeout)
 
     def candidates(self, election: str, timeout: float) -> list[Candidate]:
         """All candidates, the leader first; one read.

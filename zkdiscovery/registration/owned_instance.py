@@ -170,19 +170,18 @@ class OwnedInstance:
         """Request DRAINING. Return True if consumers can see it before the delay is over. Never blocks."""
         if self.closed:
             return False
-        heard = delay > 0 and self.node.state is OwnedState.HELD
+        worth_it = delay > 0 and self.node.state is OwnedState.HELD
         with self._lock:
             if not self.leaving:
                 self.leaving = True
                 self._stop_watching()
                 # An operator's override ends here.
                 self.wanted = self.wanted.own.with_(status=Status.DRAINING)
-            data = self._final_data()
-            heard = heard and data is not None
-            if heard and data is not None:
+            data = self._final_data() if worth_it else None
+            if data is not None:
                 self.node.write(data)
         self.on_news()
-        return heard
+        return data is not None
 
     def leave(self) -> None:
         """Request the deletion. DRAINING is written in the same transaction if it was not written before."""

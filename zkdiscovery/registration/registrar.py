@@ -51,6 +51,7 @@ class Registrar(Feature):
     def register(self, entries: Iterable[Options]) -> list[Registration]:
         """Register all or, whatever fails, none. Never waits for ZooKeeper."""
         made = [self._make(entry) for entry in entries]
+        registrations = [Registration(self.core, owned, self._note_late) for owned in made]
         with self._lock:
             self.require_open()
             table = dict(self._open)
@@ -59,7 +60,6 @@ class Registrar(Feature):
                 if table.setdefault(path, owned) is not owned:
                     raise _taken(path)
             self._open = table
-        registrations = [Registration(self.core, owned, self._note_late) for owned in made]
         try:
             for owned in made:
                 owned.begin()
@@ -71,7 +71,7 @@ class Registrar(Feature):
         return registrations
 
     def _make(self, entry: Options) -> OwnedInstance:
-        if unknown := set(entry) - set(FIELDS):
+        if unknown := entry.keys() - FIELDS:
             raise InvalidInstance(f"unknown fields: {', '.join(sorted(unknown))}; there are {', '.join(FIELDS)}")
         fields: dict[str, Any] = {name: value for name, value in entry.items() if value is not None}
         if missing := {"service", "port"} - set(fields):

@@ -20,12 +20,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zkdiscovery.errors import ClientClosed, OperationTimeout, ZkDiscoveryError
+from zkdiscovery.errors import ClientClosed, NodeMissing, OperationTimeout, ZkDiscoveryError
 from zkdiscovery.session.acl import acl_entries
 from zkdiscovery.session.care import Care
 from zkdiscovery.session.lease import Leases
 from zkdiscovery.session.links import Links
-from zkdiscovery.session.requests import Request
+from zkdiscovery.session.requests import GetChildren, Request
 from zkdiscovery.session.resolver import Resolver
 from zkdiscovery.session.retry import retrying
 from zkdiscovery.session.states import State
@@ -191,6 +191,13 @@ class Session(SessionStatus):
             return attempt(deadline, self.generation)
 
         return retrying(deadline, self.closing)(once)
+
+    def children(self, path: str, *, timeout: float) -> list[str]:
+        """Names of the children of a node, sorted; none if there is no such node; one read. Raises as `read`."""
+        try:
+            return sorted(self.read(GetChildren(path), timeout=timeout))
+        except NodeMissing:
+            return []
 
     def read(self, request: Request, *, timeout: float) -> Any:
         """Send a read until it is answered or `timeout` seconds are over. Raises as `retry` and `call`."""

@@ -21,7 +21,7 @@ from zkdiscovery.discovery.feed import Feed, difference
 from zkdiscovery.election import Campaigns, Candidate, Observers, Term
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.elections import Campaigner
-from zkdiscovery.errors import ClientClosed, InvalidInstance, NodeMissing
+from zkdiscovery.errors import InvalidInstance, NodeMissing
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
 from zkdiscovery.registration import Options, Overrides, Registrar, Registration
 from zkdiscovery.session import Lease, Node, Session, Stat, State
@@ -72,7 +72,7 @@ class StaticClient(Client):
         check_name(service, "the service name")
         found = [_instance(service, entry) for entry in instances]
         self._table[service] = {instance.id: instance for instance in found}
-        self._services.publish(service)
+        cast("_StaticCore", self.slot.current()).publish(service)
 
     def lose_leadership(self, name: str) -> None:
         """End the terms of an election, as if the session had expired."""
@@ -82,10 +82,6 @@ class StaticClient(Client):
     def registrations(self) -> list[Registration]:
         """Every registration made, the open and the closed ones, in order."""
         return self._made
-
-    @property
-    def _services(self) -> _Services:
-        return cast("_Services", self.feature(Discovery))
 
     def _make_core(self, slot: CoreSlot) -> Core:
         return _StaticCore(slot, self._table, self._made)
@@ -101,6 +97,11 @@ class _StaticCore(Core):
         super().__init__(slot, settings_without_environment(), CuratorCodec(), _StaticSession, _AtOnce)
         self.table = table
         self.made = made
+        self.granted: list[tuple[Candidate, _Granted]] = []
+
+    def publish(self, service: str) -> None:
+        """Let the views of a service follow the table."""
+        cast("_Services", self.feature(Discovery)).publish(service)
 
     def make(self, kind: type[F]) -> F:
         return super().make(cast("type[F]", _FEATURES.get(kind, kind)))
@@ -207,7 +208,7 @@ class _Overrides(Overrides):
 
     def remove(self, service: str, instance_id: str, timeout: float) -> bool:
         there = self.core.table.get(service, {}).pop(instance_id, None) is not None
-        cast("_Services", self.core.feature(Discovery)).publish(service)
+        self.core.publish(service)
         return there
 
     def _existing(self, service: str, instance_id: str) -> Instance:
@@ -218,26 +219,27 @@ class _Overrides(Overrides):
 
     def _put(self, instance: Instance) -> Instance:
         self.core.table[instance.service][instance.id] = instance
-        cast("_Services", self.core.feature(Discovery)).publish(instance.service)
+        self.core.publish(instance.service)
         return instance
 
 
 class _Campaigns(Campaigns):
     """Elections that are won at once, with fences that grow."""
 
+    core: _StaticCore
+
     def __init__(self, core: Core) -> None:
         super().__init__(core)
         self._fences = itertools.count(1)
-        self.granted: list[tuple[Candidate, _Granted]] = []
 
     def new_candidacy(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
         self.add(campaigner)
         granted = _Granted(election, next(self._fences))
-        self.granted.append((Candidate(id, granted.term.fence), granted))
+        self.core.granted.append((Candidate(id, granted.term.fence), granted))
         return cast("Candidacy", granted)
 
     def lose(self, election: str) -> None:
-        for _, granted in self.granted:
+        for _, granted in self.core.granted:
             if granted.election == election:
                 granted.end_hold("lost in a test")
 
@@ -245,17 +247,13 @@ class _Campaigns(Campaigns):
 class _Observers(Observers):
     """Reads of the elections that were won."""
 
+    core: _StaticCore
+
     def names(self, timeout: float) -> list[str]:
-        return sorted({granted.election for _, granted in self._granted()})
+        return sorted({granted.election for _, granted in self.core.granted})
 
     def candidates(self, election: str, timeout: float) -> list[Candidate]:
-        return [who for who, granted in self._granted() if granted.election == election and not granted.over]
-
-    def _granted(self) -> list[tuple[Candidate, _Granted]]:
-        try:
-            return cast("_Campaigns", self.core.feature(Campaigns)).granted
-        except ClientClosed:  # drained before anybody campaigned
-            return []
+        return [who for who, granted in self.core.granted if granted.election == election and not granted.over]
 
     def observe(self, *_: Any) -> Any:
         raise NotImplementedError("a static client's elections have nobody to observe; use a real ZooKeeper for that")

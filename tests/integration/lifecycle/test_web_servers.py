@@ -19,7 +19,7 @@ from tests.conftest import MakeClient
 from tests.integration.docs.samples import free_port, write_samples
 from tests.integration.lifecycle import preloading
 from tests.integration.lifecycle.first_process import FirstProcess
-from tests.support import LIMIT, Truth, wait_view
+from tests.support import LIMIT, Truth, wait_until, wait_view
 from zkdiscovery import Instance, NoInstanceAvailable, Service
 from zkdiscovery.testing import ZookeeperServer
 
@@ -208,19 +208,6 @@ def wait_refused(instance: Instance) -> None:
         return False
 
     wait_until(refused)
-
-
-def wait_until(condition) -> None:  # type: ignore[no-untyped-def]
-    """Ask again and again: nothing tells."""
-    gave_up = threading.Event()
-    timer = threading.Timer(LIMIT, gave_up.set)
-    timer.start()
-    try:
-        while not condition():
-            assert not gave_up.wait(0.02), "waited in vain"
-    finally:
-        timer.cancel()
-        timer.join()
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
