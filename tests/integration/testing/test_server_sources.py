@@ -20,7 +20,7 @@ import pytest
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
 from zkdiscovery.testing.ports import free_port
-from zkdiscovery.testing.servers import container, engine, local
+from zkdiscovery.testing.servers import container, engine, installation, local
 from zkdiscovery.testing.wire import RawSession, four_letter_word
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def test_an_image_that_cant_be_had_is_passed_over_with_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
-        local.find_installation()
+        installation.find_installation()
     except NoServerForTests as error:
         pytest.skip(f"nothing to fall back to: {error}")
     monkeypatch.delenv("ZKDISCOVERY_TEST_HOSTS", raising=False)
