@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tests.faults.chaos.history import Event
+from tests.faults.chaos.machine import MACHINE
 
 T = 4.0  # seconds, session timeout of the workers
 TICK = 0.5  # seconds, the ensemble's
@@ -231,16 +232,16 @@ def check_store(writes: list[Event], carry: Carry) -> Iterator[Violation]:
 
 
 def overtime(call: Event, stops: list[Span]) -> float:
-    """Seconds that a call took beyond its limit, without those in which its process was stopped."""
+    """Seconds that a call took beyond its limit, without those in which its process or the machine stood still."""
     begin: float = call["begin"]
     end: float = call["end"]
-    stopped = sum(span.overlap(begin, end) for span in stops if span.who == call["who"])
+    stopped = sum(span.overlap(begin, end) for span in stops if span.who in {call["who"], MACHINE})
     limit: float = call["limit"]
     return end - begin - stopped - limit
 
 
 def check_calls(calls: list[Event], stops: list[Span]) -> Iterator[Violation]:
-    """No call outlives its limit by more than `ALLOWANCE`, the time deducted in which its process was stopped."""
+    """No call outlives its limit by more than `ALLOWANCE`, the time deducted in which it was stopped."""
     for event in calls:
         late = overtime(event, stops)
         if late > ALLOWANCE:

@@ -15,6 +15,7 @@ from tests.faults.chaos.checker import START, Carry, T, check_round
 from tests.faults.chaos.faults import Faults
 from tests.faults.chaos.figures import Figures
 from tests.faults.chaos.history import Event, Histories, History, now
+from tests.faults.chaos.machine import Machine
 from tests.faults.chaos.process import WorkerProcess
 from tests.faults.chaos.schedule import BEGIN, plan_round
 from tests.faults.chaos.settled import CATEGORIES, Problems, find_problems
@@ -69,6 +70,7 @@ class Run:
         options = self._options
         self._history = stack.enter_context(History(self._directory, "controller", 0))
         self._histories = Histories(self._directory)
+        stack.enter_context(Machine(self._history))
         log = stack.enter_context(History(self._directory, "store", 0))
         self._store = stack.enter_context(FencedStore(log))
         hosts, namespace = self._ensemble.hosts, f"{self._ensemble.namespace}/chaos"

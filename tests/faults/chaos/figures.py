@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.faults.chaos.checker import Carry, Span, TermSeen, Violation, overtime
 from tests.faults.chaos.history import Event
+from tests.faults.chaos.machine import MACHINE
 from tests.faults.chaos.schedule import ENSEMBLE_FAULTS
 
 OUTAGES = frozenset(ENSEMBLE_FAULTS)
@@ -37,6 +38,7 @@ class Figures:
         self.gap = (0.0, 0.0)  # overall, and outside faults of the ensemble
         self.size = 0
         self.violations: list[Violation] = []
+        self.stalls = (0.0, 0.0)  # of the machine: the longest one, and all together, in seconds
         self._outages: list[Span] = []
         self._stops: list[Span] = []
         self._stale: dict[tuple[str, str], float] = {}
@@ -61,6 +63,11 @@ class Figures:
 
     def _note_act(self, _event: Event) -> None:
         self.steps += 1
+
+    def _note_stopped(self, event: Event) -> None:
+        if event["whom"] == MACHINE:
+            took = event["end"] - event["begin"]
+            self.stalls = max(self.stalls[0], took), self.stalls[1] + took
 
     def _note_fault(self, event: Event) -> None:
         self.faults[event["kind"]] += 1
@@ -121,6 +128,7 @@ class Figures:
             "fenced writes": dict(self.writes),
             "calls": self.calls,
             "longest time of a call beyond its limit, s": round(self.longest_call_over, 2),
+            "stalls of the machine, longest and sum, s": [round(seconds, 2) for seconds in self.stalls],
             "snapshots seen": self.seen,
             "longest staleness, s": round(self.longest_stale, 2),
             "time to settle, median and longest, s": [

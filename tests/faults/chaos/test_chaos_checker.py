@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.faults.chaos.checker import BOUNDS, Carry, check_round
 from tests.faults.chaos.history import Event
+from tests.faults.chaos.machine import MACHINE
 
 
 def violated(events: list[Event], carry: Carry | None = None) -> set[str]:
@@ -157,6 +158,7 @@ def test_a_call_that_outlives_its_limit() -> None:
     stop = event(8.0, "controller", "stopped", whom="w1.1", begin=2.0, end=7.0)
     assert not violated([stop, late])
     assert violated([{**stop, "whom": "w2.1"}, late]) == {"no call outlives its limit"}
+    assert not violated([{**stop, "whom": MACHINE}, late])
 
 
 @pytest.mark.parametrize("stamp", [{"seq": 3}, {"nonce": 4, "seq": 9}, {"life": 1, "nonce": 9, "seq": 9}])
