@@ -104,17 +104,17 @@ def wait_view(view: Service, predicate: Callable[[Snapshot], bool], timeout: flo
 def wait_state(client: Client, state: State, timeout: float = LIMIT) -> None:
     """Wait until the client's session is in a state."""
     session = core_of(client).session
-    with session._changed:
-        assert session._changed.wait_for(lambda: session.state is state, timeout), f"waited in vain: {session!r}"
+    with session.changed:
+        assert session.changed.wait_for(lambda: session.state is state, timeout), f"waited in vain: {session!r}"
 
 
 def wait_epoch(client: Client, epoch: int, timeout: float = LIMIT) -> None:
     """Wait until the client is connected in its session number `epoch` or a later one."""
     session = core_of(client).session
-    with session._changed:
-        assert session._changed.wait_for(
-            lambda: session.epoch >= epoch and session.state is State.CONNECTED, timeout
-        ), f"waited in vain: {session!r}"
+    with session.changed:
+        assert session.changed.wait_for(lambda: session.epoch >= epoch and session.state is State.CONNECTED, timeout), (
+            f"waited in vain: {session!r}"
+        )
 
 
 def wait_registration(registration: Registration, state: RegistrationState, timeout: float = LIMIT) -> None:

@@ -18,6 +18,14 @@ from typing import TYPE_CHECKING
 from zkdiscovery.lazy import lazy
 
 if TYPE_CHECKING:
+    from zkdiscovery.aio import (
+        AsyncClient,
+        AsyncElection,
+        AsyncRegistration,
+        AsyncService,
+        AsyncSubscription,
+        AsyncTerm,
+    )
     from zkdiscovery.balancing import (
         Balancer,
         Ejection,
@@ -81,6 +89,12 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "AclEntry",
+    "AsyncClient",
+    "AsyncElection",
+    "AsyncRegistration",
+    "AsyncService",
+    "AsyncSubscription",
+    "AsyncTerm",
     "Attempt",
     "Auth",
     "AuthenticationFailed",
@@ -153,6 +167,14 @@ __all__ = [
 # Importing the package costs nothing, so that its pytest plugin can be loaded before a coverage tool starts, and a
 # process that only needs the model never loads kazoo.
 _HOMES = {
+    "aio": (
+        "AsyncClient",
+        "AsyncElection",
+        "AsyncRegistration",
+        "AsyncService",
+        "AsyncSubscription",
+        "AsyncTerm",
+    ),
     "balancing": (
         "Balancer",
         "Ejection",

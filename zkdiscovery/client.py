@@ -15,11 +15,18 @@ from zkdiscovery.discovery import Discovery, Service, ViewOptions
 from zkdiscovery.election import Election, Observers, OnSuspend, Term, while_leader
 from zkdiscovery.lifecycle import DEFAULT, Default, Level, end_client
 from zkdiscovery.model import Instance, Status, StatusName
-from zkdiscovery.registration import Options, Overrides, RegisterOptions, Registrar, Registration, registered
-from zkdiscovery.registration.decorator import takes_argument
+from zkdiscovery.registration import (
+    Options,
+    Overrides,
+    RegisterOptions,
+    Registrar,
+    Registration,
+    registered,
+    takes_argument,
+)
 from zkdiscovery.session import State
 from zkdiscovery.threads import Subscription
-from zkdiscovery.validation import check_timeout
+from zkdiscovery.validation import check_function, check_timeout
 
 if TYPE_CHECKING:
     from zkdiscovery.settings import Settings
@@ -200,7 +207,7 @@ class Client:
 
         All or, whatever fails, none. Raises as `register`.
         """
-        return self.slot.current().feature(Registrar).register(entries)
+        return self.slot.current().feature(Registrar).register(entries, Registration)
 
     def registered(self, service: str, port: int, **options: Unpack[RegisterOptions]) -> _RegisteredDecorator:
         """Decorate a function that serves: registered while it runs, UP once its port listens, drained when it ends.
@@ -291,7 +298,7 @@ class Client:
             TypeError: `where` or `classify` is `async def`, or a generator function.
             ClientClosed: the client was closed.
         """
-        return self.slot.current().feature(Discovery).view(service, **options)
+        return self.slot.current().feature(Discovery).view(service, Service, **options)
 
     # -- election --
 
@@ -394,4 +401,5 @@ class _LeaderDecorator:
     def __call__(self, fn: Callable[[], R]) -> Callable[[], R | None]: ...
 
     def __call__(self, fn: Callable[..., R]) -> Callable[[], R | None]:
+        check_function(fn, "what is decorated")
         return while_leader(fn, self._election, self._timeout, takes_term=takes_argument(fn))

@@ -233,6 +233,11 @@ class CoreSlot:
             return core.session.state
         return State.CLOSED if self._closed else State.NEW
 
+    @property
+    def started(self) -> bool:
+        """True if there is a core, so `current` neither makes one nor waits."""
+        return self._core is not None
+
     def __repr__(self) -> str:
         core = self._core or self._last_core
         return f"<Client {core.settings.hosts if core else self._hosts} {self.state}>"

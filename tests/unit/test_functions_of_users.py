@@ -30,7 +30,7 @@ USES: dict[str, Use] = {
     "Service.on_change": lambda client, fn: discover(client).on_change(fn),
     "Registration.on_change": lambda client, fn: register(client).on_change(fn),
     "Election.start": lambda client, fn: client.election("report").start(fn),
-    "Election.run_while_leader": lambda client, fn: client.election("report").run_while_leader(fn),
+    "Election.run": lambda client, fn: client.election("report").run(fn),
     "while_leader": lambda client, fn: client.while_leader("report")(fn)(),
     "registered": lambda client, fn: client.registered("orders", 8080)(fn)(),
     "Service.call": lambda client, fn: discover(client).call(fn),
@@ -39,7 +39,7 @@ USES: dict[str, Use] = {
     "classify": lambda client, fn: discover(client, classify=fn),
 }
 
-RAISE = ["Election.run_while_leader", "while_leader", "registered", "Service.call", "Service.call, hedged"]
+RAISE = ["Election.run", "while_leader", "registered", "Service.call", "Service.call, hedged"]
 LOG = ["Service.on_change", "Registration.on_change", "Election.start", "where"]
 
 called: list[object] = []
@@ -103,7 +103,7 @@ def test_a_function_that_returns_a_coroutine_raises(client: StaticClient, use: s
         USES[use](client, returns_a_coroutine)
     (standing,) = client.discover("payments").explain()
     assert standing.failures == 0
-    assert client.election("report").run_while_leader(lambda term: term.fence) is not None, "nobody leads any more"
+    assert client.election("report").run(lambda term: term.fence) is not None, "nobody leads any more"
 
 
 @pytest.mark.parametrize("use", LOG)

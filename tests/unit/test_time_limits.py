@@ -42,7 +42,7 @@ LIMITS = {
 ASKED_TO_WAIT = {  # what waits for leadership or changes until it is closed, because that is what it is for
     "Client.while_leader",
     "Election.campaign",
-    "Election.run_while_leader",
+    "Election.run",
     "Election.terms",
     "Service.changes",
 }
@@ -64,7 +64,7 @@ NEVER_WAIT = {
     "Hold.check", "Hold.release",
     "Registration.on_change", "Registration.reclaim", "Registration.set_status", "Registration.update",
     "Service.attempt", "Service.close", "Service.explain", "Service.follow", "Service.forked", "Service.on_change",
-    "Service.pick", "Service.revive", "Service.update_hold",
+    "Service.pick", "Service.revive", "Service.stop_following", "Service.update_hold",
     "StaticClient.lose_leadership", "StaticClient.set_instances",
     "Subscription.close",
     "Term.resign",
@@ -91,7 +91,7 @@ def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
 
 def methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, method in inspect.getmembers(cls, inspect.isfunction):
-        owner = method.__qualname__.partition(".")[0]
+        owner = method.__qualname__.partition(".")[0].removeprefix("Base")  # what sync and async handles share
         if not name.startswith("_"):
             yield f"{owner}.{name}", method
 
@@ -155,7 +155,7 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Election.leader": lambda client, value: nowhere(lambda away: away.election("report").leader(value)),
     "Election.campaign": lambda client, value: client.election("report").campaign(value).__enter__(),
     "Election.close": lambda client, value: client.election("report").close(value),
-    "Election.run_while_leader": lambda client, value: client.election("report").run_while_leader(print, value),
+    "Election.run": lambda client, value: client.election("report").run(print, value),
     "Election.terms": lambda client, value: next(client.election("report").terms(value)),
     "Registration.wait_registered": lambda client, value: client.register("a", 80).wait_registered(value),
     "Registration.drain": lambda client, value: client.register("a", 80).drain(timeout=value),

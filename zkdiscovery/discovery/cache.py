@@ -17,6 +17,7 @@ from zkdiscovery.discovery.guard import LEAVING, MassLossGuard, was_deregistered
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import Change, Instance, Snapshot
 from zkdiscovery.session import Stat, State, StateChange
+from zkdiscovery.threads import Monitor
 from zkdiscovery.znodes import Delta, Marks, WatchedChildren
 
 log = logging.getLogger("zkdiscovery.discovery")
@@ -54,6 +55,11 @@ class ServiceCache(Feed):
     def fatal_error(self) -> ZkDiscoveryError | None:
         """Why it will not be loaded, unless something changes at the servers."""
         return self._session.fatal_error
+
+    @property
+    def errors_changed(self) -> Monitor:
+        """What tells of a fatal error."""
+        return self._session.changed
 
     @property
     def status_message(self) -> str:

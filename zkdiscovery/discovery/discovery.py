@@ -8,20 +8,22 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 from zkdiscovery.balancing import Balancer, Ejection, Outcome, Pool, resolve_balancer
 from zkdiscovery.codecs import MAX_DATA_BYTES
 from zkdiscovery.core import Core, CoreSlot, Feature, Phase
+from zkdiscovery.discovery.base import BaseService
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.feed import Feed
 from zkdiscovery.discovery.outcomes import outcome_of
-from zkdiscovery.discovery.service import Service
 from zkdiscovery.errors import AccessDenied, InvalidSettings, NodeError, NodeMissing, UndecodableNode
 from zkdiscovery.model import Instance
 from zkdiscovery.session import NO_NODE, Batch, Digest, GetChildren, Node, ReadLimits, read_batches, why_unread
 from zkdiscovery.validation import check_function, check_number
 from zkdiscovery.znodes import name_of
+
+V = TypeVar("V", bound=BaseService)
 
 log = logging.getLogger("zkdiscovery.discovery")
 
@@ -45,10 +47,10 @@ class Discovery(Feature):
         super().__init__(core)
         self._lock = threading.Lock()
         self._feeds: dict[str, Feed] = {}
-        self._views: weakref.WeakSet[Service] = weakref.WeakSet()
+        self._views: weakref.WeakSet[BaseService] = weakref.WeakSet()
         self._collected: SimpleQueue[Feed] = SimpleQueue()  # feeds of which a view was collected
 
-    def view(self, service: str, **options: Unpack[ViewOptions]) -> Service:
+    def view(self, service: str, kind: type[V], **options: Unpack[ViewOptions]) -> V:
         """A live view of a service; loaded if this client follows the service already.
 
         Raises:
@@ -59,16 +61,16 @@ class Discovery(Feature):
             ClientClosed: the client was closed.
         """
         self.core.paths.service(service)
-        view = make_view(service, self.core.slot, self.core.settings.zone, options)
+        view = make_view(service, kind, self.core.slot, self.core.settings.zone, options)
         self.core.slot.add(view)
         try:
             view.revive(self.core)
         except BaseException:
-            view.close()
+            view.stop_following()
             raise
         return view
 
-    def attach(self, view: Service) -> Feed:
+    def attach(self, view: BaseService) -> Feed:
         """Let a view follow the feed of its service, made if it is the first.
 
         Raises:
@@ -141,10 +143,10 @@ class Discovery(Feature):
         with self._lock:
             views = list(self._views)
         for view in views:
-            view.close()
+            view.stop_following()
 
 
-def make_view(service: str, slot: CoreSlot, zone: str | None, options: ViewOptions) -> Service:
+def make_view(service: str, kind: type[V], slot: CoreSlot, zone: str | None, options: ViewOptions) -> V:
     """A view that follows nothing yet.
 
     Raises:
@@ -163,8 +165,8 @@ def make_view(service: str, slot: CoreSlot, zone: str | None, options: ViewOptio
             raise InvalidSettings(f"{option} must be a function: got {function!r:.80}")
         check_function(function, f"`{option}`")
     make_pool = partial(Pool, balancer, ejection=ejection, slow_start=slow_start)
-    return Service(service, slot, _attach, make_pool, where, classify)
+    return kind(service, slot, _attach, make_pool, where, classify)
 
 
-def _attach(core: Core, view: Service) -> Feed:
+def _attach(core: Core, view: BaseService) -> Feed:
     return core.feature(Discovery).attach(view)

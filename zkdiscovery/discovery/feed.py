@@ -19,7 +19,7 @@ from typing import Protocol
 
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import Change, Instance, Snapshot
-from zkdiscovery.threads import Worker
+from zkdiscovery.threads import Monitor, Worker
 
 log = logging.getLogger("zkdiscovery.discovery")
 
@@ -70,6 +70,11 @@ class Feed:
     @property
     def fatal_error(self) -> ZkDiscoveryError | None:
         """Why it will not be loaded, unless something changes at the servers."""
+        return None
+
+    @property
+    def errors_changed(self) -> Monitor | None:
+        """What tells of a fatal error; None if there can be none."""
         return None
 
     @property

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from zkdiscovery.election.base import LEAVE_TIMEOUT, RESTART_DELAY, BaseElection, OnSuspend
 from zkdiscovery.election.candidate import Candidate
 from zkdiscovery.election.decorator import while_leader
-from zkdiscovery.election.election import Election, OnSuspend
+from zkdiscovery.election.election import Election
 from zkdiscovery.election.elections import Campaigns, Observers
-from zkdiscovery.election.term import Term
+from zkdiscovery.election.term import BaseTerm, Term
 
-__all__ = ["Campaigns", "Candidate", "Election", "Observers", "OnSuspend", "Term", "while_leader"]
+__all__ = [
+    "LEAVE_TIMEOUT",
+    "RESTART_DELAY",
+    "BaseElection",
+    "BaseTerm",
+    "Campaigns",
+    "Candidate",
+    "Election",
+    "Observers",
+    "OnSuspend",
+    "Term",
+    "while_leader",
+]

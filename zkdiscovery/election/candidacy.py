@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
+from typing import TypeAlias
 
 from zkdiscovery.election.cards import CARD, place_acl, read_candidates
-from zkdiscovery.election.term import Term
+from zkdiscovery.election.term import BaseTerm
 from zkdiscovery.session import Lease, Session
 from zkdiscovery.threads import Worker
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, QueuePlace
 
 log = logging.getLogger("zkdiscovery.election")
 
+MakeTerm: TypeAlias = Callable[[str, int, Lease, Callable[[], None]], BaseTerm]  # election, fence, lease, release
 
-class Candidacy(QueuePlace[Term]):
+
+class Candidacy(QueuePlace[BaseTerm]):
     """A place in the queue of one election. Candidates are ordered by the transaction id of their creation."""
 
     def __init__(
-        self, session: Session, nodes: OwnedNodes, worker: Worker, election: str, path: str, data: bytes, *, hold: bool
+        self,
+        session: Session,
+        nodes: OwnedNodes,
+        worker: Worker,
+        election: str,
+        path: str,
+        data: bytes,
+        *,
+        hold: bool,
+        make_term: MakeTerm,
     ) -> None:
         self.election = election
+        self._make_term = make_term
         self._parent = path
         where, public = f"{path}/{uuid.uuid4().hex}", place_acl(session.leaf_acl)
         self._card: OwnedNode | None = None
@@ -30,7 +44,7 @@ class Candidacy(QueuePlace[Term]):
         super().__init__(session, nodes, worker, where, data, acl=public, hold=hold)
 
     @property
-    def term(self) -> Term | None:
+    def term(self) -> BaseTerm | None:
         """The term, once it was won; it may be lost meanwhile."""
         return self.hold
 
@@ -42,8 +56,8 @@ class Candidacy(QueuePlace[Term]):
         candidates = read_candidates(self._session, self._parent, generation=generation, deadline=deadline)
         return [candidate.path for candidate in candidates]
 
-    def make_hold(self, fence: int, lease: Lease) -> Term:
-        return Term(self.election, fence, lease, self.withdraw)
+    def make_hold(self, fence: int, lease: Lease) -> BaseTerm:
+        return self._make_term(self.election, fence, lease, self.withdraw)
 
     def on_begun(self, fence: int) -> None:
         log.info("leading the election %r, fence %d", self.election, fence)

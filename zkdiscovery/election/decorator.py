@@ -23,6 +23,6 @@ def while_leader(
     @functools.wraps(fn)
     def wrapper() -> R | None:
         with election() as candidate:
-            return candidate.run_while_leader(call, timeout)
+            return candidate.run(call, timeout)
 
     return wrapper

@@ -1,96 +1,35 @@
-"""Elections: campaign for leadership, hold it for a term, follow who leads.
-
-Guarantees
-- One candidacy of an election object stands at a time: a new one begins after the node of the former is gone.
-- After `close()` no term begins, and whoever waits for one is woken.
-"""
+"""Elections on threads: campaign for leadership, hold it for a term, follow who leads."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
-from zkdiscovery.core import Core, CoreSlot
-from zkdiscovery.election.candidacy import Candidacy
-from zkdiscovery.election.candidate import MAX_ID, Candidate
-from zkdiscovery.election.elections import Campaigns, Observers
-from zkdiscovery.election.following import Following
-from zkdiscovery.election.identity import default_candidate_id
+from zkdiscovery.election.base import LEAVE_TIMEOUT, RESTART_DELAY, BaseElection
+from zkdiscovery.election.candidate import Candidate
+from zkdiscovery.election.elections import Observers
 from zkdiscovery.election.term import Term
-from zkdiscovery.errors import ClientClosed, InvalidName, LeadershipLost, OperationTimeout
+from zkdiscovery.errors import ClientClosed, LeadershipLost, OperationTimeout
 from zkdiscovery.lifecycle import await_signals, leaving
-from zkdiscovery.threads import Subscription, start_thread
+from zkdiscovery.threads import Subscription, run_steps, start_thread
 from zkdiscovery.validation import check_function, check_timeout, deadline_after, refuse_coroutine
-from zkdiscovery.znodes import Paths
 
 T = TypeVar("T")
 
 log = logging.getLogger("zkdiscovery.election")
 
-OnSuspend = Literal["hold", "release"]
 
-LEAVE_TIMEOUT = 5.0  # seconds that leaving a campaign waits for the node to be gone
-RESTART_DELAY = 1.0  # seconds before `start` campaigns again after its function raised
-
-
-class Election:
+class Election(BaseElection[Term]):
     """One election, made by `Client.election`. Nothing is sent before the first campaign.
 
     Every method may be called from any thread; one campaign runs at a time.
     """
 
-    def __init__(self, name: str, id: str | None, on_suspend: OnSuspend, slot: CoreSlot) -> None:
-        if on_suspend not in {"hold", "release"}:
-            raise ValueError(f"on_suspend must be 'hold' or 'release': got {on_suspend!r}")
-        if id is not None and not (1 <= len(id) <= MAX_ID and id.isprintable()):
-            raise InvalidName(f"the candidate's id must be a string of 1 to {MAX_ID} printable characters")
-        Paths("").election(name)
-        self.name = name
-        self._id = id
-        self._hold = on_suspend == "hold"
-        self._slot = slot
-        self._following = Following(name, slot)
-        self._closed = threading.Event()
-        self._renew()
-        slot.add(self)
-
-    def _renew(self) -> None:
-        self._lock = threading.RLock()  # the garbage collector may end a generator of ours anywhere
-        self._changed = threading.Condition(self._lock)
-        self._busy = False  # a campaign is under way
-        self._candidacy: Candidacy | None = None  # the present or the last one
-        self._block: tuple[Term, threading.Thread] | None = None  # what runs as the leader
-        self._thread: threading.Thread | None = None
-
-    def forked(self) -> None:
-        """In a forked child: as new, but closed if it was; candidacy and term are the parent's."""
-        closed, self._closed = self._closed, threading.Event()
-        if closed.is_set():
-            self._closed.set()
-        candidacy = self._candidacy
-        self._renew()
-        if candidacy is not None:
-            candidacy.forked()
-
-    def revive(self, core: Core) -> None:
-        """In a forked child: a campaign begins when it is asked for."""
-
-    @property
-    def id(self) -> str:
-        """What this candidate calls itself."""
-        return self._id or default_candidate_id()
-
-    @property
-    def term(self) -> Term | None:
-        """Our term, while it lasts."""
-        candidacy = self._candidacy
-        term = candidacy.term if candidacy is not None else None
-        return None if term is None or term.lost else term
+    make_term = Term
 
     @contextmanager
     def campaign(self, timeout: float | None = None) -> Iterator[Term]:
@@ -109,7 +48,7 @@ class Election:
         try:
             self._begin()
             try:
-                yield self._elect(timeout)
+                yield run_steps(self._electing(timeout))
             finally:
                 self._finish()
         except ClientClosed:
@@ -143,12 +82,12 @@ class Election:
         check_function(fn, "what a leader runs")
         self._begin()
         try:
-            self._thread = start_thread(partial(self._run, fn), f"zkdiscovery-election-{self.name}")
+            self._runner = start_thread(partial(self._run, fn), f"zkdiscovery-election-{self.name}")
         except BaseException:
             self._finish()
             raise
 
-    def run_while_leader(self, fn: Callable[[Term], T], timeout: float | None = None) -> T | None:
+    def run(self, fn: Callable[[Term], T], timeout: float | None = None) -> T | None:
         """Campaign and call `fn(term)`, again if the term was lost meanwhile. None if closed before it returns.
 
         Args:
@@ -195,7 +134,7 @@ class Election:
             ClientClosed: the election or the client was closed.
         """
         core = self._slot.current()
-        with self._lock:
+        with self._changed:
             self._require_open()
             return self._following.subscribe(core, fn)
 
@@ -216,33 +155,13 @@ class Election:
         with leaving(LEAVE_TIMEOUT) as limit:
             self.close(limit)
 
-    def __repr__(self) -> str:
-        if self._closed.is_set():
-            state = "closed"
-        elif self.term is not None:
-            state = "leading"
-        else:
-            state = "campaigning" if self._busy else "idle"
-        return f"<Election {self.name!r} {state}>"
-
-    def __reduce__(self) -> str:
-        raise TypeError("an election holds a connection and can't be pickled; call election() in the other process")
-
     # -- campaigns --
 
-    def _require_open(self) -> None:
-        if self._closed.is_set():
-            raise ClientClosed(f"the election {self.name!r} was closed")
+    def _me(self) -> threading.Thread:
+        return threading.current_thread()
 
-    def _begin(self) -> None:
-        with self._lock:
-            self._require_open()
-            if self._busy:
-                raise RuntimeError(
-                    f"a campaign of this object for the election {self.name!r} is under way; make another one with"
-                    " client.election()"
-                )
-            self._busy = True
+    def _name_of(self, runner: object) -> str:
+        return f"thread {runner.name}" if isinstance(runner, threading.Thread) else repr(runner)
 
     def _finish(self) -> None:
         try:
@@ -265,7 +184,7 @@ class Election:
         try:
             while True:
                 try:
-                    term = self._elect(timeout)
+                    term = run_steps(self._electing(timeout))
                 except ClientClosed:
                     return
                 yield term
@@ -278,7 +197,22 @@ class Election:
                 if self._candidacy is not None:
                     self._candidacy.withdraw()
 
+    def _leave(self) -> None:
+        """Leave the queue after the block. While connected, wait until the node is gone."""
+        candidacy = self._withdraw()
+        if candidacy is not None:
+            with leaving(LEAVE_TIMEOUT) as limit:
+                run_steps(candidacy.leaving(limit))
+
     def _run(self, fn: Callable[[Term], object]) -> None:
+        try:
+            self._run_campaigns(fn)
+        finally:
+            with self._changed:
+                self._runner = None
+                self._changed.notify_all()
+
+    def _run_campaigns(self, fn: Callable[[Term], object]) -> None:
         while True:
             try:
                 self._run_turns(fn)
@@ -286,7 +220,7 @@ class Election:
                 log.exception("the campaign for the election %r failed; it begins again", self.name)
             else:
                 return
-            if self._closed.wait(RESTART_DELAY):
+            if self._wait_closed(RESTART_DELAY):
                 return
             with suppress(ClientClosed):
                 self._begin()
@@ -301,82 +235,7 @@ class Election:
                     continue
                 log.exception("the function of the election %r raised; resigning, to campaign again", self.name)
                 term.resign()
-                self._closed.wait(RESTART_DELAY)
+                self._wait_closed(RESTART_DELAY)
 
-    def _elect(self, timeout: float | None) -> Term:
-        """Campaign until elected. A candidacy that was lost is followed by another."""
-        timeout = check_timeout(timeout)
-        end = deadline_after(timeout)
-        while True:
-            candidacy = self._stand(end)
-            candidacy.wait(lambda it: it.term or it.over or self._closed.is_set(), end)
-            with self._lock:
-                self._require_open()
-                term = candidacy.term
-                if term is not None and not term.lost:
-                    self._block = term, threading.current_thread()
-                    return term
-            if time.monotonic() >= end:
-                error = candidacy.error or self._slot.current().session.status_message or "another candidate leads"
-                raise OperationTimeout(f"not elected in {self.name!r} within {timeout:g} s: {error}")
-            candidacy.withdraw()
-
-    def _stand(self, end: float) -> Candidacy:
-        """A candidacy; a new one once the former is over. It may be over, or have no term, when `end` comes."""
-        former = self._candidacy
-        if former is not None:
-            former.wait(lambda it: it.over or self._closed.is_set(), end)
-            if not former.over:
-                return former
-        campaigns = self._slot.current().feature(Campaigns)
-        with self._lock:
-            self._require_open()
-            self._candidacy = campaigns.new_candidacy(self, self.name, self.id, hold=self._hold)
-            return self._candidacy
-
-    def _leave(self) -> None:
-        """Leave the queue after the block. While connected, wait until the node is gone."""
-        with self._lock:
-            self._block = None
-            candidacy = self._candidacy
-            self._changed.notify_all()
-        if candidacy is not None:
-            candidacy.withdraw()
-            with leaving(LEAVE_TIMEOUT) as limit:
-                candidacy.wait_gone(limit)
-
-    # -- closing --
-
-    def end_term(self) -> None:
-        """End the term, and let none begin. Never blocks; `leave` follows."""
-        with self._lock:
-            self._closed.set()
-            candidacy = self._candidacy
-        if candidacy is not None:
-            candidacy.end_hold("the election was closed")
-
-    def leave(self, deadline: float) -> None:
-        """Wait for the block of the term, at most until `deadline` (monotonic seconds), and leave the queue.
-
-        The next leader begins when our node goes: not before our block has ended, if it ends in time.
-        """
-        me = threading.current_thread()
-
-        def ended() -> bool:
-            return self._block is None or self._block[1] is me
-
-        with self._lock:
-            self._changed.wait_for(ended, max(0.0, deadline - time.monotonic()))
-            still = None if ended() else self._block
-            candidacy, runner = self._candidacy, self._thread
-        if candidacy is not None:
-            candidacy.withdraw("the election was closed")
-            candidacy.wait_gone(max(0.0, deadline - time.monotonic()))
-        if runner is not None and runner is not me:
-            runner.join(max(0.0, deadline - time.monotonic()))
-        if still is not None:
-            term, thread = still
-            log.error(
-                "the election %r is closed, but the block of its term %d still runs on thread %s and leads no more",
-                self.name, term.fence, thread.name,
-            )  # fmt: skip
+    def _wait_closed(self, timeout: float) -> bool:
+        return self._changed.wait_for(lambda: self._closed, timeout)

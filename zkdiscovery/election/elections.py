@@ -10,7 +10,7 @@ import weakref
 from typing import Protocol
 
 from zkdiscovery.core import Core, Feature, Phase
-from zkdiscovery.election.candidacy import Candidacy
+from zkdiscovery.election.candidacy import Candidacy, MakeTerm
 from zkdiscovery.election.candidate import Candidate, Observer, decode, encode
 from zkdiscovery.election.cards import Queued, read_candidates
 from zkdiscovery.threads import Subscribers
@@ -43,7 +43,9 @@ class Campaigns(Feature):
         self._lock = threading.Lock()
         self._campaigners: weakref.WeakSet[Campaigner] = weakref.WeakSet()
 
-    def new_candidacy(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
+    def new_candidacy(
+        self, campaigner: Campaigner, election: str, id: str, *, hold: bool, make_term: MakeTerm
+    ) -> Candidacy:
         """A new candidacy. Never blocks.
 
         Raises:
@@ -53,7 +55,14 @@ class Campaigns(Feature):
         core = self.core
         self.add(campaigner)
         return Candidacy(
-            core.session, core.nodes, core.worker, election, core.paths.election(election), encode(id), hold=hold
+            core.session,
+            core.nodes,
+            core.worker,
+            election,
+            core.paths.election(election),
+            encode(id),
+            hold=hold,
+            make_term=make_term,
         )
 
     def add(self, campaigner: Campaigner) -> None:

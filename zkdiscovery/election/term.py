@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from zkdiscovery.errors import LeadershipLost
-from zkdiscovery.znodes import Hold
+from zkdiscovery.znodes import BaseHold, Hold
 
 
-class Term(Hold):
+class BaseTerm(BaseHold):
     """One leadership: the hold of an election, from winning it to its loss or resignation."""
 
     _error = LeadershipLost
@@ -23,3 +23,7 @@ class Term(Hold):
     @property
     def _title(self) -> str:
         return f"the term {self.fence} of the election {self._name!r}"
+
+
+class Term(BaseTerm, Hold):
+    """One leadership: the hold of an election, from winning it to its loss or resignation."""

@@ -34,5 +34,5 @@ def interrupts_a_call() -> bool:
 
 def _is_ours(frame: FrameType) -> bool:
     name = str(frame.f_globals.get("__name__"))
-    calls_users = name.endswith(".decorator") or frame.f_code.co_name == "run_while_leader"
+    calls_users = name.endswith(".decorator") or frame.f_code.co_name == "run"
     return name.startswith(_LOCKING) and not calls_users

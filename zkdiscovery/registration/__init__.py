@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from zkdiscovery.registration.decorator import registered
+from zkdiscovery.registration.base import CLOSE_TIMEOUT, BaseRegistration, RegistrationState
+from zkdiscovery.registration.decorator import registered, takes_argument
 from zkdiscovery.registration.options import Options, RegisterOptions
 from zkdiscovery.registration.overrides import Overrides
 from zkdiscovery.registration.registrar import Registrar
-from zkdiscovery.registration.registration import Registration, RegistrationState
+from zkdiscovery.registration.registration import Registration
 
 __all__ = [
+    "CLOSE_TIMEOUT",
+    "BaseRegistration",
     "Options",
     "Overrides",
     "RegisterOptions",
@@ -16,4 +19,5 @@ __all__ = [
     "Registration",
     "RegistrationState",
     "registered",
+    "takes_argument",
 ]

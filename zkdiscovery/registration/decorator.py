@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from zkdiscovery.registration.registration import Registration, RegistrationState
+from zkdiscovery.registration.base import RegistrationState
+from zkdiscovery.registration.registration import Registration
 from zkdiscovery.validation import check_function, refuse_coroutine
 
 R = TypeVar("R")
@@ -17,9 +18,10 @@ def takes_argument(fn: Callable[..., object]) -> bool:
     """Must `fn` be called with one positional argument?
 
     Raises:
-        TypeError: it is a coroutine or generator function, or needs more than one.
+        TypeError: it can't be called, or needs more than one.
     """
-    check_function(fn, "what is decorated")
+    if not callable(fn):
+        raise TypeError(f"what is decorated must be callable, not {type(fn).__name__}")
     name = getattr(fn, "__qualname__", repr(fn))
     needed = [
         parameter
@@ -35,6 +37,7 @@ def takes_argument(fn: Callable[..., object]) -> bool:
 
 def registered(fn: Callable[..., R], register: Callable[[], Registration]) -> Callable[[], R]:
     """Wrap `fn`: register, call it (with the registration, if it takes an argument), drain when it ends in any way."""
+    check_function(fn, "what is decorated")
     wants_registration = takes_argument(fn)
 
     @functools.wraps(fn)

@@ -19,6 +19,8 @@ from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_addr
 from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
 from zkdiscovery.registration.options import Ready
 from zkdiscovery.registration.readiness import PROBE_TIMEOUT, PortWatch, accepts, local_addresses
+from zkdiscovery.threads import Steps, Until
+from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedState
 
 log = logging.getLogger("zkdiscovery.registration")
@@ -180,6 +182,7 @@ class OwnedInstance:
             data = self._final_data() if worth_it else None
             if data is not None:
                 self.node.write(data)
+        self.node.wake()
         self.on_news()
         return data is not None
 
@@ -196,20 +199,23 @@ class OwnedInstance:
             log.debug("%s is deleted without being DRAINING first: %s", self.name, error)
             return None
 
-    def wait_left(self, delay: float) -> None:
+    def delayed(self, delay: float) -> Steps[None]:
         """Wait `delay` seconds, or until another thread has taken it out."""
-        if not self.closed:
-            self.node.wait(lambda node: self.closed or node.state is OwnedState.RELEASED, delay)
+        yield Until(self._is_out, deadline_after(delay), self.node.changed)
 
-    def wait_gone(self, timeout: float) -> bool:
-        """Wait until it is gone; it is closed in any case. True if it is gone."""
+    def going(self, timeout: float) -> Steps[bool]:
+        """Wait until it is gone, at most `timeout` seconds; it is closed in any case. True if it is gone."""
         if self.closed:
             return True
-        gone = self.node.wait(lambda node: node.state is OwnedState.RELEASED, timeout)
+        gone = yield Until(self._is_out, deadline_after(timeout), self.node.changed)
         self.closed = True
         self._owner.forget(self)
+        self.node.wake()
         self.on_news()
         return gone
+
+    def _is_out(self) -> bool:
+        return self.closed or self.node.state is OwnedState.RELEASED
 
     def forked(self) -> None:
         """In a forked child: it is the parent's, and so are the locks."""

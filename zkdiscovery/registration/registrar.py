@@ -7,22 +7,25 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.errors import InvalidInstance, RegistrationConflict
 from zkdiscovery.lifecycle import delays_until
 from zkdiscovery.model import Instance, Status
 from zkdiscovery.registration.address import Choice, Given, given_host, given_listen_port, settled
+from zkdiscovery.registration.base import BaseRegistration
 from zkdiscovery.registration.leftovers import Leftovers
 from zkdiscovery.registration.locator import Locator
 from zkdiscovery.registration.machine import default_id, machine
 from zkdiscovery.registration.options import FIELDS, Options, Ready
 from zkdiscovery.registration.owned_instance import OwnedInstance, Place
-from zkdiscovery.registration.registration import Registration
 from zkdiscovery.session import State, StateChange, some_of
+from zkdiscovery.threads import run_steps
 from zkdiscovery.validation import check_choice, check_delay
 from zkdiscovery.znodes import OnConflict
+
+R = TypeVar("R", bound=BaseRegistration)
 
 log = logging.getLogger("zkdiscovery.registration")
 
@@ -48,10 +51,15 @@ class Registrar(Feature):
         self._late: list[OwnedInstance] = []  # not taken out in time, and not logged yet
         core.session.listen(self._on_state)
 
-    def register(self, entries: Iterable[Options]) -> list[Registration]:
-        """Register all or, whatever fails, none. Never waits for ZooKeeper."""
+    def register(self, entries: Iterable[Options], kind: type[R]) -> list[R]:
+        """Register all or, whatever fails, none. Never waits for ZooKeeper.
+
+        Args:
+            entries: what to register.
+            kind: the class of the registrations.
+        """
         made = [self._make(entry) for entry in entries]
-        registrations = [Registration(self.core, owned, self._note_late) for owned in made]
+        registrations = [kind(self.core, owned, self._note_late) for owned in made]
         with self._lock:
             self.require_open()
             table = dict(self._open)
@@ -195,9 +203,9 @@ class Registrar(Feature):
     def close(self, deadline: float) -> None:
         start = time.monotonic()
         for owned in self._leaving:
-            owned.wait_left(max(0.0, deadline - time.monotonic()))
+            run_steps(owned.delayed(max(0.0, deadline - time.monotonic())))
             owned.leave()  # the worker has not come to it
-        late = [owned for owned in self._leaving if not owned.wait_gone(max(0.0, deadline - time.monotonic()))]
+        late = [owned for owned in self._leaving if not run_steps(owned.going(max(0.0, deadline - time.monotonic())))]
         within = None if self._late else time.monotonic() - start
         with self._lock:
             self._late += late

@@ -26,7 +26,7 @@ from zkdiscovery.session.requests import (
     Sync,
     Write,
 )
-from zkdiscovery.session.session import WAIT_POLL, Session
+from zkdiscovery.session.session import Session
 from zkdiscovery.session.states import State, StateChange
 from zkdiscovery.session.translate import BROKEN, NO_NODE
 from zkdiscovery.session.watches import EventKind, TreeWatch
@@ -36,7 +36,6 @@ __all__ = [
     "CONTAINER",
     "EPHEMERAL",
     "NO_NODE",
-    "WAIT_POLL",
     "AccessEntry",
     "Batch",
     "Check",

@@ -33,6 +33,7 @@ from zkdiscovery.session.exchanges import LASTS, Exchanges
 from zkdiscovery.session.requester import Requester
 from zkdiscovery.session.requests import Check, Create, Delete, Echo, Multi, Request, SetData, Sync
 from zkdiscovery.session.states import State, StateChange
+from zkdiscovery.threads.waiting import Monitor, Steps, Until
 from zkdiscovery.threads.worker import Worker
 from zkdiscovery.validation import deadline_after
 
@@ -71,7 +72,8 @@ class Lease:
         self._lock = threading.Lock()
         self._deadline = deadline  # seconds of the lease clock
         self._reason: str | None = None
-        self._over = threading.Event()  # set before `on_lost` is called
+        self._over = False  # True before `on_lost` is called
+        self._changed = Monitor()  # tells of `_over`
         self._on_lost = on_lost
 
     @property
@@ -88,25 +90,25 @@ class Lease:
         """Seconds left without a further renewal; 0.0 once lost."""
         return 0.0 if self.reason is not None else max(0.0, self._deadline - lease_now())
 
-    def wait(self, timeout: float | None) -> bool:
+    def losing(self, timeout: float | None) -> Steps[bool]:
         """Wait until it is lost, at most `timeout` seconds; True if it is."""
-        end = None if timeout is None else deadline_after(timeout)
+        end = deadline_after(timeout)
         while self.reason is None:
-            left = self.remaining  # no longer, because the threads that would set the event may not run
-            if end is not None:
-                left = min(left, end - time.monotonic())
-                if left <= 0:
-                    return self.reason is not None
-            self._over.wait(min(left, threading.TIMEOUT_MAX))
+            now = time.monotonic()
+            if now >= end:
+                return False
+            # No longer, because the threads that would tell may not run.
+            yield Until(lambda: self._over, min(end, now + self.remaining), self._changed)
         return True
 
     def end(self, reason: str) -> None:
         """Give it up, or note that it was lost; calls `on_lost` unless it was called before."""
         with self._lock:
             self._reason = reason = self._reason or reason
-            told = self._over.is_set()
-            self._over.set()
+            told, self._over = self._over, True
         if not told:
+            with self._changed:
+                self._changed.notify_all()
             self._leases.forget(self)
             self._on_lost(reason)
 
@@ -114,8 +116,8 @@ class Lease:
         """In a forked child: give up the lease, which is the parent's, and the locks."""
         self._lock = threading.Lock()
         self._reason = "it belongs to the parent process"
-        self._over = threading.Event()
-        self._over.set()
+        self._over = True
+        self._changed = Monitor()
 
     def extend(self, deadline: float) -> None:
         """Let it last until `deadline` at least, unless it is lost."""

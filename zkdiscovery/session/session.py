@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WAIT_POLL = 0.25  # seconds after which a waiter that needs a connection notices at the latest that none will come
-
 
 class Session(SessionStatus):
     """One session with ZooKeeper, renewed until it is closed. Does nothing before `start()`.

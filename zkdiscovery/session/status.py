@@ -12,9 +12,12 @@ from zkdiscovery.errors import ClientClosed, NotConnected, ZkDiscoveryError
 from zkdiscovery.session.states import TRANSITIONS, State, StateChange
 from zkdiscovery.session.transport.link import Link
 from zkdiscovery.session.transport.link_state import Credentials
+from zkdiscovery.threads.waiting import Monitor, Steps, Until, run_steps
 from zkdiscovery.validation import deadline_after
 
 log = logging.getLogger("zkdiscovery.session")
+
+_SETTLED = frozenset({State.CONNECTED, State.CLOSED})
 
 
 class SessionStatus:
@@ -35,6 +38,7 @@ class SessionStatus:
         data_losses: how often the servers lost data. Transaction ids from before a loss say nothing about later nodes.
         authenticated: True once a server has let this client in.
         closing: is set once the session is to end.
+        changed: guards all of it, and tells of changes of the state and of reasons to wait no longer.
     """
 
     def __init__(self, hosts: str, timeout: float) -> None:
@@ -51,7 +55,7 @@ class SessionStatus:
         self.closing = threading.Event()
         self._failure_final = False
         self._hosts = hosts
-        self._changed = threading.Condition()
+        self.changed = Monitor()
         self._listeners: list[Callable[[StateChange], None]] = []
 
     @property
@@ -85,12 +89,12 @@ class SessionStatus:
 
     def listen(self, listener: Callable[[StateChange], None]) -> None:
         """Call `listener` at each transition, in order, on the connection thread. It must not block or raise."""
-        with self._changed:
+        with self.changed:
             self._listeners.append(listener)
 
     def unlisten(self, listener: Callable[[StateChange], None]) -> None:
         """Forget a listener."""
-        with self._changed:
+        with self.changed:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
@@ -103,15 +107,17 @@ class SessionStatus:
             UnsupportedServer: there will be none, because the servers are too old.
             ClientClosed: closed, before or meanwhile.
         """
+        run_steps(self.connecting(timeout))
+
+    def connecting(self, timeout: float) -> Steps[None]:
+        """The steps of `wait_connected`."""
         end = deadline_after(timeout)
-        with self._changed:
-            while self.state is not State.CONNECTED:
-                if self.state is State.CLOSED or self.closing.is_set():
-                    raise ClientClosed("the client was closed; make a new one")
-                left = end - time.monotonic()
-                if left <= 0 or self._failure_final:
-                    raise self.not_connected(timeout)
-                self._changed.wait(left)
+        while self.state is not State.CONNECTED:
+            if self.state is State.CLOSED or self.closing.is_set():
+                raise ClientClosed("the client was closed; make a new one")
+            if self._failure_final or time.monotonic() >= end:
+                raise self.not_connected(timeout)
+            yield Until(lambda: self.state in _SETTLED or self.gone_for_good, end, self.changed)
 
     def not_connected(self, timeout: float) -> ZkDiscoveryError:
         """Make the error of a connection that did not come within `timeout` seconds."""
@@ -132,7 +138,7 @@ class SessionStatus:
 
     def replace_link(self, before: Link | None, make: Callable[[], Link]) -> bool:
         """Make a link and start it. False if the session closes, or if the present link is not `before`."""
-        with self._changed:
+        with self.changed:
             if self.closing.is_set() or self.link is not before:
                 return False
             self.link = link = make()
@@ -145,9 +151,9 @@ class SessionStatus:
 
     def note_closing(self) -> Link | None:
         """Wake everybody who waits for a connection, because none will come. Returns the link."""
-        with self._changed:
+        with self.changed:
             self.closing.set()
-            self._changed.notify_all()
+            self.changed.notify_all()
             return self.link
 
     def connected(self, credentials: Credentials, timeout: float) -> int:
@@ -156,7 +162,7 @@ class SessionStatus:
         renewed = known is None or known.session_id != credentials.session_id or state is State.EXPIRED
         if known is not None and renewed and state is not State.EXPIRED:
             self.move(State.EXPIRED)  # another session than before: whatever the old one owned is gone
-        with self._changed:
+        with self.changed:
             self.epoch += renewed
             self.credentials = credentials
             self.generation += 1  # last: who reads the generation first, without the lock, finds its session
@@ -166,16 +172,16 @@ class SessionStatus:
 
     def fail(self, error: ZkDiscoveryError, *, final: bool) -> None:
         """Note why there is no connection; `final`: none will come."""
-        with self._changed:
+        with self.changed:
             known = self.failure is not None and str(self.failure) == str(error)
             self.failure, self._failure_final = error, final
-            self._changed.notify_all()
+            self.changed.notify_all()
         if not known:  # it comes again with each attempt
             log.error("%s", error)
 
     def move(self, state: State) -> None:
         """Go to another state, if it may follow the present one, and tell the listeners."""
-        with self._changed:
+        with self.changed:
             before = self.state
             if state is before or state not in TRANSITIONS[before]:
                 return  # e.g. SUSPENDED while NEW: a failed first attempt is no transition
@@ -184,7 +190,7 @@ class SessionStatus:
                 self.credentials = None
             change = StateChange(state, before, self.epoch, self.generation)
             listeners = list(self._listeners)
-            self._changed.notify_all()
+            self.changed.notify_all()
         for listener in listeners:
             try:
                 listener(change)

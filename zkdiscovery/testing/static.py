@@ -11,25 +11,27 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from zkdiscovery.client import Client
 from zkdiscovery.codecs.curator import CuratorCodec
 from zkdiscovery.core import Core, CoreSlot, Feature
 from zkdiscovery.discovery import Discovery
 from zkdiscovery.discovery.feed import Feed, difference
-from zkdiscovery.election import Campaigns, Candidate, Observers, Term
-from zkdiscovery.election.candidacy import Candidacy
+from zkdiscovery.election import Campaigns, Candidate, Observers
+from zkdiscovery.election.candidacy import Candidacy, MakeTerm
 from zkdiscovery.election.elections import Campaigner
 from zkdiscovery.errors import InvalidInstance, NodeMissing
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
-from zkdiscovery.registration import Options, Overrides, Registrar, Registration
+from zkdiscovery.registration import BaseRegistration, Options, Overrides, Registrar
 from zkdiscovery.session import Lease, Node, Session, Stat, State
 from zkdiscovery.settings import settings_without_environment
+from zkdiscovery.threads import Monitor, Steps
 from zkdiscovery.validation import check_name
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 
 F = TypeVar("F", bound=Feature)
+R = TypeVar("R", bound=BaseRegistration)
 
 Instances = Iterable[str | Instance]
 Table = dict[str, dict[str, Instance]]  # instances by service and id
@@ -59,7 +61,7 @@ class StaticClient(Client):
     def __init__(self) -> None:
         super().__init__("127.0.0.1:2181", namespace="/")
         self._table: Table = {}
-        self._made: list[Registration] = []
+        self._made: list[BaseRegistration] = []
 
     # -- what a test sets --
 
@@ -79,7 +81,7 @@ class StaticClient(Client):
         cast("_Campaigns", self.feature(Campaigns)).lose(name)
 
     @property
-    def registrations(self) -> list[Registration]:
+    def registrations(self) -> list[BaseRegistration]:
         """Every registration made, the open and the closed ones, in order."""
         return self._made
 
@@ -93,7 +95,7 @@ class StaticClient(Client):
 class _StaticCore(Core):
     """A core without a connection, whose features do everything at once."""
 
-    def __init__(self, slot: CoreSlot, table: Table, made: list[Registration]) -> None:
+    def __init__(self, slot: CoreSlot, table: Table, made: list[BaseRegistration]) -> None:
         super().__init__(slot, settings_without_environment(), CuratorCodec(), _StaticSession, _AtOnce)
         self.table = table
         self.made = made
@@ -152,9 +154,9 @@ class _Registrations(Registrar):
 
     core: _StaticCore
 
-    def register(self, entries: Iterable[Options]) -> list[Registration]:
+    def register(self, entries: Iterable[Options], kind: type[R]) -> list[R]:
         given = [{name: value for name, value in entry.items() if value is not None} for entry in entries]
-        made = super().register([cast("Options", {"host": "127.0.0.1", **entry}) for entry in given])
+        made = super().register([cast("Options", {"host": "127.0.0.1", **entry}) for entry in given], kind)
         self.core.made += made
         return made
 
@@ -232,9 +234,17 @@ class _Campaigns(Campaigns):
         super().__init__(core)
         self._fences = itertools.count(1)
 
-    def new_candidacy(self, campaigner: Campaigner, election: str, id: str, *, hold: bool) -> Candidacy:
+    def new_candidacy(
+        self,
+        campaigner: Campaigner,
+        election: str,
+        id: str,
+        *,
+        hold: bool,
+        make_term: MakeTerm,
+    ) -> Candidacy:
         self.add(campaigner)
-        granted = _Granted(election, next(self._fences))
+        granted = _Granted(election, next(self._fences), make_term)
         self.core.granted.append((Candidate(id, granted.term.fence), granted))
         return cast("Candidacy", granted)
 
@@ -273,10 +283,11 @@ class _Granted:
 
     error = None
 
-    def __init__(self, election: str, fence: int) -> None:
+    def __init__(self, election: str, fence: int, make_term: MakeTerm) -> None:
         self.election = election
+        self.changed = Monitor()
         self._lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
-        self.term = Term(election, fence, self._lease, self.withdraw)
+        self.term = make_term(election, fence, self._lease, self.withdraw)
 
     @property
     def over(self) -> bool:
@@ -285,17 +296,15 @@ class _Granted:
     def forget(self, lease: Lease) -> None:
         """The lease asks to be renewed no more."""
 
-    def wait(self, _condition: Callable[[Self], object], _end: float | None) -> None:
-        """Return at once."""
-
     def withdraw(self, reason: str = "resigned") -> None:
         self.end_hold(reason)
 
     def end_hold(self, reason: str) -> None:
         self._lease.end(reason)
 
-    def wait_gone(self, _timeout: float) -> None:
+    def leaving(self, _timeout: float) -> Steps[None]:
         """It is gone at once."""
+        yield from ()
 
     def forked(self) -> None:
         self._lease.disown()

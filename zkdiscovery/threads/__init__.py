@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from zkdiscovery.threads.dispatcher import Dispatcher, Subscribers, Subscription, latest
 from zkdiscovery.threads.start import start_thread
+from zkdiscovery.threads.waiting import WAIT_POLL, Monitor, Steps, Until, run_steps
 from zkdiscovery.threads.worker import Worker
 
-__all__ = ["Dispatcher", "Subscribers", "Subscription", "Worker", "latest", "start_thread"]
+__all__ = [
+    "WAIT_POLL",
+    "Dispatcher",
+    "Monitor",
+    "Steps",
+    "Subscribers",
+    "Subscription",
+    "Until",
+    "Worker",
+    "latest",
+    "run_steps",
+    "start_thread",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zkdiscovery.znodes.delta import Delta, Marks
-from zkdiscovery.znodes.hold import Hold
+from zkdiscovery.znodes.hold import BaseHold, Hold
 from zkdiscovery.znodes.loader import Loader
 from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedState
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
@@ -13,6 +13,7 @@ from zkdiscovery.znodes.queue import QueuePlace
 from zkdiscovery.znodes.watched import WatchedChildren
 
 __all__ = [
+    "BaseHold",
     "Delta",
     "Hold",
     "Loader",

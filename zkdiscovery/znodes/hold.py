@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from zkdiscovery.errors import HoldLost
 from zkdiscovery.session import Lease
+from zkdiscovery.threads import Steps, run_steps
 
 
-class Hold:
+class BaseHold:
     """What this process holds alone, from the moment it was won to its loss or release. A lost hold never revives.
 
     All members read the clock themselves: `lost` is true from the deadline on, even if no thread of the SDK ran since.
@@ -47,13 +48,6 @@ class Hold:
         """
         return self._lease.remaining
 
-    def wait_lost(self, timeout: float | None) -> bool:
-        """Wait until the hold is over, at most `timeout` seconds, None: without limit; True if it is over.
-
-        There is no default, because a caller who ignores the result must not take a timeout for the end of the hold.
-        """
-        return self._lease.wait(timeout)
-
     def check(self) -> None:
         """Check that the hold lasts.
 
@@ -81,3 +75,17 @@ class Hold:
 
     def __reduce__(self) -> str:
         raise TypeError(f"a {type(self).__name__.lower()} belongs to its process and can't be pickled; its .fence can")
+
+    def _losing(self, timeout: float | None) -> Steps[bool]:
+        return self._lease.losing(timeout)
+
+
+class Hold(BaseHold):
+    """A hold of threads."""
+
+    def wait_lost(self, timeout: float | None) -> bool:
+        """Wait until the hold is over, at most `timeout` seconds, None: without limit; True if it is over.
+
+        There is no default, because a caller who ignores the result must not take a timeout for the end of the hold.
+        """
+        return run_steps(self._losing(timeout))

@@ -6,15 +6,14 @@ Threads: any thread changes the desired state and reads; the worker of `OwnedNod
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from zkdiscovery.errors import ZkDiscoveryError
-from zkdiscovery.session import WAIT_POLL, AccessEntry, Node
-from zkdiscovery.validation import deadline_after
+from zkdiscovery.session import AccessEntry, Node
+from zkdiscovery.threads import WAIT_POLL, Monitor
+from zkdiscovery.validation import check_timeout
 
 log = logging.getLogger("zkdiscovery.znodes")
 
@@ -77,6 +76,7 @@ class OwnedNode:
         error: why the node is not as wanted; None if nothing is wrong.
         desired: what is wanted of it.
         known: what is on the path, as far as known.
+        changed: guards all of it, and tells of each change.
         dirty: True if something happened to it since the reconciler looked at it; any thread sets it.
         may_replace: True if the reconciler may replace any owner: until the node was held once, and again from
             `reclaim` on.
@@ -107,7 +107,7 @@ class OwnedNode:
         self._on_state = on_state
         self._due = due
         self._present_session_id = session_id
-        self._changed = threading.Condition()
+        self.changed = Monitor()
         self.desired = DesiredState(data)
         self.state = OwnedState.PENDING
         self.error: ZkDiscoveryError | None = None
@@ -129,7 +129,7 @@ class OwnedNode:
     @property
     def settled(self) -> bool:
         """True if ZooKeeper has what was wanted last."""
-        with self._changed:
+        with self.changed:
             if not self.desired.exists:
                 return self.state is OwnedState.RELEASED
             ours = self.ours
@@ -140,56 +140,54 @@ class OwnedNode:
 
     def write(self, data: bytes) -> None:
         """Want other data. Never blocks; ignored after `release`."""
-        with self._changed:
+        with self.changed:
             if not self.desired.exists:
                 return
             self.desired = DesiredState(data)
-            self._changed.notify_all()
+            self.changed.notify_all()
         self._due(self)
 
     def move(self, path: str, data: bytes) -> None:
         """Set the path of the node and what it must hold; for `find_place`."""
-        with self._changed:
+        with self.changed:
             self.path = path
             if self.desired.exists:
                 self.desired = DesiredState(data)
-            self._changed.notify_all()
+            self.changed.notify_all()
+
+    def wake(self) -> None:
+        """Let those who wait look again."""
+        with self.changed:
+            self.changed.notify_all()
 
     def nudge(self) -> None:
         """Have `find_place` called again. Never blocks."""
         self._due(self)
 
     def release(self, final_data: bytes | None = None) -> None:
-        """Want the node gone, for good. Never blocks; see `wait`."""
-        with self._changed:
+        """Want the node gone, for good. Never blocks."""
+        with self.changed:
             if not self.desired.exists:
                 return
             self.desired = DesiredState(None, final_data)
-            self._changed.notify_all()
+            self.changed.notify_all()
         self._due(self)
 
     def reclaim(self) -> None:
         """Replace the owner for which we wait or with which we are in CONFLICT. Never blocks."""
-        with self._changed:
+        with self.changed:
             if not self.desired.exists or self.state not in {OwnedState.CONFLICT, OwnedState.WAITING}:
                 return
             self.may_replace = True
             self.foreign_machine = None
             self.dirty = True  # what the worker may conclude in this moment is out of date
             self.state, self.error = OwnedState.PENDING, None
-            self._changed.notify_all()
+            self.changed.notify_all()
         self._due(self)
 
-    def wait(self, condition: Callable[[OwnedNode], bool], timeout: float) -> bool:
-        """Wait until `condition(node)` holds; False if `timeout` seconds are over. It must be quick."""
-        end = deadline_after(timeout)
-        with self._changed:
-            while not condition(self):
-                left = end - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(min(left, WAIT_POLL))
-            return True
+    def wait(self, condition: Callable[[OwnedNode], object], timeout: float) -> bool:
+        """Wait until `condition(node)`, which must be quick; False if `timeout` seconds are over."""
+        return self.changed.wait_for(lambda: condition(self), check_timeout(timeout), WAIT_POLL)
 
     def __repr__(self) -> str:
         return f"<OwnedNode {self.path} {self.state}>"
@@ -201,7 +199,7 @@ class OwnedNode:
 
         While nothing gets on, the last refusal of ZooKeeper remains the reason.
         """
-        with self._changed:
+        with self.changed:
             before = self.state, self.error
             self.state, self.known = state, known
             if error is None and state is before[0] and not self.settled:
@@ -209,7 +207,7 @@ class OwnedNode:
             if error is not self.error and str(error) != str(self.error):
                 self.error = error
             changed = before != (self.state, self.error)
-            self._changed.notify_all()
+            self.changed.notify_all()
         if changed:
             self._on_state(self)
 

@@ -16,7 +16,6 @@ Guarantees
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -37,13 +36,13 @@ from zkdiscovery.session import (
     Unproven,
     bulk_read,
 )
-from zkdiscovery.threads import Worker
+from zkdiscovery.threads import Monitor, Steps, Until, Worker, run_steps
 from zkdiscovery.validation import deadline_after
-from zkdiscovery.znodes.hold import Hold
+from zkdiscovery.znodes.hold import BaseHold
 from zkdiscovery.znodes.owned import OwnedNode, OwnedState
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
 
-H = TypeVar("H", bound=Hold)
+H = TypeVar("H", bound=BaseHold)
 
 log = logging.getLogger("zkdiscovery.znodes")
 
@@ -67,6 +66,7 @@ class QueuePlace(ABC, Generic[H]):
 
     Attributes:
         node: the node of the place.
+        changed: tells of each change of the place and of the session.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class QueuePlace(ABC, Generic[H]):
         self._session = session
         self._worker = worker
         self._survives_disconnects = hold
-        self._changed = threading.Condition()
+        self.changed = Monitor()
         self._hold: H | None = None
         self._lease: Lease | None = None  # that of the hold
         self._ending: str | None = None  # why we end it ourselves
@@ -138,29 +138,34 @@ class QueuePlace(ABC, Generic[H]):
         """Why the place does not get on; None if nothing is known to be wrong."""
         return self.node.error or self._error
 
-    def wait(self, condition: Callable[[Self], object], end: float | None) -> None:
+    def wait(self, condition: Callable[[Self], object], end: float) -> None:
         """Wait until `condition(place)`, which must be quick and take no lock, or until `end` (monotonic seconds).
 
         It is asked again after each change of the place or the session, and after `wake()`.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: condition(self), None if end is None else max(0.0, end - time.monotonic()))
+        self.changed.wait_for(lambda: condition(self), end - time.monotonic())
 
     def wait_gone(self, timeout: float) -> None:
         """In contact with ZooKeeper, wait until the node is out of it; without contact, return at once."""
-        self.wait(lambda _: self._over or self._session.state is not State.CONNECTED, deadline_after(timeout))
+        run_steps(self.leaving(timeout))
+
+    def leaving(self, timeout: float) -> Steps[None]:
+        """The steps of `wait_gone`."""
+        yield Until(
+            lambda: self._over or self._session.state is not State.CONNECTED, deadline_after(timeout), self.changed
+        )
 
     def wake(self) -> None:
-        """Let `wait` ask again."""
-        with self._changed:
-            self._changed.notify_all()
+        """Let those who wait look again."""
+        with self.changed:
+            self.changed.notify_all()
 
     def end_hold(self, reason: str) -> None:
         """End the hold and stay in the queue, so that nobody follows before `withdraw()`. Never blocks."""
-        with self._changed:
+        with self.changed:
             self._ending = self._ending or reason
             lease = self._lease
-            self._changed.notify_all()
+            self.changed.notify_all()
         if lease is not None:
             lease.end(reason)
 
@@ -209,7 +214,7 @@ class QueuePlace(ABC, Generic[H]):
         """Find our place; watch the predecessor, or begin the hold."""
         session = self._session
         generation = session.generation
-        with self._changed:
+        with self.changed:
             if self._ending is not None or self._over or self._hold is not None:
                 return
         if self.node.state is not OwnedState.HELD or session.state is not State.CONNECTED:
@@ -275,10 +280,10 @@ class QueuePlace(ABC, Generic[H]):
         except BaseException:
             lease.end("the hold could not be made")  # and nobody waits behind a place that holds nothing
             raise
-        with self._changed:
+        with self.changed:
             self._hold, self._lease = hold, lease
             ending = self._ending
-            self._changed.notify_all()
+            self.changed.notify_all()
         self._session.leases.dismiss(self)
         self._leave_predecessor()
         if ending is not None:  # it came while the lease began
@@ -300,10 +305,10 @@ class QueuePlace(ABC, Generic[H]):
     def _finish(self) -> None:
         self._leave_predecessor()
         self._session.unlisten(self._on_state)
-        with self._changed:
+        with self.changed:
             self._over = True
             lease = self._lease
-            self._changed.notify_all()
+            self.changed.notify_all()
         self.release_nodes()  # what else belongs to a place whose node was deleted from outside
         self._session.leases.dismiss(self)  # after it is over: `_contend` looks at that after it has expected
         if lease is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.conftest import MakeClient
@@ -116,7 +118,7 @@ def test_the_deletion_at_closing(
     line.wait_length(1)
     candidacy = first.election._candidacy
     assert candidacy is not None
-    candidacy.wait(lambda it: it.over, None)
+    candidacy.wait(lambda it: it.over, time.monotonic() + LIMIT)
     assert (candidacy.error, len(first.terms.items)) == (None, 1)
 
 
@@ -134,8 +136,8 @@ def test_the_handshake_of_a_reconnect(make_client: MakeClient, line: Line, zkdis
         assert zkdiscovery_proxy.accepted > accepted
     zkdiscovery_proxy.drop()
     zkdiscovery_proxy.heal()
-    with session._changed:
-        assert session._changed.wait_for(lambda: session.generation == 2, LIMIT)
+    with session.changed:
+        assert session.changed.wait_for(lambda: session.generation == 2, LIMIT)
     assert one_leader(line) is first
     assert first.election.term is term
     assert session.epoch == 1

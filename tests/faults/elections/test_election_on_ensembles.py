@@ -147,8 +147,8 @@ def test_a_rolling_restart_ends_no_term(
         assert core_of(leader.client).session.epoch == 1
     for leader in leaders:  # each was connected to one that was restarted
         session = core_of(leader.client).session
-        with session._changed:
-            assert session._changed.wait_for(lambda session=session: session.generation >= 2, LIMIT)
+        with session.changed:
+            assert session.changed.wait_for(lambda session=session: session.generation >= 2, LIMIT)
     line.truth.session.wait_connected(LIMIT)
     assert one_leader(line) is leaders[2]
     for leader in leaders[:2]:

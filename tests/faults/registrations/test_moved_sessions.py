@@ -27,8 +27,8 @@ def proxies(zkdiscovery_server: ZookeeperServer) -> Iterator[tuple[FaultProxy, F
 def wait_generation(client: Client, generation: int) -> None:
     """Wait for a connection of that number or a later one."""
     session = core_of(client).session
-    with session._changed:
-        assert session._changed.wait_for(
+    with session.changed:
+        assert session.changed.wait_for(
             lambda: session.generation >= generation and session.state is State.CONNECTED, LIMIT
         )
 

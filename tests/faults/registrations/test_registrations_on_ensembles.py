@@ -93,8 +93,8 @@ def test_a_session_that_moves_to_another_member_writes_nothing(
             server, generation = session.server, session.generation
             (proxy,) = [proxy for proxy in proxies if proxy.address == server]
             proxy.refuse()
-            with session._changed:
-                assert session._changed.wait_for(
+            with session.changed:
+                assert session.changed.wait_for(
                     lambda seen=generation, session=session: (
                         session.generation > seen and session.state is State.CONNECTED
                     ),

@@ -15,6 +15,7 @@ from tests.support import LIMIT, Truth, core_of, node_of, wait_epoch, wait_regis
 from zkdiscovery import Client, Registration, RegistrationState
 from zkdiscovery.session import Multi
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session
+from zkdiscovery.threads import run_steps
 from zkdiscovery.znodes.writes import MOST_RAISED
 
 
@@ -66,7 +67,7 @@ def test_leaving_just_after_being_replaced_is_no_conflict(
     first._owned.leaving = True
     first._owned.leave()
     zkdiscovery_proxy.heal()
-    assert first._owned.wait_gone(LIMIT)
+    assert run_steps(first._owned.going(LIMIT))
     assert "belongs to another owner" not in caplog.text
     assert_stands(truth, second_client, second)
 

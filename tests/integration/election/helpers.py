@@ -115,7 +115,7 @@ class Line:
 
 def candidacy_of(campaigner: Campaigner) -> Candidacy:
     """The present candidacy."""
-    with campaigner.election._lock:  # it may be about to be made
+    with campaigner.election._changed:  # it may be about to be made
         candidacy = campaigner.election._candidacy
     assert candidacy is not None
     return candidacy

@@ -45,7 +45,7 @@ def test_loops_and_functions_that_wait_in_vain_leave_the_queue(
     assert list(client.election(NAME).terms(0.1)) == []
     ran: list[Term] = []
     for waits in (
-        lambda: client.election(NAME).run_while_leader(ran.append, 0.1),
+        lambda: client.election(NAME).run(ran.append, 0.1),
         client.while_leader(NAME, timeout=0.1)(ran.append),
     ):
         with pytest.raises(OperationTimeout, match=r"not elected in 'nightly-report' within 0\.1 s.*another candidate"):
@@ -53,7 +53,7 @@ def test_loops_and_functions_that_wait_in_vain_leave_the_queue(
     assert ran == []
     assert truth.children(line.path) == [path_of(leader).rpartition("/")[2]]
     leader.leave()
-    assert client.election(NAME).run_while_leader(lambda term: term.lost, LIMIT) is False
+    assert client.election(NAME).run(lambda term: term.lost, LIMIT) is False
     for term in client.election(NAME).terms(LIMIT):
         assert not term.lost
         break

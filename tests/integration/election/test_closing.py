@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -120,18 +120,17 @@ def test_closing_from_within_the_block(make_client: MakeClient, truth: Truth, li
 
 def test_closing_from_the_background_function(make_client: MakeClient) -> None:
     election = make_client().election(NAME)
-    done = threading.Event()
+    threads: queue.Queue[threading.Thread] = queue.Queue()
 
     def lead(term: Term) -> None:
         election.close(LIMIT)
         assert term.lost
-        done.set()
+        threads.put(threading.current_thread())
 
     election.start(lead)
-    assert done.wait(LIMIT)
-    assert election._thread is not None
-    election._thread.join(LIMIT)
-    assert not election._thread.is_alive()
+    runner = threads.get(timeout=LIMIT)
+    runner.join(LIMIT)
+    assert not runner.is_alive()
 
 
 def test_who_waits_for_leadership_is_told(make_client: MakeClient, line: Line) -> None:
@@ -167,14 +166,13 @@ def test_a_closed_election_stays_closed(make_client: MakeClient) -> None:
 
 def test_no_term_begins_after_closing(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     election = make_client().election(NAME)
-    wait = Candidacy.wait
+    is_decided = election._is_decided
 
-    def won_while_closing(self: Candidacy, condition: Any, end: float | None) -> None:
-        wait(self, condition, end)
-        if self.term is not None and not election._closed.is_set():
-            election._closed.set()
+    def won_while_closing(candidacy: Candidacy) -> bool:
+        election._closed = candidacy.term is not None
+        return is_decided(candidacy)
 
-    monkeypatch.setattr(Candidacy, "wait", won_while_closing)
+    monkeypatch.setattr(election, "_is_decided", won_while_closing)
     with pytest.raises(ClientClosed):
         election.campaign(LIMIT).__enter__()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 
@@ -13,6 +14,7 @@ from tests.support import LIMIT, Truth, core_of, counting, wait_state
 from zkdiscovery import Client, State, Term
 from zkdiscovery.session import GetChildren
 from zkdiscovery.testing import FaultProxy
+from zkdiscovery.threads import run_steps
 from zkdiscovery.znodes import OwnedState
 
 
@@ -190,7 +192,7 @@ def test_candidates_that_are_wanted_together_are_created_one_by_one(
     zkdiscovery_proxy.refuse()
     wait_state(client, State.SUSPENDED)
     elections = [client.election(NAME) for _ in range(3)]
-    candidacies = [election._stand(None) for election in elections]
+    candidacies = [run_steps(election._standing(math.inf)) for election in elections]
     zkdiscovery_proxy.heal()
     line.wait_length(3)
     for candidacy in candidacies:

@@ -355,8 +355,8 @@ def test_hold_survives_a_dropped_connection(make_client: MakeClient, line: Line,
     term = leader.wait_term()
     session = core_of(leader.client).session
     zkdiscovery_proxy.drop()
-    with session._changed:
-        assert session._changed.wait_for(lambda: session.generation == 2, LIMIT)
+    with session.changed:
+        assert session.changed.wait_for(lambda: session.generation == 2, LIMIT)
     mature(term)
     assert leader.election.term is term
 

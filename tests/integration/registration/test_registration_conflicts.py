@@ -14,6 +14,7 @@ from tests.integration.registration.helpers import events, path_of, seen_to, sto
 from tests.support import LIMIT, Truth, wait_epoch, wait_registration
 from zkdiscovery import Client, NodeNotEmpty, OperationTimeout, RegistrationConflict, RegistrationState
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
+from zkdiscovery.threads import run_steps
 
 REGISTRANT = """
 import sys
@@ -250,6 +251,6 @@ def test_a_path_taken_over_is_left_alone_when_its_first_owner_leaves(
     first._owned.leaving = True
     first._owned.leave()
     zkdiscovery_proxy.heal()
-    assert first._owned.wait_gone(LIMIT)
+    assert run_steps(first._owned.going(LIMIT))
     assert stored(truth, second).port == 8081
     assert path_of(first) == path

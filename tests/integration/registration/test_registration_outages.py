@@ -127,8 +127,8 @@ def test_a_reconnect_within_the_session_reads_once_and_writes_nothing(
         generation = session.generation
         with counting(client) as requests:
             zkdiscovery_proxy.drop()
-            with session._changed:
-                assert session._changed.wait_for(lambda seen=generation: session.generation > seen, LIMIT)
+            with session.changed:
+                assert session.changed.wait_for(lambda seen=generation: session.generation > seen, LIMIT)
             seen_to(client, *ours)
             assert requests == {"SetWatches": 1, "MultiRead": 1}
     assert session.epoch == 1

@@ -211,8 +211,8 @@ def test_a_password_changed_while_we_were_connected(make_session: MakeSession, s
 
 
 def wait_failure(session: Session) -> None:
-    with session._changed:
-        assert session._changed.wait_for(lambda: session.failure is not None, LIMIT)
+    with session.changed:
+        assert session.changed.wait_for(lambda: session.failure is not None, LIMIT)
 
 
 # -- secrets --

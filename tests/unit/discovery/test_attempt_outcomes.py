@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from zkdiscovery.balancing import Endpoint, Outcome
 from zkdiscovery.discovery.attempt import Attempt
-from zkdiscovery.discovery.calls import RetryBudget
+from zkdiscovery.discovery.call_policy import RetryBudget
 from zkdiscovery.discovery.outcomes import outcome_of
 from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Instance

@@ -15,7 +15,8 @@ import pytest
 from tests.support import LIMIT
 from zkdiscovery.balancing import Endpoint, Outcome
 from zkdiscovery.discovery.attempt import Attempt
-from zkdiscovery.discovery.calls import Call, RetryBudget, check_call
+from zkdiscovery.discovery.call_policy import RetryBudget, check_call
+from zkdiscovery.discovery.calls import Call
 from zkdiscovery.errors import OperationTimeout
 from zkdiscovery.model import Instance
 
@@ -48,7 +49,7 @@ class Service:
         def attempt(endpoint: Endpoint) -> Attempt:
             return Attempt(lambda *_: endpoint)
 
-        kinds = check_call(fn, ConnectionError, attempts, hedge)
+        kinds = check_call(ConnectionError, attempts, hedge)
         return Call("payments", fn, kinds, attempts, timeout, hedge, choose, attempt, self.budget).run(
             self.endpoints[0]
         )

@@ -126,7 +126,14 @@ def test_a_worker_may_be_faster_than_the_constructor(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(threading, "excepthook", errors.append)
     worker = _Worker()
     Candidacy(
-        cast("Any", _Session()), cast("Any", _Nodes(worker)), cast("Any", worker), "nightly", "/e", b"", hold=True
+        cast("Any", _Session()),
+        cast("Any", _Nodes(worker)),
+        cast("Any", worker),
+        "nightly",
+        "/e",
+        b"",
+        hold=True,
+        make_term=Term,
     )
     for thread in worker.threads:
         thread.join(LIMIT)

@@ -21,6 +21,7 @@ from zkdiscovery.session import lease as lease_module
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.lease import Lease, Leases, Unproven
 from zkdiscovery.session.requests import Echo, Multi, Request, Sync
+from zkdiscovery.threads import run_steps
 
 T = 10.0  # seconds, the session timeout
 FIRST = 0.4 * T  # seconds that a lease begins with
@@ -288,7 +289,7 @@ def test_an_answer_after_the_deadline_revives_nothing(bench: Bench, looked: bool
     bench.answer(future)
     assert lease.reason == "the session was not renewed in time"
     assert lease.remaining == 0.0
-    assert lease.wait(0)
+    assert run_steps(lease.losing(0))
 
 
 def test_reading_reads_the_clock(bench: Bench) -> None:
@@ -296,7 +297,7 @@ def test_reading_reads_the_clock(bench: Bench) -> None:
     lease = bench.acquire(on_lost=lost.append)
     bench.now += FIRST - 0.001
     assert lease.reason is None
-    assert not lease.wait(0)
+    assert not run_steps(lease.losing(0))
     bench.now += 0.002
     assert lease.reason is not None
     assert lost == []  # no thread of ours has run
@@ -308,14 +309,14 @@ def test_waiting_ends_with_the_lease_even_if_nobody_tells(bench: Bench, monkeypa
     monkeypatch.setattr(lease_module, "lease_now", lease_now)
     bench.leases.connected(lease_now(), 0.3)
     bench.now, bench.timeout = lease_now(), 0.3
-    assert bench.acquire().wait(20.0)
+    assert run_steps(bench.acquire().losing(20.0))
 
 
 def test_waiting_is_ended_by_the_end(bench: Bench) -> None:
     lease = bench.acquire()
     thread = threading.Thread(target=lease.end, args=("resigned",))
     thread.start()
-    assert lease.wait(20.0)
+    assert run_steps(lease.losing(20.0))
     thread.join()
 
 
@@ -456,6 +457,6 @@ def test_in_a_forked_child_it_is_lost_and_touches_nothing_of_the_parent(bench: B
     lease._lock.acquire()  # as another thread of the parent may have at the fork
     lease.disown()
     assert lease.reason == "it belongs to the parent process"
-    assert lease.wait(None)
+    assert run_steps(lease.losing(None))
     lease.end("resigned")
     assert lost == []

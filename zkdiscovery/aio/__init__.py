@@ -1,0 +1,17 @@
+"""asyncio: the client and its handles with the same names as on threads, awaitable.
+
+Threads: everything here runs on the event loop that awaits it, over the core that the sync client has. A wait is a
+future that the thread which makes the change completes, so no thread is parked for a waiter. One-off reads and writes
+run on a few threads of the client; its first use and its closing run on a thread each.
+"""
+
+from __future__ import annotations
+
+from zkdiscovery.aio.client import AsyncClient
+from zkdiscovery.aio.election import AsyncElection
+from zkdiscovery.aio.registration import AsyncRegistration
+from zkdiscovery.aio.service import AsyncService
+from zkdiscovery.aio.subscription import AsyncSubscription
+from zkdiscovery.aio.term import AsyncTerm
+
+__all__ = ["AsyncClient", "AsyncElection", "AsyncRegistration", "AsyncService", "AsyncSubscription", "AsyncTerm"]
