@@ -31,7 +31,7 @@ def on_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 async def until(condition: Callable[[], object]) -> None:
     """Wait until a condition holds; by looking, because it may be anything."""
     async with asyncio.timeout(LIMIT):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - it may be anything
             await asyncio.sleep(0.005)
 
 
