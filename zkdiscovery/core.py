@@ -217,6 +217,9 @@ class CoreSlot:
         self.dispatcher = Dispatcher("zkdiscovery-callbacks")
         self.states: Subscribers[State] = Subscribers(self.dispatcher, latest)
         self._make = make
+        # Held while settings and codecs load, which is code of users and takes any time, so closing never takes it.
+        # One thread makes the core and the others wait. A signal handler, or a codec that uses its client, does not.
+        self._making = threading.RLock()
         self._lock = threading.Lock()
         self._core: Core | None = None
         self._last_core: Core | None = None  # while it is being closed
@@ -255,22 +258,10 @@ class CoreSlot:
 
     def _first_use(self) -> Core:
         survivors: list[Survivor] = []
-        with self._lock:
+        with self._making:
             if self._core is None and not self._closed:
-                core = self._make(self)
-                if self.ending.begun:
-                    core.seal(Phase.OWNED)
-                core.session.listen(self._on_state)
-                try:
-                    core.session.start()
-                except BaseException:
-                    core.session.unlisten(self._on_state)
-                    core.session.close(0.0)
-                    raise
-                self._core = core
-                if self._was_forked:
-                    survivors, self._was_forked = list(self._survivors), False
-            present = self._core
+                survivors = self._put_in_force(self._make(self))
+        present = self._core
         if present is None:
             await_signals()  # one of them may have closed us
             raise ClientClosed("the client was closed; make a new one")
@@ -278,6 +269,25 @@ class CoreSlot:
             with suppress(ZkDiscoveryError):  # its next use tries again
                 survivor.revive(present)
         return present
+
+    def _put_in_force(self, core: Core) -> list[Survivor]:
+        """Start a new core, unless there is one or the client was closed meanwhile. Return what goes on with it."""
+        with self._lock:
+            if self._core is not None or self._closed:
+                return []
+            if self.ending.begun:
+                core.seal(Phase.OWNED)
+            core.session.listen(self._on_state)
+            try:
+                core.session.start()
+            except BaseException:
+                core.session.unlisten(self._on_state)
+                core.session.close(0.0)
+                raise
+            self._core = core
+            survivors = list(self._survivors) if self._was_forked else []
+            self._was_forked = False
+            return survivors
 
     def add(self, survivor: Survivor) -> None:
         """Tell an object of users of forks for as long as it lives."""
@@ -341,6 +351,7 @@ class CoreSlot:
         if core is not None:
             # Never used again, nor collected: closing its sockets here could disturb the parent's TLS.
             _abandoned.append(core)
+        self._making = threading.RLock()
         self._lock = threading.Lock()
         self.ending = self.ending.forked()
         self.dispatcher.forked()
