@@ -11,6 +11,7 @@ from Python 3.12 on none can be started while the interpreter ends.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -194,6 +195,13 @@ class _Process:
     """What the end of this process has taken so far."""
 
     spent = 0.0  # seconds
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.spent = 0.0
+
+
+os.register_at_fork(after_in_child=_Process.forked)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 from types import FrameType
 from typing import Any, Self
@@ -62,13 +63,18 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
     ) -> None:
         self._slots = [client.slot for client in clients]
         self._timeout = None if timeout is DEFAULT else check_timeout(timeout)
-        self._first = threading.Lock()  # taken by the first signal, without waiting
-        self._proceeded = False
-        self._turn: Turn | None = None  # of the first signal
+        self.await_first()
         self._before: dict[int, Any] = {}
+        _all.add(self)
         for number in signals:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
+
+    def await_first(self) -> None:
+        """Take the next signal for the first one: also in a forked child, where nobody handles the parent's."""
+        self._first = threading.Lock()  # taken by the first signal, without waiting
+        self._proceeded = False
+        self._turn: Turn | None = None  # of the first signal
 
     def restore(self) -> None:
         """Put the earlier handlers back. Idempotent; main thread only."""
@@ -147,3 +153,14 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
 
 def _name(number: int) -> str:
     return signal.Signals(number).name
+
+
+_all: weakref.WeakSet[close_on_signals] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_all):
+        each.await_first()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -11,6 +11,7 @@ release one at any point.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 
@@ -18,6 +19,8 @@ WAIT_POLL = 0.25  # seconds between two looks at the limit
 UNTOLD = 10.0  # seconds that a turn may take until the closing thread tells how long it needs
 
 _turns: set[Turn] = set()
+
+os.register_at_fork(after_in_child=_turns.clear)  # the closing threads are the parent's
 
 
 class Turn:
