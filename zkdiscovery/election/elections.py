@@ -122,8 +122,9 @@ class Observers(Feature):
         """
         with self._lock:
             self.require_open()
+            observer = Observer(self.core.loader, self.core.paths.election(election), subscribers)
             self._observing.add(observing)
-        return Observer(self.core.loader, self.core.paths.election(election), subscribers)
+        return observer
 
     def release(self, observing: Observing) -> None:
         """Forget one that has no subscriptions any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from tests.faults.discovery.helpers import watched_paths
 from tests.integration.registration.helpers import HOST
 from tests.support import LIMIT, Recorder, Truth
 from zkdiscovery import Client, Instance, NoThreadAvailable
+from zkdiscovery.election.following import Following
 from zkdiscovery.registration import Options
 from zkdiscovery.testing import ZookeeperServer
 from zkdiscovery.testing.ports import free_port
@@ -135,6 +137,14 @@ def test_views_and_observers_leave_nothing_behind(
             client.close()
             wait_unwatched(zkdiscovery_server, namespace)
         assert began
+
+
+def test_an_election_that_could_not_be_followed_is_not_kept(make_client: MakeClient, scarcity: Scarcity) -> None:
+    client = make_client().wait_connected(LIMIT)
+    with scarcity.allow(0), pytest.raises(NoThreadAvailable):
+        client.election("leader").on_change(lambda _: None)
+    gc.collect()
+    assert not [each for each in gc.get_objects() if type(each) is Following]
 
 
 def test_campaigns_can_be_tried_again(make_client: MakeClient, scarcity: Scarcity) -> None:
