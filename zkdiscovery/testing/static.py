@@ -69,12 +69,16 @@ class StaticClient(Client):
         """Replace the instances of a service; its views follow at once.
 
         Raises:
-            InvalidName, InvalidInstance: what can't be an instance; nothing is changed.
+            InvalidName: no name for a service; nothing is changed.
+            InvalidInstance: what can't be an instance; nothing is changed.
+            ClientClosed: the client was closed; nothing is changed.
         """
         check_name(service, "the service name")
         found = [_instance(service, entry) for entry in instances]
+        core = None if self.state is State.NEW else cast("_StaticCore", self.slot.current())
         self._table[service] = {instance.id: instance for instance in found}
-        cast("_StaticCore", self.slot.current()).publish(service)
+        if core is not None:
+            core.publish(service)
 
     def lose_leadership(self, name: str) -> None:
         """End the terms of an election, as if the session had expired."""
@@ -113,7 +117,8 @@ class _StaticSession(Session):
     """A session that is connected until it is closed."""
 
     def start(self) -> None:
-        self.state, self.generation = State.CONNECTED, 1
+        self.generation = 1
+        self.move(State.CONNECTED)
 
     def known_addresses(self) -> dict[str, tuple[str, ...]]:
         return {"127.0.0.1": ("127.0.0.1",)}

@@ -57,6 +57,29 @@ def test_bad_instances_change_nothing() -> None:
     assert [instance.port for instance in client.instances("payments")] == [1]
 
 
+def test_it_tells_its_states() -> None:
+    states: Recorder[State] = Recorder()
+    client = static_client(payments=["127.0.0.1:1"])
+    assert client.state is State.NEW, "nothing has been used yet"
+    client.on_change(states)
+    with client:
+        states.wait(lambda items: items == [State.CONNECTED])
+    states.wait(lambda items: items == [State.CONNECTED, State.CLOSED])
+
+
+def test_a_closed_client_takes_no_instances() -> None:
+    client = static_client(payments=["127.0.0.1:1"])
+    view = client.discover("payments")
+    client.close()
+    known = repr(client)
+    with pytest.raises(ClientClosed):
+        client.set_instances("orders", ["127.0.0.1:2"])
+    with pytest.raises(ClientClosed):
+        client.set_instances("payments", ["127.0.0.1:2"])
+    assert repr(client) == known
+    assert [instance.port for instance in view.instances] == [1]
+
+
 @pytest.mark.parametrize(
     "entry", ["127.0.0.1", "8001", ":8001", "::1:8001", "[::1]", "a:b", "a/b:80", 8001, None, Instance("bills", "a", 1)]
 )
