@@ -75,13 +75,13 @@ class Child:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def wait_line(self, start: str, count: int = 1) -> str:
+    def wait_line(self, start: str, count: int = 1, timeout: float = LIMIT) -> str:
         """Wait until it has printed so many lines that begin with `start`; the last of them, without the start."""
 
         def found(lines: list[str]) -> list[str]:
             return [line for line in lines if line.startswith(start)]
 
-        self.printed.wait(lambda lines: len(found(lines)) >= count or lines[-1:] == [""])
+        self.printed.wait(lambda lines: len(found(lines)) >= count or lines[-1:] == [""], timeout)
         lines = found(self.printed.items)
         assert len(lines) >= count, "\n".join(self.printed.items)
         return lines[count - 1].removeprefix(start).strip()

@@ -12,6 +12,7 @@ from zkdiscovery.session import lease as lease_module
 from zkdiscovery.testing import ZookeeperEnsemble, zookeeper_ensemble
 
 T = 4.0  # seconds
+TRIES = 4
 STOPPED, HELD = "client stopped before its proof", "held, then lost"
 
 
@@ -35,14 +36,20 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     RecordedLease.all.clear()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", [STOPPED, HELD])
 def test_a_lease_has_ended_when_the_next_one_begins(members: ZookeeperEnsemble, name: str) -> None:
-    """And it begins all the same, though the candidate stood still before."""
-    outcome = attempt(members, named(name), T, "new", "test")
-    assert outcome.overlap < 0
-    assert outcome.won
-    assert outcome.lasted > 0.2 * T, "it was held until its deadline"
+    """And it begins all the same, though the candidate stood still before.
+
+    It stands still for nearly a session. A machine that takes a few hundred milliseconds to let it go on ends its
+    session, so that there is no lease, and nothing is shown but that none overlaps. Then it is tried again.
+    """
+    for number in range(TRIES):
+        outcome = attempt(members, named(name), T, "new", f"test {number}")
+        assert outcome.overlap < 0
+        if outcome.won and outcome.lasted > 0.2 * T:  # it began, and was held until its deadline
+            return
+    pytest.fail(f"no lease in {TRIES} tries; the last one: {outcome}")
 
 
 @pytest.mark.timeout(300)

@@ -210,11 +210,18 @@ def discover_and_drop(client: Client, number: int) -> None:
 
 @pytest.fixture
 def eager_collection() -> Iterator[None]:
-    """Garbage is collected often, on all threads."""
+    """Garbage is collected often, on all threads.
+
+    What the tests before have left is not looked at. Each collection would take longer than all else, because it stops
+    all threads: with a million objects, for half a second.
+    """
     thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
     gc.set_threshold(50, 2, 2)
     yield
     gc.set_threshold(*thresholds)
+    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("eager_collection")

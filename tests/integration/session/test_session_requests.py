@@ -179,7 +179,7 @@ def test_what_waits_when_the_session_expires(
     assert session.epoch == 2
 
 
-def test_a_thousand_calls_while_suspended(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
+def test_many_calls_while_suspended(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
     """kazoo's 279th would block its caller for good."""
     session = make_session(zkdiscovery_proxy.address)
     changes = heard(session)
@@ -191,24 +191,20 @@ def test_a_thousand_calls_while_suspended(make_session: MakeSession, zkdiscovery
         assert isinstance(error, NotConnected)
         assert not error.outcome_unknown
 
-    took: list[float] = []
-
     def call(timeout: float) -> type[BaseException] | None:
-        start = time.monotonic()
         try:
             session.read(GetChildren("/"), timeout=timeout)
         except ZkDiscoveryError as error:
             return type(error)
-        finally:
-            took.append(time.monotonic() - start)
         return None
 
-    with ThreadPoolExecutor(1000) as pool:
-        assert list(pool.map(call, [1.0] * 1000)) == [NotConnected] * 1000
-        assert max(took) < 4.0
+    # More threads would take long for themselves: each that waits for the interpreter lock asks for it 200 times a
+    # second, so a thousand that wake at one moment take many seconds on a busy machine, whatever they do.
+    with ThreadPoolExecutor(300) as pool:
+        assert list(pool.map(call, [1.0] * 300, timeout=LIMIT)) == [NotConnected] * 300
         zkdiscovery_proxy.heal()
         session.wait_connected(LIMIT)
-        assert list(pool.map(call, [LIMIT] * 1000)) == [None] * 1000
+        assert list(pool.map(call, [LIMIT] * 1000, timeout=LIMIT)) == [None] * 1000
 
 
 def test_reads_over_a_cut_are_repeated(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
