@@ -1,17 +1,18 @@
 """The children of one path, kept in step with ZooKeeper: one watch, bulk reads, one read for each change.
 
 Threads: events arrive on the connection thread and only mark names. Everything else runs on the loader's worker, one
-task at a time, so results can't overtake each other. `on_change` is called there, outside locks.
+task at a time, so results can't overtake each other. `on_change` is called there, outside locks. A flush reads the
+names that events have marked, and puts what it finds in force.
 
 Guarantees
 - On each connection it watches first, then lists, then reads, and applies afterwards what happened meanwhile. It misses
   nothing, and drops the results of an older connection. The first load is one change.
 - A read that fails halfway changes nothing: it is done again.
-- A lone change is read at once. In a storm of changes many are read together, which takes a fifth of the time.
+- A lone change is read at once. In a storm many changes are read together: see pacing.py.
 - A node is known by (czxid, mzxid, mtime): one that was deleted and recreated is another one even if its version is the
   same, and so is one of the same transaction id in an ensemble that lost its data.
-- If one transaction deletes a node and creates it again, its two events may be seen apart. So a deletion is held back
-  for `HOLD` seconds if `may_return` says so, and a creation in that time turns it into a change. Others do not wait.
+- If one transaction deletes a node and creates it again, its two events may be seen apart. So a deletion is deferred by
+  `ONE_TRANSACTION` if `may_return` says so, and a creation in that time turns it into a change. Others do not wait.
 - A missing, deleted or recreated parent is an empty set that comes back.
 - A node that can't be decoded or read is reported in `rejected` and never harms its siblings. One that is too large is
   not read, if that is known before. One that the server does not let us read is tried again every 10 s.
@@ -43,6 +44,7 @@ from zkdiscovery.session import (
 )
 from zkdiscovery.znodes.delta import Delta, Key, Marks, Reading
 from zkdiscovery.znodes.loader import Loader, unreadable
+from zkdiscovery.znodes.pacing import Pacing
 from zkdiscovery.znodes.paths import name_of, parent_of
 
 T = TypeVar("T")
@@ -51,13 +53,8 @@ log = logging.getLogger("zkdiscovery.znodes")
 
 RETRY_DELAYS = (0.5, 10.0)  # seconds after the first read that failed on a standing connection, and at most
 LOOK_AGAIN = 10.0  # seconds until nodes that ZooKeeper did not let us read are tried again
-PAUSE = 4.0  # in a storm, the time until the next flush as a multiple of what the last one took,
-PAUSES = (0.03, 0.2)  # but at least and at most so many seconds
-# An event that comes so many seconds after a flush belongs to a storm. A writer that waits to see each of its changes
-# takes longer. A flush that has nothing to read is over before the next event can come.
-CLOSE, CLOSE_UNREAD = 0.0002, 0.002
-HOLD = 0.005  # seconds between two events of one transaction, at most, unless a thread or the server is starved
-TELLING = 16  # known nodes from which the size of others is estimated: more may have changed since
+ONE_TRANSACTION = 0.005  # seconds between two of its events, at most, unless a thread or the server is starved
+SAMPLE = 16  # known nodes from which the size of others is estimated: more may have changed since
 
 
 class WatchedChildren(Generic[T]):
@@ -94,7 +91,7 @@ class WatchedChildren(Generic[T]):
         self._largest = largest
         self._may_return = may_return
         self._lock = threading.Lock()
-        self._dirty: dict[str, Marks] = {}
+        self._marked: dict[str, Marks] = {}  # by name: what happened since the last flush
         self._closed = False
         # Used by the worker only:
         self._keys: dict[str, Key] = {}
@@ -106,13 +103,10 @@ class WatchedChildren(Generic[T]):
         self._unread: set[str] = set()  # of the rejected, those that the server did not let us read
         self._generation = 0  # of the last complete load
         self._failures = 0  # in a row
-        self._held = 0  # deletions that the last flush held back
+        self._deferred = 0  # deletions that the last flush has left for a later one
         # Read or written by other threads, too; any order will do:
         self._error: ZkDiscoveryError | None = None
-        self._flushed_at = 0.0  # monotonic seconds
-        self._close = CLOSE
-        self._pause = 0.0  # seconds between that flush and the next
-        self._crowded = False  # an event came close after that flush
+        self.pacing = Pacing()
         self.watch = session.watches.add(path, self._on_event)
         session.listen(self._on_state)
         loader.due(self)
@@ -151,18 +145,15 @@ class WatchedChildren(Generic[T]):
             return  # the parent itself: its children have events of their own
         name, now = name_of(path), time.monotonic()
         with self._lock:
-            known = self._dirty.get(name, Marks())
+            known = self._marked.get(name, Marks())
             if kind is EventKind.CREATED:
                 # Another node: what the one before it did says nothing of this one.
-                self._dirty[name] = Marks(created=True)
+                self._marked[name] = Marks(created=True)
             elif kind is EventKind.CHANGED:
-                self._dirty[name] = known.then(Marks(changed_at=now))
+                self._marked[name] = known.then(Marks(changed_at=now))
             else:
-                self._dirty[name] = known.then(Marks(deleted_at=now, there=False))
-        since = now - self._flushed_at
-        if since < self._close:
-            self._crowded = True
-        self._schedule(self._flush, max(0.0, self._pause - since))
+                self._marked[name] = known.then(Marks(deleted_at=now, there=False))
+        self._schedule(self._flush, self.pacing.delay(now))
 
     # -- called by the loader, on the worker --
 
@@ -173,13 +164,13 @@ class WatchedChildren(Generic[T]):
     def begin_load(self) -> None:
         """Begin a full load; the loader asks for the watch next, then for the list."""
         # The events of older connections say nothing of what exists now; they only explain what is gone.
-        self._earlier = self._take_dirty()
+        self._earlier = self._take_marked()
         self._losses_then = self._session.data_losses
 
     def batch(self, names: Iterable[str]) -> Batch:
         """Return how to read these."""
         paths = [f"{self.path}/{name}" for name in names]
-        return Batch(paths, self._largest, min(TELLING, len(self._keys)), self._size)
+        return Batch(paths, self._largest, min(SAMPLE, len(self._keys)), self._size)
 
     def load(self, nodes: Iterable[tuple[str, Found]], generation: int) -> None:
         """Take what all watched nodes hold. If the iteration of `nodes` raises, nothing changes."""
@@ -202,21 +193,23 @@ class WatchedChildren(Generic[T]):
         if self._closed or generation != self._generation:
             return  # a load is due first; the marks wait for it
         began = time.monotonic()
-        dirty = self._take_ripe(began)
-        if not dirty:
+        marked = self._take_due(began)
+        if not marked:
             return
         limit = session.settings.operation_timeout
-        batch = self.batch(name for name, marks in dirty.items() if marks.there)
+        batch = self.batch(name for name, marks in marked.items() if marks.there)
         try:
             reading = self._decoded(read_batches(session, [batch], ReadLimits(generation, began + limit, limit)))
         except (ZkDiscoveryError, TimeoutError) as error:
             with unreadable() as digest:
-                self._failed(self._flush, error, dirty, digest)
+                self._failed(self._flush, error, marked, digest)
             return
-        gone = [name for name in dirty if name not in reading.present]
-        self._apply(reading, self._explained(gone, dirty), reloaded=False)
-        self._close = CLOSE if reading.present else CLOSE_UNREAD
-        self._pace(began)
+        gone = [name for name in marked if name not in reading.present]
+        self._apply(reading, self._explained(gone, marked), reloaded=False)
+        more = len(self._marked) > self._deferred
+        self.pacing.flushed(began, time.monotonic(), read=bool(reading.present), more=more)
+        if more:
+            self._schedule(self._flush, self.pacing.pause)
 
     def _note_unread(self, reading: Reading[T]) -> None:
         self._unread = reading.unread | {name for name in self._unread - reading.present if name in self._rejected}
@@ -227,42 +220,33 @@ class WatchedChildren(Generic[T]):
         """Read again what could not be read, because no event tells of a right that was given back."""
         with self._lock:
             for name in self._unread:
-                self._dirty.setdefault(name, Marks())
+                self._marked.setdefault(name, Marks())
         self._flush()
 
-    def _pace(self, began: float) -> None:
-        """Delay the next flush if events came during this one or close after it, because that is a storm."""
-        least, most = PAUSES
-        more = len(self._dirty) > self._held
-        storm = self._crowded or more
-        self._pause = min(most, max(least, PAUSE * (time.monotonic() - began))) if storm else 0.0
-        self._crowded = False
-        self._flushed_at = time.monotonic()
-        if more:
-            self._schedule(self._flush, self._pause)
-
-    def _take_ripe(self, now: float) -> dict[str, Marks]:
-        """Take what is marked, but for the deletions that are held back."""
+    def _take_due(self, now: float) -> dict[str, Marks]:
+        """Take what is marked, but for deletions that a creation may follow."""
         with self._lock:
-            dirty = self._dirty
-            self._dirty = {name: marks for name, marks in dirty.items() if self._holds(name, marks, now)}
-            self._held = len(self._dirty)
-            for name in self._dirty:
-                del dirty[name]
-            held = [marks.deleted_at for marks in self._dirty.values()]
-        if held:
-            self._schedule(self._flush, min(held) + HOLD - now)
-        return dirty
+            due = self._marked
+            self._marked = {name: marks for name, marks in due.items() if self._may_follow(name, marks, now)}
+            self._deferred = len(self._marked)
+            for name in self._marked:
+                del due[name]
+            deferred = [marks.deleted_at for marks in self._marked.values()]
+        if deferred:
+            self._schedule(self._flush, min(deferred) + ONE_TRANSACTION - now)
+        return due
 
-    def _holds(self, name: str, marks: Marks, now: float) -> bool:
-        if self._may_return is None or marks.there or now >= marks.deleted_at + HOLD or name not in self._keys:
+    def _may_follow(self, name: str, marks: Marks, now: float) -> bool:
+        """Return True if a creation of the same transaction may follow a deletion."""
+        over = now >= marks.deleted_at + ONE_TRANSACTION
+        if self._may_return is None or marks.there or over or name not in self._keys:
             return False
         return self._may_return(name, marks)
 
-    def _take_dirty(self) -> dict[str, Marks]:
+    def _take_marked(self) -> dict[str, Marks]:
         with self._lock:
-            dirty, self._dirty = self._dirty, {}
-        return dirty
+            marked, self._marked = self._marked, {}
+        return marked
 
     def _explained(self, gone: list[str], marks: dict[str, Marks]) -> dict[str, Marks | None]:
         """Return what was seen of the end of those that are gone.
@@ -270,7 +254,7 @@ class WatchedChildren(Generic[T]):
         The event may have come while we read, because an event comes before any answer that knows of it.
         """
         with self._lock:
-            later = {name: self._dirty[name] for name in gone if name in self._dirty}
+            later = {name: self._marked[name] for name in gone if name in self._marked}
         return {name: marks.get(name, Marks()).then(later[name]) if name in later else marks.get(name) for name in gone}
 
     def _decoded(self, nodes: Iterable[tuple[str, Found]]) -> Reading[T]:
@@ -343,9 +327,9 @@ class WatchedChildren(Generic[T]):
 
     def _failed(self, task: Callable[[], None], error: Exception, marks: dict[str, Marks], digest: Digest) -> None:
         with self._lock:
-            for name, later in self._dirty.items():
+            for name, later in self._marked.items():
                 marks[name] = marks.get(name, Marks()).then(later)
-            self._dirty = marks
+            self._marked = marks
         # A lost connection brings a new load by itself; the rest handles refusals and timeouts on a standing one.
         if self._closed or self._session.state is not State.CONNECTED or isinstance(error, ClientClosed):
             return

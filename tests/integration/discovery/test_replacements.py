@@ -17,7 +17,7 @@ TIMES = 400
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may take longer than usual between two events of one transaction."""
-    monkeypatch.setattr(watched, "HOLD", 5.0)
+    monkeypatch.setattr(watched, "ONE_TRANSACTION", 5.0)
 
 
 class Follower:
@@ -72,9 +72,9 @@ def test_a_registration_that_replaces_another_is_never_absent(
     wait_view(view, lambda snapshot: len(snapshot) == 0)
 
 
-def test_nothing_else_is_held_up(make_client: MakeClient, payments: Written, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goodbyes are applied at once, and so is what happens to others."""
-    monkeypatch.setattr(watched, "HOLD", 1000.0)
+def test_nothing_else_is_deferred(make_client: MakeClient, payments: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deregistrations are applied at once, and so is what happens to others."""
+    monkeypatch.setattr(watched, "ONE_TRANSACTION", 1000.0)
     payments.add("gone", "leaving", "draining", "other")
     view = make_client().discover("payments").wait_ready(LIMIT, at_least=4)
     payments.remove("gone")
@@ -87,7 +87,7 @@ def test_nothing_else_is_held_up(make_client: MakeClient, payments: Written, mon
         payments.add(f"new-{number}")
         payments.change("other", weight=2.0 + number)
         wait_view(view, lambda snapshot, number=number: {i.weight for i in snapshot} >= {2.0 + number})
-    assert feed_of(view)._children._pause == 0.0, "what is held back is no storm"
+    assert feed_of(view)._children.pacing.pause == 0.0, "a deferred deletion is no storm"
     payments.add("gone", weight=9.0)
     wait_view(view, lambda snapshot: any(instance.weight == 9.0 for instance in snapshot))
     payments.remove("gone")
