@@ -21,8 +21,8 @@ from zkdiscovery.testing.servers.shared import SharedServers
 CLIENTS = 500
 PROCESSES = 4  # of 125 clients each: a process has one interpreter lock, and two cores have no use for more
 INSTANCES = 50
-# Seconds until a client gives up a silent session, and a read. A busy machine needs more than the usual five seconds for
-# the reads of all, and each that is given up is sent again.
+# Seconds until a client gives up a silent session, and a read. A busy machine needs more than the usual five seconds
+# for the reads of all, and each that is given up is sent again.
 SESSION, READ = 30.0, 30.0
 PATIENCE = 60.0  # seconds for each step of five hundred clients
 
