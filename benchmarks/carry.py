@@ -34,8 +34,7 @@ from benchmarks.common import (
 )
 from benchmarks.processes import cpu_seconds, server_process
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.session import MultiRead
-from zkdiscovery.session.requests import SetWatches
+from zkdiscovery.session.requests import MultiRead, SetWatches
 from zkdiscovery.testing import zookeeper_server
 from zkdiscovery.testing.wire import RawSession
 

@@ -30,8 +30,7 @@ from benchmarks.peers.curator import curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo
 from benchmarks.processes import connections
 from tests.support import Truth, wait_view
-from zkdiscovery.session import MultiRead
-from zkdiscovery.session.requests import SetWatches
+from zkdiscovery.session.requests import MultiRead, SetWatches
 from zkdiscovery.testing import FaultProxy
 from zkdiscovery.testing.wire import RawSession
 

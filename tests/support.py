@@ -19,7 +19,8 @@ from zkdiscovery.model import Snapshot
 from zkdiscovery.session import EPHEMERAL, Create, Delete, GetChildren, GetData, Node, Session, SetData, State, Sync
 from zkdiscovery.settings import load_settings
 from zkdiscovery.threads import Dispatcher
-from zkdiscovery.znodes import OwnedNode, make_container, parent_of
+from zkdiscovery.znodes import OwnedNode, parent_of
+from zkdiscovery.znodes.parents import make_container
 
 if TYPE_CHECKING:
     from zkdiscovery import Client, Registration, RegistrationState

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import ClientClosed, ZkDiscoveryError
-from zkdiscovery.lifecycle import Ending, await_signals, inhabit, time_for
+from zkdiscovery.lifecycle import Ending, Steps, await_signals, inhabit, time_for
 from zkdiscovery.session import Session, State, StateChange
 from zkdiscovery.threads import Dispatcher, Subscribers, Worker, latest
 from zkdiscovery.validation import check_timeout
@@ -294,6 +294,11 @@ class CoreSlot:
         with self._lock:
             self._survivors.add(survivor)
 
+    def survivors(self) -> list[Survivor]:
+        """The objects of users that are told of forks."""
+        with self._lock:
+            return list(self._survivors)
+
     def require_undrained(self) -> None:
         """Raise ClientClosed if the client was drained or closed."""
         if self.ending.begun:
@@ -380,19 +385,10 @@ def _within(close: Callable[[float], object]) -> Callable[[float], object]:
 
 def _run(steps: Iterable[Callable[[float], object]], deadline: float) -> None:
     """Take each step, whatever becomes of the others; raise the first error at the end."""
-    failure: BaseException | None = None
+    run = Steps()
     for step in steps:
-        try:
-            step(deadline)
-        except BaseException as error:
-            if not isinstance(error, Exception):  # Ctrl-C: stop waiting
-                deadline = min(deadline, time.monotonic())
-            if failure is None:
-                failure = error
-            else:
-                log.exception("%r failed while a client was closing; the other steps go on", step)
-    if failure is not None:
-        raise failure
+        run.take(step, deadline)
+    run.finish()
 
 
 def _guarded(forked: Callable[[], object]) -> None:

@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from benchmarks.common import LIMIT, SESSION_TIMEOUT
-from zkdiscovery.session import MultiRead
-from zkdiscovery.session.requests import SetWatches
+from zkdiscovery.session.requests import MultiRead, SetWatches
 from zkdiscovery.testing.wire import RawSession
 
 PING, PING_XID, EVENT_XID, READ_XID = 11, -2, -1, 1_000

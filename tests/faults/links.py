@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Self, cast
 
 from tests.support import Recorder
-from zkdiscovery.session import lease_now
+from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble, ZookeeperMember
 from zkdiscovery.testing.proxy.traffic import Mode
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import weakref
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -47,7 +46,6 @@ class Discovery(Feature):
         super().__init__(core)
         self._lock = threading.Lock()
         self._feeds: dict[str, Feed] = {}
-        self._views: weakref.WeakSet[BaseService] = weakref.WeakSet()
         self._collected: SimpleQueue[Feed] = SimpleQueue()  # feeds of which a view was collected
 
     def view(self, service: str, kind: type[V], **options: Unpack[ViewOptions]) -> V:
@@ -84,7 +82,6 @@ class Discovery(Feature):
             if feed is None:
                 feed = self._feeds[view.name] = self.make_feed(view.name)
             feed.reserve()
-            self._views.add(view)
         feed.join(view)
         return feed
 
@@ -140,10 +137,9 @@ class Discovery(Feature):
     # -- the end --
 
     def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
-        with self._lock:
-            views = list(self._views)
-        for view in views:
-            view.stop_following()
+        for each in self.core.slot.survivors():
+            if isinstance(each, BaseService):
+                each.stop_following()
 
 
 def make_view(service: str, kind: type[V], slot: CoreSlot, zone: str | None, options: ViewOptions) -> V:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from zkdiscovery.lifecycle.ending import (
     DEFAULT,
-    Closable,
     Default,
     Ending,
-    HasSlot,
     Level,
     delays_until,
     end,
@@ -17,15 +15,15 @@ from zkdiscovery.lifecycle.ending import (
 )
 from zkdiscovery.lifecycle.process import inhabit
 from zkdiscovery.lifecycle.signals import close_on_signals
+from zkdiscovery.lifecycle.steps import Steps
 from zkdiscovery.lifecycle.turns import await_signals
 
 __all__ = [
     "DEFAULT",
-    "Closable",
     "Default",
     "Ending",
-    "HasSlot",
     "Level",
+    "Steps",
     "await_signals",
     "close_on_signals",
     "delays_until",

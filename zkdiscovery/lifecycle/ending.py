@@ -15,19 +15,21 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple, Protocol, Self
 
 from zkdiscovery.lifecycle.interrupts import interrupts_a_call
+from zkdiscovery.lifecycle.steps import Steps
 from zkdiscovery.validation import check_timeout, deadline_after
 
 log = logging.getLogger("zkdiscovery.lifecycle")
 
 RESERVE = 1.0  # seconds kept for taking instances out after their drain delays, and again for ending the session
 CLOSE_OVERHEAD = 3.0  # seconds beside a drain delay: both reserves, and the time until all are DRAINING
-SHORTEST = 1.0  # seconds that closing gets even if earlier steps used up the limit
+SHORTEST = 1.0  # seconds that closing gets even if earlier steps used up the limit, and after Ctrl-C
+DRAIN_GRACE = 0.8 * SHORTEST  # seconds of these for leaving ZooKeeper
 BLOCK_LIMIT = (
     CLOSE_OVERHEAD - SHORTEST
 )  # seconds beside its delay that what a block holds may take at the end of a process
@@ -269,49 +271,32 @@ def end(clients: Iterable[Closable], level: Level, timeout: float | None = None,
 def _end(clients: Iterable[Closable], level: Level, timeout: float | None) -> None:
     mine = [client for client in clients if client.ending.claim(level)]
     try:
-        failure = _take_steps(mine, timeout)
+        steps = _take_steps(mine, timeout)
     except BaseException:
         for client in mine:
             client.ending.give_up()
         raise
-    if failure is not None:
-        raise failure
+    steps.finish()
 
 
-def _take_steps(mine: list[Closable], timeout: float | None) -> BaseException | None:
+def _take_steps(mine: list[Closable], timeout: float | None) -> Steps:
     if timeout is None:
         needed = time_needed(mine)
         timeout = max(min(SHORTEST, needed), needed - _Process.spent)
-    run = _Run(Limits.within(timeout))
+    limits = Limits.within(timeout)
     for client in mine:
-        client.ending.expect(run.limits.closed)
+        client.ending.expect(limits.closed)
+    steps = Steps()
     held = [client for client in mine if client.ending.reached is Level.OPEN]
-    run.take(held, lambda client, limits: client.begin_drain(limits.drained))
-    run.take(held, lambda client, limits: client.finish_drain(limits.drained))
+    for client in held:
+        steps.take(client.begin_drain, limits.drained, DRAIN_GRACE)
+    for client in held:
+        steps.take(client.finish_drain, limits.drained, DRAIN_GRACE)
     left = [client for client in mine if client.ending.reach(Level.DRAINED)]
-    run.take(left, lambda client, limits: client.begin_close(limits.closed))
-    run.take(left, lambda client, limits: client.finish_close(limits.closed))
+    for client in left:
+        steps.take(client.begin_close, limits.closed, SHORTEST)
+    for client in left:
+        steps.take(client.finish_close, limits.closed, SHORTEST)
     for client in left:
         client.ending.reach(Level.CLOSED)
-    return run.failure
-
-
-class _Run:
-    """The steps of one `end`."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.failure: BaseException | None = None
-
-    def take(self, clients: Iterable[Closable], step: Callable[[Closable, Limits], None]) -> None:
-        """Take a step for each client."""
-        for client in clients:
-            try:
-                step(client, self.limits)
-            except BaseException as error:
-                if not isinstance(error, Exception):  # Ctrl-C: leave ZooKeeper, and stop waiting
-                    self.limits = Limits.within(SHORTEST)
-                if self.failure is None:
-                    self.failure = error
-                else:
-                    log.exception("ending %r failed; the others go on", client)
+    return steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from zkdiscovery.session.bulk import Batch, Found, bulk_read, read_batches, why_unread
-from zkdiscovery.session.clock import lease_now
 from zkdiscovery.session.digest import Digest, some_of
 from zkdiscovery.session.lease import Lease, Proof, Unproven
 from zkdiscovery.session.pipeline import ReadLimits, pipelined
@@ -19,7 +18,6 @@ from zkdiscovery.session.requests import (
     GetChildren,
     GetData,
     Multi,
-    MultiRead,
     Node,
     SetData,
     Stat,
@@ -49,7 +47,6 @@ __all__ = [
     "GetData",
     "Lease",
     "Multi",
-    "MultiRead",
     "Node",
     "Proof",
     "ReadLimits",
@@ -64,7 +61,6 @@ __all__ = [
     "Unproven",
     "Write",
     "bulk_read",
-    "lease_now",
     "pipelined",
     "probe_server",
     "probe_tick",

@@ -29,7 +29,7 @@ class ServerInfo(NamedTuple):
 
 
 def probe_server(
-    host: str, port: int, *, timeout: float = 1.0, context: ssl.SSLContext | None = None, name: str | None = None
+    host: str, port: int, *, timeout: float, context: ssl.SSLContext | None = None, name: str | None = None
 ) -> ServerInfo:
     """Connect, send `srvr`, read the answer.
 
@@ -61,7 +61,7 @@ def probe_server(
 
 
 def probe_tick(
-    host: str, port: int, *, timeout: float = 1.0, context: ssl.SSLContext | None = None, name: str | None = None
+    host: str, port: int, *, timeout: float, context: ssl.SSLContext | None = None, name: str | None = None
 ) -> float | None:
     """Ask a server for the seconds of its tick (`conf`); None if it does not tell: most servers forbid the command.
 

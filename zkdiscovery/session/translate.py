@@ -59,7 +59,7 @@ NOT_EXECUTED = frozenset({-118, -119, -127})
 _LONGEST_PATH = 600  # characters in a message; most paths are shorter
 
 
-def error_for_code(code: int, request: object = None, server: str | None = None) -> ZkDiscoveryError:
+def error_for_code(code: int, request: object, server: str | None = None) -> ZkDiscoveryError:
     """Make the error for an answer's code. It names the request, its path and the server."""
     cls, reason = _BY_CODE.get(code, (NodeError, f"the server answered with the unknown error code {code}"))
     error = cls(

@@ -20,7 +20,7 @@ from zkdiscovery.errors import NodeError, NodeExists, NodeMissing, NodeNotEmpty,
 if TYPE_CHECKING:
     from types import TracebackType
 
-CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, GET_CHILDREN, CLOSE_SESSION = 1, 2, 3, 4, 5, 8, -11
+CREATE, DELETE, EXISTS, GET_CHILDREN, CLOSE_SESSION = 1, 2, 3, 8, -11
 
 _ERRORS: dict[int, type[ZkDiscoveryError]] = {
     -101: NodeMissing,

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 from tests import rules
-from zkdiscovery.session import Lease, Multi, MultiRead, Node
+from zkdiscovery.session import Lease, Multi, Node
 from zkdiscovery.session import lease as lease_module
 from zkdiscovery.session.exchanges import Exchanges
 from zkdiscovery.session.lease import Leases
+from zkdiscovery.session.requests import MultiRead
 from zkdiscovery.znodes import watched
 from zkdiscovery.znodes.reconciler import Reconciler
 

@@ -17,7 +17,8 @@ from tests.faults.links import FollowerLink
 from tests.support import Truth
 from zkdiscovery import Client, Status
 from zkdiscovery.errors import NodeError
-from zkdiscovery.session import Delete, Multi, SetData, lease_now
+from zkdiscovery.session import Delete, Multi, SetData
+from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import ZookeeperEnsemble, ZookeeperMember
 
 REACT = 0.06  # seconds in which a process that goes on begins its term

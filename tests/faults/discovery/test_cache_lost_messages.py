@@ -9,7 +9,7 @@ from tests.faults.discovery.helpers import Observer, between, live, quiesce, wat
 from tests.integration.discovery.helpers import Written, ids
 from tests.support import LIMIT, Recorder, core_of, join_feed, wait_view
 from zkdiscovery import Change
-from zkdiscovery.session import MultiRead
+from zkdiscovery.session.requests import MultiRead
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
 MANY = 1200  # instances: three bulk reads

@@ -16,7 +16,7 @@ from tests.integration.discovery.helpers import Written, ids
 from tests.support import LIMIT, Recorder, Truth, core_of, counting, wait_state, wait_view
 from zkdiscovery import Change, Client, State
 from zkdiscovery.discovery import Discovery
-from zkdiscovery.session import MultiRead
+from zkdiscovery.session.requests import MultiRead
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
 

@@ -27,7 +27,7 @@ from tests.faults.links import FollowerLink
 from tests.integration.election.helpers import Campaigner
 from tests.support import Recorder, Truth
 from zkdiscovery import Client
-from zkdiscovery.session import lease_now
+from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble
 
 ROOT = Path(__file__).parents[3]

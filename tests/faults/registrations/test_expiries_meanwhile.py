@@ -20,8 +20,8 @@ from tests.faults.registrations.helpers import (
 from tests.integration.registration.helpers import on_submit, path_of, seen_to, stored, wait_stored
 from tests.support import LIMIT, Truth, core_of, node_of, wait_epoch, wait_registration, wait_state
 from zkdiscovery import Client, OperationTimeout, Registration, RegistrationState, State, Status
-from zkdiscovery.session import Create, Multi, MultiRead
-from zkdiscovery.session.requests import SetWatches
+from zkdiscovery.session import Create, Multi
+from zkdiscovery.session.requests import MultiRead, SetWatches
 from zkdiscovery.testing import FaultProxy
 
 FOREVER = 3600.0  # seconds

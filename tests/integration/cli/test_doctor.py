@@ -18,7 +18,8 @@ from zkdiscovery.cli.exits import ExitCode
 from zkdiscovery.session.requests import AccessEntry, Create
 from zkdiscovery.settings import split_host
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, zookeeper_server
-from zkdiscovery.znodes import make_container, parent_of
+from zkdiscovery.znodes import parent_of
+from zkdiscovery.znodes.parents import make_container
 
 Run = Callable[..., Done]
 

@@ -11,7 +11,8 @@ from tests.integration.discovery.helpers import Written, ids
 from tests.integration.znodes.helpers import NO_READING, SetAcl
 from tests.support import LIMIT, Truth, counting
 from zkdiscovery import AccessDenied, InvalidName, NotConnected, Status
-from zkdiscovery.session import MultiRead, Node
+from zkdiscovery.session import Node
+from zkdiscovery.session.requests import MultiRead
 from zkdiscovery.testing import FaultProxy
 
 

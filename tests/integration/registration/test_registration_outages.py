@@ -13,8 +13,8 @@ from tests.integration.registration.helpers import HOST, events, on_submit, path
 from tests.integration.registration.test_registration_conflicts import REGISTRANT
 from tests.support import LIMIT, Truth, core_of, counting, node_of, wait_epoch, wait_registration, wait_state, wait_view
 from zkdiscovery import Client, OperationTimeout, RegistrationState, Settings, State, Status
-from zkdiscovery.session import Create, MultiRead
-from zkdiscovery.session.requests import SetWatches
+from zkdiscovery.session import Create
+from zkdiscovery.session.requests import MultiRead, SetWatches
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 from zkdiscovery.testing.ports import free_port
 

@@ -18,7 +18,7 @@ from zkdiscovery.errors import AccessDenied, AuthenticationFailed, NoServerForTe
 from zkdiscovery.session import Create, GetChildren, GetData, Session, State
 from zkdiscovery.settings import AclEntry, Auth
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, zookeeper_server
-from zkdiscovery.znodes import make_container
+from zkdiscovery.znodes.parents import make_container
 
 SECRET = "secret-of-alice"
 

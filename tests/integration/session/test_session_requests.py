@@ -33,7 +33,6 @@ from zkdiscovery.session import (
     GetChildren,
     GetData,
     Multi,
-    MultiRead,
     Node,
     Session,
     SetData,
@@ -42,6 +41,7 @@ from zkdiscovery.session import (
     bulk_read,
 )
 from zkdiscovery.session.bulk import BATCH
+from zkdiscovery.session.requests import MultiRead
 from zkdiscovery.session.transport.channel import MAX_OUTSTANDING
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 

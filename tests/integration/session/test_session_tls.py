@@ -119,7 +119,7 @@ def test_plain_tcp_to_a_tls_port_and_the_other_way_round(make_session: MakeSessi
 
 def test_asking_a_server_how_it_is(make_session: MakeSession, server: TlsServer) -> None:
     session = make_session(f"localhost:{server.port}", tls=server.tls())
-    info = probe_server("localhost", server.port, context=session.options.context)
+    info = probe_server("localhost", server.port, timeout=LIMIT, context=session.options.context)
     assert info.mode == "standalone"
     assert re.fullmatch(r"3\.\d+\.\d+", info.version)
 

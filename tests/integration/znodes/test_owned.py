@@ -18,7 +18,8 @@ from zkdiscovery import (
     RegistrationConflict,
     ZkDiscoveryError,
 )
-from zkdiscovery.session import Create, Delete, Multi, MultiRead, Write
+from zkdiscovery.session import Create, Delete, Multi, Write
+from zkdiscovery.session.requests import MultiRead
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 from zkdiscovery.znodes.transactions import transact
 

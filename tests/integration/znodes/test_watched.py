@@ -18,7 +18,6 @@ from zkdiscovery.session import (
     EventKind,
     GetData,
     Multi,
-    MultiRead,
     Session,
     SetData,
     Stat,
@@ -27,6 +26,7 @@ from zkdiscovery.session import (
     Sync,
 )
 from zkdiscovery.session.bulk import BATCH, WINDOW
+from zkdiscovery.session.requests import MultiRead
 from zkdiscovery.settings import AclEntry, Auth, load_settings
 from zkdiscovery.testing import FaultProxy
 from zkdiscovery.threads import Worker

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from zkdiscovery.errors import NotConnected, OperationTimeout, ZkDiscoveryError
+from zkdiscovery.session.care import Care
 from zkdiscovery.session.requests import GetData, Request, Sync
 from zkdiscovery.session.transport.channel import MAX_OUTSTANDING, Channel
 
@@ -31,7 +32,7 @@ def wakes() -> Wakes:
 @pytest.fixture
 def channel(wakes: Wakes) -> Channel:
     """Open for generation 1."""
-    channel = Channel(wakes)
+    channel = Channel(wakes, Care())
     channel.open(1)
     return channel
 
@@ -69,7 +70,7 @@ def test_requests_are_taken_in_order_and_in_portions(channel: Channel) -> None:
 
 @pytest.mark.parametrize("generation", [None, 1])
 def test_without_a_connection_nothing_is_queued(wakes: Wakes, generation: int | None) -> None:
-    channel = Channel(wakes)
+    channel = Channel(wakes, Care())
     error = channel.submit(Sync("/a"), deadline=LATER, generation=generation).exception(0)
     assert isinstance(error, NotConnected)
     assert (error.path, error.outcome_unknown) == ("/a", False)

@@ -58,7 +58,7 @@ def test_codes(code: int, error: type[ZkDiscoveryError]) -> None:
 
 
 def test_every_code_that_kazoo_knows_has_an_error() -> None:
-    assert all(isinstance(error_for_code(code), ZkDiscoveryError) for code in kazoo_exceptions.EXCEPTIONS)
+    assert all(isinstance(error_for_code(code, Sync("/")), ZkDiscoveryError) for code in kazoo_exceptions.EXCEPTIONS)
 
 
 def test_an_unknown_code_is_told() -> None:
@@ -69,12 +69,12 @@ def test_an_unknown_code_is_told() -> None:
 
 @pytest.mark.parametrize("code", [-118, -119, -127, -4, -112])
 def test_what_may_pass_a_moment_later(code: int) -> None:
-    assert is_passing(error_for_code(code))
+    assert is_passing(error_for_code(code, Sync("/")))
 
 
 @pytest.mark.parametrize("code", [-6, -7, -101, -102, -110, -115, -124])
 def test_what_will_not_pass(code: int) -> None:
-    assert not is_passing(error_for_code(code))
+    assert not is_passing(error_for_code(code, Sync("/")))
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ class Entry:
 class Channel:
     """Queue of requests. Any thread submits them; the connection thread sends them and completes their futures."""
 
-    def __init__(self, wake: Callable[[], None], care: Care | None = None) -> None:
-        self.care = care or Care()
+    def __init__(self, wake: Callable[[], None], care: Care) -> None:
+        self.care = care
         self._wake = wake
         self._lock = threading.Lock()
         self._outbox: deque[Entry] = deque()

@@ -1,0 +1,41 @@
+"""Steps of closing, of which each is taken, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+
+log = logging.getLogger("zkdiscovery.lifecycle")
+
+
+class Steps:
+    """Takes steps and keeps the first error. After an interruption, such as Ctrl-C, steps get less time."""
+
+    def __init__(self) -> None:
+        self._failure: BaseException | None = None
+        self._interrupted_at = math.inf  # monotonic seconds
+
+    def take(self, step: Callable[[float], object], deadline: float, grace: float = 0.0) -> None:
+        """Call `step(deadline)`. An error does not leave this method.
+
+        Args:
+            step: what to call.
+            deadline: monotonic seconds.
+            grace: seconds after an interruption until which the step may wait.
+        """
+        try:
+            step(min(deadline, self._interrupted_at + grace))
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._interrupted_at = min(self._interrupted_at, time.monotonic())
+            if self._failure is None:
+                self._failure = error
+            else:
+                log.exception("%r failed while a client was closing; the other steps go on", step)
+
+    def finish(self) -> None:
+        """Raise the first error, if there was one."""
+        if self._failure is not None:
+            raise self._failure
