@@ -65,7 +65,7 @@ class Worker:
                 heapq.heappush(self._heap, (due, self._order, key))
             if not self._threads:
                 self._add_thread()
-            elif sooner and (self._heap[0][2] == key or self._limit > 1):
+            elif sooner and (self._heap[0][2] == key or not self._idle):  # else one waits for what is due before
                 self._call_another()
 
     def cancel(self, key: Hashable) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Hashable, Iterator
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_ready_as_soon_as_the_port_listens(closed_port: int, steps: Steps) -> No
 def test_a_watch_that_is_closed_looks_no_more(steps: Steps) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
-        watch = PortWatch(steps, ["127.0.0.1"], server.getsockname()[1], lambda: None)  # type: ignore[arg-type]
+        watch = PortWatch(steps, ["127.0.0.1"], server.getsockname()[1], lambda: None, "")  # type: ignore[arg-type]
         watch.begin()
         watch.close()
         assert not steps.waiting
@@ -106,7 +107,7 @@ def test_a_watch_that_is_closed_looks_no_more(steps: Steps) -> None:
 
 
 def test_closed_while_it_looks(closed_port: int, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = PortWatch(steps, ["127.0.0.1"], closed_port, lambda: None)  # type: ignore[arg-type]
+    watch = PortWatch(steps, ["127.0.0.1"], closed_port, lambda: None, "")  # type: ignore[arg-type]
 
     def close_meanwhile(*_: object) -> bool:
         watch.close()
@@ -118,11 +119,18 @@ def test_closed_while_it_looks(closed_port: int, steps: Steps, monkeypatch: pyte
     assert not steps.waiting
 
 
-def test_the_pauses_double_up_to_half_a_second(closed_port: int, steps: Steps) -> None:
+def test_looks_are_rarer_the_longer_a_port_stays_closed(closed_port: int, steps: Steps) -> None:
+    """In the first seconds two a second, later one in five seconds: 2,000 watches looked 4,000 times a second."""
     begun(steps, "127.0.0.1", port=closed_port)
-    for _ in range(6):
+    while sum(steps.delays) < 600.0:
         steps.look()
-    assert steps.delays == [0.0, 0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+    assert steps.delays[:7] == [0.0, 0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+    waited = 0.0
+    for delay in steps.delays:
+        waited += delay
+        assert delay <= (0.5 if waited <= 5.0 else 0.1 * waited)
+    assert max(steps.delays) == 5.0
+    assert len(steps.delays) <= 160
 
 
 def test_many_ports_need_few_threads(worker: Worker) -> None:
@@ -131,7 +139,7 @@ def test_many_ports_need_few_threads(worker: Worker) -> None:
         port = server.getsockname()[1]
         ready = threading.Semaphore(0)
         for _ in range(500):
-            PortWatch(worker, ["127.0.0.1"], port, ready.release).begin()
+            PortWatch(worker, ["127.0.0.1"], port, ready.release, "").begin()
         for _ in range(500):
             assert ready.acquire(timeout=LIMIT)
     assert sum(thread.name == "test-checks" for thread in threading.enumerate()) <= 4
@@ -149,8 +157,8 @@ def test_one_that_gets_no_answer_does_not_hold_up_the_others(worker: Worker, mon
 
     monkeypatch.setattr(readiness, "accepts", accepts)
     silent, ready = threading.Event(), threading.Event()
-    PortWatch(worker, ["silent"], 1, silent.set).begin()
-    PortWatch(worker, ["127.0.0.1"], 1, ready.set).begin()
+    PortWatch(worker, ["silent"], 1, silent.set, "").begin()
+    PortWatch(worker, ["127.0.0.1"], 1, ready.set, "").begin()
     assert asked.wait(LIMIT)
     assert ready.wait(LIMIT)
     assert not silent.is_set()
@@ -193,17 +201,18 @@ def test_a_probe_that_was_given_the_port_itself_does_not_count(
 ) -> None:
     connected = []
 
-    def connect_to_itself(address: tuple[str, int], timeout: float) -> socket.socket:
-        # What the kernel does when it picks the closed port itself for the probe's own end.
-        probe = socket.socket()
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-        probe.connect(address)
-        connected.append(address)
-        return probe
+    class Probe(socket.socket):
+        def connect(self, address: Any) -> None:
+            # What the kernel does when it picks the closed port itself for the probe's own end.
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.bind(address)
+            super().connect(address)
+            connected.append(address)
 
-    monkeypatch.setattr(readiness.socket, "create_connection", connect_to_itself)
-    assert not readiness.accepts("127.0.0.1", closed_port, 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(readiness.socket, "socket", Probe)
+        accepted = readiness.accepts("127.0.0.1", closed_port, 1.0)
+    assert not accepted
     assert connected == [("127.0.0.1", closed_port)]
     # The service can bind its port right afterwards.
     with socket.socket() as service:
