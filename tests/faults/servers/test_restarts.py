@@ -1,0 +1,60 @@
+"""No lost request: servers that are restarted one after the other, or killed, under 100 calls a second."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeClient
+from tests.faults.servers.callers import AsyncHttpx, Httpx
+from tests.faults.servers.fleet import Fleet, uvicorn
+from tests.faults.servers.load import Load
+from tests.support import LIMIT, wait_until
+
+CALLERS = [Httpx, AsyncHttpx]
+BETWEEN = 100  # calls between two restarts
+
+pytestmark = pytest.mark.timeout(150)  # each restart waits for the slow call that is under way
+
+
+@pytest.mark.parametrize("caller_type", CALLERS)
+def test_rolling_restart(
+    caller_type: type[Httpx | AsyncHttpx], tmp_path: Path, environment: dict[str, str], make_client: MakeClient
+) -> None:
+    client = make_client()
+    with Fleet(uvicorn, tmp_path, environment) as fleet, caller_type(client) as caller:
+        view = client.discover("payments").wait_ready(LIMIT, at_least=3)
+        with Load(caller) as load:
+            for member in fleet.members:
+                load.wait(BETWEEN)
+                member.terminate()
+                member.start()
+                view.wait_ready(LIMIT, at_least=3)
+            load.wait(BETWEEN)
+    print(f"{caller_type.__name__}: {load.ended} calls, {len(load.failed)} failed, {load.retried} retried")
+    assert (load.failed, load.retried) == ([], 0), fleet.said()
+
+
+@pytest.mark.parametrize("caller_type", CALLERS)
+def test_kill(
+    caller_type: type[Httpx | AsyncHttpx], tmp_path: Path, environment: dict[str, str], make_client: MakeClient
+) -> None:
+    """Only calls that were under way at the killed process fail, and made once more, they succeed."""
+    client = make_client()
+    with Fleet(uvicorn, tmp_path, environment) as fleet, caller_type(client) as caller:
+        client.discover("payments").wait_ready(LIMIT, at_least=3)
+        with Load(caller) as load:
+            load.wait(BETWEEN)
+            wait_until(fleet.with_slow_request)
+            victim = fleet.with_slow_request()
+            assert victim is not None
+            victim.kill()
+            killed = time.monotonic()
+            load.wait(5 * BETWEEN)
+    print(f"{caller_type.__name__}: {load.ended} calls, {len(load.failed)} failed, {load.retried} connected elsewhere")
+    assert load.failed, "the slow call was under way"
+    for failed in load.failed:
+        assert failed.began < killed, failed
+        assert not isinstance(failed.again, Exception), failed
