@@ -122,7 +122,11 @@ class AsyncClient:
         await self._ending(partial(self.sync.close, timeout))
 
     async def __aenter__(self) -> Self:
-        return await self.start()
+        try:
+            return await self.start()
+        except BaseException:  # cancelled, but the thread goes on
+            await self.aclose()
+            raise
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from zkdiscovery.core import Core, Feature
 from zkdiscovery.errors import ClientClosed
-from zkdiscovery.threads import Worker, start_thread
+from zkdiscovery.threads import Worker, abandoned_when, start_thread
 
 T = TypeVar("T")
 
@@ -63,18 +63,20 @@ class Operations(Feature):
         self._waiting: dict[_Result[Any], None] = {}
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run `work` on one of the threads. Where the wait is cancelled, it is not begun, or its result is dropped.
+        """Run `work` on one of the threads. Where the wait is cancelled, it sends no further request.
 
         Raises:
             ClientClosed: the client was closed before it began.
             NoThreadAvailable: the system has no thread to give.
         """
         result: _Result[T] = _Result()
+        over = threading.Event()
 
         def task() -> None:
             with self._lock:
                 self._waiting.pop(result, None)
-            result.run(work)
+            with abandoned_when(over):
+                result.run(work)
 
         with self._lock:
             self.require_open()
@@ -83,6 +85,7 @@ class Operations(Feature):
             self._worker.schedule(result, task)
             return await result.future
         finally:
+            over.set()
             self._worker.cancel(result)
             with self._lock:
                 self._waiting.pop(result, None)

@@ -7,7 +7,7 @@ from typing import Self
 
 from zkdiscovery.aio.waiting import take_steps
 from zkdiscovery.election import BaseTerm
-from zkdiscovery.errors import LeadershipLost
+from zkdiscovery.errors import HoldLost
 from zkdiscovery.znodes import BaseHold
 
 
@@ -35,7 +35,7 @@ class AsyncTerm(BaseTerm, AsyncHold):
 
 
 class CancelWhenLost:
-    """Cancels the task of an `async with` block when a hold is lost, and raises LeadershipLost out of the block then.
+    """Cancels the task of an `async with` block when a hold is lost, and raises HoldLost out of the block then.
 
     Works like `asyncio.timeout`: a cancellation from elsewhere stays one. A hold that the block itself gives up, by
     `release()` or by closing, cancels nothing.
@@ -64,18 +64,10 @@ class CancelWhenLost:
         self._watcher.cancel()
         if not self._fired:
             return
-        ours_alone = self._task.uncancel() <= self._cancelled_before
-        if kind is None and ours_alone:
-            # The block ended without awaiting anything. Python 3.11 and 3.12 raise what is still due at the next await.
-            try:
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                if self._task.cancelling() > self._cancelled_before:
-                    raise
-        elif kind is asyncio.CancelledError and ours_alone:
+        if self._task.uncancel() <= self._cancelled_before and kind is asyncio.CancelledError:
             try:
                 self._hold.check()
-            except LeadershipLost as lost:
+            except HoldLost as lost:
                 raise lost from error
 
     async def _watch(self) -> None:

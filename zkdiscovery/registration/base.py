@@ -169,8 +169,11 @@ class BaseRegistration:
                 begun = time.monotonic()
                 yield from owned.delayed(delay)
                 end += time.monotonic() - begun
-        finally:
+        except BaseException:  # nobody waits any more
             owned.leave()
+            owned.finish()
+            raise
+        owned.leave()
         if not (yield from owned.going(max(0.0, end - time.monotonic()))):
             self._note_late(owned)
 

@@ -207,12 +207,17 @@ class OwnedInstance:
         """Wait until it is gone, at most `timeout` seconds; it is closed in any case. True if it is gone."""
         if self.closed:
             return True
-        gone = yield Until(self._is_out, deadline_after(timeout), self.node.changed)
+        try:
+            return (yield Until(self._is_out, deadline_after(timeout), self.node.changed))
+        finally:
+            self.finish()
+
+    def finish(self) -> None:
+        """Let others have its path, whether or not it is gone. Never blocks."""
         self.closed = True
         self._owner.forget(self)
         self.node.wake()
         self.on_news()
-        return gone
 
     def _is_out(self) -> bool:
         return self.closed or self.node.state is OwnedState.RELEASED

@@ -34,6 +34,7 @@ from zkdiscovery.session.translate import describe, path_of
 from zkdiscovery.session.transport.options import link_options
 from zkdiscovery.session.watchdog import Watchdog
 from zkdiscovery.session.watches import TreeWatches
+from zkdiscovery.threads.abandon import check_wanted
 from zkdiscovery.threads.worker import Worker
 from zkdiscovery.validation import deadline_after
 
@@ -142,7 +143,9 @@ class Session(SessionStatus):
             NotConnected: no such connection, or lost before the answer.
             OperationTimeout: no answer in time.
             NodeError, AccessDenied, SessionExpired, …: what the server answered.
+            CancelledError: nobody waits for this work any more, so nothing is sent.
         """
+        check_wanted()
         return self.result(self.submit(request, deadline=deadline, generation=generation), request, deadline)
 
     def result(self, future: Future[Any], request: Request, deadline: float, patience: float = 0.0) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zkdiscovery.threads.abandon import abandoned_when
 from zkdiscovery.threads.dispatcher import Dispatcher, Subscribers, Subscription, latest
 from zkdiscovery.threads.start import start_thread
 from zkdiscovery.threads.waiting import WAIT_POLL, Monitor, Steps, Until, run_steps
@@ -16,6 +17,7 @@ __all__ = [
     "Subscription",
     "Until",
     "Worker",
+    "abandoned_when",
     "latest",
     "run_steps",
     "start_thread",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
+import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ParamSpec, TypeVar
 
@@ -30,9 +32,10 @@ def on_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until a condition holds; by looking, because it may be anything."""
-    async with asyncio.timeout(LIMIT):
-        while not condition():  # noqa: ASYNC110 - it may be anything
-            await asyncio.sleep(0.005)
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain: {inspect.getsource(condition)}"
+        await asyncio.sleep(0.005)
 
 
 class CancelledAt:

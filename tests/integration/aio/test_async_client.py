@@ -101,8 +101,8 @@ async def test_callbacks_run_in_order_on_the_loop_and_are_merged(make_async: Mak
         await payments.wait_ready(LIMIT, at_least=3)
         assert seen == [[]]
         go_on.set()
-        await until(lambda: len(seen) == 2)
-        assert seen[1] == ["a", "b", "c"]
+        await until(lambda: [name for names in seen for name in names] == ["a", "b", "c"])
+        assert len(seen) <= 3  # at most one waited; the last may have come after it was taken
 
 
 @on_loop
