@@ -35,8 +35,9 @@ ONLY_SYNC = {"terms"}
 ONLY_ASYNC = {"sync", "of", "aclose", "released", "slot"}  # `slot` is an attribute of each Client
 SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
-    "attempt", "check", "discover", "election", "end_term", "explain", "feature", "follow", "forked", "leave",
-    "on_change", "pick", "reclaim", "register", "register_many", "registered", "release", "resign", "revive", "set_status",
+    "attempt", "check", "discover", "election", "end_term", "explain", "feature", "follow", "forked",
+    "leave", "on_change", "pick", "reclaim", "register", "register_many", "registered", "release", "resign",
+    "revive", "set_status",
     "stop_following", "update", "update_hold", "while_leader",
 }  # fmt: skip
 
