@@ -42,7 +42,7 @@ import httpx
 
 from zkdiscovery.balancing import Outcome
 from zkdiscovery.discovery import Attempt, ViewOptions
-from zkdiscovery.integrations.names import Answer, Discovers, ServiceNames, Target
+from zkdiscovery.integrations.names import Answer, Discovers, ServiceNames, Target, failed
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class Transport(httpx.BaseTransport):
                 below = self._requests.below(request.url.host)
                 response = below.handle_request(_addressed(request, attempt, target))
             except httpx.ConnectError as error:
-                attempt.done(error)
+                failed(attempt, error)
                 failure = error
             except BaseException as error:
                 _report(attempt, error)
@@ -173,7 +173,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                 below = self._requests.below(request.url.host)
                 response = await below.handle_async_request(_addressed(request, attempt, target))
             except httpx.ConnectError as error:
-                attempt.done(error)
+                failed(attempt, error)
                 failure = error
             except BaseException as error:
                 _report(attempt, error)
@@ -235,7 +235,7 @@ def _addressed(request: httpx.Request, attempt: Attempt, target: Target) -> http
 def _report(attempt: Attempt, error: BaseException) -> None:
     """Report an error that came in place of a response."""
     if isinstance(error, httpx.TransportError) and not isinstance(error, _OURS):
-        attempt.done(error)
+        failed(attempt, error)
     else:  # a cancellation, or an error of the body that the caller sends
         attempt.report(Outcome.CANCELLED)
 

@@ -176,6 +176,13 @@ class Answer:
         self.ended()
 
 
+def failed(attempt: Attempt, error: Exception) -> None:
+    """Report that a request failed, and let the error say where."""
+    instance = attempt.instance
+    error.add_note(f"sent to instance {instance.id!r} of {instance.service!r}, {instance.netloc}")
+    attempt.done(error)
+
+
 @contextlib.contextmanager
 def translated(fail: Callable[[str], Exception], *, tls: bool) -> Iterator[None]:
     """Raise the library's error for ours, which becomes its cause."""

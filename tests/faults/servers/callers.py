@@ -5,16 +5,19 @@ To add one, write a class with `picks`, `__init__(client)`, `call(path)` and the
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from typing import Any, Self
+from typing import Self
 
+import aiohttp
 import httpx
+import requests
 
 from tests.faults.servers.load import Picks
+from tests.loops import LoopThread
 from tests.support import LIMIT
 from zkdiscovery import Client
+from zkdiscovery.integrations.aiohttp import Middleware
 from zkdiscovery.integrations.httpx import AsyncTransport, Transport
+from zkdiscovery.integrations.requests import Adapter
 
 URL = "http://payments.zk"
 
@@ -36,14 +39,33 @@ class Httpx:
         self._http.close()
 
 
+class Requests:
+    """requests.Session; a session for each thread would be as well."""
+
+    def __init__(self, client: Client) -> None:
+        self.picks = Picks()
+        self._session = requests.Session()
+        self._session.mount("http://", Adapter(client, balancer=self.picks, pool_maxsize=64))
+
+    def call(self, path: str) -> str:
+        response = self._session.get(URL + path, timeout=LIMIT)
+        response.raise_for_status()
+        return response.text
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._session.close()
+
+
 class OnLoop:
-    """Base of the callers that need an event loop: it runs on a thread of its own."""
+    """Base of the callers that need an event loop."""
 
     def __init__(self, client: Client) -> None:
         self.picks = Picks()
         self._client = client
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._loop = LoopThread()
 
     async def open(self) -> None:
         """Make the client of the library."""
@@ -57,26 +79,19 @@ class OnLoop:
         """One call."""
         raise NotImplementedError
 
-    def run(self, coroutine: Any) -> Any:
-        """Run a coroutine on the loop; any other thread."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(2 * LIMIT)
-
     def call(self, path: str) -> str:
-        answer: str = self.run(self.fetch(path))
-        return answer
+        return self._loop.run(self.fetch(path))
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self.run(self.open())
+        self._loop.__enter__()
+        self._loop.run(self.open())
         return self
 
     def __exit__(self, *exc: object) -> None:
         try:
-            self.run(self.close())
+            self._loop.run(self.close())
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(LIMIT)
-            self._loop.close()
+            self._loop.__exit__()
 
 
 class AsyncHttpx(OnLoop):
@@ -91,3 +106,19 @@ class AsyncHttpx(OnLoop):
 
     async def fetch(self, path: str) -> str:
         return (await self._http.get(URL + path)).raise_for_status().text
+
+
+class Aiohttp(OnLoop):
+    """aiohttp.ClientSession. It repeats an idempotent request by itself if the server cuts it off."""
+
+    async def open(self) -> None:
+        self._session = aiohttp.ClientSession(
+            middlewares=[Middleware(self._client, balancer=self.picks)], timeout=aiohttp.ClientTimeout(total=LIMIT)
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def fetch(self, path: str) -> str:
+        async with self._session.get(URL + path, raise_for_status=True) as response:
+            return await response.text()

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeClient
-from tests.faults.servers.callers import AsyncHttpx, Httpx
+from tests.faults.servers.callers import Aiohttp, AsyncHttpx, Httpx, Requests
 from tests.faults.servers.fleet import Fleet, uvicorn
 from tests.faults.servers.load import Load
 from tests.support import LIMIT, wait_until
 
-CALLERS = [Httpx, AsyncHttpx]
+CallerType = type[Httpx | AsyncHttpx | Requests | Aiohttp]
+
+CALLERS = [Httpx, AsyncHttpx, Requests, Aiohttp]
 BETWEEN = 100  # calls between two restarts
 
 pytestmark = pytest.mark.timeout(150)  # each restart waits for the slow call that is under way
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.timeout(150)  # each restart waits for the slow call th
 
 @pytest.mark.parametrize("caller_type", CALLERS)
 def test_rolling_restart(
-    caller_type: type[Httpx | AsyncHttpx], tmp_path: Path, environment: dict[str, str], make_client: MakeClient
+    caller_type: CallerType, tmp_path: Path, environment: dict[str, str], make_client: MakeClient
 ) -> None:
     client = make_client()
     with Fleet(uvicorn, tmp_path, environment) as fleet, caller_type(client) as caller:
@@ -38,9 +40,7 @@ def test_rolling_restart(
 
 
 @pytest.mark.parametrize("caller_type", CALLERS)
-def test_kill(
-    caller_type: type[Httpx | AsyncHttpx], tmp_path: Path, environment: dict[str, str], make_client: MakeClient
-) -> None:
+def test_kill(caller_type: CallerType, tmp_path: Path, environment: dict[str, str], make_client: MakeClient) -> None:
     """Only calls that were under way at the killed process fail, and made once more, they succeed."""
     client = make_client()
     with Fleet(uvicorn, tmp_path, environment) as fleet, caller_type(client) as caller:
@@ -53,8 +53,8 @@ def test_kill(
             victim.kill()
             killed = time.monotonic()
             load.wait(5 * BETWEEN)
-    print(f"{caller_type.__name__}: {load.ended} calls, {len(load.failed)} failed, {load.retried} connected elsewhere")
-    assert load.failed, "the slow call was under way"
+    print(f"{caller_type.__name__}: {load.ended} calls, {len(load.failed)} failed, {load.retried} repeated")
+    assert load.failed or load.retried, "the slow call was under way"
     for failed in load.failed:
         assert failed.began < killed, failed
         assert not isinstance(failed.again, Exception), failed
