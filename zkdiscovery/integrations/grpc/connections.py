@@ -27,14 +27,14 @@ C = TypeVar("C")
 Options = Sequence[tuple[str, Any]]
 State = grpc.ChannelConnectivity
 
-_RECONNECT = (
+_RECONNECT = {
     # The balancer decides whom to avoid and for how long, so a channel may be quick to try again. gRPC's 120 s would
     # keep an instance away that restarted at its address long ago.
-    ("grpc.initial_reconnect_backoff_ms", 250),
-    ("grpc.max_reconnect_backoff_ms", 2000),
+    "grpc.initial_reconnect_backoff_ms": 250,
+    "grpc.max_reconnect_backoff_ms": 2000,
     # Otherwise channels to one address share a connection and its back-off, also with channels of an earlier instance.
-    ("grpc.use_local_subchannel_pool", 1),
-)
+    "grpc.use_local_subchannel_pool": 1,
+}
 
 
 class Target:
@@ -52,7 +52,7 @@ class Target:
         self._port = port
         self._tls = tls
         # The authority is what certificates and virtual hosts are for.
-        self.options: Options = (*_RECONNECT, ("grpc.default_authority", service), *options)
+        self.options: Options = tuple({**_RECONNECT, "grpc.default_authority": service, **dict(options)}.items())
 
     def view(self, client: Client, options: ViewOptions) -> Service:
         """A view of the instances that can be called."""
