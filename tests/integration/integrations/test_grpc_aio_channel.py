@@ -15,7 +15,8 @@ from tests.conftest import MakeClient
 from tests.integration.integrations.grpc_servers import say, servers, stub
 from tests.support import LIMIT
 from zkdiscovery import Client, ClientClosed
-from zkdiscovery.integrations.grpc import AioChannel, aio_channel
+from zkdiscovery.integrations.grpc import aio_channel
+from zkdiscovery.integrations.grpc.aio import AioChannel
 
 Scenario = Callable[[AioChannel, Any], Coroutine[Any, Any, None]]
 

@@ -16,7 +16,8 @@ from tests.conftest import MakeClient
 from tests.integration.integrations.grpc_servers import Server, say, servers, stub
 from tests.support import LIMIT, Recorder, wait_until
 from zkdiscovery import Client, ClientClosed
-from zkdiscovery.integrations.grpc import Channel, channel
+from zkdiscovery.integrations.grpc import channel
+from zkdiscovery.integrations.grpc.sync import Channel
 
 
 @pytest.fixture

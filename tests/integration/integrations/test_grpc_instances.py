@@ -16,7 +16,8 @@ from tests.integration.docs.samples import free_port
 from tests.integration.integrations.grpc_servers import Server, say, servers, stub
 from tests.support import LIMIT, wait_until
 from zkdiscovery import Status
-from zkdiscovery.integrations.grpc import Channel, aio_channel, channel
+from zkdiscovery.integrations.grpc import aio_channel, channel
+from zkdiscovery.integrations.grpc.sync import Channel
 
 
 @pytest.fixture

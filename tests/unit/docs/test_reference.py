@@ -10,8 +10,14 @@ import zkdiscovery
 from zkdiscovery import testing
 
 REFERENCE = Path(__file__).parent.parent.parent.parent / "docs" / "reference"
-# What strategies of users are made with, and the fixtures.
-FURTHER = {"zkdiscovery.balancing.Endpoint", "zkdiscovery.balancing.Pool", "zkdiscovery.pytest_plugin"}
+# What strategies of users are made with, the fixtures, and what integrations offer.
+FURTHER = {
+    "zkdiscovery.balancing.Endpoint",
+    "zkdiscovery.balancing.Pool",
+    "zkdiscovery.integrations.grpc.aio_channel",
+    "zkdiscovery.integrations.grpc.channel",
+    "zkdiscovery.pytest_plugin",
+}
 
 
 def test_the_reference_lists_the_public_names_once_each() -> None:

@@ -39,7 +39,7 @@ from zkdiscovery.integrations.grpc.connections import Connections, Target
 from zkdiscovery.integrations.grpc.connections import Options as _Options
 from zkdiscovery.integrations.grpc.sync import Channel, discard, state_of
 
-__all__ = ["AioChannel", "Channel", "aio_channel", "channel"]
+__all__ = ["aio_channel", "channel"]
 
 
 class _HasClient(Protocol):
@@ -74,6 +74,9 @@ def channel(
             or `port`.
         key: name of the metadata entry whose value is the key for balancers that send one key to one instance.
         **view: options of `Client.discover`, such as `balancer`, `where` and `ejection`.
+
+    Returns:
+        A `grpc.Channel`. Its attribute `view` is the view of the service, for `view.explain()` and `view.wait_ready()`.
 
     Raises:
         InvalidName: no name for a service.
@@ -114,6 +117,9 @@ def aio_channel(
         port: see `channel`.
         key: see `channel`.
         **view: see `channel`.
+
+    Returns:
+        A `grpc.aio.Channel`, with an attribute `view` too.
 
     Raises:
         InvalidName, InvalidSettings, ClientClosed: see `channel`.

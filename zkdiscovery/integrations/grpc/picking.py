@@ -96,7 +96,8 @@ class Rpc(Generic[C]):
             ValueError: the channel was closed.
         """
         self._connections = connections
-        self._attempt = connections.view.attempt(key, exclude).__enter__()
+        view = connections.view
+        self._attempt = (view.attempt(key, exclude) if exclude else view.attempt(key)).__enter__()
         try:
             self.connection: Connection[C] = connections.use(self._attempt.instance)
         except BaseException:

@@ -33,7 +33,7 @@ def state_of(channel: grpc.Channel, connect: bool) -> State:
 
     gRPC has no public way to read it at once: `subscribe` costs a thread for each channel, and 5 polls a second.
     """
-    core: Any = channel._channel  # type: ignore[attr-defined] # noqa: SLF001
+    core: Any = channel._channel  # type: ignore[attr-defined] # noqa: SLF001 - grpc.aio's get_state, which grpc lacks
     try:
         return _STATES[core.check_connectivity_state(connect)]
     except ValueError:  # closed meanwhile
@@ -159,16 +159,18 @@ class _UnaryResponse(_Method, grpc.UnaryUnaryMultiCallable, grpc.StreamUnaryMult
     """A method with one response."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.with_call(*args, **kwargs)[0]
+        return self._blocking(Arguments(*args, **kwargs), lambda real: real)
 
-    def with_call(self, *args: Any, **kwargs: Any) -> tuple[Any, grpc.Call]:
-        call = Arguments(*args, **kwargs)
+    def with_call(self, *args: Any, **kwargs: Any) -> Any:
+        return self._blocking(Arguments(*args, **kwargs), lambda real: real.with_call)
+
+    def _blocking(self, call: Arguments, send: Callable[[Any], Callable[..., Any]]) -> Any:
         try:
             rpc = self._channel.begin(call)
         except NotSent as error:
             raise Unsent(error.code, error.details) from None
         try:
-            response: tuple[Any, grpc.Call] = self._real(rpc).with_call(call.request, **call.passed())
+            response = send(self._real(rpc))(call.request, **call.passed())
         except BaseException as error:
             rpc.done(error)
             raise
