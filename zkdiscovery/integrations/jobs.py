@@ -60,7 +60,7 @@ def running_under(term: Term) -> Iterator[None]:
 
 
 class Records(Feature):
-    """The records of one client's duties: `<namespace>/jobs/<election>`."""
+    """Where one client writes records, until it closes."""
 
     phase = Phase.VIEWS
 
@@ -70,8 +70,8 @@ class Records(Feature):
         return self.core.session
 
     def path(self, election: str) -> str:
-        """Where a record stands."""
-        return f"{self.core.paths.root}/jobs/{election}"
+        """Where the record of an election stands."""
+        return self.core.paths.jobs(election)
 
 
 class _Known(NamedTuple):

@@ -6,7 +6,10 @@ import sys
 import threading
 from types import FrameType
 
-_WITH_LOCKS = ("client", "core", "discovery", "election", "lifecycle", "registration", "session", "threads", "znodes")
+_WITH_LOCKS = (
+    "client", "core", "discovery", "election", "integrations", "lifecycle", "registration", "session", "threads",
+    "znodes",
+)  # fmt: skip
 _LOCKING = tuple(f"zkdiscovery.{package}" for package in _WITH_LOCKS)
 
 

@@ -1,4 +1,4 @@
-"""The paths of services and elections in ZooKeeper."""
+"""The paths of services, elections and records of jobs in ZooKeeper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from zkdiscovery.validation import check_name
 
 
 class Paths:
-    """The layout: `<base path>/<name>/<id>` of services, and `<namespace>/elections/<name>/<guid>`.
+    """The layout: `<base path>/<name>/<id>` of services, `elections/<name>/<guid>` and `jobs/<name>` in the namespace.
 
     Args:
         namespace: path below which everything lives.
@@ -36,6 +36,10 @@ class Paths:
     def election(self, name: str) -> str:
         """Parent of an election's candidates. Raises InvalidName."""
         return f"{self.elections()}/{check_name(name, 'the election name')}"
+
+    def jobs(self, election: str) -> str:
+        """The record of the jobs that the leaders of an election have begun. Raises InvalidName."""
+        return f"{self.root}/jobs/{check_name(election, 'the election name')}"
 
 
 def parent_of(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -108,9 +109,10 @@ def running(scheduler: SchedulerName, hosts: str, namespace: str) -> Iterator[Jo
 def kill_leaders(scheduler: SchedulerName, hosts: str, namespace: str, kills: int) -> Outcome:
     """Kill each leader after some runs, so many times."""
     with running(scheduler, hosts, namespace) as jobs:
-        fence = 0
+        fence, chance = 0, random.Random(kills)
         for number in range(kills):
             leader = jobs.wait_run(above=fence, count=AFTER)
+            time.sleep(chance.random())  # at any moment between two runs
             os.kill(leader.pid, signal.SIGKILL)
             print(
                 f"{scheduler}, kill {number + 1}: process {leader.pid}, fence {leader.fence}",

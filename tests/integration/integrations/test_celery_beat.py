@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from celery import Celery
 from celery.beat import EmbeddedService, PersistentScheduler
@@ -32,6 +33,10 @@ ROOT = Path(__file__).parents[3]
 
 class Persistent(LeaderOnly, PersistentScheduler):  # type: ignore[misc]
     """One with a file."""
+
+
+def children_of(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children()]
 
 
 MakeApp = Callable[..., Celery]
@@ -190,14 +195,15 @@ def test_what_can_not_be(make_app: MakeApp) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_the_command(zkdiscovery_server: ZookeeperServer, namespace: str, truth: Truth) -> None:
+@pytest.mark.parametrize("command", [["beat"], ["worker", "-B", "-P", "solo", "--without-mingle"]], ids=" ".join)
+def test_the_command(command: list[str], zkdiscovery_server: ZookeeperServer, namespace: str, truth: Truth) -> None:
     """Two of them; SIGTERM hands over at once, and leaves nothing in the election."""
     env = {**os.environ, "ZKDISCOVERY_HOSTS": zkdiscovery_server.hosts, "ZKDISCOVERY_NAMESPACE": namespace}
     said: Recorder[tuple[int, str]] = Recorder()
     processes, readers = [], []
     for _ in range(2):
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "tests.integration.integrations.beat_process", "beat"],
+            [sys.executable, "-m", "celery", "-A", "tests.integration.integrations.beat_process", *command],
             cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         processes.append(process)
@@ -214,7 +220,7 @@ def test_the_command(zkdiscovery_server: ZookeeperServer, namespace: str, truth:
         wait_until(lambda: len(truth.children(f"{namespace}/elections/beat")) == 2, 2 * LIMIT)
         leader = said.wait(lambda lines: len(lines) >= 1)[0][0]
         began = time.monotonic()
-        (first,) = (process for process in processes if process.pid == leader)
+        (first,) = (process for process in processes if leader in {process.pid, *children_of(process.pid)})
         first.send_signal(signal.SIGTERM)
         said.wait(lambda lines: lines[-1][0] != leader)
         assert time.monotonic() - began < 5.0, "sooner than the session times out"
