@@ -26,7 +26,6 @@ announces.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Mapping
@@ -41,7 +40,6 @@ from zkdiscovery.client import Client
 from zkdiscovery.election import Term
 from zkdiscovery.errors import LeadershipLost
 from zkdiscovery.integrations.jobs import Duty, current_term, running_under
-from zkdiscovery.lifecycle import close_on_signals
 
 __all__ = ["FENCE_HEADER", "LeaderOnly", "LeaderScheduler", "current_fence", "current_term"]
 
@@ -85,8 +83,6 @@ class LeaderOnly:
         self._client = Client(**(app.conf.get("zkdiscovery_client") or {}))
         self._duty = Duty(self._client, name, self._announce)
         self._duty.start()
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            close_on_signals(self._client, signals=[signal.SIGTERM])  # `celery worker -B` stops its beat without a word
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Send what is due while we lead; else wait for a term, 1 s at most. Return the seconds until the next tick."""
