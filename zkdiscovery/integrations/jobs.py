@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,12 +23,14 @@ from zkdiscovery.client import Client
 from zkdiscovery.core import Feature, Phase
 from zkdiscovery.election import Election, Term
 from zkdiscovery.errors import LeadershipLost, NodeChanged, NodeExists, NodeMissing
-from zkdiscovery.session import Create, GetData, Session, SetData, Sync
+from zkdiscovery.session import Create, GetData, SetData, Sync
 from zkdiscovery.validation import check_name
-from zkdiscovery.znodes import make_container, parent_of
+from zkdiscovery.znodes import parent_of
+from zkdiscovery.znodes.parents import make_container
 
 log = logging.getLogger("zkdiscovery.integrations.jobs")
 
+AHEAD = 10.0  # seconds; clocks that differ by less are no news
 MAX_NAMES = 1000  # in a record, the latest: a node has 1 MB at most, and each run writes all of it
 WRITE_TIMEOUT = 5.0  # seconds for one write of the record; less if the term ends before
 
@@ -60,18 +63,48 @@ def running_under(term: Term) -> Iterator[None]:
 
 
 class Records(Feature):
-    """Where one client writes records, until it closes."""
+    """Reads and writes the records of one client, until it closes: `<namespace>/jobs/<election>`."""
 
     phase = Phase.VIEWS
 
-    @property
-    def session(self) -> Session:
-        """The session to write with."""
-        return self.core.session
+    def read(self, election: str, timeout: float) -> tuple[int | None, bytes]:
+        """Return the version and the data of a record, after all that was written before; None if there is none.
 
-    def path(self, election: str) -> str:
-        """Where the record of an election stands."""
-        return self.core.paths.jobs(election)
+        Raises:
+            ZkDiscoveryError: as `Session.read`.
+        """
+        session, path = self.core.session, self.core.paths.jobs(election)
+        session.read(Sync(path), timeout=timeout)
+        try:
+            node = session.read(GetData(path), timeout=timeout)
+        except NodeMissing:
+            return None, b""
+        return node.stat.version, node.data
+
+    def write(self, election: str, data: bytes, version: int | None, timeout: float) -> int | None:
+        """Replace a version of a record; None is no record. Return the new version.
+
+        Return None if there is another version by now, maybe by this very write, whose answer was lost.
+
+        Raises:
+            ZkDiscoveryError: as `Session.retry` and `Session.call`.
+        """
+        session, path = self.core.session, self.core.paths.jobs(election)
+
+        def once(deadline: float, generation: int) -> int:
+            request: Create | SetData
+            if version is None:
+                make_container(session, parent_of(path), generation=generation, deadline=deadline)
+                request = Create(path, data, session.leaf_acl)
+            else:
+                request = SetData(path, data, version)
+            written: int = session.call(request, deadline=deadline, generation=generation).version
+            return written
+
+        try:
+            return session.retry(once, timeout)
+        except (NodeChanged, NodeExists, NodeMissing):
+            return None
 
 
 class _Known(NamedTuple):
@@ -109,7 +142,15 @@ class Record:
             known = self._known = self._read(term)
             self._check_fence(term, known)
             if self._write(term, known.version, known.runs):
-                return known.runs
+                break
+        ahead = max(known.runs.values(), default=0.0) - time.time()
+        if ahead > AHEAD:
+            log.warning(
+                "a leader of the election %r has begun a run of %.0f s in the future, so its job pauses until then;"
+                " check the clocks, or delete %s and let another process lead",
+                self._election, ahead, self._client.slot.current().paths.jobs(self._election),
+            )  # fmt: skip
+        return known.runs
 
     def begin(self, term: Term, name: str, at: float) -> None:
         """Record the run of `name` that is due at `at`, and check the term. Call it right before the run.
@@ -139,47 +180,32 @@ class Record:
             )
 
     def _read(self, term: Term) -> _Known:
-        records = self._client.feature(Records)
-        path, timeout = records.path(self._election), min(WRITE_TIMEOUT, term.remaining)
-        records.session.read(Sync(path), timeout=timeout)
-        try:
-            node = records.session.read(GetData(path), timeout=timeout)
-        except NodeMissing:
+        version, data = self._client.feature(Records).read(self._election, _time_for(term))
+        if version is None:
             return _Known(None, 0, {})
-        return _Known(node.stat.version, *_decode(path, node.data))
+        return _Known(version, *_decode(self._election, data))
 
     def _write(self, term: Term, version: int | None, runs: Mapping[str, float]) -> bool:
-        """Replace the version that is known. False if there is another one by now, maybe by this very write."""
-        records = self._client.feature(Records)
-        session, path = records.session, records.path(self._election)
+        """Replace the version that is known. False if there is another one by now."""
         data = json.dumps({"fence": term.fence, "runs": runs}, separators=(",", ":")).encode()
-
-        def once(deadline: float, generation: int) -> int:
-            request: Create | SetData
-            if version is None:
-                make_container(session, parent_of(path), generation=generation, deadline=deadline)
-                request = Create(path, data, session.leaf_acl)
-            else:
-                request = SetData(path, data, version)
-            written: int = session.call(request, deadline=deadline, generation=generation).version
-            return written
-
-        try:
-            written = session.retry(once, min(WRITE_TIMEOUT, term.remaining))
-        except (NodeChanged, NodeExists, NodeMissing):
-            return False
-        self._known = _Known(written, term.fence, runs)
-        return True
+        written = self._client.feature(Records).write(self._election, data, version, _time_for(term))
+        if written is not None:
+            self._known = _Known(written, term.fence, runs)
+        return written is not None
 
 
-def _decode(path: str, data: bytes) -> tuple[int, dict[str, float]]:
+def _time_for(term: Term) -> float:
+    return min(WRITE_TIMEOUT, term.remaining)
+
+
+def _decode(election: str, data: bytes) -> tuple[int, dict[str, float]]:
     """Return the fence and the runs of a record. One that can't be read counts as none, because it is untrusted."""
     try:
         value = json.loads(data)
         runs = {name: float(at) for name, at in value["runs"].items() if math.isfinite(at)}
         return int(value["fence"]), runs
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        log.warning("the record of jobs at %s can't be read and is replaced: %s", path, error)
+        log.warning("the record of the jobs of the election %r can't be read and is replaced: %s", election, error)
         return 0, {}
 
 

@@ -22,6 +22,7 @@ from zkdiscovery.election import Campaigns, Candidate, Observers
 from zkdiscovery.election.candidacy import Candidacy, MakeTerm
 from zkdiscovery.election.elections import Campaigner
 from zkdiscovery.errors import InvalidInstance, NodeMissing
+from zkdiscovery.integrations.jobs import Records
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
 from zkdiscovery.registration import BaseRegistration, Options, Overrides, Registrar
 from zkdiscovery.session import Lease, Node, Session, Stat, State
@@ -274,11 +275,30 @@ class _Observers(Observers):
         raise NotImplementedError("a static client's elections have nobody to observe; use a real ZooKeeper for that")
 
 
+class _Records(Records):
+    """Records of jobs, kept here."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._kept: dict[str, tuple[int, bytes]] = {}
+
+    def read(self, election: str, timeout: float) -> tuple[int | None, bytes]:
+        return self._kept.get(election, (None, b""))
+
+    def write(self, election: str, data: bytes, version: int | None, timeout: float) -> int | None:
+        present = self._kept.get(election, (None, b""))[0]
+        if present != version:
+            return None
+        self._kept[election] = (version or 0) + 1, data
+        return (version or 0) + 1
+
+
 _FEATURES: dict[type[Feature], type[Feature]] = {
     Campaigns: _Campaigns,
     Discovery: _Services,
     Observers: _Observers,
     Overrides: _Overrides,
+    Records: _Records,
     Registrar: _Registrations,
 }
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, EVENT_SCHEDULER_SHUTDOWN
 from apscheduler.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
+from apscheduler.jobstores.base import BaseJobStore
+from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.triggers.cron import CronTrigger
 
 from tests.conftest import MakeClient
@@ -24,6 +26,7 @@ from zkdiscovery.integrations.apscheduler import (
     LeaderBlockingScheduler,
     current_term,
 )
+from zkdiscovery.testing import static_client
 
 DAY = timedelta(days=1)
 
@@ -120,6 +123,71 @@ def test_a_run_that_was_due_while_nobody_led_is_made_up_for_once(schedulers: Sch
     ran.wait(lambda runs: "probe" in runs)
     assert ran.items.count("daily") == 1
     assert "an hour ago" not in ran.items
+
+
+class Elsewhere(BaseJobStore):  # type: ignore[misc]
+    """A job store that is no `MemoryJobStore`, such as one in a database."""
+
+    def __init__(self) -> None:
+        self._store = MemoryJobStore()
+
+    def start(self, scheduler: Any, alias: str) -> None:
+        super().start(scheduler, alias)
+        self._store.start(scheduler, alias)
+
+    def lookup_job(self, job_id: str) -> Any:
+        return self._store.lookup_job(job_id)
+
+    def get_due_jobs(self, now: datetime) -> Any:
+        return self._store.get_due_jobs(now)
+
+    def get_next_run_time(self) -> Any:
+        return self._store.get_next_run_time()
+
+    def get_all_jobs(self) -> Any:
+        return self._store.get_all_jobs()
+
+    def add_job(self, job: Any) -> None:
+        self._store.add_job(job)
+
+    def update_job(self, job: Any) -> None:
+        self._store.update_job(job)
+
+    def remove_job(self, job_id: str) -> None:
+        self._store.remove_job(job_id)
+
+    def remove_all_jobs(self) -> None:
+        self._store.remove_all_jobs()
+
+
+def test_a_store_that_processes_share_is_left_as_it_is(schedulers: Schedulers) -> None:
+    """It knows the next runs better than we do."""
+    ran: Recorder[str] = Recorder()
+    first, second = schedulers.make(), schedulers.make(jobstores={"shared": Elsewhere()})
+    for scheduler in (first, second):
+        scheduler.add_job(ran, "interval", seconds=1, args=("probe",), id="probe")
+    first.start()
+    ran.wait(lambda runs: len(runs) >= 1)
+    first.shutdown()
+    stored = datetime.now(UTC) - timedelta(seconds=30)
+    second.add_job(ran, "interval", days=1, args=("shared",), id="a", jobstore="shared", next_run_time=stored)
+    second.add_job(ran, "interval", days=1, args=("memory",), id="b", next_run_time=stored)
+    second.start()
+    ran.wait(lambda runs: "shared" in runs and runs[-1] == "probe")
+    assert "memory" not in ran.items
+
+
+def test_without_zookeeper(schedulers: Schedulers) -> None:
+    """In users' own unit tests."""
+    ran: Recorder[int] = Recorder()
+    with static_client() as client:
+        scheduler = schedulers.make(client=client)
+        scheduler.add_job(lambda: ran(current_term().fence), "interval", seconds=1, id="each second")
+        scheduler.start()
+        ran.wait(lambda runs: runs == [1])
+        client.lose_leadership("jobs")
+        ran.wait(lambda runs: runs[-1] == 2)
+        scheduler.shutdown()
 
 
 def test_a_long_time_as_a_follower_costs_nothing(schedulers: Schedulers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.conftest import MakeClient
 from tests.support import LIMIT, Truth, counting
 from zkdiscovery import InvalidName, LeadershipLost
 from zkdiscovery.integrations.jobs import MAX_NAMES, Record, current_term, running_under
+from zkdiscovery.testing import static_client
 
 
 def test_a_leader_takes_over_what_the_one_before_has_begun(make_client: MakeClient) -> None:
@@ -118,3 +120,28 @@ def test_the_term_of_a_job(make_client: MakeClient) -> None:
             assert current_term() is term
         with pytest.raises(LookupError):
             current_term()
+
+
+def test_a_record_ahead_of_the_clock_is_told(make_client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
+    client = make_client()
+    record = Record(client, "jobs")
+    with client.election("jobs").campaign(LIMIT) as term:
+        record.take_over(term)
+        record.begin(term, "a", time.time() + 3600)
+        assert "in the future" not in caplog.text
+        record.take_over(term)
+    assert "in the future" in caplog.text
+
+
+def test_without_zookeeper() -> None:
+    """In users' own unit tests."""
+    with static_client() as client:
+        record = Record(client, "jobs")
+        with client.election("jobs").campaign(LIMIT) as term:
+            record.take_over(term)
+            record.begin(term, "a", 10.0)
+        with client.election("jobs").campaign(LIMIT) as term:
+            assert record.take_over(term) == {"a": 10.0}
+            with pytest.raises(LeadershipLost):
+                client.lose_leadership("jobs")
+                record.begin(term, "a", 11.0)
