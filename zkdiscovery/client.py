@@ -371,7 +371,7 @@ def _require_name(name: object, decorator: str) -> None:
 
 
 class _RegisteredDecorator:
-    """What `client.registered(...)` gives: a decorator for functions with the registration as argument, or none."""
+    """The decorator of `client.registered(...)`, for functions with the registration as argument, or none."""
 
     def __init__(self, register: Callable[[], Registration]) -> None:
         self._register = register
@@ -387,7 +387,7 @@ class _RegisteredDecorator:
 
 
 class _LeaderDecorator:
-    """What `client.while_leader(...)` gives: a decorator for functions with the term as argument, or none."""
+    """The decorator of `client.while_leader(...)`, for functions with the term as argument, or none."""
 
     def __init__(self, election: Callable[[], Election], timeout: float | None) -> None:
         check_timeout(timeout)

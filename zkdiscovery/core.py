@@ -38,7 +38,7 @@ CHECKS = 4  # looks at ports that may run at the same time: one that gets no ans
 
 
 class Phase(IntEnum):
-    """When a feature closes. The session closes last."""
+    """The moment at which a feature closes. The session closes last."""
 
     HOLDS = 1
     """Leaderships and locks, for which other processes wait. They close when the client drains."""
@@ -100,7 +100,7 @@ class Survivor(Protocol):
 
 
 class Core:
-    """What the features of one client work with. A forked child gets another one.
+    """The parts of one client that its features work with. A forked child gets another one.
 
     Attributes:
         slot: the slot that holds this core; for objects that outlive it.
@@ -230,7 +230,7 @@ class CoreSlot:
 
     @property
     def state(self) -> State:
-        """Where the session stands."""
+        """The state of the session."""
         core = self._core
         if core is not None:
             return core.session.state
@@ -370,7 +370,7 @@ _abandoned: list[Core] = []
 
 
 def _extra_time(feature: Feature) -> float:
-    """What a feature asks for; 0.0 if that is no time, because a client must be closed all the same."""
+    """Return the time that a feature asks for; 0.0 if that is no time, because a client must be closed all the same."""
     try:
         return check_timeout(feature.time_to_close())
     except Exception:

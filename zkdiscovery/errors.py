@@ -133,7 +133,7 @@ class InvalidSettings(ZkDiscoveryError, ValueError):
 
 
 class UndecodableNode(ZkDiscoveryError, ValueError):
-    """What a znode holds is no instance that the codec can read."""
+    """A znode whose data the codec can't read."""
 
 
 class RegistrationConflict(ZkDiscoveryError):
@@ -145,7 +145,7 @@ class NoInstanceAvailable(ZkDiscoveryError):
 
 
 class HoldLost(ZkDiscoveryError):
-    """What this process held is not its own any more; `hold.reason` tells why."""
+    """A hold that this process has lost; `hold.reason` tells why."""
 
 
 class LeadershipLost(HoldLost):

@@ -83,7 +83,7 @@ def _frozen(values: Mapping[str, _V], empty: FrozenDict[_V]) -> FrozenDict[_V]:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What an operator set in place of what the owner of an instance wants.
+    """An operator's values in place of what the owner of an instance wants.
 
     Attributes:
         status: the status in force; None: the owner's.
@@ -254,7 +254,7 @@ def trusted_instance(*values: Any) -> Instance:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Snapshot:
-    """What was known about a service at one moment.
+    """The knowledge of a service at one moment.
 
     Attributes:
         service: the service's name.

@@ -44,7 +44,7 @@ def _problem(entry: Any) -> str:
 
 
 class Tls(_Checked):
-    """How to speak TLS with ZooKeeper. Host names are verified unless `verify_hostname` is False.
+    """The options of TLS with ZooKeeper. Host names are verified unless `verify_hostname` is False.
 
     Attributes:
         ca_file: PEM file of the authorities to trust; None: those of the system.

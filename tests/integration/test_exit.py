@@ -39,7 +39,7 @@ def run(script: str, *arguments: str) -> str:
     return ended.stderr
 
 
-def test_a_process_that_forgets_to_close_says_goodbye_all_the_same(
+def test_a_process_that_forgets_to_close_deregisters_all_the_same(
     truth: Truth, namespace: str, zkdiscovery_server: ZookeeperServer
 ) -> None:
     run('client = make(); register(client, "a")', zkdiscovery_server.hosts, namespace)
@@ -48,7 +48,7 @@ def test_a_process_that_forgets_to_close_says_goodbye_all_the_same(
 
 
 @pytest.mark.parametrize("threads", ["", "no_more_threads()"])
-def test_several_say_goodbye_though_no_thread_can_be_started_any_more(
+def test_several_deregister_though_no_thread_can_be_started_any_more(
     truth: Truth, namespace: str, zkdiscovery_server: ZookeeperServer, threads: str
 ) -> None:
     """Each has a callback that was never called, so the first news would start a thread."""

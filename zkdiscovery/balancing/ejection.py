@@ -30,7 +30,7 @@ MARGIN = 0.05  # success rates this close to the mean are no outliers, however s
 
 @dataclass(frozen=True, slots=True)
 class Ejection:
-    """When instances that fail are ejected, and for how long: as in Envoy's outlier detection, but for the way back.
+    """The rules by which failing instances are ejected: Envoy's outlier detection, but for the way back.
 
     An instance is ejected after `consecutive` failures in a row; and if its success rate over the last `interval` is
     below mean - `deviations` x standard deviation, and 5 percentage points below the mean, of all that had at least

@@ -44,7 +44,7 @@ GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Outcome(Enum):
-    """How a call ended."""
+    """The way in which a call ended."""
 
     SUCCESS = "success"  # it was answered
     FAILURE = "failure"  # it failed or ran out of time
@@ -69,7 +69,7 @@ def _exclusive(report: Callable[Concatenate[Endpoint, _P], _R]) -> Callable[Conc
 
 
 class Listener(Protocol):
-    """What an endpoint tells of its calls that did not go well. Any thread may call it."""
+    """A listener to calls of an endpoint that did not go well. Any thread may call it."""
 
     def failed(self, endpoint: Endpoint, started: float, now: float) -> None:
         """A call that began at `started` failed."""

@@ -1,4 +1,4 @@
-"""What the strategies by key share: hashes, the walk past endpoints that can't be taken, and the load bound.
+"""The parts that strategies by key share: hashes, the walk past endpoints that can't be taken, and the load bound.
 
 Guarantee: the hashes are the same in every process and every version of Python (`hash` of a string is not).
 """

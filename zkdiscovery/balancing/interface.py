@@ -1,4 +1,4 @@
-"""What a strategy is: an immutable `Balancer` that builds a `Picker` for one set of endpoints.
+"""The interface of strategies: an immutable `Balancer` that builds a `Picker` for one set of endpoints.
 
 Guarantees of every strategy here: a pick neither blocks nor takes a lock, ends after a bounded number of steps
 whatever is excluded, and gives None only if everything is excluded or the set is empty. An endpoint of weight 0 is

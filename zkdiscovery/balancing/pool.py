@@ -1,4 +1,4 @@
-"""What a view picks from: the endpoints of one service under one strategy, with ejection and slow start in front.
+"""The endpoints of one service that a view picks from, under one strategy, with ejection and slow start in front.
 
 Guarantees: a pick never waits for a lock, and an update takes effect at once, in one assignment. While no endpoint is
 ejected or in its slow start, `pick` is the strategy's own, so both cost nothing. There is no thread and no timer in

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Chosen(NamedTuple):
-    """What the endpoint to stay with remembers: that it is the one, and what `then` remembers of it."""
+    """The state of the endpoint to stay with: that it is the one, and the state that `then` has of it."""
 
     inner: object
 

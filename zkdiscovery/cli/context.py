@@ -1,4 +1,4 @@
-"""What every command works with: the global options, a client, and messages on stderr."""
+"""The context of every command: the global options, a client, and messages on stderr."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLOSE_TIMEOUT = 1.0  # seconds to end the session after a command; where that fa
 
 
 def paths_of(client: Client) -> Paths:
-    """Where a client looks."""
+    """Return the paths of a client."""
     from zkdiscovery.znodes import Paths  # noqa: PLC0415 - loaded by the client
 
     return Paths(client.settings.namespace, client.settings.base_path)
@@ -41,7 +41,7 @@ def no_instance(client: Client, service: str) -> NodeMissing:
 
 
 class Output(StrEnum):
-    """What is written to stdout."""
+    """The format of stdout."""
 
     TABLE = "table"
     JSON = "json"
@@ -67,7 +67,7 @@ class Cli:
 
     @property
     def json(self) -> bool:
-        """Whether stdout gets JSON."""
+        """True if stdout gets JSON."""
         return self.output is Output.JSON
 
     @contextmanager

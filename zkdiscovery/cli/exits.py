@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, and the one place where errors become a line on stderr.
+"""The end of a command: exit codes, and the one place where errors become a line on stderr.
 
 Guarantees: an error of the SDK, an interruption and a closed pipe are no tracebacks, unless `--debug` asks for one.
 """

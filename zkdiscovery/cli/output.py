@@ -1,4 +1,4 @@
-"""What is printed, and how: tables and JSON on stdout.
+"""The output of commands: tables and JSON on stdout.
 
 Guarantees
 - What comes from ZooKeeper is untrusted: no control character, terminal escape or direction mark of it reaches the

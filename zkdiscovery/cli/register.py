@@ -23,14 +23,14 @@ _POLL = 0.2  # seconds between two looks at the status, whose changes `on_change
 
 
 class ReadyWhen(StrEnum):
-    """When the instance is UP."""
+    """The moment from which on the instance is UP."""
 
     NOW = "now"
     LISTENING = "listening"
 
 
 class OnConflict(StrEnum):
-    """What to do if another process has the id."""
+    """The reaction to another process that has the id."""
 
     REPLACE = "replace"
     WAIT = "wait"

@@ -18,7 +18,7 @@ _ROUND = 1.0  # seconds between two looks at the server
 
 
 class Source(StrEnum):
-    """Where the server comes from; see `zkdiscovery.testing.zookeeper_server`."""
+    """The source of the server; see `zkdiscovery.testing.zookeeper_server`."""
 
     AUTO = "auto"
     HOSTS = "hosts"

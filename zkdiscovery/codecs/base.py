@@ -1,4 +1,4 @@
-"""What a codec is, and the limit of size that all codecs keep."""
+"""The interface of codecs, and the limit of size that all codecs keep."""
 
 from __future__ import annotations
 

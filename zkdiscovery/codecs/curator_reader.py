@@ -1,4 +1,4 @@
-"""How Curator's JSON is read, whoever wrote it; see curator.py.
+"""The reader of Curator's JSON, whoever wrote it; see curator.py.
 
 There are two ways: a general one, and a fast one for plain instances as we write them. Whatever the fast one reads, the
 general one reads as the same instance.

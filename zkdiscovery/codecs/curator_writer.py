@@ -1,4 +1,4 @@
-"""How Curator's JSON is written: anew, or over what stands there already; see curator.py."""
+"""The writer of Curator's JSON, anew or over what stands there already; see curator.py."""
 
 from __future__ import annotations
 

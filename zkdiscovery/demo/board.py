@@ -1,4 +1,4 @@
-"""What the demo prints: a live board on a terminal, plain lines elsewhere.
+"""The output of the demo: a live board on a terminal, plain lines elsewhere.
 
 Threads: any thread shows a line; the live board is drawn by rich's thread, from values that are replaced whole.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Board(Protocol):
-    """Where the demo is shown."""
+    """A display of the demo."""
 
     linger: float  # seconds to wait after each step
 

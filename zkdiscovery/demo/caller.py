@@ -28,7 +28,7 @@ class Totals(NamedTuple):
     failed: int = 0
 
     def since(self, before: Totals) -> Totals:
-        """What came after `before`."""
+        """Return what came after `before`."""
         return Totals(*(now - then for now, then in zip(self, before, strict=True)))
 
     def __str__(self) -> str:

@@ -91,7 +91,7 @@ def _step(run: DemoRun) -> Text:
 
 
 def findings(run: DemoRun) -> Group:
-    """What was measured, what was expected, and whether it held."""
+    """Show what was measured, what was expected, and whether it held."""
     table = _table()
     for heading in ("step", "measured", "", "expected", ""):
         table.add_column(heading)

@@ -21,7 +21,7 @@ END_LIMIT = 5.0  # seconds that all nodes may take to end when the demo does
 
 
 class Leadership(NamedTuple):
-    """What a node reports of its term; monotonic seconds."""
+    """A node's report of its term; monotonic seconds."""
 
     fence: int
     since: float
@@ -62,7 +62,7 @@ class Node:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs and was not told to end."""
+        """True if it runs and was not told to end."""
         return self.process == "running"
 
     def stop(self) -> float:

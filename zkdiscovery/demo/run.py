@@ -41,11 +41,11 @@ class Finding(NamedTuple):
 
 
 class StepTimeoutError(Exception):
-    """What a step waits for did not happen in time."""
+    """A step whose event did not happen in time."""
 
 
 class DemoRun:
-    """What the steps work with; made by `open_run`.
+    """The context of the steps; made by `open_run`.
 
     Args:
         proxy: the client's way to ZooKeeper; the nodes have their own.
@@ -87,7 +87,7 @@ class DemoRun:
         return next((i.status for i in self.payments.instances if i.id == name), None)
 
     def can_be_picked(self, name: str) -> bool:
-        """Whether the balancer may choose the instance."""
+        """Return whether the balancer may choose the instance."""
         return any(i.id == name for i in self.payments.available)
 
     # -- news --

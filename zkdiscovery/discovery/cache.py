@@ -1,4 +1,4 @@
-"""What one client knows of one service: one cache, whatever the number of views.
+"""The cache of one service in one client, whatever the number of views.
 
 Threads: everything runs on the client's cache worker; see feed.py for what others may call.
 """
@@ -48,12 +48,12 @@ class ServiceCache(Feed):
 
     @property
     def error(self) -> ZkDiscoveryError | None:
-        """Why it can't be read; None if nothing is known to be wrong."""
+        """The error of reading it; None if nothing is known to be wrong."""
         return self._children.error or self._session.failure
 
     @property
     def fatal_error(self) -> ZkDiscoveryError | None:
-        """Why it will not be loaded, unless something changes at the servers."""
+        """The error because of which it will not be loaded, unless something changes at the servers."""
         return self._session.fatal_error
 
     @property
@@ -63,7 +63,7 @@ class ServiceCache(Feed):
 
     @property
     def status_message(self) -> str:
-        """Why it is not loaded, in words."""
+        """The reason why it is not loaded, in words."""
         error = self._children.error
         return str(error) if error else self._session.status_message or "ZooKeeper has not answered yet"
 
@@ -99,7 +99,7 @@ class ServiceCache(Feed):
         return self._instances[name].status not in LEAVING and not farewell
 
     def _apply(self, delta: Delta[Instance]) -> None:
-        """What the watched children say (worker)."""
+        """Take a change of the watched children (worker)."""
         now = time.monotonic()
         changes: dict[str, tuple[Instance | None, Instance | None]] = {}
         vanished: list[Instance] = []

@@ -28,7 +28,7 @@ log = logging.getLogger("zkdiscovery.discovery")
 
 
 class ViewOptions(TypedDict, total=False):
-    """What `Client.discover` takes beside the service."""
+    """The arguments of `Client.discover` beside the service."""
 
     balancer: str | Balancer
     where: Callable[[Instance], bool] | None
@@ -86,7 +86,7 @@ class Discovery(Feature):
         return feed
 
     def make_feed(self, service: str) -> Feed:
-        """What views of a service follow; a client without ZooKeeper makes others."""
+        """Make the feed that views of a service follow; a client without ZooKeeper makes others."""
         return ServiceCache(self.core, service, self._drop, self._collected)
 
     def _drop_unused(self) -> None:

@@ -40,7 +40,7 @@ class Endpoints:
         self.broken = ""
 
     def candidates(self) -> tuple[Endpoint, ...]:
-        """What picks choose from; suspects only if there is nothing else."""
+        """Return what picks choose from; suspects only if there is nothing else."""
         return tuple(self._present.values()) or tuple(self._suspects.values())
 
     def keep(self, ids: Collection[str]) -> bool:

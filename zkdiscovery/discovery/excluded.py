@@ -1,4 +1,4 @@
-"""What a pick leaves out, as users give it."""
+"""The instances that a pick leaves out, as users give them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view thinks of each instance: for logs, for the command line, for people who wonder."""
+"""Reports of what a view knows of each instance, for logs, the command line and people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zkdiscovery.model import Instance, Snapshot, Status
 
 @dataclass(frozen=True, slots=True)
 class InstanceReport:
-    """What the balancer of this process thinks of one instance.
+    """The state of one instance in the balancer of this process.
 
     Attributes:
         instance: the instance.
@@ -97,7 +97,7 @@ def _why_not(instance: Instance, *, suspected: bool) -> str:
 
 
 def why_nothing(snapshot: Snapshot, feed: Feed | None, candidates: int, excluded: int, broken: str) -> str:
-    """Why a pick finds nothing, in words.
+    """Return why a pick finds nothing, in words.
 
     Args:
         snapshot: what is known.

@@ -64,12 +64,12 @@ class Feed:
 
     @property
     def error(self) -> ZkDiscoveryError | None:
-        """Why it can't be read; None if nothing is known to be wrong."""
+        """The error of reading it; None if nothing is known to be wrong."""
         return None
 
     @property
     def fatal_error(self) -> ZkDiscoveryError | None:
-        """Why it will not be loaded, unless something changes at the servers."""
+        """The error because of which it will not be loaded, unless something changes at the servers."""
         return None
 
     @property
@@ -79,7 +79,7 @@ class Feed:
 
     @property
     def status_message(self) -> str:
-        """Why it is not loaded, in words."""
+        """The reason why it is not loaded, in words."""
         return ""
 
     @property

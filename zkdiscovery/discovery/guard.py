@@ -61,7 +61,7 @@ class MassLossGuard:
         return tuple([instance for _, instance in self._suspects.values()])
 
     def next_release(self) -> float | None:
-        """When the next suspect is let go, in monotonic seconds."""
+        """Return when the next suspect is let go, in monotonic seconds."""
         return next((until for until, _ in self._suspects.values()), None)
 
     def returned(self, ids: Iterable[str]) -> None:

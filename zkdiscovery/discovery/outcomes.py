@@ -1,4 +1,4 @@
-"""What the exception that ended a call says about the instance.
+"""The meaning of the exception that ended a call, for the instance.
 
 Guarantees: nothing here imports a client library, and nothing raises, whatever an exception's attributes do. The
 libraries are recognized by the places where they put the status, so that unknown ones that do the same work as well.
@@ -37,7 +37,7 @@ _WORST_FIRST = (Outcome.FAILURE, Outcome.OVERLOADED, Outcome.CANCELLED, Outcome.
 
 
 def outcome_of(error: BaseException | None) -> Outcome:
-    """What an exception says about the instance.
+    """Return what an exception says about the instance.
 
     A status decides, if the exception or one of its causes (`raise … from …`) has one:
 
@@ -95,7 +95,7 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _statuses(error: BaseException) -> Iterator[object]:
-    """What stands where clients put a status, whether it is one or not."""
+    """Yield what stands where clients put a status, even if it is none."""
     response = _read(error, "response")
     for source in (error, response):
         if source is not None:
@@ -117,7 +117,7 @@ def _read(source: object, name: str) -> object:
 
 
 def _called(code: Callable[[], object]) -> object:
-    """What gRPC's method `code` gives; None if it can't be had at once."""
+    """Call gRPC's method `code`; return None if that would wait."""
     try:
         value = code()
     except Exception:  # noqa: BLE001 - a stranger's method
@@ -128,7 +128,7 @@ def _called(code: Callable[[], object]) -> object:
 
 
 def _meaning(status: object) -> Outcome | None:
-    """What a status says; None if it is none that means anything here."""
+    """Return what a status says; None if it is none that means anything here."""
     if isinstance(status, int) and 300 <= status <= 599:  # below, something else went wrong than the status says
         if status in _OVERLOADED:
             return Outcome.OVERLOADED

@@ -1,4 +1,4 @@
-"""What the elections of one client share with each other.
+"""The features that the elections of one client share.
 
 `Campaigns` closes when the client drains, `Observers` when it closes: who leads can be followed until then.
 """

@@ -13,7 +13,7 @@ from zkdiscovery.validation import check_function
 
 
 class Following:
-    """What tells subscribers who leads. It observes the election while there are subscriptions.
+    """The subscriptions to the leader of one election, which is observed while there are any.
 
     Any thread may call. In a forked child it goes on with the child's first core.
     """

@@ -1,4 +1,4 @@
-"""What a candidate calls itself if it is not told: the same for all elections of one process."""
+"""The default id of a candidate, the same for all elections of one process."""
 
 from __future__ import annotations
 

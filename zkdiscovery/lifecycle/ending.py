@@ -76,7 +76,7 @@ class Limits(NamedTuple):
 
 
 def delays_until(deadline: float) -> float:
-    """When drain delays are cut, so that instances are out at `deadline` (both in monotonic seconds)."""
+    """Return when drain delays are cut, so that instances are out at `deadline` (both in monotonic seconds)."""
     return deadline - min(RESERVE, 0.25 * max(0.0, deadline - time.monotonic()))
 
 
@@ -169,7 +169,7 @@ class Ending:
 
     @property
     def reached(self) -> Level:
-        """How far it has ended."""
+        """The level that it has reached."""
         return self._reached
 
     def wait(self) -> None:
@@ -194,7 +194,7 @@ def time_needed(clients: Iterable[Closable]) -> float:
 
 
 class _Process:
-    """What the end of this process has taken so far."""
+    """The time that the end of this process has taken so far."""
 
     spent = 0.0  # seconds
 

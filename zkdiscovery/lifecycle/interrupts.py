@@ -1,4 +1,4 @@
-"""What a signal handler has interrupted. The main thread may hold any lock of ours then."""
+"""Calls of the SDK that a signal handler has interrupted. The main thread may hold any lock of ours then."""
 
 from __future__ import annotations
 

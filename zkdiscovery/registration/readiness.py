@@ -85,7 +85,7 @@ class PortWatch:
 
 
 def local_addresses(host: str, *, proxied: bool) -> list[str]:
-    """Where the program behind an advertised host may listen on this machine, the likeliest first.
+    """Return where the program behind an advertised host may listen on this machine, the likeliest first.
 
     Args:
         host: the advertised host.

@@ -1,4 +1,4 @@
-"""What the answered messages of one connection prove: when the ensemble's leader has heard of the session.
+"""Proofs, from the answered messages of one connection, of when the ensemble's leader has heard of the session.
 
 Pure arithmetic: no threads, no clock, no I/O. T is the granted session timeout. All times are of the lease clock.
 

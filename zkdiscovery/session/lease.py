@@ -49,7 +49,7 @@ BATCH = 500  # checks in one transaction
 
 
 class LeasingSession(Requester, Protocol):
-    """What leases need of their session."""
+    """The part of a session that leases need."""
 
     timeout: float  # seconds
     generation: int
@@ -78,7 +78,7 @@ class Lease:
 
     @property
     def reason(self) -> str | None:
-        """Why it was lost; None while it holds."""
+        """The reason why it was lost; None while it holds."""
         with self._lock:
             # Decided under the lock, so that a late renewal can't revive a lease that somebody saw as lost.
             if self._reason is None and lease_now() >= self._deadline:

@@ -32,7 +32,7 @@ R = TypeVar("R", bound=Request)
 
 
 class ReadLimits(NamedTuple):
-    """Where and until when to read.
+    """The connection and the time limits of reads.
 
     Attributes:
         generation: the connection.
@@ -46,7 +46,7 @@ class ReadLimits(NamedTuple):
 
 
 class Pace:
-    """How many answers of one kind may be under way.
+    """The number of answers of one kind that may be under way.
 
     Args:
         seen: answers of the kind that are known already, and
@@ -65,7 +65,7 @@ class Pace:
 
     @property
     def room(self) -> int:
-        """How many more may be under way, whatever their size is."""
+        """The number of further answers that may be under way, whatever their size is."""
         return max(START, GROWTH * self.seen) - self.flying
 
     def saw(self, count: int, size: int) -> None:

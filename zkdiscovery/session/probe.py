@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class ServerInfo(NamedTuple):
-    """What a server says about itself.
+    """A server's answer about itself.
 
     Attributes:
         version: such as `3.8.0`; "" if it does not say (its whitelist may lack the command).

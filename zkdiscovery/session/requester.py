@@ -1,4 +1,4 @@
-"""What sends requests and waits for their answers, as those see it who only read, watch or prove."""
+"""The part of a session that sends requests and waits for their answers."""
 
 from __future__ import annotations
 

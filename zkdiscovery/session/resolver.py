@@ -34,7 +34,7 @@ LATE = 1.0  # seconds after which an unanswered lookup is named as a problem
 
 
 class Address(NamedTuple):
-    """Where a server may listen.
+    """An address at which a server may listen.
 
     Attributes:
         name: the host as in `hosts`; a certificate must name it.
@@ -92,7 +92,7 @@ class Resolver:
         return groups
 
     def problem(self) -> str:
-        """Why names have no known address, for messages; "" if each has one, or if the lookups began just now."""
+        """The reason why names have no address, for messages; "" if each has one, or if the lookups began just now."""
         now = time.monotonic()
         parts = []
         with self._changed:

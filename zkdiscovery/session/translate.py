@@ -80,7 +80,7 @@ def path_of(request: object) -> str | None:
 
 
 def describe(request: object) -> str:
-    """What a request does, and on which path, for messages: printable, and without its data."""
+    """Return what a request does, and on which path, for messages: printable, and without its data."""
     name = type(request).__name__
     words = {
         "Create": "create", "Delete": "delete", "SetData": "write", "Check": "check", "GetData": "read",

@@ -25,7 +25,7 @@ BATCH = 500  # watches set by one request, at most
 
 
 class EventKind(IntEnum):
-    """What happened to a node; ZooKeeper's numbers."""
+    """A kind of event; ZooKeeper's numbers."""
 
     CREATED = 1
     DELETED = 2
@@ -36,7 +36,7 @@ _KINDS = {kind.value: kind for kind in EventKind}
 
 
 class WatchingSession(Requester, Protocol):
-    """What watches need of their session."""
+    """The part of a session that watches need."""
 
     timeout: float  # seconds
 

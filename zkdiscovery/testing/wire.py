@@ -145,7 +145,7 @@ class RawSession:
         self.request(CREATE, _string(path) + _buffer(data) + _OPEN_ACL + struct.pack(">i", ephemeral), path)
 
     def exists(self, path: str) -> bool:
-        """Whether the node is there."""
+        """Return whether the node is there."""
         try:
             self.request(EXISTS, _string(path) + b"\0", path)
         except NodeMissing:

@@ -1,4 +1,4 @@
-"""What lives in ZooKeeper: paths, watched children, owned nodes, queues and holds."""
+"""The nodes of ZooKeeper: paths, watched children, owned nodes, queues and holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to the children of a path: the marks of events, one reading, and what it changed."""
+"""Changes of the children of a path: the marks of events, one reading, and its delta."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Key = tuple[int, int, int]  # czxid, mzxid, and mtime because a wiped ensemble g
 
 
 class Marks(NamedTuple):
-    """What happened to a name since it was read last; monotonic seconds, 0.0 for never."""
+    """The events of a name since it was read last; monotonic seconds, 0.0 for never."""
 
     changed_at: float = 0.0
     deleted_at: float = 0.0
@@ -33,7 +33,7 @@ class Marks(NamedTuple):
 
 @dataclass(slots=True)
 class Delta(Generic[T]):
-    """What one flush changed.
+    """The changes of one flush.
 
     Attributes:
         changed: new value by name, for nodes that are new or different.
@@ -50,7 +50,7 @@ class Delta(Generic[T]):
 
 @dataclass(slots=True)
 class Reading(Generic[T]):
-    """What one reading found, not in force yet.
+    """The result of one reading, not in force yet.
 
     Attributes:
         present: all names that exist.

@@ -11,7 +11,7 @@ from zkdiscovery.threads import Steps, run_steps
 
 
 class BaseHold:
-    """What this process holds alone, from the moment it was won to its loss or release. A lost hold never revives.
+    """Something that this process has alone, until it loses or releases it. A lost hold never revives.
 
     All members read the clock themselves: `lost` is true from the deadline on, even if no thread of the SDK ran since.
     In a forked child the parent's hold is lost.
@@ -36,7 +36,7 @@ class BaseHold:
 
     @property
     def reason(self) -> str | None:
-        """Why the hold is over; None while it lasts."""
+        """The reason why the hold is over; None while it lasts."""
         return self._lease.reason
 
     @property

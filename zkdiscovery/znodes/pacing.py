@@ -1,4 +1,4 @@
-"""When to read what has changed: a lone change at once, the changes of a storm together.
+"""The pace of reads: a lone change is read at once, the changes of a storm together.
 
 In a storm many changes are read by one request, which takes a fifth of the time of single reads.
 

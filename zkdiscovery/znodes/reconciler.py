@@ -57,7 +57,7 @@ _UNKNOWN = 0  # no transaction has this id
 
 @dataclass(slots=True, eq=False)
 class Tracked:
-    """What the reconciler knows of a node. Only the worker uses it.
+    """The reconciler's knowledge of a node. Only the worker uses it.
 
     Attributes:
         node: the node.

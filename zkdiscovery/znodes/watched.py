@@ -113,7 +113,7 @@ class WatchedChildren(Generic[T]):
 
     @property
     def error(self) -> ZkDiscoveryError | None:
-        """Why the last read failed on a standing connection; None if it did not."""
+        """The error of the last read on a standing connection; None if it succeeded."""
         return self._error
 
     @property

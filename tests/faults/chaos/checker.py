@@ -35,7 +35,7 @@ NOISE = 3.0  # seconds for a busy machine
 EXCERPT = 25  # events that are shown with a violation
 START = 60.0  # until ten processes have begun, on two cores
 BOUNDS = {
-    "reports": 12.0,  # an act under way ends within its limits: two writes of 2 s, and a goodbye of 5 s
+    "reports": 12.0,  # an act under way ends within its limits: two writes of 2 s, and a deregistration of 5 s
     "registrations": RECONNECT + EXPIRY + NOISE,
     "twins": RECONNECT + EXPIRY + NOISE,
     "unwanted": RECONNECT + EXPIRY + NOISE,

@@ -19,7 +19,7 @@ from zkdiscovery import Client, ClientClosed, OperationTimeout, Term, ZkDiscover
 SAMPLE = 0.02  # seconds between two looks at a term
 TELL = 0.1  # seconds between two lines about it: what a killed process loses at most
 ACT = 0.15  # seconds between two writes of a leader
-GOODBYE = 5.0  # seconds that leaving a campaign may take on top of its time limit (election.GOODBYE_TIMEOUT)
+LEAVE = 5.0  # seconds that leaving a campaign may take on top of its time limit (election.LEAVE_TIMEOUT)
 
 
 class Sampler:
@@ -111,7 +111,7 @@ class Campaigner:
                 self._lead(term)
         except OperationTimeout:
             self._history.write(
-                "call", name="campaign", begin=began, end=now(), limit=(limit or 0.0) + GOODBYE, result="ok"
+                "call", name="campaign", begin=began, end=now(), limit=(limit or 0.0) + LEAVE, result="ok"
             )
         except ClientClosed:
             raise

@@ -102,7 +102,7 @@ def test_more_nodes_than_two_bytes_count_and_then_none(
     print(f"a cache of {BEYOND} instances began from zero {time.monotonic() - up:.1f} s after the wiped server served")
     assert session.highest_zxid < before
     assert [record.levelname for record in caplog.records if "data is lost" in record.message] == ["ERROR"]
-    assert len(view.snapshot.suspects) == BEYOND, "nobody said goodbye"
+    assert len(view.snapshot.suspects) == BEYOND, "nobody deregistered"
     assert view.pick().id in set(names)
     with Truth(own_server.hosts) as truth:
         Written(truth, f"{own_server.namespace}/servers").add("anew")

@@ -129,7 +129,7 @@ def test_an_operator_who_deletes_each_parent_that_is_made(
     assert_stands(truth, client, registration)
 
 
-def test_a_node_deleted_while_it_drains_comes_back_to_finish_its_goodbye(make_client: MakeClient, truth: Truth) -> None:
+def test_a_node_deleted_while_it_drains_comes_back_to_finish_draining(make_client: MakeClient, truth: Truth) -> None:
     """And one that is deleted when it is to leave anyway is gone, without a time limit to wait for."""
     client: Client = make_client()
     registration = client.register("payments", 8080, id="a").wait_registered(LIMIT)

@@ -57,7 +57,7 @@ def test_expiry_during_an_update(client: Client, truth: Truth, zkdiscovery_expir
     assert (instance.version, instance.status) == ("2", Status.DOWN)
 
 
-@pytest.mark.parametrize("step", ["goodbye", "end"])
+@pytest.mark.parametrize("step", ["leaving", "end"])
 def test_expiry_during_a_write_of_a_drain(client: Client, truth: Truth, zkdiscovery_expire: Expire, step: str) -> None:
     """Nothing is left of it, and its end does not wait for a time limit."""
     other = client.register("payments", 8081, id="other").wait_registered(LIMIT)

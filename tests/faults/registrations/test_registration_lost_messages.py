@@ -210,7 +210,7 @@ def test_replacing_somebody_when_the_message_is_lost(
 
 
 @pytest.mark.parametrize("what", ["reply", "request"])
-def test_the_goodbye_of_many_when_the_message_is_lost(
+def test_the_deregistration_of_many_when_the_message_is_lost(
     zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth, namespace: str, what: str
 ) -> None:
     """The end of a client takes all out at once all the same, long before the session's time-out."""

@@ -24,10 +24,10 @@ def path(namespace: str) -> str:
     return f"{namespace}/services/payments/a"
 
 
-@pytest.mark.parametrize("goodbye", ["at once", "DRAINING was written", "overridden unseen"])
+@pytest.mark.parametrize("leaving", ["at once", "DRAINING was written", "overridden unseen"])
 @pytest.mark.parametrize("updates", [0, 1, 5, MOST_RAISED + 1])
 def test_leaving_in_the_moment_of_being_replaced_spares_the_successor(
-    zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth, updates: int, goodbye: str
+    zkdiscovery_proxy: FaultProxy, make_client: MakeClient, truth: Truth, updates: int, leaving: str
 ) -> None:
     """kazoo.md: a deletion by version does not tell incarnations apart, for a recreated node has version 0 again."""
     client = make_client(zkdiscovery_proxy.address)
@@ -35,12 +35,12 @@ def test_leaving_in_the_moment_of_being_replaced_spares_the_successor(
     for number in range(updates):
         first.update(version=str(number))
         first.wait_registered(LIMIT)
-    if goodbye == "DRAINING was written":
+    if leaving == "DRAINING was written":
         in_background(lambda: first.drain(delay=3600.0))
         assert node_of(first).wait(lambda node: first._owned.leaving and node.settled, LIMIT)
     seen_to(client, first)
     zkdiscovery_proxy.half_open("client_to_server")  # what it sends is executed; no news comes
-    if goodbye == "overridden unseen":
+    if leaving == "overridden unseen":
         make_client().override("payments", "a", weight=3.0)
     second = make_client().register("payments", 8081, id="a").wait_registered(LIMIT)
     before = truth.get(path_of(second))

@@ -36,7 +36,7 @@ class Written:
         self.truth.set(f"{self.path}/{id}", CODEC.encode(make(self.service, id, **fields)))
 
     def remove(self, *names: str) -> None:
-        """Without goodbye."""
+        """Without deregistering."""
         for name in names:
             self.truth.delete(f"{self.path}/{name}")
 

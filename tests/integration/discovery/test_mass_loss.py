@@ -150,7 +150,7 @@ def test_suspects_that_come_back_are_added_with_what_was_learnt(make_client: Mak
     assert view._endpoints._present["c"] is endpoint
 
 
-def test_draining_first_is_a_goodbye(make_client: MakeClient, payments: Written, truth: Truth) -> None:
+def test_draining_first_is_a_deregistration(make_client: MakeClient, payments: Written, truth: Truth) -> None:
     """Read or not: written and deleted at once, only the order of events shows it."""
     payments.add(*NAMES, "e", "f")
     view = guarded(make_client).wait_ready(LIMIT, at_least=6)

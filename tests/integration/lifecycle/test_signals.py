@@ -1,4 +1,4 @@
-"""Signals of real processes: goodbye first, then what the signal did before."""
+"""Signals of real processes: deregistration first, then what the signal did before."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ second = other.register("payments", 8081, id="b", host="10.0.0.1", drain_delay=f
     assert truth.children(path.removesuffix("/a")) == []
 
 
-def test_the_time_limit_bounds_the_goodbye(start: Start, view: Service, path: str, truth: Truth) -> None:
+def test_the_time_limit_bounds_the_deregistration(start: Start, view: Service, path: str, truth: Truth) -> None:
     child = start("close_on_signals(client, timeout=1.0)\n" + REGISTERED, delay=3600.0)
     child.signal(signal.SIGTERM)
     assert child.process.wait(5.0) == -signal.SIGTERM
@@ -198,7 +198,7 @@ assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert truth.get(path) is not None
 
 
-def test_the_interpreter_s_end_waits_for_a_goodbye_under_way(start: Start, path: str, truth: Truth) -> None:
+def test_the_interpreter_s_end_waits_for_a_deregistration_under_way(start: Start, path: str, truth: Truth) -> None:
     child = start(ON_SIGNALS + REGISTERED, delay=0.5)
     with events(truth, path) as seen:
         child.signal(signal.SIGTERM)
@@ -268,7 +268,7 @@ threading.Thread(target=serve).start()
 
 
 def test_a_second_signal_while_a_server_stops_is_the_server_s(start: Start, path: str, truth: Truth) -> None:
-    """Ours is not sent to it again when the goodbye is over: some servers take a second one for impatience."""
+    """Ours is not sent to it again when the leaving is over: some servers take a second one for impatience."""
     child = start(
         """
 heard = []

@@ -1,4 +1,4 @@
-"""Saying goodbye: DRAINING first, for as long as was asked for, then gone."""
+"""Deregistration: DRAINING first, for as long as was asked for, then gone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ended(*threads: threading.Thread) -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-def test_a_goodbye_without_delay_is_one_transaction(make_client: MakeClient, truth: Truth) -> None:
+def test_a_deregistration_without_delay_is_one_transaction(make_client: MakeClient, truth: Truth) -> None:
     registration = make_client().register("payments", 8080, id="a").wait_registered(LIMIT)
     with events(truth, path_of(registration)) as seen:
         registration.close()
@@ -92,7 +92,7 @@ def test_a_status_is_final_while_it_drains(make_client: MakeClient, truth: Truth
     registration.drain(delay=0.0)
 
 
-def test_an_overridden_instance_says_goodbye_too(make_client: MakeClient, truth: Truth) -> None:
+def test_an_overridden_instance_deregisters_too(make_client: MakeClient, truth: Truth) -> None:
     operator = make_client()
     registration = make_client().register("payments", 8080, id="a").wait_registered(LIMIT)
     operator.override("payments", "a", status=Status.UP, weight=5.0)

@@ -59,7 +59,7 @@ def test_closing_while_a_server_does_not_answer(make_session: MakeSession, zkdis
 
 
 def test_closing_before_anything_answered(make_session: MakeSession, zkdiscovery_proxy: FaultProxy) -> None:
-    """There is nobody to say goodbye to, so nothing is waited for."""
+    """There is no server to tell, so nothing is waited for."""
     zkdiscovery_proxy.pause()
     session = make_session(zkdiscovery_proxy.address, connect=False, connect_timeout=20.0)
     session.start()

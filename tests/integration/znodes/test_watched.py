@@ -350,13 +350,13 @@ def test_a_deletion_heard_before_a_cut_removes_nothing_that_came_after_it(
     assert watched.values == {"a": "2"}
 
 
-def test_a_goodbye_heard_before_a_cut_is_not_forgotten(
+def test_a_deregistration_heard_before_a_cut_is_not_forgotten(
     watched: Set, zkdiscovery_proxy: FaultProxy, truth: Truth, path: str
 ) -> None:
     fill(truth, path, a="1")
     watched.wait({"a": "1"})
     with Held(watched) as events:
-        truth.set(f"{path}/a", b"goodbye")
+        truth.set(f"{path}/a", b"leaving")
         truth.delete(f"{path}/a")
         events.wait(lambda seen: (EventKind.DELETED, f"{path}/a") in seen)
         zkdiscovery_proxy.drop()
@@ -367,7 +367,7 @@ def test_a_goodbye_heard_before_a_cut_is_not_forgotten(
     assert 0.0 < marks.changed_at <= marks.deleted_at
 
 
-def test_a_goodbye_is_seen_when_the_end_comes_while_it_is_read(watched: Set, truth: Truth, path: str) -> None:
+def test_a_deregistration_is_seen_when_the_end_comes_while_it_is_read(watched: Set, truth: Truth, path: str) -> None:
     """The event of the change has set off a read, which finds nothing any more."""
     fill(truth, path, a="1")
     watched.wait({"a": "1"})
@@ -379,19 +379,19 @@ def test_a_goodbye_is_seen_when_the_end_comes_while_it_is_read(watched: Set, tru
         return original(request, **options)
 
     watched.session.submit = submit  # type: ignore[method-assign]
-    truth.set(f"{path}/a", b"goodbye")
+    truth.set(f"{path}/a", b"leaving")
     watched.wait({})
     marks = watched.last.removed["a"]
     assert marks is not None
     assert 0.0 < marks.changed_at <= marks.deleted_at
 
 
-def test_a_goodbye_belongs_to_the_node_that_said_it(watched: Set, truth: Truth, path: str) -> None:
+def test_a_deregistration_belongs_to_its_node(watched: Set, truth: Truth, path: str) -> None:
     """Not to one of the same name that came and went after it."""
     fill(truth, path, a="1")
     watched.wait({"a": "1"})
     with Held(watched) as events:
-        truth.set(f"{path}/a", b"goodbye")
+        truth.set(f"{path}/a", b"leaving")
         truth.delete(f"{path}/a")
         fill(truth, path, a="2")
         truth.delete(f"{path}/a")
@@ -403,9 +403,9 @@ def test_a_goodbye_belongs_to_the_node_that_said_it(watched: Set, truth: Truth, 
 
 
 def test_marks_in_sequence() -> None:
-    goodbye = Marks(changed_at=1.0).then(Marks(deleted_at=2.0, there=False))
-    assert goodbye == Marks(1.0, 2.0, there=False)
-    assert goodbye.then(Marks(changed_at=3.0)) == Marks(3.0, 2.0, there=True)
+    leaving = Marks(changed_at=1.0).then(Marks(deleted_at=2.0, there=False))
+    assert leaving == Marks(1.0, 2.0, there=False)
+    assert leaving.then(Marks(changed_at=3.0)) == Marks(3.0, 2.0, there=True)
 
 
 def test_a_reading_that_breaks_off_halfway_changes_nothing(

@@ -174,7 +174,7 @@ def test_whatever_happens(steps: list[tuple[float, set[int], set[int]]]) -> None
     assert watcher.suspects == ()
 
 
-def test_goodbyes() -> None:
+def test_deregistrations() -> None:
     up = instance(1)
     for leaving in (Status.DRAINING, Status.OUT_OF_SERVICE):
         assert was_deregistered(instance(1, leaving), None)

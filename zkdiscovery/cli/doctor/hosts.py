@@ -79,7 +79,7 @@ def _examine(host: str, port: int, timeout: float, context: ssl.SSLContext | Non
 
 
 def _unreachable(error: OSError | UnicodeError, timeout: float) -> tuple[str, str]:
-    """What it means that there is no TCP connection, and what to do."""
+    """Return what it means that there is no TCP connection, and what to do."""
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return f"its name can't be resolved: {error}", "correct the name in --hosts or ZKDISCOVERY_HOSTS"
     if isinstance(error, ConnectionRefusedError):
@@ -93,7 +93,7 @@ def _unreachable(error: OSError | UnicodeError, timeout: float) -> tuple[str, st
 
 
 def _no_answer(error: OSError, timeout: float, context: ssl.SSLContext | None) -> tuple[str, str]:
-    """What it means that a server takes a connection and gives no answer, and what to do."""
+    """Return what it means that a server takes a connection and gives no answer, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"its certificate is refused: {error.verify_message}",
@@ -114,7 +114,7 @@ def _no_answer(error: OSError, timeout: float, context: ssl.SSLContext | None) -
 
 
 def _hung_up(context: ssl.SSLContext | None) -> str:
-    """What to do about a server that takes a connection and closes it without an answer."""
+    """Return what to do about a server that takes a connection and closes it without an answer."""
     other_port = "the right port?" if context else "the right port, and no TLS port (ZKDISCOVERY_TLS__CA_FILE)?"
     return (
         "are there too many connections to it from this address (maxClientCnxns, 60 if not set)? its log says so;"

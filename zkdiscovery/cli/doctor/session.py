@@ -24,7 +24,7 @@ _MAX_CLOCK_DIFFERENCE = 1.0  # seconds beyond which a warning is due
 
 
 def examine_session(client: Client, timeout: float) -> Iterator[Finding]:
-    """What a session with ZooKeeper is like; `timeout` in seconds for the connection and for each answer."""
+    """Examine a session with ZooKeeper; `timeout` in seconds for the connection and for each answer."""
     core = client.slot.current()
     session, paths = core.session, core.paths
     start = time.monotonic()

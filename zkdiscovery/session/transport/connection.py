@@ -1,4 +1,4 @@
-"""What the connection thread does: kazoo's loop, with our own sending, reading and checks of what comes.
+"""The loop of the connection thread: kazoo's, with our own sending, reading and checks of what comes.
 
 Everything here runs on that thread.
 """

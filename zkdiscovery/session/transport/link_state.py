@@ -1,4 +1,4 @@
-"""What the parts of one link share, and whom they tell of its events."""
+"""The state that the parts of one link share, and the receivers of its events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger("zkdiscovery.session")
 
 
 class Credentials(NamedTuple):
-    """What identifies a session to a server; the password is a secret."""
+    """The identity of a session for a server; the password is a secret."""
 
     session_id: int
     password: bytes
@@ -31,7 +31,7 @@ class Credentials(NamedTuple):
 
 
 class LinkSession(Protocol):
-    """What a link reads of its session, and notes there."""
+    """The part of a session that a link reads and writes."""
 
     timeout: float  # seconds
     highest_zxid: int
@@ -39,7 +39,7 @@ class LinkSession(Protocol):
 
 
 class LinkOwner(Protocol):
-    """What hears of the events of a link. Its methods run on the connection thread and must not block."""
+    """The receiver of a link's events. Its methods run on the connection thread and must not block."""
 
     @property
     def session(self) -> LinkSession: ...

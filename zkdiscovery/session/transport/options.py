@@ -1,4 +1,4 @@
-"""How to connect, from the settings."""
+"""The options of connections, from the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LinkOptions(NamedTuple):
-    """How to connect; times in seconds."""
+    """The options of connections; times in seconds."""
 
     hosts: str
     session_timeout: float

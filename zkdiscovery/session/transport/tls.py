@@ -49,7 +49,7 @@ class Certificates:
             return self._context
 
     def _seen(self) -> list[object]:
-        """What differs between one version of the files and another."""
+        """Return what differs between one version of the files and another."""
         return [_version(path) for path in (self._tls.ca_file, self._tls.cert_file, self._tls.key_file) if path]
 
 

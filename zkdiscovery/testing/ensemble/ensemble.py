@@ -72,7 +72,7 @@ class ZookeeperMember(ZookeeperServer):
 
     @property
     def running(self) -> bool:
-        """Whether it was started and neither stopped nor killed; a paused one runs."""
+        """True if it was started and neither stopped nor killed; a paused one runs."""
         return self._state in (ServerState.RUNNING, ServerState.PAUSED)
 
 
@@ -91,7 +91,7 @@ class ZookeeperEnsemble:
 
     @property
     def hosts(self) -> str:
-        """Where clients connect to: `host:port` of each member, with commas."""
+        """The addresses for clients: `host:port` of each member, with commas."""
         return ",".join(member.hosts for member in self.members)
 
     def leader(self, timeout: float | None = 20.0) -> ZookeeperMember:

@@ -52,7 +52,7 @@ class Frame(NamedTuple):
 
 
 class Framing:
-    """Where the frames of one direction of a connection begin."""
+    """The beginnings of the frames in one direction of a connection."""
 
     def __init__(self) -> None:
         self._head = b""  # what was passed on of the beginning of a frame, if that is incomplete
@@ -124,15 +124,16 @@ class FrameFault:
 
     @property
     def happened(self) -> bool:
-        """Whether it has happened."""
+        """True if it has happened."""
         return self._happened.is_set()
 
     def request(self, link: object, frame: Frame) -> None:
         """See a request that passes (relay's thread)."""
 
     def take(self, link: object, frame: Frame, size: int) -> int | None:
-        """How many of the `size` bytes that are there of a frame in its direction are passed on, before the connection
-        ends; None: nothing happens to this frame (relay's thread).
+        """Return how many of the `size` bytes that are there of a frame are passed on before the connection ends.
+
+        None: nothing happens to this frame (relay's thread).
         """
         raise NotImplementedError
 

@@ -70,7 +70,7 @@ class Link:
 
     @property
     def client_open(self) -> bool:
-        """Whether the client has not closed its side."""
+        """True if the client has not closed its side."""
         return not self._to_server.read_all
 
     def settle(self) -> None:
@@ -189,7 +189,7 @@ class Link:
             pipe.read_all = True
 
     def _after_faults(self, pipe: Pipe, chunk: bytes) -> tuple[bytes, bool]:
-        """What is left of a chunk, and whether the connection ends after it."""
+        """Return what is left of a chunk, and whether the connection ends after it."""
         faults = self._traffic.faults
         passed = b""
         for piece, frame in pipe.framing.split(chunk, hold=bool(faults)):

@@ -1,4 +1,4 @@
-"""What the connections of one proxy have in common: the server that they lead to, and what happens to their bytes."""
+"""The state that the connections of one proxy share: the server that they lead to, and what happens to their bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIRECTIONS: tuple[Direction, Direction] = ("client_to_server", "server_to_client
 
 
 class Mode(Enum):
-    """What happens to the bytes of one direction."""
+    """The treatment of the bytes of one direction."""
 
     FLOW = "flow"
     HOLD = "hold"

@@ -30,7 +30,7 @@ _AGAIN = 0.2  # seconds between two attempts
 
 
 def find_endpoint(environment: Mapping[str, str] = os.environ, home: Path | None = None) -> str:
-    """Where the engine is, such as `unix:///var/run/docker.sock`, found as testcontainers finds it.
+    """Return where the engine is, such as `unix:///var/run/docker.sock`, found as testcontainers finds it.
 
     That is `tc.host` in `~/.testcontainers.properties`, `DOCKER_HOST`, the current Docker context, the usual socket.
     """

@@ -69,7 +69,7 @@ def find_installation(version: str | None = None, environment: Mapping[str, str]
 
 
 def _nothing(version: str | None, candidates: Sequence[_Found], environment: Mapping[str, str]) -> str:
-    """Why there is no installation, and what to do."""
+    """Return why there is no installation, and what to do."""
     if candidates:
         there = ", ".join(f"{found.version or 'an unknown version'} in {found.place}" for found in candidates)
         return (
@@ -84,7 +84,7 @@ def _nothing(version: str | None, candidates: Sequence[_Found], environment: Map
 
 
 def _named(environment: Mapping[str, str]) -> Iterator[_Found]:
-    """What `ZOOKEEPER_HOME` names."""
+    """Yield the installation that `ZOOKEEPER_HOME` names."""
     if home := environment.get("ZOOKEEPER_HOME"):
         yield from _unpacked(Path(home))
 
@@ -102,7 +102,7 @@ def _installed(environment: Mapping[str, str]) -> Iterator[_Found]:
 
 
 def _cache(environment: Mapping[str, str]) -> Path:
-    """Where `scripts/get_zookeeper.sh` puts what it gets."""
+    """Return where `scripts/get_zookeeper.sh` puts what it gets."""
     caches = environment.get("XDG_CACHE_HOME") or f"{environment.get('HOME', '')}/.cache"
     return Path(caches) / "zkdiscovery" / "zookeeper"
 
@@ -136,7 +136,7 @@ def _javas(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _java_problem(java: str) -> str | None:
-    """Why this Java does not run, or None if it does. On macOS `java` may be a stub that prints where to get one."""
+    """Return why this Java does not run, or None. On macOS `java` may be a stub that prints where to get one."""
     try:
         run = subprocess.run(
             [java, "-XX:-UsePerfData", "-version"],

@@ -99,7 +99,7 @@ class LocalProcess(Source):
         return self._supervisor.wait(timeout) is not None
 
     def is_ours(self) -> bool:
-        """Whether the server that answers on the port is this one, not another that took the port first."""
+        """Return whether the server that answers on the port is this one, not another that took the port first."""
         return f"dataDir={self._data}" in four_letter_word(self.hosts, "conf")
 
     def stop(self) -> None:

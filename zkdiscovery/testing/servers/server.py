@@ -96,7 +96,7 @@ class ZookeeperServer:
 
     @property
     def hosts(self) -> str:
-        """Where clients connect to."""
+        """The addresses for clients."""
         return self._source.hosts
 
     def stop(self) -> None:

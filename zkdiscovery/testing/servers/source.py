@@ -1,4 +1,4 @@
-"""What `ZookeeperServer` needs of each kind of server."""
+"""The interface of each kind of server for `ZookeeperServer`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Source(ABC):
         )
 
     def is_ours(self) -> bool:
-        """Whether what answers at `hosts` is this server."""
+        """Return whether what answers at `hosts` is this server."""
         return True
 
     def move(self) -> None:

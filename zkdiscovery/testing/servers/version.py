@@ -25,5 +25,5 @@ def wanted_version(asked: str | None) -> str | None:
 
 
 def fits(wanted: str | None, found: str) -> bool:
-    """Whether the version found is the wanted one, or one of the wanted line."""
+    """Return whether the version found is the wanted one, or one of the wanted line."""
     return wanted is None or f"{found}.".startswith(f"{wanted}.")
