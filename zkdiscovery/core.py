@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import ClientClosed, ZkDiscoveryError
-from zkdiscovery.lifecycle import Ending, Steps, await_signals, inhabit, time_for
+from zkdiscovery.lifecycle import ClosingSteps, Ending, await_signals, inhabit, time_for
 from zkdiscovery.session import Session, State, StateChange
 from zkdiscovery.threads import Dispatcher, Subscribers, Worker, latest
 from zkdiscovery.validation import check_timeout
@@ -385,9 +385,9 @@ def _within(close: Callable[[float], object]) -> Callable[[float], object]:
 
 def _run(steps: Iterable[Callable[[float], object]], deadline: float) -> None:
     """Take each step, whatever becomes of the others; raise the first error at the end."""
-    run = Steps()
+    run = ClosingSteps()
     for step in steps:
-        run.take(step, deadline)
+        run.take(step, step, deadline)
     run.finish()
 
 

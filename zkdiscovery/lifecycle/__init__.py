@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zkdiscovery.lifecycle.closing import ClosingSteps
 from zkdiscovery.lifecycle.ending import (
     DEFAULT,
     Default,
@@ -15,15 +16,14 @@ from zkdiscovery.lifecycle.ending import (
 )
 from zkdiscovery.lifecycle.process import inhabit
 from zkdiscovery.lifecycle.signals import close_on_signals
-from zkdiscovery.lifecycle.steps import Steps
 from zkdiscovery.lifecycle.turns import await_signals
 
 __all__ = [
     "DEFAULT",
+    "ClosingSteps",
     "Default",
     "Ending",
     "Level",
-    "Steps",
     "await_signals",
     "close_on_signals",
     "delays_until",

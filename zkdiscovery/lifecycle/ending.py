@@ -20,8 +20,8 @@ from contextlib import contextmanager, nullcontext
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple, Protocol, Self
 
+from zkdiscovery.lifecycle.closing import ClosingSteps
 from zkdiscovery.lifecycle.interrupts import interrupts_a_call
-from zkdiscovery.lifecycle.steps import Steps
 from zkdiscovery.validation import check_timeout, deadline_after
 
 log = logging.getLogger("zkdiscovery.lifecycle")
@@ -279,24 +279,24 @@ def _end(clients: Iterable[Closable], level: Level, timeout: float | None) -> No
     steps.finish()
 
 
-def _take_steps(mine: list[Closable], timeout: float | None) -> Steps:
+def _take_steps(mine: list[Closable], timeout: float | None) -> ClosingSteps:
     if timeout is None:
         needed = time_needed(mine)
         timeout = max(min(SHORTEST, needed), needed - _Process.spent)
     limits = Limits.within(timeout)
     for client in mine:
         client.ending.expect(limits.closed)
-    steps = Steps()
+    steps = ClosingSteps()
     held = [client for client in mine if client.ending.reached is Level.OPEN]
     for client in held:
-        steps.take(client.begin_drain, limits.drained, DRAIN_GRACE)
+        steps.take(client, client.begin_drain, limits.drained, DRAIN_GRACE)
     for client in held:
-        steps.take(client.finish_drain, limits.drained, DRAIN_GRACE)
+        steps.take(client, client.finish_drain, limits.drained, DRAIN_GRACE)
     left = [client for client in mine if client.ending.reach(Level.DRAINED)]
     for client in left:
-        steps.take(client.begin_close, limits.closed, SHORTEST)
+        steps.take(client, client.begin_close, limits.closed, SHORTEST)
     for client in left:
-        steps.take(client.finish_close, limits.closed, SHORTEST)
+        steps.take(client, client.finish_close, limits.closed, SHORTEST)
     for client in left:
         client.ending.reach(Level.CLOSED)
     return steps

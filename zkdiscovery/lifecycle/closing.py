@@ -10,17 +10,18 @@ from collections.abc import Callable
 log = logging.getLogger("zkdiscovery.lifecycle")
 
 
-class Steps:
+class ClosingSteps:
     """Takes steps and keeps the first error. After an interruption, such as Ctrl-C, steps get less time."""
 
     def __init__(self) -> None:
         self._failure: BaseException | None = None
         self._interrupted_at = math.inf  # monotonic seconds
 
-    def take(self, step: Callable[[float], object], deadline: float, grace: float = 0.0) -> None:
+    def take(self, what: object, step: Callable[[float], object], deadline: float, grace: float = 0.0) -> None:
         """Call `step(deadline)`. An error does not leave this method.
 
         Args:
+            what: what the step closes, for the log.
             step: what to call.
             deadline: monotonic seconds.
             grace: seconds after an interruption until which the step may wait.
@@ -33,7 +34,7 @@ class Steps:
             if self._failure is None:
                 self._failure = error
             else:
-                log.exception("%r failed while a client was closing; the other steps go on", step)
+                log.exception("ending %r failed; the others go on", what)
 
     def finish(self) -> None:
         """Raise the first error, if there was one."""
