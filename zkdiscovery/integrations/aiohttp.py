@@ -3,17 +3,15 @@
 ```python
 import aiohttp
 
-from zkdiscovery import Client
+from zkdiscovery import AsyncClient
 from zkdiscovery.integrations.aiohttp import Middleware
 
-client = Client("zk1:2181,zk2:2181,zk3:2181", namespace="/shop")
-
-
-async def orders(page):
-    timeout = aiohttp.ClientTimeout(total=2.0)
-    async with aiohttp.ClientSession(middlewares=[Middleware(client)], timeout=timeout) as http:
-        async with http.get("http://payments.zk/orders", params={"page": page}, raise_for_status=True) as response:
-            return await response.json()
+async with (
+    AsyncClient("zk1:2181,zk2:2181,zk3:2181", namespace="/shop") as client,
+    aiohttp.ClientSession(middlewares=[Middleware(client)], timeout=aiohttp.ClientTimeout(total=2.0)) as session,
+    session.get("http://payments.zk/orders", params={"page": 2}, raise_for_status=True) as response,
+):
+    orders = await response.json()
 ```
 
 The balancer picks an instance for each request. `http` goes to its port, and `https` to its TLS port, where the
@@ -41,7 +39,7 @@ import aiohttp
 
 from zkdiscovery.balancing import Outcome
 from zkdiscovery.discovery import Attempt, ViewOptions
-from zkdiscovery.integrations.names import Answer, Discovers, ServiceNames, Target, failed
+from zkdiscovery.integrations.names import Answer, AnyClient, ServiceNames, Target, async_client, failed
 
 Key = Callable[[aiohttp.ClientRequest], str | None]
 
@@ -54,7 +52,7 @@ class Middleware:
     Requests to hosts outside `.zk` are sent as they are.
 
     Args:
-        client: discovers the services: an `AsyncClient`, or a `Client`. It is not closed with the session.
+        client: discovers the services. It is not closed with the session.
         service: the service that requests to `host` go to, for names that are no host names, such as those with capital
             letters: `Middleware(client, service="Payments", host="payments.zk")`. None: the part of the host before
             `.zk` is the name.
@@ -69,7 +67,7 @@ class Middleware:
 
     def __init__(
         self,
-        client: Discovers,
+        client: AnyClient,
         service: str | None = None,
         *,
         host: str | None = None,
@@ -78,7 +76,7 @@ class Middleware:
     ) -> None:
         if (service is None) != (host is None):
             raise TypeError("give both `service` and `host`, or neither")
-        self._names = ServiceNames(client, service, options)
+        self._names = ServiceNames(async_client(client), service, options)
         self._host = host
         self._key = key or (lambda _: None)
 

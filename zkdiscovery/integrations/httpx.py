@@ -16,11 +16,17 @@ with httpx.Client(mounts={"all://*.zk": Transport(client)}, timeout=2.0) as http
 With asyncio:
 
 ```python
+from zkdiscovery import AsyncClient
 from zkdiscovery.integrations.httpx import AsyncTransport
 
-async with httpx.AsyncClient(mounts={"all://*.zk": AsyncTransport(client)}, timeout=2.0) as http:
+async with (
+    AsyncClient("zk1:2181,zk2:2181,zk3:2181", namespace="/shop") as client,
+    httpx.AsyncClient(mounts={"all://*.zk": AsyncTransport(client)}, timeout=2.0) as http,
+):
     response = await http.get("http://payments.zk/orders")
 ```
+
+Both take a `Client` or an `AsyncClient`.
 
 The balancer picks an instance for each request. `http` goes to its port, and `https` to its TLS port, where the
 certificate must be for the host of the URL, here `payments.zk`. A port in the URL is not used. `response.url`, the Host
@@ -42,7 +48,16 @@ import httpx
 
 from zkdiscovery.balancing import Outcome
 from zkdiscovery.discovery import Attempt, ViewOptions
-from zkdiscovery.integrations.names import Answer, Discovers, ServiceNames, Target, failed
+from zkdiscovery.integrations.names import (
+    Answer,
+    AnyClient,
+    Discovers,
+    ServiceNames,
+    Target,
+    async_client,
+    failed,
+    sync_client,
+)
 
 T = TypeVar("T")
 
@@ -108,14 +123,14 @@ class Transport(httpx.BaseTransport):
 
     def __init__(
         self,
-        client: Discovers,
+        client: AnyClient,
         service: str | None = None,
         *,
         key: Key | None = None,
         transport: Callable[[], httpx.BaseTransport] = httpx.HTTPTransport,
         **options: Unpack[ViewOptions],
     ) -> None:
-        self._requests = _Requests(client, service, key, transport, options)
+        self._requests = _Requests(sync_client(client), service, key, transport, options)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to an instance."""
@@ -146,21 +161,18 @@ class Transport(httpx.BaseTransport):
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
-    """As `Transport`, for `httpx.AsyncClient` with asyncio. `transport` makes an `httpx.AsyncHTTPTransport`.
-
-    It takes an `AsyncClient`, or a `Client`.
-    """
+    """As `Transport`, for `httpx.AsyncClient` with asyncio; `transport` makes an `httpx.AsyncHTTPTransport`."""
 
     def __init__(
         self,
-        client: Discovers,
+        client: AnyClient,
         service: str | None = None,
         *,
         key: Key | None = None,
         transport: Callable[[], httpx.AsyncBaseTransport] = httpx.AsyncHTTPTransport,
         **options: Unpack[ViewOptions],
     ) -> None:
-        self._requests = _Requests(client, service, key, transport, options)
+        self._requests = _Requests(async_client(client), service, key, transport, options)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to an instance."""

@@ -3,23 +3,25 @@
 A host below `.zk` names a service: `http://payments.zk/orders`. As a name in DNS with several addresses, it stands for
 all instances: a caller that can't connect to one of them tries another one, because nothing was sent yet.
 
-Threads: any thread may use a `ServiceNames`. Only `Target.load` waits.
+Threads: any thread may use a `ServiceNames`. Only `Target.load` and `Target.aload` wait.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar, Unpack
 
+from zkdiscovery.aio import AsyncClient
+from zkdiscovery.client import Client
 from zkdiscovery.discovery import Attempt, ViewOptions
 from zkdiscovery.errors import NoInstanceAvailable, ZkDiscoveryError
 from zkdiscovery.model import Instance, Snapshot
 
 T = TypeVar("T")
+
+AnyClient = Client | AsyncClient
 
 DOMAIN = ".zk"
 CONNECTS = 3  # instances at most that one request tries to connect to
@@ -39,16 +41,26 @@ class View(Protocol):
 
 
 class Discovers(Protocol):
-    """What is needed of a client: `Client` and `AsyncClient` have it."""
+    """What is needed of a client."""
 
     def discover(self, service: str, **options: Unpack[ViewOptions]) -> View: ...
+
+
+def sync_client(client: AnyClient) -> Client:
+    """Return the client for a library that blocks."""
+    return client.sync if isinstance(client, AsyncClient) else client
+
+
+def async_client(client: AnyClient) -> AsyncClient:
+    """Return the client for a library that awaits."""
+    return client if isinstance(client, AsyncClient) else AsyncClient.of(client)
 
 
 class ServiceNames:
     """The views of the services that URLs name.
 
     Args:
-        client: discovers them.
+        client: from `sync_client` or `async_client`, which decides between `Target.load` and `Target.aload`.
         service: the service that every URL names; None: the part of the host before `.zk` is its name.
         options: of the views.
     """
@@ -107,13 +119,10 @@ class Target:
                 self._view.wait_ready(_bounded(limit), at_least=0)
 
     async def aload(self, limit: float | None = None) -> None:
-        """As `load`, for a task. The view of a `Client` waits on a thread."""
+        """As `load`, for a task."""
         if not self._view.snapshot.loaded:
             with translated(self._fail, tls=self._tls), contextlib.suppress(NoInstanceAvailable):
-                if inspect.iscoroutinefunction(self._view.wait_ready):
-                    await self._view.wait_ready(_bounded(limit), at_least=0)
-                else:
-                    await asyncio.to_thread(self._view.wait_ready, _bounded(limit), at_least=0)
+                await self._view.wait_ready(_bounded(limit), at_least=0)
 
     def attempts(self, key: str | None = None) -> Iterator[Attempt]:
         """Yield attempts that are entered, each on another instance, as long as the caller can't connect."""

@@ -44,7 +44,7 @@ from urllib3.util import Retry
 
 from zkdiscovery.balancing import Outcome
 from zkdiscovery.discovery import Attempt, ViewOptions
-from zkdiscovery.integrations.names import Answer, Discovers, ServiceNames, Target, failed
+from zkdiscovery.integrations.names import Answer, AnyClient, ServiceNames, Target, failed, sync_client
 from zkdiscovery.validation import join_host_port
 
 Key = Callable[[requests.PreparedRequest], str | None]
@@ -77,7 +77,7 @@ class Adapter(HTTPAdapter):
 
     def __init__(
         self,
-        client: Discovers,
+        client: AnyClient,
         service: str | None = None,
         *,
         key: Key | None = None,
@@ -88,7 +88,7 @@ class Adapter(HTTPAdapter):
         **options: Unpack[ViewOptions],
     ) -> None:
         super().__init__(pool_connections, pool_maxsize, max_retries, pool_block)
-        self._names = ServiceNames(client, service, options)
+        self._names = ServiceNames(sync_client(client), service, options)
         self._key = key or (lambda _: None)
         self._below = _InstanceAdapter(pool_connections, pool_maxsize, pool_block=pool_block)
 
