@@ -190,7 +190,8 @@ class Client:
             on_conflict: what to do about another owner of the id: "replace" it, the first time only; "wait" until it is
                 gone, after an expiry too; or "refuse" (CONFLICT). Where the id is not given, "replace" takes it from
                 this machine's processes alone; that of another machine must be gone within two session timeouts, else
-                it is a CONFLICT.
+                it is a CONFLICT. "share": all processes of this machine that say so and advertise the same address,
+                such as the workers behind one port, have one registration; any other owner is waited for.
 
         The other options are those of `Instance`. Defaults: `zone` of the client, `ready="now"`, `drain_delay=0.0`,
         `on_conflict="replace"`; `host`, `listen_port` and `id` None.

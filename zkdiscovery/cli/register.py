@@ -35,6 +35,7 @@ class OnConflict(StrEnum):
     REPLACE = "replace"
     WAIT = "wait"
     REFUSE = "refuse"
+    SHARE = "share"
 
 
 def register(
@@ -70,7 +71,8 @@ def register(
     on_conflict: Annotated[
         OnConflict,
         typer.Option(
-            help="If another process has the id: take it over, wait until it is free, or end with exit code 6."
+            help="If another process has the id: take it over, wait until it is free, end with exit code 6, or"
+            " share it with other processes of this machine that share."
         ),
     ] = OnConflict.REPLACE,
 ) -> None:

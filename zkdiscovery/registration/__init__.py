@@ -8,6 +8,7 @@ from zkdiscovery.registration.options import Options, RegisterOptions
 from zkdiscovery.registration.overrides import Overrides
 from zkdiscovery.registration.registrar import Registrar
 from zkdiscovery.registration.registration import Registration
+from zkdiscovery.registration.sharing import Sharing
 
 __all__ = [
     "CLOSE_TIMEOUT",
@@ -18,6 +19,7 @@ __all__ = [
     "Registrar",
     "Registration",
     "RegistrationState",
+    "Sharing",
     "registered",
     "takes_argument",
 ]

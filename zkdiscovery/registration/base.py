@@ -26,7 +26,7 @@ class RegistrationState(StrEnum):
     PENDING = "PENDING"
     """On its way into ZooKeeper, or waiting for a connection."""
     REGISTERED = "REGISTERED"
-    """In ZooKeeper, as wanted."""
+    """In ZooKeeper, as wanted; a shared one: by one of its processes."""
     WAITING = "WAITING"
     """Another owner has the id; ours follows when it is gone."""
     CONFLICT = "CONFLICT"
@@ -40,6 +40,7 @@ class RegistrationState(StrEnum):
 _STATES = {
     OwnedState.PENDING: RegistrationState.PENDING,
     OwnedState.HELD: RegistrationState.REGISTERED,
+    OwnedState.STANDBY: RegistrationState.REGISTERED,
     OwnedState.WAITING: RegistrationState.WAITING,
     OwnedState.CONFLICT: RegistrationState.CONFLICT,
     OwnedState.RELEASED: RegistrationState.CLOSED,

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from zkdiscovery.core import Core
@@ -19,6 +20,7 @@ from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_addr
 from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
 from zkdiscovery.registration.options import Ready
 from zkdiscovery.registration.readiness import PROBE_TIMEOUT, PortWatch, accepts, local_addresses
+from zkdiscovery.registration.sharing import Sharing
 from zkdiscovery.threads import Steps, Until
 from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedState
@@ -74,6 +76,7 @@ class OwnedInstance:
         wanted: the instance as it is to stand in ZooKeeper, with an operator's override.
         leaving: nothing changes any more.
         closed: it is out of ZooKeeper, or given up.
+        shared: other processes may share its registration.
         why_closed: what a user who changes it then is told.
         node: its node.
         on_news: called when its state or error may have changed, on any thread; must not block.
@@ -106,7 +109,9 @@ class OwnedInstance:
         self.closed = False
         self.why_closed = "was closed"
         self.on_news: Callable[[], None] = _ignore
-        self.node: OwnedNode = core.nodes.prepare(
+        self.shared = on_conflict == "share"
+        prepare = partial(core.feature(Sharing).prepare, self) if self.shared else core.nodes.prepare
+        self.node: OwnedNode = prepare(
             path,
             self._codec.encode(instance),
             on_conflict=on_conflict,
@@ -172,7 +177,7 @@ class OwnedInstance:
         """Request DRAINING. Return True if consumers can see it before the delay is over. Never blocks."""
         if self.closed:
             return False
-        worth_it = delay > 0 and self.node.state is OwnedState.HELD
+        worth_it = delay > 0 and self.node.stands
         with self._lock:
             if not self.leaving:
                 self.leaving = True
@@ -181,7 +186,7 @@ class OwnedInstance:
                 self.wanted = self.wanted.own.with_(status=Status.DRAINING)
             data = self._final_data() if worth_it else None
             if data is not None:
-                self.node.write(data)
+                self.node.begin_release(data)
         self.node.wake()
         self.on_news()
         return data is not None
@@ -294,6 +299,31 @@ class OwnedInstance:
                 )  # fmt: skip
         elif known is None or (known.status, known.weight) != (wanted.override.status, wanted.override.weight):
             log.warning("an operator has set %s to %s", self.name, wanted.override)
+
+    @property
+    def sharer(self) -> tuple[str, bool]:
+        """The address that it advertises, and whether its process serves."""
+        own = self.wanted
+        return own.netloc, own.status is not Status.STARTING
+
+    def adopt(self, data: bytes) -> None:
+        """Take over from the process that holds a shared instance what does not belong to that process (worker)."""
+        try:
+            found = self._codec.decode(self.wanted.service, self.wanted.id, data)
+        except UndecodableNode:
+            return
+        with self._lock:
+            before = self.wanted
+            wanted = _with_override(found.override, before.own.with_(registered_at=found.registered_at))
+            if self.leaving or wanted == before:
+                return
+            try:
+                data = self._codec.encode(wanted)
+            except InvalidInstance as error:  # one too many for what we add ourselves
+                log.debug("%s does not take over an override: %s", self.name, error)
+                return
+            self.wanted = wanted
+            self.node.write(data)
 
     def _override_in(self, data: bytes) -> Override | None:
         try:

@@ -20,6 +20,7 @@ from zkdiscovery.registration.locator import Locator
 from zkdiscovery.registration.machine import default_id, machine
 from zkdiscovery.registration.options import FIELDS, Options, Ready
 from zkdiscovery.registration.owned_instance import OwnedInstance, Place
+from zkdiscovery.registration.sharing import Sharing
 from zkdiscovery.session import State, StateChange, some_of
 from zkdiscovery.threads import run_steps
 from zkdiscovery.validation import check_choice, check_delay
@@ -71,7 +72,9 @@ class Registrar(Feature):
         try:
             for owned in made:
                 owned.begin()
-            self.core.nodes.keep([owned.node for owned in made])
+            if any(owned.shared for owned in made):
+                self.core.feature(Sharing).keep([owned.node for owned in made if owned.shared])
+            self.core.nodes.keep([owned.node for owned in made if not owned.shared])
         except BaseException:  # all or none
             for owned in made:
                 owned.abandon()

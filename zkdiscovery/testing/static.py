@@ -24,7 +24,7 @@ from zkdiscovery.election.elections import Campaigner
 from zkdiscovery.errors import InvalidInstance, NodeMissing
 from zkdiscovery.integrations.jobs import Records
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
-from zkdiscovery.registration import BaseRegistration, Options, Overrides, Registrar
+from zkdiscovery.registration import BaseRegistration, Options, Overrides, Registrar, Sharing
 from zkdiscovery.session import Lease, Node, Session, Stat, State
 from zkdiscovery.settings import settings_without_environment
 from zkdiscovery.threads import Monitor, Steps
@@ -170,6 +170,16 @@ class _Registrations(Registrar):
         pass
 
 
+class _Sharing(Sharing):
+    """Registrations that no other process shares."""
+
+    def prepare(self, owner: object, path: str, data: bytes, **options: Any) -> OwnedNode:
+        return self.core.nodes.prepare(path, data, **options)
+
+    def keep(self, nodes: Iterable[OwnedNode]) -> None:
+        self.core.nodes.keep(nodes)
+
+
 class _AtOnce(OwnedNodes):
     """Nodes that stand as soon as they are wanted."""
 
@@ -300,6 +310,7 @@ _FEATURES: dict[type[Feature], type[Feature]] = {
     Overrides: _Overrides,
     Records: _Records,
     Registrar: _Registrations,
+    Sharing: _Sharing,
 }
 
 

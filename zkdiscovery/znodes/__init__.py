@@ -10,6 +10,7 @@ from zkdiscovery.znodes.owned_nodes import OwnedNodes
 from zkdiscovery.znodes.paths import Paths, name_of, parent_of
 from zkdiscovery.znodes.queue import QueuePlace
 from zkdiscovery.znodes.watched import WatchedChildren
+from zkdiscovery.znodes.writes import writes_to_replace
 
 __all__ = [
     "BaseHold",
@@ -26,4 +27,5 @@ __all__ = [
     "WatchedChildren",
     "name_of",
     "parent_of",
+    "writes_to_replace",
 ]

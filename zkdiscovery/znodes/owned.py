@@ -17,7 +17,7 @@ from zkdiscovery.validation import check_timeout
 
 log = logging.getLogger("zkdiscovery.znodes")
 
-OnConflict = Literal["replace", "wait", "refuse"]
+OnConflict = Literal["replace", "wait", "refuse", "share"]
 
 
 class OwnedState(StrEnum):
@@ -25,6 +25,7 @@ class OwnedState(StrEnum):
 
     PENDING = "PENDING"  # wanted, and not known to be in ZooKeeper
     HELD = "HELD"  # in ZooKeeper, ours
+    STANDBY = "STANDBY"  # in ZooKeeper, of a process that shares it with us
     WAITING = "WAITING"  # another owner has the path; ours follows when it is gone
     CONFLICT = "CONFLICT"  # another owner has the path; final until reclaim()
     RELEASED = "RELEASED"  # not wanted, and not in ZooKeeper
@@ -55,7 +56,7 @@ class OwnedNode:
         path: the path of the node.
         data: what it must hold.
         on_conflict: what to do about a foreign owner: "replace" it at the first creation, and only then; "wait" until
-            it is gone, whenever that is; "refuse": CONFLICT.
+            it is gone, whenever that is; "refuse": CONFLICT. "share" is not for `OwnedNodes`.
         on_state: called after each change of `state` or `error`, on the worker, outside locks; must not block.
         on_foreign_write: called with what somebody else wrote into the node, on the worker; may call `write`. The
             reconciler then writes what is wanted.
@@ -121,6 +122,11 @@ class OwnedNode:
         return self.known if self.state is OwnedState.HELD else None
 
     @property
+    def stands(self) -> bool:
+        """True if the node is in ZooKeeper, ours or shared."""
+        return self.state in {OwnedState.HELD, OwnedState.STANDBY}
+
+    @property
     def czxid(self) -> int:
         """Transaction id of its creation; 0 while it is not held, or was not looked at since."""
         ours = self.ours
@@ -146,6 +152,10 @@ class OwnedNode:
             self.desired = DesiredState(data)
             self.changed.notify_all()
         self._due(self)
+
+    def begin_release(self, data: bytes) -> None:
+        """Want other data until `release`, which follows in a while. Never blocks."""
+        self.write(data)
 
     def move(self, path: str, data: bytes) -> None:
         """Set the path of the node and what it must hold; for `find_place`."""

@@ -6,7 +6,8 @@ from zkdiscovery.validation import check_name
 
 
 class Paths:
-    """The layout: `<base path>/<name>/<id>` of services, `elections/<name>/<guid>` and `jobs/<name>` in the namespace.
+    """The layout: `<base path>/<name>/<id>` of services, and below the namespace `elections/<name>/<guid>`,
+    `jobs/<name>` and `share/<service>/<id>/<standby>`.
 
     Args:
         namespace: path below which everything lives.
@@ -28,6 +29,11 @@ class Paths:
     def instance(self, service: str, instance_id: str) -> str:
         """One instance. Raises InvalidName."""
         return f"{self.service(service)}/{check_name(instance_id, 'the instance id')}"
+
+    def share(self, service: str, instance_id: str) -> str:
+        """Parent of the processes that share an instance. Raises InvalidName."""
+        service, instance_id = check_name(service, "the service name"), check_name(instance_id, "the instance id")
+        return f"{self.root}/share/{service}/{instance_id}"
 
     def elections(self) -> str:
         """Parent of all elections."""

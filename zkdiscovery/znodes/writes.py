@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from zkdiscovery.session import EPHEMERAL, AccessEntry, Create, Delete, Node, SetData, Write
+from zkdiscovery.session import EPHEMERAL, AccessEntry, Create, Delete, Node, SetData, Stat, Write
 from zkdiscovery.znodes.owned import OwnedNode, OwnedState
 
 MOST_RAISED = 16  # writes that raise the version of a successor's node
@@ -40,13 +40,25 @@ def writes_to_hold(
     create = Create(node.path, data, node.acl or leaf_acl, EPHEMERAL)
     if known is None:
         return [create]
-    version, owner = known.stat.version, known.stat.ephemeral_owner
-    writes: list[Write] = [Delete(node.path, version), create]
-    if owner and owner not in session_ids and version < MOST_RAISED:
-        # Its owner may be leaving just now. Nobody sees the empty data that the transaction begins with.
+    owner = known.stat.ephemeral_owner
+    return writes_to_replace(create, known.stat, may_be_leaving=owner != 0 and owner not in session_ids)
+
+
+def writes_to_replace(create: Create, known: Stat, *, may_be_leaving: bool) -> list[Write]:
+    """Return the writes that replace a node.
+
+    Args:
+        create: creates the successor.
+        known: stat of the node that is replaced.
+        may_be_leaving: its owner may write or delete it in this moment, by its version alone.
+    """
+    path, version = create.path, known.version
+    writes: list[Write] = [Delete(path, version), create]
+    if may_be_leaving and version < MOST_RAISED:
+        # Nobody sees the empty data that the transaction begins with.
         writes[1] = replace(create, data=b"")
-        writes += [SetData(node.path, b"", number) for number in range(version)]
-        writes.append(SetData(node.path, data, version))
+        writes += [SetData(path, b"", number) for number in range(version)]
+        writes.append(SetData(path, create.data, version))
     return writes
 
 
