@@ -17,7 +17,7 @@ from tests.support import LIMIT, Truth, feed_of, join_feed
 from zkdiscovery import Change, Service, Status
 
 WORKER = """
-import logging, os, sys
+import logging, os, sys, time
 
 class Loud(logging.Handler):
     def emit(self, record):
@@ -33,6 +33,16 @@ registration.on_change(lambda registration: print("state", registration.state))
 close_on_signals(client)
 registration.wait_registered(60.0)
 print("registered")
+
+def fork():  # a child that shares, too, and waits for its end
+    ready, done = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        client.register("payments", 8080, **options).wait_registered(60.0)
+        os.write(done, b"1")
+        time.sleep(600)
+    os.read(ready, 1)
+    return pid
 """
 
 
