@@ -1,7 +1,7 @@
 """Which of several processes holds the registration that they share: what a sharer does about what it sees.
 
 Nodes
-- The group, `/share/<service>/<id>`, is a container. Its version counts the incarnations of the instance.
+- The group, `/share/<service>/<id>`, is a container. Its version grows with each take-over and each new sharer.
 - Each sharer has an ephemeral in the group, its standby, which says which process it is.
 - The instance belongs to one session. The sharer whose standby belongs to the same session is the holder.
 
@@ -13,7 +13,7 @@ Rules
 - A sharer that is not ready, or that has not seen the instance yet, lets a mate that is go first for `YIELD` seconds.
 - A holder that leaves marks its standby and waits for `HANDOVER` seconds at most until a mate has taken over. If no
   mate is left, it drains. All that it writes into the instance is bound to the version of the group, because the node
-  of a successor may have the same version as its own.
+  of a successor may have the same version as its own, and because a mate may come while it drains.
 
 Nothing here waits, reads a clock or talks to ZooKeeper. `sharing.py` looks, asks `decide`, writes, and looks again.
 """
@@ -161,8 +161,8 @@ def decide(wish: Wish, seen: Seen) -> Step:
     if node is not None and node.stat.ephemeral_owner == wish.session:
         writes = _standby(wish, own, ready=True)
         if node.data != wish.data:
-            writes += [*_guard(wish, seen), SetData(wish.path, wish.data, node.stat.version)]
-        return Step(OwnedState.HELD, writes)
+            writes.append(SetData(wish.path, wish.data, node.stat.version))
+        return Step(OwnedState.HELD, _guarded(wish, seen, writes))
     step = _judge(wish, seen)
     if step.state is not OwnedState.PENDING:
         return step._replace(writes=_standby(wish, own, ready=wish.knows))
@@ -204,9 +204,8 @@ def holder(seen: Seen) -> Standby | None:
 
 
 def _take(wish: Wish, seen: Seen, own: Standby | None) -> list[Write]:
-    writes = _standby(wish, own, ready=True) or [Check(f"{wish.group}/{wish.name}")]
-    if seen.group is not None:
-        writes.append(SetData(wish.group, wish.name.encode(), seen.group.version))
+    writes: list[Write] = [] if seen.group is None else [SetData(wish.group, wish.name.encode(), seen.group.version)]
+    writes += _standby(wish, own, ready=True) or [Check(f"{wish.group}/{wish.name}")]
     create = Create(wish.path, wish.data, wish.acl, EPHEMERAL)
     if seen.node is None:
         return [*writes, create]
@@ -227,21 +226,21 @@ def _leave(wish: Wish, seen: Seen, own: Standby | None, able: Sequence[Sharer]) 
         writes.append(SetData(wish.path, wish.data, version))
         version += 1
     if wish.gone:
-        return Step(OwnedState.HELD, [*_guard(wish, seen), *writes, Delete(wish.path, version), *goodbye])
-    writes = _standby(wish, own, ready=True) + writes
-    return Step(OwnedState.HELD, [*_guard(wish, seen), *writes] if writes else [])
+        return Step(OwnedState.HELD, _guarded(wish, seen, [*writes, Delete(wish.path, version), *goodbye]))
+    return Step(OwnedState.HELD, _guarded(wish, seen, _standby(wish, own, ready=True) + writes))
 
 
 def _standby(wish: Wish, own: Standby | None, *, ready: bool) -> list[Write]:
     """The writes that make our standby as it is to be."""
     path = f"{wish.group}/{wish.name}"
     sharer = wish.sharer._replace(ready=wish.sharer.ready and ready)
-    if own is None:
-        return [Create(path, sharer.encode(), wish.acl, EPHEMERAL)]
-    if own.session != wish.session:
-        return [Delete(path), Create(path, sharer.encode(), wish.acl, EPHEMERAL)]
-    return [] if own.sharer == sharer else [SetData(path, sharer.encode())]
+    if own is not None and own.session == wish.session:
+        return [] if own.sharer == sharer else [SetData(path, sharer.encode())]
+    # A holder that leaves and has not seen us yet must look again.
+    joins: list[Write] = [SetData(wish.group, wish.name.encode()), Create(path, sharer.encode(), wish.acl, EPHEMERAL)]
+    return joins if own is None else [Delete(path), *joins]
 
 
-def _guard(wish: Wish, seen: Seen) -> list[Write]:
-    return [] if seen.group is None else [Check(wish.group, seen.group.version)]
+def _guarded(wish: Wish, seen: Seen, writes: list[Write]) -> list[Write]:
+    """The writes, bound to what was seen."""
+    return [Check(wish.group, seen.group.version), *writes] if writes and seen.group is not None else writes

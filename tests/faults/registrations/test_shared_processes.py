@@ -175,6 +175,11 @@ def test_two_containers_of_one_machine_share_and_can_t_tell_whether_the_other_ru
         assert before is not None
         assert after is not None
         assert after.stat.ephemeral_owner != before.stat.ephemeral_owner
+        with Child(WORKER, *arguments, within=[*first, *PIDS]) as third:
+            third.printed.wait(lambda lines: "registered" in lines, 60.0)
+            roles["STANDBY"].kill()
+            third.say("print('now', registration._owned.node.wait(lambda node: node.state == 'HELD', 60.0))")
+            assert third.wait_line("now") == "True"
 
 
 def test_workers_of_two_machines_never_share(containers: Machines, truth: Truth, namespace: str, path: str) -> None:
