@@ -8,8 +8,9 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.registration.helpers import seen_to
+from tests.integration.registration.sharing import share, wait_role
 from tests.support import LIMIT, node_of, wait_epoch
-from zkdiscovery import AccessDenied, Auth, Client, RegistrationState, Settings
+from zkdiscovery import AccessDenied, AclEntry, Auth, Client, RegistrationState, Settings
 
 
 def test_only_those_with_the_credentials_can_write_our_node(
@@ -43,3 +44,32 @@ def test_a_stranger_s_registration_does_not_take_the_place_of_one_it_may_not_rea
     assert first.state is RegistrationState.REGISTERED
     first.close()
     assert node_of(second).wait(lambda node: node.settled, LIMIT)
+
+
+def test_only_those_with_the_credentials_share(make_client: MakeClient) -> None:
+    ours = Settings(auth=Auth(username="app", password="secret"), acl="creator")
+    clients = [make_client(settings=ours), make_client(settings=ours)]
+    first, second = (share(client).wait_registered(LIMIT) for client in clients)
+    stranger = share(make_client())
+    with pytest.raises(AccessDenied):
+        stranger.wait_registered(LIMIT)
+    first.close()
+    wait_role(second, "HELD")
+    second.close()
+
+
+def test_sharers_need_no_more_rights_than_to_write_their_instance(make_client: MakeClient) -> None:
+    entries = (
+        AclEntry(permissions="rwd", scheme="auth", id=""),
+        AclEntry(permissions="r", scheme="world", id="anyone"),
+    )
+    look_only = (
+        AclEntry(permissions="cd", scheme="auth", id=""),
+        AclEntry(permissions="r", scheme="world", id="anyone"),
+    )
+    make_client().register("another", 8080, id="a").wait_registered(LIMIT)  # the namespace is there
+    ours = Settings(auth=Auth(username="app", password="secret"), acl=entries, parent_acl=look_only)
+    clients = [make_client(settings=ours), make_client(settings=ours)]
+    first, second = (share(client).wait_registered(LIMIT) for client in clients)
+    first.close()
+    wait_role(second, "HELD")

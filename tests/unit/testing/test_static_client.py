@@ -201,3 +201,13 @@ def test_a_term_can_be_waited_for_without_a_limit() -> None:
         waiting = pool.submit(term.wait_lost, None)
         client.lose_leadership("report")
         assert waiting.result(20.0)
+
+
+def test_a_shared_registration_is_registered_at_once() -> None:
+    with static_client() as client:
+        registration = client.register("payments", 8080, on_conflict="share")
+        assert registration.wait_registered().state == "REGISTERED"
+        registration.set_status("DOWN")
+        assert registration.instance.status == "DOWN"
+        registration.close()
+        assert registration.state == "CLOSED"
