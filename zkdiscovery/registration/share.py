@@ -326,7 +326,7 @@ class Share:
         if wait is not None and wait is over:  # only a rival: the others are not waited for any more
             self._conflict(rival, seen, deadline)
             return
-        if step.state is OwnedState.HELD:
+        if step.state in {OwnedState.HELD, OwnedState.STANDBY}:
             node.may_replace = False
         node.record(step.state, seen.node)
         self._follow(step)

@@ -109,7 +109,7 @@ class Wish(NamedTuple):
         sessions: ids of all sessions that its client has had.
         data: what the instance is to hold.
         gone: the instance is to be deleted, after it held `data`.
-        force: it takes the instance from whoever has it.
+        force: it takes the instance from anybody but a mate.
         acl: of the instance and the standby.
         over: the patience that has come to its end.
     """
@@ -175,18 +175,18 @@ def decide(wish: Wish, seen: Seen) -> Step:
 def _judge(wish: Wish, seen: Seen) -> Step:
     """PENDING: the instance can be taken."""
     node = seen.node
-    if node is None or wish.force or node.stat.ephemeral_owner in wish.sessions:
+    if node is None or node.stat.ephemeral_owner in wish.sessions:
         return Step(OwnedState.PENDING)
     found = holder(seen)
-    if found is None or found.sharer is None:
-        return Step(OwnedState.WAITING)
-    sharer = found.sharer
-    if has_ended(sharer.process):
-        return Step(OwnedState.PENDING)
-    if sharer.is_mate_of(wish.sharer):
-        if sharer.leaving:
-            return Step(OwnedState.PENDING)
+    sharer = None if found is None else found.sharer
+    if sharer is not None and sharer.is_mate_of(wish.sharer) and not sharer.leaving and not has_ended(sharer.process):
         return Step(OwnedState.STANDBY, follow=[sharer.process])
+    if wish.force:
+        return Step(OwnedState.PENDING)
+    if sharer is None:
+        return Step(OwnedState.WAITING)
+    if has_ended(sharer.process) or sharer.is_mate_of(wish.sharer):
+        return Step(OwnedState.PENDING)
     rival = (
         f"processes at {sharer.address} of the machine with the boot id {sharer.process.machine}, while this is"
         f" {wish.sharer.address} of the machine {wish.sharer.process.machine}: only processes of one machine that"

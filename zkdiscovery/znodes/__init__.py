@@ -7,6 +7,7 @@ from zkdiscovery.znodes.hold import BaseHold, Hold
 from zkdiscovery.znodes.loader import Loader
 from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedState
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
+from zkdiscovery.znodes.parents import make_container
 from zkdiscovery.znodes.paths import Paths, name_of, parent_of
 from zkdiscovery.znodes.queue import QueuePlace
 from zkdiscovery.znodes.watched import WatchedChildren
@@ -25,6 +26,7 @@ __all__ = [
     "Paths",
     "QueuePlace",
     "WatchedChildren",
+    "make_container",
     "name_of",
     "parent_of",
     "writes_to_replace",
