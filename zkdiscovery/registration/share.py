@@ -293,6 +293,7 @@ class Share:
             self._session.call(request, generation=generation, deadline=deadline)
         except _SURPRISES as error:
             log.debug("another one was quicker at %s: %s", self.node.path, error)
+            self._standbys = None
             if isinstance(error, NodeMissing):
                 self._make_parents(generation, deadline)
         except BROKEN as error:

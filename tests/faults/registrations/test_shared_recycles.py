@@ -32,7 +32,7 @@ def test_through_all_recycles_it_is_never_missing_and_drains_once_at_the_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """`truth` sees every gap, because a server answers nobody within a transaction."""
-    monkeypatch.setattr(watched, "HOLD", float(HOLD or "0.25"))  # a busy machine
+    monkeypatch.setattr(watched, "ONE_TRANSACTION", float(HOLD or "0.25"))  # a busy machine
     view = make_client(session_timeout=30.0).discover("payments")
     with workers(zkdiscovery_server.hosts, namespace, timeout=20.0, drain_delay=0.5) as made:
         made.start(4)
