@@ -218,3 +218,17 @@ async def test_what_waits_for_a_thread_is_told_of_the_end(make_async: MakeAsync,
     await client.aclose()
     ended = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(error) for error in ended} == {ClientClosed}
+
+
+@on_loop
+async def test_a_shared_registration(make_async: MakeAsync) -> None:
+    first, second = make_async(), make_async()
+    one = first.register("payments", 8080, id="a", host="127.0.0.1", on_conflict="share")
+    await one.wait_registered(LIMIT)
+    other = second.register("payments", 8080, id="a", host="127.0.0.1", on_conflict="share")
+    await other.wait_registered(LIMIT)
+    await one.drain(delay=30.0)
+    assert one.state == "CLOSED"
+    assert [instance.status for instance in await second.instances("payments")] == ["UP"]
+    await other.drain(delay=0.1)
+    assert await second.instances("payments") == []
