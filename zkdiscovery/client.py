@@ -7,32 +7,30 @@ fork. The first use makes its core, see core.py; a forked child gets another one
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from zkdiscovery.codecs import Codec
 from zkdiscovery.core import Core, CoreSlot, Feature
 from zkdiscovery.discovery import Discovery, Service, ViewOptions
-from zkdiscovery.election import Election, Observers, OnSuspend, Term, while_leader
+from zkdiscovery.election import Election, LeaderDecorator, Observers, OnSuspend
 from zkdiscovery.lifecycle import DEFAULT, Default, Level, end_client
 from zkdiscovery.model import Instance, Status, StatusName
 from zkdiscovery.registration import (
     Options,
     Overrides,
+    RegisteredDecorator,
     RegisterOptions,
     Registrar,
     Registration,
-    registered,
-    takes_argument,
 )
 from zkdiscovery.session import State
 from zkdiscovery.threads import Subscription
-from zkdiscovery.validation import check_function, check_timeout
+from zkdiscovery.validation import check_timeout, require_name
 
 if TYPE_CHECKING:
     from zkdiscovery.settings import Settings
 
 F = TypeVar("F", bound=Feature)
-R = TypeVar("R")
 
 
 class Client:
@@ -210,7 +208,7 @@ class Client:
         """
         return self.slot.current().feature(Registrar).register(entries, Registration)
 
-    def registered(self, service: str, port: int, **options: Unpack[RegisterOptions]) -> _RegisteredDecorator:
+    def registered(self, service: str, port: int, **options: Unpack[RegisterOptions]) -> RegisteredDecorator:
         """Decorate a function that serves: registered while it runs, UP once its port listens, drained when it ends.
 
         The function takes the registration, or nothing. For `options` see `register`; `ready` is "listening" unless
@@ -220,9 +218,9 @@ class Client:
             TypeError: at decoration, for `async def`, generator functions and more than one argument; at the call, if
                 it returns a coroutine.
         """
-        _require_name(service, "registered")
+        require_name(service, "registered")
         options.setdefault("ready", "listening")
-        return _RegisteredDecorator(lambda: self.register(service, port, **options))
+        return RegisteredDecorator(lambda: self.register(service, port, **options))
 
     # -- operators --
 
@@ -323,7 +321,7 @@ class Client:
 
     def while_leader(
         self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold", timeout: float | None = None
-    ) -> _LeaderDecorator:
+    ) -> LeaderDecorator:
         """Decorate a function that only the leader may run. Calling it campaigns and blocks; it runs again after a
         loss.
 
@@ -334,8 +332,8 @@ class Client:
             TypeError: at decoration, for `async def`, generator functions and more than one argument; at the call, if
                 it returns a coroutine.
         """
-        _require_name(name, "while_leader")
-        return _LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend), timeout)
+        require_name(name, "while_leader")
+        return LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend), timeout)
 
     # -- features from outside --
 
@@ -364,43 +362,3 @@ class Client:
         from zkdiscovery.settings import load_settings  # noqa: PLC0415
 
         return Core(slot, load_settings(self._settings, **self._given), resolve_codec(self._codec))
-
-
-def _require_name(name: object, decorator: str) -> None:
-    if callable(name):
-        raise TypeError(f"the decorator needs a name: @client.{decorator}('name', …)")
-
-
-class _RegisteredDecorator:
-    """The decorator of `client.registered(...)`, for functions with the registration as argument, or none."""
-
-    def __init__(self, register: Callable[[], Registration]) -> None:
-        self._register = register
-
-    @overload
-    def __call__(self, fn: Callable[[Registration], R]) -> Callable[[], R]: ...
-
-    @overload
-    def __call__(self, fn: Callable[[], R]) -> Callable[[], R]: ...
-
-    def __call__(self, fn: Callable[..., R]) -> Callable[[], R]:
-        return registered(fn, self._register)
-
-
-class _LeaderDecorator:
-    """The decorator of `client.while_leader(...)`, for functions with the term as argument, or none."""
-
-    def __init__(self, election: Callable[[], Election], timeout: float | None) -> None:
-        check_timeout(timeout)
-        self._election = election
-        self._timeout = timeout
-
-    @overload
-    def __call__(self, fn: Callable[[Term], R]) -> Callable[[], R | None]: ...
-
-    @overload
-    def __call__(self, fn: Callable[[], R]) -> Callable[[], R | None]: ...
-
-    def __call__(self, fn: Callable[..., R]) -> Callable[[], R | None]:
-        check_function(fn, "what is decorated")
-        return while_leader(fn, self._election, self._timeout, takes_term=takes_argument(fn))

@@ -11,7 +11,7 @@ import ipaddress
 import math
 import re
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeGuard
 
 from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings
@@ -277,3 +277,34 @@ def refuse_coroutine(result: object, what: str, *, instead: str = _INSTEAD) -> N
 
 def _name(fn: object) -> str:
     return getattr(fn, "__qualname__", None) or repr(fn)
+
+
+def require_name(name: object, decorator: str) -> None:
+    """Refuse a function where a decorator needs a name first, as in `@client.registered` without parentheses.
+
+    Raises:
+        TypeError: it is a function.
+    """
+    if callable(name):
+        raise TypeError(f"the decorator needs a name: @client.{decorator}('name', …)")
+
+
+def takes_argument(fn: Callable[..., object]) -> bool:
+    """Must `fn` be called with one positional argument?
+
+    Raises:
+        TypeError: it can't be called, or needs more than one.
+    """
+    if not callable(fn):
+        raise TypeError(f"what is decorated must be callable, not {type(fn).__name__}")
+    name = getattr(fn, "__qualname__", repr(fn))
+    needed = [
+        parameter
+        for parameter in inspect.signature(fn).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+    ]
+    if len(needed) > 1 or any(parameter.kind is parameter.KEYWORD_ONLY for parameter in needed):
+        names = ", ".join(parameter.name for parameter in needed)
+        raise TypeError(f"{name} must take no argument or one, and it needs {names}; give the others defaults")
+    return bool(needed)

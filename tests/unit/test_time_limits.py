@@ -68,7 +68,7 @@ NEVER_WAIT = {
     "StaticClient.lose_leadership", "StaticClient.set_instances",
     "Subscription.close",
     "Term.resign",
-    "close_on_signals.restore",
+    "close_on_signals.forked", "close_on_signals.restore",
     "outcome_of", "static_client",
 }  # fmt: skip
 # Starts, stops and cuts processes and links of tests, each step with a limit of its own.

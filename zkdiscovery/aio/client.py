@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 # Not at the first use, which may be on the loop: loading them takes a tenth of a second.
 import zkdiscovery.codecs.named
@@ -17,7 +17,6 @@ from zkdiscovery.aio.operations import Operations, in_thread
 from zkdiscovery.aio.registration import AsyncRegistration
 from zkdiscovery.aio.service import AsyncService
 from zkdiscovery.aio.subscription import AsyncSubscription
-from zkdiscovery.aio.term import AsyncTerm
 from zkdiscovery.aio.waiting import take_steps
 from zkdiscovery.client import Client
 from zkdiscovery.codecs import Codec
@@ -29,7 +28,7 @@ from zkdiscovery.model import Instance, Status, StatusName
 from zkdiscovery.registration import Options, Overrides, RegisterOptions, Registrar
 from zkdiscovery.session import State
 from zkdiscovery.threads import latest
-from zkdiscovery.validation import check_timeout
+from zkdiscovery.validation import check_timeout, require_name
 
 if TYPE_CHECKING:
     from zkdiscovery.settings import Settings
@@ -188,7 +187,7 @@ class AsyncClient:
         """
         return self.slot.current().feature(Registrar).register(entries, AsyncRegistration)
 
-    def registered(self, service: str, port: int, **options: Unpack[RegisterOptions]) -> _RegisteredDecorator:
+    def registered(self, service: str, port: int, **options: Unpack[RegisterOptions]) -> decorators.RegisteredDecorator:
         """Decorate an `async def` that serves: registered while it runs, UP once its port listens, drained at its end.
 
         The function takes the registration, or nothing. For `options` see `Client.register`; `ready` is "listening"
@@ -198,9 +197,9 @@ class AsyncClient:
             TypeError: at decoration, for what is no function or takes more than one argument; at the call, if what it
                 returns can't be awaited.
         """
-        _require_name(service, "registered")
+        require_name(service, "registered")
         options.setdefault("ready", "listening")
-        return _RegisteredDecorator(lambda: self.register(service, port, **options))
+        return decorators.RegisteredDecorator(lambda: self.register(service, port, **options))
 
     # -- operators --
 
@@ -271,7 +270,7 @@ class AsyncClient:
 
     def while_leader(
         self, name: str, *, id: str | None = None, on_suspend: OnSuspend = "hold", timeout: float | None = None
-    ) -> _LeaderDecorator:
+    ) -> decorators.LeaderDecorator:
         """Decorate an `async def` that only the leader may run. Awaiting it campaigns; a loss cancels it, and it runs
         again.
 
@@ -282,8 +281,8 @@ class AsyncClient:
             TypeError: at decoration, for what is no function or takes more than one argument; at the call, if what it
                 returns can't be awaited.
         """
-        _require_name(name, "while_leader")
-        return _LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend), timeout)
+        require_name(name, "while_leader")
+        return decorators.LeaderDecorator(lambda: self.election(name, id=id, on_suspend=on_suspend), timeout)
 
     # -- features from outside --
 
@@ -311,42 +310,3 @@ class AsyncClient:
         context = copy_context()
         context.run(closing_task.set, asyncio.current_task())
         await in_thread(partial(context.run, end), "zkdiscovery-closing")
-
-
-def _require_name(name: object, decorator: str) -> None:
-    if callable(name):
-        raise TypeError(f"the decorator needs a name: @client.{decorator}('name', …)")
-
-
-class _RegisteredDecorator:
-    """What `client.registered(...)` gives: a decorator for functions with the registration as argument, or none."""
-
-    def __init__(self, register: Callable[[], AsyncRegistration]) -> None:
-        self._register = register
-
-    @overload
-    def __call__(self, fn: Callable[[AsyncRegistration], Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R]]: ...
-
-    @overload
-    def __call__(self, fn: Callable[[], Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R]]: ...
-
-    def __call__(self, fn: Callable[..., Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R]]:
-        return decorators.registered(fn, self._register)
-
-
-class _LeaderDecorator:
-    """What `client.while_leader(...)` gives: a decorator for functions with the term as argument, or none."""
-
-    def __init__(self, election: Callable[[], AsyncElection], timeout: float | None) -> None:
-        check_timeout(timeout)
-        self._election = election
-        self._timeout = timeout
-
-    @overload
-    def __call__(self, fn: Callable[[AsyncTerm], Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R | None]]: ...
-
-    @overload
-    def __call__(self, fn: Callable[[], Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R | None]]: ...
-
-    def __call__(self, fn: Callable[..., Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R | None]]:
-        return decorators.while_leader(fn, self._election, self._timeout)

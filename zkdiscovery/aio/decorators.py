@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from zkdiscovery.aio.election import AsyncElection
 from zkdiscovery.aio.functions import awaitable
 from zkdiscovery.aio.registration import AsyncRegistration
 from zkdiscovery.aio.term import AsyncTerm
-from zkdiscovery.registration import RegistrationState, takes_argument
+from zkdiscovery.registration import RegistrationState
+from zkdiscovery.validation import check_timeout, takes_argument
 
 R = TypeVar("R")
 
@@ -50,3 +51,37 @@ def while_leader(
             return await candidate.run(call, timeout)
 
     return wrapper
+
+
+class RegisteredDecorator:
+    """What `client.registered(...)` gives: a decorator for functions with the registration as argument, or none."""
+
+    def __init__(self, register: Callable[[], AsyncRegistration]) -> None:
+        self._register = register
+
+    @overload
+    def __call__(self, fn: Callable[[AsyncRegistration], Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def __call__(self, fn: Callable[[], Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R]]: ...
+
+    def __call__(self, fn: Callable[..., Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R]]:
+        return registered(fn, self._register)
+
+
+class LeaderDecorator:
+    """What `client.while_leader(...)` gives: a decorator for functions with the term as argument, or none."""
+
+    def __init__(self, election: Callable[[], AsyncElection], timeout: float | None) -> None:
+        check_timeout(timeout)
+        self._election = election
+        self._timeout = timeout
+
+    @overload
+    def __call__(self, fn: Callable[[AsyncTerm], Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R | None]]: ...
+
+    @overload
+    def __call__(self, fn: Callable[[], Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R | None]]: ...
+
+    def __call__(self, fn: Callable[..., Awaitable[R]]) -> Callable[[], Coroutine[Any, Any, R | None]]:
+        return while_leader(fn, self._election, self._timeout)

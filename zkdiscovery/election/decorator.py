@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from zkdiscovery.election.election import Election
 from zkdiscovery.election.term import Term
+from zkdiscovery.validation import check_function, check_timeout, takes_argument
 
 R = TypeVar("R")
 
@@ -26,3 +27,22 @@ def while_leader(
             return candidate.run(call, timeout)
 
     return wrapper
+
+
+class LeaderDecorator:
+    """The decorator of `client.while_leader(...)`, for functions with the term as argument, or none."""
+
+    def __init__(self, election: Callable[[], Election], timeout: float | None) -> None:
+        check_timeout(timeout)
+        self._election = election
+        self._timeout = timeout
+
+    @overload
+    def __call__(self, fn: Callable[[Term], R]) -> Callable[[], R | None]: ...
+
+    @overload
+    def __call__(self, fn: Callable[[], R]) -> Callable[[], R | None]: ...
+
+    def __call__(self, fn: Callable[..., R]) -> Callable[[], R | None]:
+        check_function(fn, "what is decorated")
+        return while_leader(fn, self._election, self._timeout, takes_term=takes_argument(fn))

@@ -113,7 +113,7 @@ class Middleware:
             try:
                 # The session's timer cancels this task when the total time is over. Only the timer can tell that from
                 # another cancellation: it turns it into TimeoutError.
-                with request._timer:  # noqa: SLF001
+                with request._timer:  # noqa: SLF001 - aiohttp has no public name for it
                     response = await handler(request)
             except aiohttp.ClientConnectorError as error:
                 failed(attempt, error)

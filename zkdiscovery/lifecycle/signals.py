@@ -63,15 +63,15 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
     ) -> None:
         self._slots = [client.slot for client in clients]
         self._timeout = None if timeout is DEFAULT else check_timeout(timeout)
-        self.await_first()
+        self.forked()
         self._before: dict[int, Any] = {}
         _all.add(self)
         for number in signals:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
 
-    def await_first(self) -> None:
-        """Take the next signal for the first one: also in a forked child, where nobody handles the parent's."""
+    def forked(self) -> None:
+        """In a forked child: nobody handles a signal of the parent, so the next one is the first."""
         self._first = threading.Lock()  # taken by the first signal, without waiting
         self._proceeded = False
         self._turn: Turn | None = None  # of the first signal
@@ -160,7 +160,7 @@ _all: weakref.WeakSet[close_on_signals] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for each in list(_all):
-        each.await_first()
+        each.forked()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zkdiscovery.registration.base import CLOSE_TIMEOUT, BaseRegistration, RegistrationState
-from zkdiscovery.registration.decorator import registered, takes_argument
+from zkdiscovery.registration.decorator import RegisteredDecorator, registered
 from zkdiscovery.registration.options import Options, RegisterOptions
 from zkdiscovery.registration.overrides import Overrides
 from zkdiscovery.registration.registrar import Registrar
@@ -16,10 +16,10 @@ __all__ = [
     "Options",
     "Overrides",
     "RegisterOptions",
+    "RegisteredDecorator",
     "Registrar",
     "Registration",
     "RegistrationState",
     "Sharing",
     "registered",
-    "takes_argument",
 ]

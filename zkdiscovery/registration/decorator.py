@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from zkdiscovery.registration.base import RegistrationState
 from zkdiscovery.registration.registration import Registration
-from zkdiscovery.validation import check_function, refuse_coroutine
+from zkdiscovery.validation import check_function, refuse_coroutine, takes_argument
 
 R = TypeVar("R")
-
-
-def takes_argument(fn: Callable[..., object]) -> bool:
-    """Must `fn` be called with one positional argument?
-
-    Raises:
-        TypeError: it can't be called, or needs more than one.
-    """
-    if not callable(fn):
-        raise TypeError(f"what is decorated must be callable, not {type(fn).__name__}")
-    name = getattr(fn, "__qualname__", repr(fn))
-    needed = [
-        parameter
-        for parameter in inspect.signature(fn).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
-    ]
-    if len(needed) > 1 or any(parameter.kind is parameter.KEYWORD_ONLY for parameter in needed):
-        names = ", ".join(parameter.name for parameter in needed)
-        raise TypeError(f"{name} must take no argument or one, and it needs {names}; give the others defaults")
-    return bool(needed)
 
 
 def registered(fn: Callable[..., R], register: Callable[[], Registration]) -> Callable[[], R]:
@@ -54,3 +32,19 @@ def registered(fn: Callable[..., R], register: Callable[[], Registration]) -> Ca
                 registration.__exit__()
 
     return wrapper
+
+
+class RegisteredDecorator:
+    """The decorator of `client.registered(...)`, for functions with the registration as argument, or none."""
+
+    def __init__(self, register: Callable[[], Registration]) -> None:
+        self._register = register
+
+    @overload
+    def __call__(self, fn: Callable[[Registration], R]) -> Callable[[], R]: ...
+
+    @overload
+    def __call__(self, fn: Callable[[], R]) -> Callable[[], R]: ...
+
+    def __call__(self, fn: Callable[..., R]) -> Callable[[], R]:
+        return registered(fn, self._register)

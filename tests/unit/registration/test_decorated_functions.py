@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zkdiscovery import Client
-from zkdiscovery.registration.decorator import takes_argument
+from zkdiscovery.validation import takes_argument
 
 
 class Server:
