@@ -113,7 +113,7 @@ def test_the_leader_alone_sends_and_the_next_one_follows(make_app: MakeApp, ran:
 def test_what_an_earlier_leader_sent_is_not_sent_again(
     make_app: MakeApp, make_client: MakeClient, ran: Recorder[Any]
 ) -> None:
-    now = time.time()
+    now = int(time.time())
     begin_runs(make_client, hourly=now - 10, daily=now - 10)
     with beating(make_app(hourly=3600.0, daily=crontab(minute="*"), probe=1.0)) as beat:
         minute = datetime.now(UTC).minute
