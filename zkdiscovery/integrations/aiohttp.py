@@ -106,32 +106,39 @@ class Middleware:
         self, target: Target, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send the request once, to the first instance that a connection can be made to."""
-        url = request.url
+        url, timer = request.url, request._timer  # noqa: SLF001 - only it tells its timeout from a cancellation
         for attempt in target.attempts(self._key(request)):
             instance = attempt.instance
             request.url = url.with_host(instance.host).with_port(target.port(instance))
             try:
-                # The session's timer cancels this task when the total time is over. Only the timer can tell that from
-                # another cancellation: it turns it into TimeoutError.
-                with request._timer:  # noqa: SLF001 - aiohttp has no public name for it
+                with timer:  # cancels this task when the session's total time is over, and makes that a TimeoutError
                     response = await handler(request)
             except aiohttp.ClientConnectorError as error:
                 failed(attempt, error)
                 failure = error
             except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-                failed(attempt, error)
+                if _is_of_the_body(error):
+                    attempt.report(Outcome.CANCELLED)
+                else:
+                    failed(attempt, error)
                 raise
             except BaseException:
                 attempt.report(Outcome.CANCELLED)
                 raise
             else:
-                _report_at_end(attempt, request, response)
+                _report_at_end(attempt, response, timer.assert_timeout)
                 return response
         raise failure
 
 
-def _report_at_end(attempt: Attempt, request: aiohttp.ClientRequest, response: aiohttp.ClientResponse) -> None:
-    """Report the outcome when the response gives its connection back."""
+def _report_at_end(attempt: Attempt, response: aiohttp.ClientResponse, refuse_timeout: Callable[[], None]) -> None:
+    """Report the outcome when the response gives its connection back.
+
+    Args:
+        attempt: to report to.
+        response: whose headers have come.
+        refuse_timeout: raises TimeoutError when the session's total time is over.
+    """
     error = None
     if not response.ok:
         error = aiohttp.ClientResponseError(
@@ -141,19 +148,29 @@ def _report_at_end(attempt: Attempt, request: aiohttp.ClientRequest, response: a
     if response.connection is None:  # read already
         answer.ended()
         return
-    content, timer = response.content, request._timer  # noqa: SLF001 - as in `_send`
+    content = response.content
 
     def ended() -> None:
         broken = content.exception()
-        if _is_closed_early(broken):  # by the caller, or because the session's timer has interrupted its reading
+        if _is_closed_early(broken):  # by the caller, or because the session's time was over while it read
+            broken = None
             try:
-                timer.assert_timeout()
-                broken = None
+                refuse_timeout()
             except TimeoutError as timeout:
                 broken = timeout
         answer.ended(broken)
 
     response.connection.add_callback(ended)
+
+
+def _is_of_the_body(error: Exception) -> bool:
+    """Whether the body that the caller sends has raised. aiohttp makes it an error of the connection."""
+    cause = error.__cause__
+    return (
+        type(error) is aiohttp.ClientConnectionError
+        and cause is not None
+        and not isinstance(cause, (aiohttp.ClientError, OSError))
+    )
 
 
 def _is_closed_early(error: BaseException | None) -> bool:

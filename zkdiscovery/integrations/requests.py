@@ -40,7 +40,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidHeader, InvalidURL, RetryError, UnrewindableBodyError
 from requests.utils import rewind_body
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
-from urllib3.util import Retry
+from urllib3.util import Retry, Timeout
 
 from zkdiscovery.balancing import Outcome
 from zkdiscovery.discovery import Attempt, ViewOptions
@@ -111,7 +111,7 @@ class Adapter(HTTPAdapter):
         if target is None:
             return super().send(request, stream, timeout, verify, cert, proxies)
         options = {"stream": stream, "timeout": timeout, "verify": verify, "cert": cert}
-        target.load(timeout[0] if isinstance(timeout, tuple) else timeout)
+        target.load(_connect_timeout(timeout))
         return self._retrying(request, lambda: self._send(target, request, options))
 
     def _send(self, target: Target, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
@@ -239,6 +239,15 @@ def _reason(error: requests.RequestException) -> Exception | None:
     if isinstance(inner, MaxRetryError):
         inner = inner.reason
     return inner if isinstance(inner, Exception) else None
+
+
+def _connect_timeout(timeout: Any) -> float | None:
+    """The seconds for connecting, in any of the forms that requests takes."""
+    if isinstance(timeout, tuple):
+        timeout = timeout[0]
+    elif isinstance(timeout, Timeout):
+        timeout = timeout.connect_timeout
+    return timeout if isinstance(timeout, (int, float)) else None
 
 
 def _may_resend(request: requests.PreparedRequest, error: Exception | None = None) -> bool:

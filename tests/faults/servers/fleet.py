@@ -27,8 +27,13 @@ GRACE = 20.0  # seconds for a server to finish its requests
 
 
 def uvicorn(port: int) -> list[str]:
-    """One process that uvicorn's command line starts."""
-    return ["-m", "uvicorn", "tests.faults.servers.paying:app", "--port", str(port), "--log-level", "warning"]
+    """One process that uvicorn's command line starts.
+
+    It keeps idle connections for longer than any caller. With 5 s, the default, a caller may use one that is just being
+    closed, whether or not a server is stopped.
+    """
+    command = ["-m", "uvicorn", "tests.faults.servers.paying:app", "--port", str(port), "--log-level", "warning"]
+    return [*command, "--timeout-keep-alive", "60"]
 
 
 class Member:

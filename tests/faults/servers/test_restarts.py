@@ -18,7 +18,7 @@ CallerType = type[Httpx | AsyncHttpx | Requests | Aiohttp]
 CALLERS = [Httpx, AsyncHttpx, Requests, Aiohttp]
 BETWEEN = 100  # calls between two restarts
 
-pytestmark = pytest.mark.timeout(150)  # each restart waits for the slow call that is under way
+pytestmark = pytest.mark.timeout(240)  # each restart waits for the slow call that is under way
 
 
 @pytest.mark.parametrize("caller_type", CALLERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,12 @@ import requests
 
 from tests.loops import LoopThread
 from tests.support import LIMIT
-from zkdiscovery import Client
 from zkdiscovery.integrations import aiohttp as our_aiohttp
 from zkdiscovery.integrations import httpx as our_httpx
 from zkdiscovery.integrations import requests as our_requests
+from zkdiscovery.integrations.names import AnyClient
+
+Parts = Sequence[bytes | Exception]
 
 
 @dataclass
@@ -52,14 +54,16 @@ class Library:
     status_error: type[Exception]
     body_error: type[Exception]
 
-    def __init__(self, client: Client, authority: Path | None = None, only: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, client: AnyClient, authority: Path | None = None, only: str | None = None, **options: Any
+    ) -> None:
         self.client = client
         self.authority = authority
         self.only = only
         self.options = options
         self.stack = ExitStack()
 
-    def call(self, url: str, *, parts: list[bytes] | None = None, timeout: float = LIMIT) -> Reply:
+    def call(self, url: str, *, parts: Parts | None = None, timeout: float = LIMIT) -> Reply:
         """A GET, or a POST of a generator; redirects are followed."""
         raise NotImplementedError
 
@@ -113,8 +117,8 @@ class Httpx(Library):
         self._http = self.stack.enter_context(httpx.Client(mounts={name: ours}, follow_redirects=True))
         return self
 
-    def call(self, url: str, *, parts: list[bytes] | None = None, timeout: float = LIMIT) -> Reply:
-        content = iter(parts) if parts else None
+    def call(self, url: str, *, parts: Parts | None = None, timeout: float = LIMIT) -> Reply:
+        content = now(parts) if parts else None
         response = self._http.request("POST" if parts else "GET", url, content=content, timeout=timeout)
         return reply(response, response.text, raised_by(response.raise_for_status))
 
@@ -145,7 +149,7 @@ class AsyncHttpx(Library):
         self.stack.callback(lambda: self._loop.run(self._http.aclose()))
         return self
 
-    def call(self, url: str, *, parts: list[bytes] | None = None, timeout: float = LIMIT) -> Reply:
+    def call(self, url: str, *, parts: Parts | None = None, timeout: float = LIMIT) -> Reply:
         content = later(parts) if parts else None
         response = self._loop.run(self._http.request("POST" if parts else "GET", url, content=content, timeout=timeout))
         return reply(response, response.text, raised_by(response.raise_for_status))
@@ -177,8 +181,8 @@ class Requests(Library):
             self._session.mount("https://", adapter)
         return self
 
-    def call(self, url: str, *, parts: list[bytes] | None = None, timeout: float = LIMIT) -> Reply:
-        body = iter(parts) if parts else None
+    def call(self, url: str, *, parts: Parts | None = None, timeout: float = LIMIT) -> Reply:
+        body = now(parts) if parts else None
         response = self._session.request("POST" if parts else "GET", url, data=body, timeout=timeout)
         return reply(response, response.text, raised_by(response.raise_for_status))
 
@@ -208,10 +212,10 @@ class Aiohttp(Library):
     async def _open(self, ours: our_aiohttp.Middleware) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(middlewares=[ours], trust_env=True)
 
-    def call(self, url: str, *, parts: list[bytes] | None = None, timeout: float = LIMIT) -> Reply:
+    def call(self, url: str, *, parts: Parts | None = None, timeout: float = LIMIT) -> Reply:
         return self._loop.run(self._call(url, parts, timeout))
 
-    async def _call(self, url: str, parts: list[bytes] | None, limit: float) -> Reply:
+    async def _call(self, url: str, parts: Parts | None, limit: float) -> Reply:
         data = later(parts) if parts else None
         async with self._session.request(
             "POST" if parts else "GET", url, data=data, timeout=aiohttp.ClientTimeout(limit), ssl=self._ssl
@@ -231,8 +235,17 @@ class Aiohttp(Library):
         response.close()
 
 
-async def later(parts: list[bytes]) -> AsyncIterator[bytes]:
+def now(parts: Parts) -> Iterator[bytes]:
+    """A body; an exception in its place is raised."""
     for part in parts:
+        if isinstance(part, Exception):
+            raise part
+        yield part
+
+
+async def later(parts: Parts) -> AsyncIterator[bytes]:
+    """As `now`."""
+    for part in now(parts):
         yield part
 
 

@@ -6,13 +6,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
+import urllib3
 
 from tests.integration.docs.samples import free_port
 from tests.integration.integrations.conftest import MakeLibrary, Watching, register
 from tests.integration.integrations.libraries import Library
 from tests.integration.integrations.web import Web
 from tests.support import LIMIT, wait_until
-from zkdiscovery import Client, ClientClosed, Maglev, NoInstanceAvailable
+from zkdiscovery import AsyncClient, Client, ClientClosed, Maglev, NoInstanceAvailable
+from zkdiscovery.integrations.requests import Adapter
+from zkdiscovery.testing import static_client
 
 
 def test_a_name_stands_for_all_instances(
@@ -184,3 +188,26 @@ def test_instances_that_come_later_are_called(client: Client, library: Library, 
     view = client.discover("payments").wait_ready(LIMIT)
     wait_until(lambda: view.available)
     assert library.call("http://payments.zk/echo").status == 200
+
+
+def test_both_clients_and_none(library_type: type[Library], client: Client, web: Web, stack: ExitStack) -> None:
+    """An `AsyncClient` for a library that blocks too, and a client without ZooKeeper for tests."""
+    register(client, "payments", web.port)
+    for each in (AsyncClient.of(client), static_client({"payments": [f"127.0.0.1:{web.port}"]})):
+        library = stack.enter_context(library_type(each))
+        assert library.call("http://payments.zk/echo").told["host"] == "payments.zk"
+
+
+def test_an_instance_with_an_ipv6_address(client: Client, library: Library, stack: ExitStack) -> None:
+    web = stack.enter_context(Web(host="::1"))
+    client.register("payments", web.port, host="::1").wait_registered(LIMIT)
+    assert library.call("http://payments.zk/echo").told["host"] == "payments.zk"
+
+
+def test_forms_of_time_limits_of_requests(client: Client, web: Web) -> None:
+    register(client, "payments", web.port)
+    forms = [None, 5, 5.0, (5.0, 5.0), (None, 5.0), urllib3.Timeout(5.0), urllib3.Timeout(connect=5.0)]
+    for form in forms:
+        with requests.Session() as session:
+            session.mount("http://", Adapter(client))
+            assert session.get("http://payments.zk/echo", timeout=form).ok  # type: ignore[arg-type]

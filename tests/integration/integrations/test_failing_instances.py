@@ -6,6 +6,7 @@ import gc
 import time
 from contextlib import ExitStack
 
+import httpx
 import pytest
 
 from tests.integration.docs.samples import free_port
@@ -14,6 +15,7 @@ from tests.integration.integrations.libraries import Aiohttp, Library
 from tests.integration.integrations.web import Deaf, Web
 from tests.support import LIMIT, wait_until
 from zkdiscovery import Client, Ejection
+from zkdiscovery.integrations.httpx import Transport
 
 TWICE = Ejection(consecutive=2)
 
@@ -110,3 +112,26 @@ def test_a_body_that_is_dropped_is_not_under_way_for_ever(
     part()
     del part, close
     wait_until(lambda: (gc.collect(), balancer.of("a") == (0, 1, 0))[1])
+
+
+def test_a_body_that_raises_is_no_failure(client: Client, library: Library, web: Web, balancer: Watching) -> None:
+    register(client, "payments", web.port)
+    with pytest.raises((ValueError, library.connect_error)):
+        library.call("http://payments.zk/echo", parts=[b"one", ValueError("no more")])
+    assert balancer.of("a") == (0, 0, 0)
+
+
+def test_a_full_pool_is_no_failure(client: Client, web: Web, balancer: Watching) -> None:
+    register(client, "payments", web.port)
+
+    def small() -> httpx.HTTPTransport:
+        return httpx.HTTPTransport(limits=httpx.Limits(max_connections=1))
+
+    mounts = {"all://*.zk": Transport(client, transport=small, balancer=balancer)}
+    with (
+        httpx.Client(mounts=mounts, timeout=httpx.Timeout(LIMIT, pool=0.1)) as http,
+        http.stream("GET", "http://payments.zk/stuck"),
+        pytest.raises(httpx.PoolTimeout),
+    ):
+        http.get("http://payments.zk/echo")
+    assert balancer.of("a") == (0, 1, 0)

@@ -27,6 +27,7 @@ class Web:
 
     Args:
         certificate: a file with a certificate and its key; None: no TLS.
+        host: the loopback address to listen on.
 
     Attributes:
         port: where it listens.
@@ -34,7 +35,7 @@ class Web:
         status: what `/echo` answers.
     """
 
-    def __init__(self, certificate: Path | None = None) -> None:
+    def __init__(self, certificate: Path | None = None, host: str = "127.0.0.1") -> None:
         self.sni: list[str | None] = []
         self.status = 200
         routes = [
@@ -49,7 +50,9 @@ class Web:
             Route("/cookie", self._cookie),
             WebSocketRoute("/socket", self._socket),
         ]
-        self._socket_ = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._socket_ = socket.create_server(
+            (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+        )
         self.port: int = self._socket_.getsockname()[1]
         self._application = Starlette(routes=routes)
         config = uvicorn.Config(
