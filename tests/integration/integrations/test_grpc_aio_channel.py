@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -14,7 +13,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.integrations.grpc_servers import say, servers, stub
 from tests.support import LIMIT
-from zkdiscovery import Client, ClientClosed
+from zkdiscovery import AsyncClient, Client, ClientClosed
 from zkdiscovery.integrations.grpc import aio_channel
 from zkdiscovery.integrations.grpc.aio import AioChannel
 
@@ -67,7 +66,7 @@ def test_stubs_of_all_four_kinds_reach_all_instances(client: Client) -> None:
             assert [each.text async for each in service.Talk(sayings(3))] == ["0", "1", "2"]
         await until(lambda: counts(echo) == (0, 12, 0))
 
-    run(SimpleNamespace(sync=client), scenario)  # as an AsyncClient has it
+    run(AsyncClient.of(client), scenario)
 
 
 def test_reading_and_writing(client: Client) -> None:

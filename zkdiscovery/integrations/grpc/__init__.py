@@ -27,7 +27,7 @@ one that was sent is never sent again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import grpc
 import grpc.aio
@@ -39,14 +39,10 @@ from zkdiscovery.integrations.grpc.connections import Connections, Target
 from zkdiscovery.integrations.grpc.connections import Options as _Options
 from zkdiscovery.integrations.grpc.sync import Channel, discard, state_of
 
+if TYPE_CHECKING:
+    from zkdiscovery.aio import AsyncClient
+
 __all__ = ["aio_channel", "channel"]
-
-
-class _HasClient(Protocol):
-    """An asynchronous client."""
-
-    @property
-    def sync(self) -> Client: ...
 
 
 def channel(
@@ -94,7 +90,7 @@ def channel(
 
 
 def aio_channel(
-    client: Client | _HasClient,
+    client: Client | AsyncClient,
     service: str,
     *,
     credentials: grpc.ChannelCredentials | None = None,

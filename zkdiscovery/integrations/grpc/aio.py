@@ -121,8 +121,7 @@ class AioChannel(grpc.aio.Channel):
         try:
             rpc = await self._chosen(begun or choose(self._connections, call, call.key(self._key)))
         except NotSent as error:
-            nothing = grpc.aio.Metadata()
-            raise grpc.aio.AioRpcError(error.code, nothing, nothing, error.details, error.details) from None
+            raise _rpc_error(error.code, error.details) from None
         name: str | bytes = details.method
         return method.send(rpc, call, name if isinstance(name, str) else name.decode())
 
@@ -223,7 +222,7 @@ class _Method(
 
         def ended(call: Any) -> None:
             code = _now(call.code())
-            rpc.done(None if code is grpc.StatusCode.OK else grpc.aio.AioRpcError(code))
+            rpc.done(None if code is grpc.StatusCode.OK else _rpc_error(code))
 
         sent.add_done_callback(ended)
         return sent
@@ -238,6 +237,10 @@ async def _connected(channel: grpc.aio.Channel) -> bool:
         await channel.wait_for_state_change(state)
         state = channel.get_state(try_to_connect=True)
     return state is State.READY
+
+
+def _rpc_error(code: grpc.StatusCode, details: str | None = None) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details, details)
 
 
 def _now(coroutine: Coroutine[Any, Any, grpc.StatusCode]) -> grpc.StatusCode:

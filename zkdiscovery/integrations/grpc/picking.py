@@ -16,13 +16,12 @@ import grpc
 from zkdiscovery.balancing import Outcome
 from zkdiscovery.errors import ClientClosed, NoInstanceAvailable
 from zkdiscovery.integrations.grpc.connections import Connection, Connections, State
+from zkdiscovery.integrations.names import CONNECTS, LOADING
 from zkdiscovery.validation import deadline_after
 
 C = TypeVar("C")
 
 _CONNECT = 3.0  # seconds for one connection, before another instance is tried
-_INSTANCES = 3  # that an RPC is tried on, unless it waits until one is ready
-_FIRST_LOAD = 10.0  # seconds to wait for the first answer of ZooKeeper, as in Service.wait_ready
 _PAUSES = (0.1, 1.0)  # seconds between rounds of an RPC that waits: at first, and at most
 
 
@@ -152,7 +151,7 @@ def choose(connections: Connections[C], call: Arguments, key: str | None) -> Ste
         NotSent: UNAVAILABLE, DEADLINE_EXCEEDED, or CANCELLED because the channel was closed.
         ClientClosed: the client was closed.
     """
-    loaded_by = time.monotonic() + _FIRST_LOAD
+    loaded_by = time.monotonic() + LOADING
     pause, longest = _PAUSES
     tried: list[str] = []
     while True:
@@ -171,7 +170,7 @@ def choose(connections: Connections[C], call: Arguments, key: str | None) -> Ste
                 return rpc
             tried.append(rpc.connection.id)
             why.append(f"can't connect to {rpc.connection.id}")
-            if len(tried) < _INSTANCES and time.monotonic() < call.end:
+            if len(tried) < CONNECTS and time.monotonic() < call.end:
                 continue
         now = time.monotonic()
         if now >= call.end:
