@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -98,7 +99,8 @@ def test_an_idle_connection_of_an_aio_channel_goes_with_its_instance(
             assert connections_to(pair[server]) == 1
             pair[server].echo.going_on.set()
             assert [each.text async for each in _rest(stream)] == ["last"]
-            del stream  # gRPC keeps a connection while there is a call of it, ended or not
+            del stream  # gRPC keeps a connection while there is a call of it, ended or not, and calls are in cycles
+            gc.collect()
             await asyncio.to_thread(wait_until, lambda: connections_to(pair[server]) == 0)
 
     asyncio.run(main())
