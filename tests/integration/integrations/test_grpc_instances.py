@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,6 +110,24 @@ def test_an_idle_connection_of_an_aio_channel_goes_with_its_instance(
 async def _rest(stream: Any) -> Any:
     while (message := await stream.read()) is not grpc.aio.EOF:
         yield message
+
+
+def test_a_channel_that_is_dropped_leaves_nothing(make_client: MakeClient, pair: list[Server]) -> None:
+    client = make_client()
+    pair[0].register(client)
+    echo = channel(client, "echo")
+    assert heard_by(echo) == {"a"}
+    view = weakref.ref(echo.view)
+    del echo
+    gc.collect()
+    assert connections_to(pair[0]) == 0
+    pair[1].register(client)  # at the next change, its view goes as well
+
+    def gone() -> bool:
+        gc.collect()
+        return view() is None
+
+    wait_until(gone)
 
 
 def test_rpcs_for_an_instance_that_is_not_there_go_elsewhere(make_client: MakeClient, pair: list[Server]) -> None:

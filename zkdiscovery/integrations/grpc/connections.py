@@ -19,7 +19,6 @@ from zkdiscovery.client import Client
 from zkdiscovery.discovery import Service, ViewOptions
 from zkdiscovery.errors import NoInstanceAvailable
 from zkdiscovery.model import Change, Instance
-from zkdiscovery.threads import Subscription
 from zkdiscovery.validation import join_host_port
 
 C = TypeVar("C")
@@ -108,13 +107,15 @@ class Connections(Generic[C]):
         self._state = state
         self._new()
         _all.add(self)
-        this = weakref.WeakMethod(self._follow)  # a channel that nobody refers to ends its view
+        this = weakref.WeakMethod(self._follow)
 
         def follow(change: Change) -> None:
             if (method := this()) is not None:
                 method(change)
+            else:  # a channel that was dropped without close(); the garbage collector must not take locks for this
+                subscription.close()
 
-        self._subscription: Subscription[Change] = view.on_change(follow)
+        self._subscription = subscription = view.on_change(follow)
 
     def _new(self) -> None:
         self.changed = threading.Condition()  # notified at each change of the view, after `changes` was counted
