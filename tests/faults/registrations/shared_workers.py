@@ -124,7 +124,7 @@ def workers(hosts: str, namespace: str, *, timeout: float = 10.0, **options: obj
         made.close()
 
 
-@dataclass
+@dataclass(eq=False)
 class Watch:
     """What was seen of the instance, in a view and in ZooKeeper itself."""
 
