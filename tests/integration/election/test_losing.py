@@ -6,33 +6,20 @@ Where a test claims that a term lasts, it waits for its loss for the time in que
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 
 import pytest
 
 from tests.conftest import MakeClient
+from tests.integration.election.cuts import FAULTS, T, cuts, deaf, lasts, mature, uncommitted
 from tests.integration.election.helpers import NAME, Campaigner, Events, Line, path_of, wait_place
 from tests.support import LIMIT, Truth, core_of, counting, wait_epoch, wait_state
-from zkdiscovery import Client, OperationTimeout, State, Term
+from zkdiscovery import Client, OperationTimeout, State
 from zkdiscovery.session import GetChildren
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
-T = 4.0  # seconds, the session timeout of make_client
 Expire = Callable[[Client], None]
-
-
-def lasts(term: Term, seconds: float) -> bool:
-    """Whether the term lasts for so long."""
-    return not term.wait_lost(seconds)
-
-
-def mature(*terms: Term) -> None:
-    """Let the renewals of terms that began together become regular."""
-    assert lasts(terms[0], 0.35 * T)
-    assert [term for term in terms if term.lost] == []
 
 
 # -- expiry and deletion --
@@ -160,90 +147,6 @@ def test_one_transaction_renews_all_terms_of_a_client_and_raises_no_event(
 # -- links --
 
 
-def _refuse(proxy: FaultProxy) -> None:
-    proxy.refuse()
-
-
-def _drop(proxy: FaultProxy) -> None:
-    proxy.drop()
-
-
-def _pause(proxy: FaultProxy) -> None:
-    proxy.pause()
-
-
-def _blackhole(proxy: FaultProxy) -> None:
-    proxy.blackhole()
-
-
-def _deaf(proxy: FaultProxy) -> None:
-    """Renewals arrive and are committed, their answers are not."""
-    proxy.half_open("client_to_server")
-
-
-def _mute(proxy: FaultProxy) -> None:
-    """Renewals are lost on their way."""
-    proxy.half_open("server_to_client")
-
-
-def _uncommitted(proxy: FaultProxy) -> None:
-    """Connections, reads and pings pass and are answered, transactions do not arrive."""
-    multi, header = 14, 12  # ZooKeeper's opcode; bytes of length, number and opcode
-
-    def without_transactions(chunk: bytes) -> bytes:
-        passed = b""
-        while len(chunk) >= header:
-            length, _, opcode = struct.unpack_from("!iii", chunk)
-            frame, chunk = chunk[: 4 + length], chunk[4 + length :]
-            if opcode != multi:
-                passed += frame
-        return passed + chunk
-
-    proxy.alter("client_to_server", without_transactions)
-
-
-Fault = Callable[[FaultProxy], None]
-FAULTS: tuple[Fault, ...] = (_refuse, _pause, _blackhole, _mute, _deaf)
-
-
-class Cut:
-    """A leader whose link is to have a fault, and its follower, in an election of their own."""
-
-    def __init__(self, fault: Fault, hosts: str, make_client: MakeClient, timeout: float) -> None:
-        self.name = fault.__name__
-        self.proxy = FaultProxy(hosts.partition(",")[0])
-        self.first = Campaigner(make_client(self.proxy.address, session_timeout=timeout), self.name).start()
-        self.term = self.first.wait_term()
-        self.timeout = core_of(self.first.client).session.timeout  # a server may grant more than was asked for
-        self.second = Campaigner(make_client(session_timeout=timeout), self.name, rivals=[self.first]).start()
-        self._fault = fault
-        self.left = 0.0  # seconds of the lease when the link was cut
-        self.at = 0.0  # lease clock
-
-    def cut(self) -> None:
-        self._fault(self.proxy)
-        self.at, self.left = lease_now(), self.term.remaining
-
-    def end(self) -> None:
-        self.proxy.heal()
-        for campaigner in (self.first, self.second):
-            campaigner.election.close(LIMIT)
-            campaigner.join()
-        self.proxy.close()
-
-
-@contextmanager
-def cuts(faults: Iterable[Fault], hosts: str, make_client: MakeClient, timeout: float) -> Iterator[list[Cut]]:
-    """A leader for each fault, all of whose terms are mature. The faults take their time side by side."""
-    with ExitStack() as stack:
-        cut = []
-        for fault in faults:
-            cut.append(Cut(fault, hosts, make_client, timeout))
-            stack.callback(cut[-1].end)
-        mature(*(each.term for each in cut))
-        yield cut
-
-
 def test_a_cut_shorter_than_the_lease_ends_no_term(
     make_client: MakeClient, zkdiscovery_server: ZookeeperServer
 ) -> None:
@@ -265,7 +168,7 @@ def test_a_cut_shorter_than_the_lease_ends_no_term(
 def test_a_longer_cut_ends_the_term_before_the_next_begins(
     make_client: MakeClient, zkdiscovery_server: ZookeeperServer
 ) -> None:
-    # All but _deaf: as long as the server hears us, if only our attempts to connect, it keeps the session.
+    # All but deaf: as long as the server hears us, if only our attempts to connect, it keeps the session.
     with cuts(FAULTS[:-1], zkdiscovery_server.hosts, make_client, T / 2) as all_cuts:
         for each in all_cuts:
             each.cut()
@@ -284,7 +187,7 @@ def test_a_longer_cut_ends_the_term_before_the_next_begins(
 
 
 def test_only_an_answered_commit_extends_a_lease(make_client: MakeClient, zkdiscovery_server: ZookeeperServer) -> None:
-    with cuts([_deaf, _uncommitted], zkdiscovery_server.hosts, make_client, T / 2) as all_cuts:
+    with cuts([deaf, uncommitted], zkdiscovery_server.hosts, make_client, T / 2) as all_cuts:
         for each in all_cuts:
             each.cut()
         for each in all_cuts:

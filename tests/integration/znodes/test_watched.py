@@ -4,139 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import pytest
-
 from tests.integration.znodes.helpers import NO_READING, OPEN, SetAcl
-from tests.support import LIMIT, Recorder, Truth
-from zkdiscovery.errors import AccessDenied, UndecodableNode
-from zkdiscovery.session import (
-    Create,
-    Delete,
-    EventKind,
-    GetData,
-    Multi,
-    Session,
-    SetData,
-    Stat,
-    State,
-    StateChange,
-    Sync,
-)
+from tests.integration.znodes.watched_set import Held, Set, fill
+from tests.support import LIMIT, Truth
+from zkdiscovery.errors import AccessDenied
+from zkdiscovery.session import Create, EventKind, Multi, SetData, State
 from zkdiscovery.session.bulk import BATCH, WINDOW
 from zkdiscovery.session.requests import MultiRead
-from zkdiscovery.settings import AclEntry, Auth, load_settings
+from zkdiscovery.settings import AclEntry, Auth
 from zkdiscovery.testing import FaultProxy
-from zkdiscovery.threads import Worker
-from zkdiscovery.znodes import Delta, Loader, Marks, WatchedChildren
-
-
-class Set:
-    """A watched set whose values are the nodes' texts, and what was told of it."""
-
-    def __init__(self, hosts: str, path: str, **settings: Any) -> None:
-        self.path = path
-        self.values: dict[str, str] = {}
-        self.deltas: Recorder[Delta[str]] = Recorder()
-        self.decode_hook: Callable[[str], None] = lambda name: None
-        self.worker = Worker("test-worker")
-        self.session = Session(load_settings(hosts=hosts, **{"session_timeout": 4.0, **settings}))
-        self.changes: Recorder[StateChange] = Recorder()
-        self.session.listen(self.changes)
-        self.session.start()
-        self.session.wait_connected(LIMIT)
-        self.children = WatchedChildren(Loader(self.session, self.worker), path, self._decode, self._on_change)
-
-    def _decode(self, name: str, data: bytes, stat: Stat) -> str:
-        self.decode_hook(name)
-        if data == b"defect":
-            raise KeyError("the codec has a defect")
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            raise UndecodableNode(f"{name} is no text") from error
-
-    def _on_change(self, delta: Delta[str]) -> None:
-        for name in delta.removed:
-            del self.values[name]
-        self.values.update(delta.changed)
-        self.deltas(delta)
-
-    @property
-    def last(self) -> Delta[str]:
-        return self.deltas.items[-1]
-
-    def wait(self, values: dict[str, str]) -> None:
-        self.deltas.wait(lambda _: self.values == values)
-
-    def wait_loads(self, count: int) -> None:
-        self.deltas.wait(lambda deltas: sum(delta.reloaded for delta in deltas) >= count)
-
-    def wait_connections(self, count: int) -> None:
-        self.changes.wait(
-            lambda seen: bool(seen) and seen[-1].generation >= count and seen[-1].state is State.CONNECTED
-        )
-
-    def settle(self) -> None:
-        """All that was committed before has been heard and read."""
-        deadline = time.monotonic() + LIMIT
-        for request in (Sync("/"), GetData("/")):
-            self.session.call(request, deadline=deadline)
-        done = threading.Event()
-        # Behind the flush that the events have scheduled, and its pause after a storm.
-        self.worker.schedule(done, done.set, 0.25)
-        assert done.wait(LIMIT)
-
-    def close(self) -> None:
-        self.children.close()
-        assert self.session.close(LIMIT)
-        assert self.worker.close(LIMIT)
-
-
-class Held:
-    """Keeps the worker busy inside a `with` block, so that nothing is read."""
-
-    def __init__(self, watched: Set) -> None:
-        self._watched = watched
-        self._entered, self._leave = threading.Event(), threading.Event()
-        self.events: Recorder[tuple[EventKind, str]] = Recorder()
-
-    def __enter__(self) -> Recorder[tuple[EventKind, str]]:
-        """What the set has heard: its own listener is called before this one."""
-        session = self._watched.session
-        watch = session.watches.add(self._watched.path, lambda kind, path: self.events((kind, path)))
-        watch.arm(generation=session.generation, deadline=time.monotonic() + LIMIT).result(LIMIT)
-        self._watched.worker.schedule(self, self._hold)
-        assert self._entered.wait(LIMIT)
-        return self.events
-
-    def __exit__(self, *exc: object) -> None:
-        self._leave.set()
-
-    def _hold(self) -> None:
-        self._entered.set()
-        assert self._leave.wait(LIMIT)
-
-
-@pytest.fixture
-def path(namespace: str) -> str:
-    return f"{namespace}/set"
-
-
-@pytest.fixture
-def watched(zkdiscovery_proxy: FaultProxy, path: str) -> Iterator[Set]:
-    """A set behind the proxy."""
-    watched = Set(zkdiscovery_proxy.address, path)
-    yield watched
-    watched.close()
-
-
-def fill(truth: Truth, path: str, **nodes: str) -> None:
-    for name, text in nodes.items():
-        truth.create(f"{path}/{name}", text.encode())
-
+from zkdiscovery.znodes import Delta, Marks
 
 # -- what is there --
 
@@ -436,95 +315,6 @@ def test_a_reading_that_breaks_off_halfway_changes_nothing(
     assert len(broken) == 1
     assert watched.session.generation == 3
     assert [len(delta.changed) for delta in watched.deltas.items if delta.reloaded][1:] == [len(names)]
-
-
-# -- how much is read --
-
-
-def count_reads(watched: Set) -> list[MultiRead]:
-    """The bulk reads that the session is asked for from now on."""
-    reads: list[MultiRead] = []
-    original = watched.session.submit
-
-    def submit(request: Any, **options: Any) -> Any:
-        if isinstance(request, MultiRead):
-            reads.append(request)
-        return original(request, **options)
-
-    watched.session.submit = submit  # type: ignore[method-assign]
-    return reads
-
-
-def test_a_change_costs_one_read_and_a_removal_none(watched: Set, truth: Truth, path: str) -> None:
-    fill(truth, path, a="1", b="1", c="1")
-    watched.wait({"a": "1", "b": "1", "c": "1"})
-    watched.settle()
-    reads = count_reads(watched)
-    truth.set(f"{path}/a", b"2")
-    watched.wait({"a": "2", "b": "1", "c": "1"})
-    truth.delete(f"{path}/b")
-    watched.wait({"a": "2", "c": "1"})
-    fill(truth, path, d="1")
-    watched.wait({"a": "2", "c": "1", "d": "1"})
-    assert [list(read.paths) for read in reads] == [[f"{path}/a"], [f"{path}/d"]]
-
-
-@pytest.fixture
-def patient(zkdiscovery_proxy: FaultProxy, path: str, truth: Truth) -> Iterator[Set]:
-    """A set that is loaded, in a session that stands silence."""
-    truth.create(path)
-    watched = Set(zkdiscovery_proxy.address, path, session_timeout=10.0)
-    watched.wait_loads(1)
-    watched.settle()
-    yield watched
-    watched.close()
-
-
-def storm(proxy: FaultProxy, truth: Truth, requests: Iterable[Any]) -> None:
-    """Let the events of all these writes arrive at one moment, however long the server takes."""
-    proxy.half_open("client_to_server")
-    deadline = time.monotonic() + LIMIT
-    for future in [truth.session.submit(request, deadline=deadline) for request in requests]:
-        future.result(LIMIT)
-    proxy.heal()
-
-
-def test_a_storm_is_a_handful_of_reads(patient: Set, zkdiscovery_proxy: FaultProxy, truth: Truth, path: str) -> None:
-    reads, told = count_reads(patient), len(patient.deltas.items)
-    names = [f"n{number}" for number in range(1000)]
-    storm(zkdiscovery_proxy, truth, [Create(f"{path}/{name}", b"1", truth.session.leaf_acl) for name in names])
-    patient.wait(dict.fromkeys(names, "1"))
-    assert sum(len(read.paths) for read in reads) == 1000, "each node is read once"
-    assert len(reads) <= 20
-    assert len(patient.deltas.items) - told <= 20
-
-
-def test_a_storm_of_removals_is_a_handful_of_changes(
-    patient: Set, zkdiscovery_proxy: FaultProxy, truth: Truth, path: str
-) -> None:
-    """Nothing has to be read, so that each would be told before the next one comes."""
-    names = [f"n{number}" for number in range(500)]
-    for _ in range(4):
-        truth.call(Multi([Create(f"{path}/{name}", b"1", truth.session.leaf_acl) for name in names]))
-        patient.wait(dict.fromkeys(names, "1"))
-        patient.settle()
-        told = len(patient.deltas.items)
-        storm(zkdiscovery_proxy, truth, [Delete(f"{path}/{name}") for name in names])
-        patient.wait({})
-        assert len(patient.deltas.items) - told <= 20
-
-
-def test_lone_changes_are_not_held_back(watched: Set, truth: Truth, path: str) -> None:
-    """Not even when one follows the other closely, as long as each is read before the next."""
-    fill(truth, path, a="0")
-    watched.wait({"a": "0"})
-    watched.settle()
-    reads = count_reads(watched)
-    for number in range(1, 51):
-        truth.set(f"{path}/a", str(number).encode())
-        watched.wait({"a": str(number)})
-        assert watched.children.pacing.pause == 0.0
-    assert len(reads) == 50
 
 
 def test_after_closing_nothing_is_told(watched: Set, truth: Truth, path: str) -> None:

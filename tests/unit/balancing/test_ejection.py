@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from traffic import endpoints
 
+from tests.unit.balancing.service import EPOCH, RULES, STRATEGIES, Service
 from zkdiscovery.balancing import (
     Balancer,
     Ejection,
@@ -22,55 +21,13 @@ from zkdiscovery.balancing import (
     Maglev,
     Outcome,
     P2cEwma,
-    Pool,
     PreferZone,
-    Random,
     Rendezvous,
-    RingHash,
     RoundRobin,
     Tiers,
-    Weighted,
 )
 from zkdiscovery.balancing.ejection import JITTER
 from zkdiscovery.errors import InvalidSettings
-
-RULES = Ejection()
-EPOCH = 1.7e9  # seconds
-
-
-class Service:
-    """A pool of endpoints, and time."""
-
-    def __init__(self, number: int, balancer: Balancer | None = None, rules: Ejection | None = RULES, **pool: float):
-        self.now = 1000.0
-        self.endpoints = endpoints(number, clock=lambda: self.now)
-        self.pool = Pool(
-            balancer or RoundRobin(), ejection=rules, clock=lambda: self.now, wall=lambda: EPOCH + self.now, **pool
-        )
-        self.pool.update(self.endpoints)
-
-    def report(self, index: int, outcome: Outcome, times: int = 1, took: float = 0.001) -> None:
-        for _ in range(times):
-            stamp = self.endpoints[index].started()
-            self.now += took
-            self.endpoints[index].finished(stamp, outcome)
-
-    def eject(self, index: int) -> None:
-        self.report(index, Outcome.FAILURE, RULES.consecutive)
-        assert index not in self.picked(400)
-
-    def picked(self, picks: int = 400, **options: object) -> Counter[int]:
-        """Without a report, and without time that passes."""
-        found = (self.pool.pick(**options) for _ in range(picks))
-        return Counter(int(endpoint.instance.id) for endpoint in found if endpoint)
-
-    def seconds_out(self, index: int) -> float:
-        record = self.endpoints[index].ejection
-        assert record is not None
-        return record.until - self.now
-
-
-STRATEGIES = [RoundRobin(), Random(), Weighted(), LeastInFlight(), P2cEwma(), Rendezvous(), RingHash(), Tiers()]
 
 
 @pytest.mark.parametrize("balancer", STRATEGIES, ids=repr)
@@ -315,56 +272,6 @@ def test_a_key_tries_an_ejected_one_only_if_it_belongs_there() -> None:
     assert service.pool.pick(mine[0]) is not service.endpoints[2]
 
 
-# Success rates
-
-
-def interval(service: Service, rates: list[float], calls: int = 100) -> None:
-    """So many calls of each within one interval, never more than 4 failures in a row; a failure ends it."""
-    begun = service.now
-    for index, rate in enumerate(rates):
-        failures = round((1 - rate) * calls)
-        for number in range(calls):
-            bad = (number + 1) * failures // calls > number * failures // calls
-            service.report(index, Outcome.FAILURE if bad else Outcome.SUCCESS, took=0.0)
-    service.now = begun + RULES.interval + 0.1
-    service.report(0, Outcome.FAILURE, took=0.0)
-    service.report(0, Outcome.SUCCESS, took=0.0)
-
-
-def test_a_success_rate_far_below_the_others_ejects() -> None:
-    service = Service(6)
-    interval(service, [0.99] * 6)  # a first failure begins an interval
-    interval(service, [0.99] * 5 + [0.6])
-    assert set(service.picked()) == {0, 1, 2, 3, 4}
-    assert "success rate 60" in service.endpoints[5].ejection.why
-
-
-@pytest.mark.parametrize(
-    ("rates", "calls"),
-    [
-        ([1.0] * 5 + [0.96], 100),  # far beyond the deviation, and yet no outlier
-        ([0.99] * 5 + [0.6], 90),  # too few calls
-        ([0.99] * 3 + [0.6], 100),  # too few instances
-        ([0.8, 0.6, 0.9, 0.7, 0.65, 0.75], 100),  # all are bad
-    ],
-)
-def test_success_rates_that_say_nothing(rates: list[float], calls: int) -> None:
-    service = Service(len(rates))
-    interval(service, [0.99] * len(rates), calls)
-    interval(service, rates, calls)
-    assert len(service.picked()) == len(rates)
-
-
-def test_successes_of_long_ago_prove_nothing() -> None:
-    service = Service(6)
-    interval(service, [0.99] * 6)
-    service.report(0, Outcome.SUCCESS, 10_000, took=0.0)
-    service.now += 100 * RULES.interval
-    interval(service, [0.99] * 5 + [0.6])
-    interval(service, [0.99] * 5 + [0.6])
-    assert set(service.picked()) == {0, 1, 2, 3, 4}
-
-
 # What always holds
 
 
@@ -448,92 +355,3 @@ def test_threads_that_fail_and_recover_while_the_set_changes() -> None:
 def test_rules_out_of_range_are_refused(make: Callable[[], Ejection]) -> None:
     with pytest.raises(InvalidSettings, match="must be"):
         make()
-
-
-# Slow start
-
-
-def young_service(balancer: Balancer, young: int, of: int, window: float = 100.0) -> Service:
-    """The first `young` of all are registered now, the others long ago."""
-    service = Service(of, balancer, None, slow_start=window)
-    for index, endpoint in enumerate(service.endpoints):
-        age = 0.0 if index < young else 1e6
-        endpoint.instance = dataclasses.replace(endpoint.instance, registered_at=EPOCH + service.now - age)
-    service.pool.update(service.endpoints)
-    return service
-
-
-@pytest.mark.parametrize("balancer", [RoundRobin(), Random(), Weighted()], ids=repr)
-def test_a_young_instance_gets_a_growing_part_of_its_share(balancer: Balancer) -> None:
-    service = young_service(balancer, 1, of=5)
-    for passed, part in [(0.0, 0.1), (30.0, 0.3), (60.0, 0.6), (99.9, 1.0), (200.0, 1.0)]:
-        service.now = 1000.0 + passed
-        share = service.picked(10_000)[0] / 10_000
-        assert 0.8 * part / 5 < share < 1.2 * part / (4 + part)
-    assert service.pool.pick.__qualname__ == type(balancer)().build(service.endpoints).pick.__qualname__
-
-
-@pytest.mark.parametrize("balancer", STRATEGIES, ids=repr)
-def test_slow_start_is_honoured_by_every_strategy(balancer: Balancer) -> None:
-    service = young_service(balancer, 1, of=5)
-    assert service.picked(4000)[0] < 4000 * 0.06
-
-
-def test_keys_come_to_a_young_instance_one_by_one_and_stay() -> None:
-    service = young_service(Maglev(), 1, of=5)
-    keys = [f"key {number}" for number in range(1000)]
-    moved: set[str] = set()
-    for passed, part in [(0.0, 0.1), (50.0, 0.5), (90.0, 0.9), (100.0, 1.0)]:
-        service.now = 1000.0 + passed
-        there = {key for key in keys if service.pool.pick(key) is service.endpoints[0]}
-        assert moved <= there
-        assert len(there) == pytest.approx(200 * part, rel=0.35)
-        moved = there
-
-
-def test_where_all_are_young_they_share_evenly() -> None:
-    service = young_service(RoundRobin(), 5, of=5)
-    assert set(service.picked(1000).values()) == {200}
-
-
-def test_many_young_ones_get_no_more_than_their_part() -> None:
-    service = young_service(Random(), 8, of=10)
-    counts = service.picked(20_000)
-    young = sum(counts[index] for index in range(8)) / 20_000
-    exact = 0.8 / (0.8 + 2)
-    assert exact * 0.6 < young <= exact * 1.02
-
-
-def test_a_young_instance_is_picked_before_one_of_weight_0() -> None:
-    service = young_service(RoundRobin(), 1, of=2)
-    service.endpoints[1].instance = dataclasses.replace(service.endpoints[1].instance, weight=0.0)
-    service.pool.update(service.endpoints)
-    assert set(service.picked()) == {0}
-
-
-def test_an_instance_from_the_future_is_as_young_as_can_be_and_grows_old_as_others_do() -> None:
-    service = Service(2, Random(), None, slow_start=100.0)
-    future = EPOCH + service.now + 1e6
-    service.endpoints[0].instance = dataclasses.replace(service.endpoints[0].instance, registered_at=future)
-    service.pool.update(service.endpoints)
-    assert service.picked(5000)[0] / 5000 == pytest.approx(0.1 / 2, rel=0.2)
-    service.now += 100.0
-    assert service.picked(5000)[0] / 5000 == pytest.approx(0.5, rel=0.1)
-
-
-@pytest.mark.parametrize("jump", [-1e6, 1e6])
-def test_a_clock_that_is_set_makes_nobody_young_or_old(jump: float) -> None:
-    service = Service(2, Random(), None, slow_start=100.0)
-    service.endpoints = endpoints(2, clock=lambda: service.now)
-    wall = EPOCH
-    pool = Pool(Random(), slow_start=100.0, clock=lambda: service.now, wall=lambda: wall)
-    ages = [0.0, 1e6]
-    for endpoint, age in zip(service.endpoints, ages, strict=True):
-        endpoint.instance = dataclasses.replace(endpoint.instance, registered_at=EPOCH - age)
-    pool.update(service.endpoints)
-    wall += jump
-    for _ in range(2):
-        assert [pool.explain(endpoint)[0] for endpoint in service.endpoints] == [pytest.approx(0.1), 1.0]
-        counts = Counter(int(endpoint.instance.id) for _ in range(5000) if (endpoint := pool.pick()))
-        assert counts[0] / 5000 == pytest.approx(0.1 / 2, rel=0.2)
-        pool.update(service.endpoints)
