@@ -63,6 +63,7 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
     ) -> None:
         self._slots = [client.slot for client in clients]
         self._timeout = None if timeout is DEFAULT else check_timeout(timeout)
+        self._restored = False
         self.forked()
         self._before: dict[int, Any] = {}
         _all.add(self)
@@ -76,10 +77,20 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
         self._proceeded = False
         self._turn: Turn | None = None  # of the first signal
 
+    @property
+    def signalled(self) -> bool:
+        """True once a signal has come."""
+        return self._first.locked()
+
     def restore(self) -> None:
-        """Put the earlier handlers back. Idempotent; main thread only."""
-        before, self._before = self._before, {}
-        for number, handler in before.items():
+        """Put the earlier handlers back. Idempotent; main thread only.
+
+        A handler that was installed later stays. If it calls ours, ours calls the earlier one.
+        """
+        if self._restored:
+            return
+        self._restored = True
+        for number, handler in self._before.items():
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
@@ -92,9 +103,12 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
     # -- the main thread --
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._restored:  # called by a handler that was installed later
+            self._call_before(number, frame)
+            return
         if not self._first.acquire(blocking=False):
             # All is done, and the signal sent again by us; or sent again by somebody who does not want to wait.
-            self._proceed(number)
+            self._proceed(number, frame)
             return
         self._turn = Turn()
         # A daemon: starting another kind takes a lock that a join() under way may hold.
@@ -106,10 +120,10 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
                 self._end(number)
             elif threading.main_thread().is_alive():
                 log.error("%s, but no thread can be started to deregister: %s", _name(number), error)  # noqa: TRY400
-                self._proceed(number)
+                self._proceed(number, frame)
             # Else the interpreter's end is closing the clients already.
 
-    def _proceed(self, number: int) -> None:
+    def _proceed(self, number: int, frame: FrameType | None) -> None:
         """Let the handler of before have its turn."""
         self._proceeded = True
         if self._turn is not None:
@@ -117,11 +131,18 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
         for slot in self._slots:
             slot.ending.abandon()
         self.restore()
-        by_default = signal.getsignal(number) is signal.SIG_DFL
+        self._call_before(number, frame)
+
+    def _call_before(self, number: int, frame: FrameType | None) -> None:
+        # Not by sending the signal: a handler that was installed later would have it again, and call us again.
+        before = self._before[number]
+        if callable(before):
+            before(number, frame)
+            return
+        signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
-        if by_default:
-            # Still here: the kernel drops what ends others by default for the first process of a PID namespace.
-            os._exit(128 + number)
+        # Still here: the kernel drops what ends others by default for the first process of a PID namespace.
+        os._exit(128 + number)
 
     # -- the closing thread --
 
@@ -140,7 +161,7 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
         for slot in self._slots:  # what other threads are ending
             slot.ending.wait()
         while not self._proceeded:
-            restored = not self._before
+            restored = self._restored
             # To the main thread, because handlers are its own. It may wait in a system call, which this interrupts; one
             # that comes just before the call does not, so it is sent again.
             signal.pthread_kill(threading.main_thread().ident or 0, number)
