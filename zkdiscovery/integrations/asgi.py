@@ -1,18 +1,20 @@
 """ASGI applications: registered while they are served, drained before their server closes its port.
 
-    from fastapi import FastAPI
-    from zkdiscovery import Client
-    from zkdiscovery.integrations import asgi
+```python
+from fastapi import FastAPI
+from zkdiscovery import Client
+from zkdiscovery.integrations import asgi
 
-    client = Client("zk1:2181,zk2:2181,zk3:2181", namespace="/shop")
-    app = FastAPI(lifespan=asgi.lifespan(client, "payments", port=8080))
-    app.add_middleware(asgi.Health)  # /healthz and /readyz
+client = Client("zk1:2181,zk2:2181,zk3:2181", namespace="/shop")
+app = FastAPI(lifespan=asgi.lifespan(client, "payments", port=8080))
+app.add_middleware(asgi.Health)  # /healthz and /readyz
 
-    @app.get("/")
-    def pay():
-        return "paid"
+@app.get("/")
+def pay():
+    return "paid"
 
-    # uvicorn app:app --host 0.0.0.0 --port 8080 --timeout-graceful-shutdown 20
+# uvicorn app:app --host 0.0.0.0 --port 8080 --timeout-graceful-shutdown 20 --timeout-keep-alive 10
+```
 
 A signal that stops uvicorn takes this course: the instance is DRAINING, the server serves on for `drain_delay`, the
 instance is out, uvicorn closes its port and finishes its requests, the application's own lifespan ends, the client

@@ -1,15 +1,18 @@
 """gunicorn: its arbiter registers once for all workers, and drains before it closes the port.
 
-    # gunicorn.conf.py
-    from zkdiscovery import Client
-    from zkdiscovery.integrations import gunicorn
+```python
+# gunicorn.conf.py
+from zkdiscovery import Client
+from zkdiscovery.integrations import gunicorn
 
-    bind = "0.0.0.0:8080"
-    workers = 4
-    graceful_timeout = 20  # seconds for the requests that are under way
+bind = "0.0.0.0:8080"
+workers = 4
+graceful_timeout = 20  # seconds for the requests that are under way
+keepalive = 10
 
-    client = Client("zk1:2181,zk2:2181,zk3:2181", namespace="/shop")
-    when_ready = gunicorn.register(client, "web")
+client = Client("zk1:2181,zk2:2181,zk3:2181", namespace="/shop")
+when_ready = gunicorn.register(client, "web")
+```
 
 The instance is STARTING until a worker has loaded the application, then UP. Workers may come and go. It works with and
 without `preload_app`. For `/healthz` and `/readyz` wrap the application in `wsgi.Health` or `asgi.Health`.

@@ -68,9 +68,11 @@ class Watched:
 
     def leave(self) -> None:
         """Take the instance out at once, because its port is closed, and let `/readyz` answer without it."""
-        self.registration.drain(0.0, LEAVE_LIMIT)
-        self._subscription.close()
-        _watched.remove(self)
+        try:
+            self.registration.drain(0.0, LEAVE_LIMIT)
+        finally:
+            self._subscription.close()
+            _watched.remove(self)
 
     def _note(self, registration: Registration) -> None:
         state = registration.state

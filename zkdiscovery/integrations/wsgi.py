@@ -1,16 +1,20 @@
 """WSGI applications: health checks under any server, and a registration around servers without hooks.
 
-    from flask import Flask
-    from zkdiscovery.integrations import wsgi
+```python
+from flask import Flask
+from zkdiscovery.integrations import wsgi
 
-    app = Flask(__name__)
-    app.wsgi_app = wsgi.Health(app.wsgi_app)  # /healthz and /readyz
+app = Flask(__name__)
+app.wsgi_app = wsgi.Health(app.wsgi_app)  # /healthz and /readyz
+```
 
 Under gunicorn the arbiter registers, see `zkdiscovery.integrations.gunicorn`. Around a server that the program runs
 itself and that installs no handlers, such as waitress or wsgiref, put a block:
 
-    with wsgi.serving(client, "web", port=8080):
-        waitress.serve(app, port=8080)
+```python
+with wsgi.serving(client, "web", port=8080):
+    waitress.serve(app, port=8080)
+```
 """
 
 from __future__ import annotations

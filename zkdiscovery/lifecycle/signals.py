@@ -39,7 +39,7 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
     """On SIGTERM or SIGINT drain the clients, then let the signal do what it did before.
 
     In effect from the call on, until `restore()` or the end of the `with` block. Must be called on the main thread,
-    and after whatever else installs handlers: for uvicorn, in the lifespan; see "Deploy and stop".
+    and after whatever else installs handlers. For web servers `zkdiscovery.integrations` sees to that.
 
     Where a handler was installed before, it is called once the instances are out and the terms are over. Views, calls
     and sessions stay open for the requests that are under way; close the clients when those are done. Where there was

@@ -22,12 +22,21 @@ from zkdiscovery.integrations.requests import Adapter
 URL = "http://payments.zk"
 
 
+def _keeping_connections() -> httpx.HTTPTransport:
+    """Keep as many idle connections as there are.
+
+    httpcore closes surplus idle ones, and takes for idle what it has just given to another thread.
+    """
+    return httpx.HTTPTransport(limits=httpx.Limits(max_connections=100, max_keepalive_connections=100))
+
+
 class Httpx:
     """httpx.Client."""
 
     def __init__(self, client: Client) -> None:
         self.picks = Picks()
-        self._http = httpx.Client(mounts={"all://*.zk": Transport(client, balancer=self.picks)}, timeout=LIMIT)
+        transport = Transport(client, balancer=self.picks, transport=_keeping_connections)
+        self._http = httpx.Client(mounts={"all://*.zk": transport}, timeout=LIMIT)
 
     def call(self, path: str) -> str:
         return self._http.get(URL + path).raise_for_status().text

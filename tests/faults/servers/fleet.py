@@ -26,14 +26,35 @@ Command = Callable[[int], list[str]]
 GRACE = 20.0  # seconds for a server to finish its requests
 
 
-def uvicorn(port: int) -> list[str]:
-    """One process that uvicorn's command line starts.
+# Seconds; longer than any caller keeps an idle connection. With 5 s, uvicorn's default, a caller may use one that is just
+# being closed, whether or not a server is stopped.
+_KEEP = ["--timeout-keep-alive", "60"]
 
-    It keeps idle connections for longer than any caller. With 5 s, the default, a caller may use one that is just being
-    closed, whether or not a server is stopped.
-    """
-    command = ["-m", "uvicorn", "tests.faults.servers.paying:app", "--port", str(port), "--log-level", "warning"]
-    return [*command, "--timeout-keep-alive", "60"]
+
+def uvicorn(port: int) -> list[str]:
+    """One process that uvicorn's command line starts."""
+    return _uvicorn("app", port)
+
+
+def uvicorn_workers(port: int) -> list[str]:
+    """Two processes of uvicorn, which share a port and a registration."""
+    return [*_uvicorn("shared", port), "--workers", "2"]
+
+
+def _uvicorn(factory: str, port: int) -> list[str]:
+    application = f"tests.faults.servers.paying:{factory}"
+    return ["-m", "uvicorn", application, "--factory", "--port", str(port), "--log-level", "warning", *_KEEP]
+
+
+def hypercorn(_port: int) -> list[str]:
+    """A program that serves with hypercorn."""
+    return ["-m", "tests.faults.servers.paying_hypercorn"]
+
+
+def gunicorn(*options: str) -> Command:
+    """gunicorn with four workers."""
+    command = ["-m", "gunicorn", "-c", "python:tests.faults.servers.gunicorn_conf", *options]
+    return lambda _port: [*command, "tests.faults.servers.paying_wsgi:app"]
 
 
 class Member:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from zkdiscovery import Client, close_on_signals
+from zkdiscovery import Client
+from zkdiscovery.integrations import asgi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,19 +50,19 @@ async def pay_slowly(request: Request) -> PlainTextResponse:
     return PlainTextResponse(f"paid by {os.getpid()}")
 
 
-@asynccontextmanager
-async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-    """Register, as "Deploy and stop" shows for uvicorn. `PORT` is the port, `ZKDISCOVERY_*` the rest."""
-    client = Client()
-    client.register(SERVICE, int(os.environ["PORT"]), ready="listening", drain_delay=DRAIN_DELAY)
-    with close_on_signals(client):
-        yield
-    client.close()
+def serving(**options: Any) -> asgi.lifespan:
+    """What registers an application. `PORT` is the port, `ZKDISCOVERY_*` the rest."""
+    return asgi.lifespan(Client(), SERVICE, port=int(os.environ["PORT"]), drain_delay=DRAIN_DELAY, **options)
 
 
 ROUTES = [Route("/", pay, methods=["GET", "POST"]), Route("/slow", pay_slowly)]
 
-app = Starlette(routes=ROUTES, lifespan=lifespan)
-"""Registers itself; for a server that registers in another way there is `unregistered`."""
 
-unregistered = Starlette(routes=ROUTES)
+def app() -> Starlette:
+    """An application that registers itself, for one process."""
+    return Starlette(routes=ROUTES, lifespan=serving())
+
+
+def shared() -> Starlette:
+    """The same, for several processes behind one port."""
+    return Starlette(routes=ROUTES, lifespan=serving(on_conflict="share"))

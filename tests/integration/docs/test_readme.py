@@ -17,14 +17,25 @@ from zkdiscovery.testing import ZookeeperServer
 @pytest.fixture
 def folder(tmp_path: Path, zkdiscovery_server: ZookeeperServer, namespace: str) -> Path:
     names = write_samples("README.md", tmp_path, hosts=zkdiscovery_server.hosts, namespace=namespace, port=free_port())
-    assert names == ["serve.py", "call.py", "report.py", "test_shop.py"]
+    assert names == ["serve.py", "app.py", "call.py", "report.py", "test_shop.py"]
     return tmp_path
 
 
-def test_register_discover_and_leave_on_a_signal(folder: Path, truth: Truth, namespace: str) -> None:
-    with subprocess.Popen([sys.executable, "serve.py"], cwd=folder, stderr=subprocess.DEVNULL) as server:
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (["serve.py"], "paid\n"),
+        (["-m", "uvicorn", "app:app", "--host", "0.0.0.0", "--port", "PORT"], '"paid"'),
+    ],
+)
+def test_register_discover_and_leave_on_a_signal(
+    command: list[str], answer: str, folder: Path, truth: Truth, namespace: str
+) -> None:
+    port = (folder / "app.py").read_text().partition("port=")[2].partition(")")[0]
+    command = [port if word == "PORT" else word for word in command]
+    with subprocess.Popen([sys.executable, *command], cwd=folder, stderr=subprocess.DEVNULL) as server:
         try:
-            assert run(folder, "call.py") == "paid\n"
+            assert run(folder, "call.py") == answer
             assert len(truth.children(f"{namespace}/services/payments")) == 1
             server.send_signal(signal.SIGTERM)
             assert server.wait(LIMIT) == -signal.SIGTERM

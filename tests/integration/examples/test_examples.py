@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 
 EXPECTED = {
     "register.py": (["--seconds", "1"], r"serving http://\S+, id \S+\ndrained and gone\n"),
+    "fastapi_service.py": (["--seconds", "3"], r"serving on port \d+\ndrained and gone\n"),
     "discover.py": ([], r"pick: 127.0.0.1:\d+\nattempt: hello from \d+\ncall: 10 answers from [12] instances\n"),
     "follow.py": ([], r"added    one UP\nadded    two UP\nupdated  one DOWN\nremoved  one\n"),
     "elect.py": ([], r"(worker-\d leads with fence \d+, \d+\.\d s ahead\n){3}fences grew: True\n"),

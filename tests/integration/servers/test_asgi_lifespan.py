@@ -6,19 +6,21 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from tests.conftest import MakeClient
 from tests.integration.docs.samples import free_port
 from tests.integration.servers.webclient import TestClient
 from tests.support import Truth
-from zkdiscovery import Client, InvalidInstance, InvalidName, RegistrationState, Status
+from zkdiscovery import AsyncClient, Client, InvalidInstance, InvalidName, Status
 from zkdiscovery.integrations import asgi
+from zkdiscovery.testing import ZookeeperServer
 
 PLACE: Any = {"host": "127.0.0.1", "id": "one"}
 
@@ -176,10 +178,18 @@ def test_cancelled_while_it_starts_it_leaves_nothing(make_client: MakeClient, tr
         assert truth.children(path) == []
 
 
-def test_an_asynchronous_client(client: Client) -> None:
-    served = lifespan(SimpleNamespace(sync=client))  # type: ignore[arg-type]
-    with TestClient(Starlette(lifespan=served)):
-        assert served.registration.wait_registered().state is RegistrationState.REGISTERED
+def test_an_asynchronous_client(zkdiscovery_server: ZookeeperServer, namespace: str) -> None:
+    client = AsyncClient(zkdiscovery_server.hosts, namespace=namespace)
+    served = asgi.lifespan(client, "payments", port=free_port(), **PLACE)
+
+    async def found(_request: object) -> PlainTextResponse:
+        await client.discover("payments").wait_ready(at_least=0)
+        return PlainTextResponse((await client.instances("payments"))[0].id)
+
+    with TestClient(Starlette(lifespan=served, routes=[Route("/", found)])) as web:
+        served.registration.wait_registered()
+        assert web.get("/").text == "one"
+    client.sync.close()
 
 
 @pytest.mark.parametrize("port", [0, None])

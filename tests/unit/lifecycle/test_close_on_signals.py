@@ -113,3 +113,43 @@ def test_the_handler_takes_no_lock_that_the_thread_it_interrupts_may_hold() -> N
     finally:
         signal.signal(signal.SIGUSR1, before)
         client.close()
+
+
+def test_handlers_on_top_that_call_ours() -> None:
+    """Ours sent the signal again, so the one on top called it again, without an end."""
+    before = signal.getsignal(signal.SIGUSR1)
+    had_its_turn = threading.Event()
+    client = Client()
+    try:
+        signal.signal(signal.SIGUSR1, lambda *_: had_its_turn.set())
+        ours = close_on_signals(client, signals=[signal.SIGUSR1])
+        assert not ours.signalled
+        below = signal.getsignal(signal.SIGUSR1)
+        assert callable(below)
+        signal.signal(signal.SIGUSR1, lambda number, frame: below(number, frame))
+        signal.raise_signal(signal.SIGUSR1)
+        assert had_its_turn.wait(20.0)
+        assert ours.signalled
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    client.close()
+
+
+def test_blocks_that_end_in_another_order_than_they_began() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    had_its_turn = threading.Event()
+    first, second = Client(), Client()
+    try:
+        signal.signal(signal.SIGUSR1, lambda *_: had_its_turn.set())
+        outer = close_on_signals(first, signals=[signal.SIGUSR1])
+        close_on_signals(second, signals=[signal.SIGUSR1])
+        outer.restore()
+        signal.raise_signal(signal.SIGUSR1)
+        assert had_its_turn.wait(20.0)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(ClientClosed):
+        second.register("payments", 8080, host="127.0.0.1")
+    first.register("payments", 8080, host="127.0.0.1")
+    first.close(0.1)
+    second.close()
