@@ -126,7 +126,11 @@ def test_handlers_on_top_that_call_ours() -> None:
         assert not ours.signalled
         below = signal.getsignal(signal.SIGUSR1)
         assert callable(below)
-        signal.signal(signal.SIGUSR1, lambda number, frame: below(number, frame))
+
+        def on_top(number: int, frame: object) -> None:
+            below(number, frame)  # type: ignore[arg-type]
+
+        signal.signal(signal.SIGUSR1, on_top)
         signal.raise_signal(signal.SIGUSR1)
         assert had_its_turn.wait(20.0)
         assert ours.signalled
