@@ -20,10 +20,10 @@ from zkdiscovery.znodes import OnConflict
 
 BETWEEN = 100  # calls between two restarts
 THREADS = ("--threads", "4")  # the slow call holds one
-RECYCLES = ("--max-requests", "40")
+RECYCLES = ("--max-requests", "100")
 
 sharing = pytest.mark.skipif("share" not in get_args(OnConflict), reason="needs on_conflict='share'")
-pytestmark = pytest.mark.timeout(150)  # each restart waits for the slow call that is under way
+pytestmark = pytest.mark.timeout(240)  # each restart waits for the slow call that is under way
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_rolling_restart(
 ) -> None:
     client = make_client()
     with Fleet(command, tmp_path, environment, size) as fleet, Httpx(client) as caller:
-        view = client.discover("payments").wait_ready(LIMIT, at_least=size)
+        view = client.discover("payments").wait_ready(3 * LIMIT, at_least=size)
         with Load(caller) as load:
             for member in fleet.members:
                 load.wait(BETWEEN)
                 member.terminate()
                 member.start()
-                view.wait_ready(LIMIT, at_least=size)
+                view.wait_ready(3 * LIMIT, at_least=size)
             load.wait(BETWEEN)
     print(f"{load.ended} calls, {len(load.failed)} failed, {load.retried} retried")
     assert (load.failed, load.retried) == ([], 0), fleet.said()
@@ -90,7 +90,7 @@ def test_kill_of_a_worker(tmp_path: Path, environment: dict[str, str], make_clie
     """Only calls that were under way in the killed process fail, and made once more, they succeed."""
     client = make_client()
     with Fleet(gunicorn(*THREADS), tmp_path, environment, 2), Httpx(client) as caller:
-        client.discover("payments").wait_ready(LIMIT, at_least=2)
+        client.discover("payments").wait_ready(3 * LIMIT, at_least=2)
         with Load(caller) as load:
             load.wait(BETWEEN)
             wait_until(lambda: list(tmp_path.glob("slow.*")))
