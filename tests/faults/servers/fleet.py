@@ -26,8 +26,8 @@ Command = Callable[[int], list[str]]
 GRACE = 20.0  # seconds for a server to finish its requests
 
 
-# Seconds; longer than any caller keeps an idle connection. With 5 s, uvicorn's default, a caller may use one that is just
-# being closed, whether or not a server is stopped.
+# Seconds; longer than any caller keeps an idle connection. With 5 s, uvicorn's default, a caller may use one that is
+# just being closed, whether or not a server is stopped.
 _KEEP = ["--timeout-keep-alive", "60"]
 
 
