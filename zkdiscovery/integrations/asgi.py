@@ -29,14 +29,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any, TypeVar, Unpack
 
 from zkdiscovery.client import Client
 from zkdiscovery.errors import ClientClosed, InvalidInstance
 from zkdiscovery.integrations.clients import HasClient, plain_client
 from zkdiscovery.integrations.health import Watched, answer_to
-from zkdiscovery.integrations.stopping import DRAIN_DELAY, Stopping
+from zkdiscovery.integrations.stopping import DRAIN_DELAY, Linger, Stopping
 from zkdiscovery.registration import RegisterOptions, Registration
 
 R = TypeVar("R")
@@ -137,13 +137,13 @@ class lifespan:  # noqa: N801 - reads as a function: `FastAPI(lifespan=lifespan(
             with stopping:  # first, because a signal may come while the application starts
                 async with self._own(app) as state:
                     watched = await self._register(stopping)
+                    self._linger(self._options["drain_delay"])
                     self._watched, self._stopping = watched, stopping
                     try:
                         yield state
                     finally:
                         self._watched = self._stopping = None
-                        if watched is not None:
-                            await _elsewhere(watched.leave)
+                        await self._leave(watched)
         finally:
             if stopping.ends_client:
                 await _close(self._client)
@@ -156,6 +156,16 @@ class lifespan:  # noqa: N801 - reads as a function: `FastAPI(lifespan=lifespan(
             if stopping.signalled:  # while the application started; it is stopped as soon as it is up
                 return None
             raise
+
+    async def _leave(self, watched: Watched | None) -> None:
+        if watched is not None:
+            self._linger(0.0)
+            await _elsewhere(watched.leave)
+
+    def _linger(self, delay: float) -> None:
+        if self._options.get("on_conflict") == "share":
+            with suppress(ClientClosed):  # a signal came, or the program has closed the client
+                self._client.feature(Linger).delay = delay
 
 
 async def _close(client: Client) -> None:

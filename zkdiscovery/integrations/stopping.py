@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -15,7 +16,8 @@ from types import FrameType
 from typing import Any, Self
 
 from zkdiscovery.client import Client
-from zkdiscovery.lifecycle import close_on_signals
+from zkdiscovery.core import Core, Feature, Phase
+from zkdiscovery.lifecycle import close_on_signals, delays_until
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAIN_DELAY = 1.0  # seconds between DRAINING and the deletion: callers hear of it, and the port is still open
@@ -23,6 +25,33 @@ DRAIN_DELAY = 1.0  # seconds between DRAINING and the deletion: callers hear of 
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 _serving: Counter[Client] = Counter()  # the blocks of each client; main thread only
+
+
+class Linger(Feature):
+    """Makes draining take a while, although the client's instance does not become DRAINING because others share it.
+
+    Processes that share a port are stopped together. Each has idle connections of callers, and closing them before
+    callers have heard of the last one's DRAINING would lose calls.
+
+    Attributes:
+        delay: seconds.
+    """
+
+    phase = Phase.OWNED
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self.delay = 0.0
+        self._until = 0.0
+
+    def time_to_close(self) -> float:
+        return self.delay
+
+    def begin_close(self, deadline: float) -> None:
+        self._until = min(time.monotonic() + self.delay, delays_until(deadline))
+
+    def close(self, deadline: float) -> None:
+        time.sleep(max(0.0, min(self._until, deadline) - time.monotonic()))
 
 
 class Stopping:

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
@@ -16,13 +15,11 @@ from tests.faults.servers.fleet import Command, Fleet, Member, gunicorn, hyperco
 from tests.faults.servers.load import Load
 from tests.support import LIMIT, Recorder, wait_until
 from zkdiscovery import Change
-from zkdiscovery.znodes import OnConflict
 
 BETWEEN = 100  # calls between two restarts
 THREADS = ("--threads", "4")  # the slow call holds one
 RECYCLES = ("--max-requests", "100")
 
-sharing = pytest.mark.skipif("share" not in get_args(OnConflict), reason="needs on_conflict='share'")
 pytestmark = pytest.mark.timeout(240)  # each restart waits for the slow call that is under way
 
 
@@ -34,7 +31,7 @@ pytestmark = pytest.mark.timeout(240)  # each restart waits for the slow call th
         pytest.param(gunicorn(*THREADS, "--preload"), 2, id="gunicorn-preloaded"),
         pytest.param(gunicorn(*RECYCLES), 2, id="gunicorn-recycled"),
         pytest.param(gunicorn(*RECYCLES, "--preload"), 2, id="gunicorn-preloaded-recycled"),
-        pytest.param(uvicorn_workers, 2, id="uvicorn-workers", marks=sharing),
+        pytest.param(uvicorn_workers, 2, id="uvicorn-workers"),
     ],
 )
 def test_rolling_restart(
@@ -55,18 +52,12 @@ def test_rolling_restart(
     assert "Traceback" not in fleet.said()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [pytest.param(gunicorn(*THREADS), id="gunicorn"), pytest.param(uvicorn_workers, id="uvicorn", marks=sharing)],
-)
-def test_a_reload_of_the_workers(
-    command: Command, tmp_path: Path, environment: dict[str, str], make_client: MakeClient
-) -> None:
+def test_a_reload_of_the_workers(tmp_path: Path, environment: dict[str, str], make_client: MakeClient) -> None:
     """No call fails, and nobody sees the instance change."""
     client = make_client()
-    with Fleet(command, tmp_path, environment, 1) as fleet, Httpx(client) as caller:
+    with Fleet(gunicorn(*THREADS), tmp_path, environment, 1) as fleet, Httpx(client) as caller:
         [member] = fleet.members
-        view = client.discover("payments").wait_ready(LIMIT)
+        view = client.discover("payments").wait_ready(3 * LIMIT)
         changes: Recorder[Change] = Recorder()
         view.on_change(changes)
         changes.wait(lambda seen: len(seen) == 1)  # what is there already

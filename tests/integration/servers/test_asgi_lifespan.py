@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -190,6 +191,24 @@ def test_an_asynchronous_client(zkdiscovery_server: ZookeeperServer, namespace: 
         served.registration.wait_registered()
         assert web.get("/").text == "one"
     client.sync.close()
+
+
+def test_one_that_shares_drains_for_its_delay_although_another_goes_on(client: Client, make_client: MakeClient) -> None:
+    """Callers have idle connections to each of the processes that are stopped together."""
+    port, delay = free_port(), 0.5
+    shared: Any = {**PLACE, "on_conflict": "share", "drain_delay": delay}
+    other = make_client().register("payments", port, **shared).wait_registered()
+    served = asgi.lifespan(client, "payments", port=port, **shared)
+
+    async def serve() -> float:
+        async with served("app"):
+            await asyncio.to_thread(served.registration.wait_registered)
+            begun = time.monotonic()
+            await asyncio.to_thread(client.drain)
+            return time.monotonic() - begun
+
+    assert asyncio.run(serve()) >= delay
+    other.wait_registered()
 
 
 @pytest.mark.parametrize("port", [0, None])
