@@ -78,7 +78,7 @@ test-containers: server
 	$(call pytest,-m container)
 
 test-python: server
-	$(call pytest,tests/unit tests/integration/session)
+	$(call pytest,tests/unit tests/integration/session tests/integration/aio)
 
 lint: setup
 	$(BIN)/ruff check

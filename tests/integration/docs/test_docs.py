@@ -87,6 +87,7 @@ def test_tutorial(tmp_path: Path, environment: dict[str, str], truth: Truth, nam
         ("docs/tutorial.md", "test_stock.py"),
         ("docs/how-to/testing.md", "test_expiry.py"),
         ("docs/how-to/testing.md", "test_unit.py"),
+        ("docs/how-to/testing.md", "test_unit_async.py"),
         ("docs/how-to/testing.md", "test_lost_reply.py"),
         ("docs/how-to/testing.md", "test_leader_lost.py"),
     ],
