@@ -48,6 +48,7 @@ import httpx
 
 from zkdiscovery.balancing import Outcome
 from zkdiscovery.discovery import Attempt, ViewOptions
+from zkdiscovery.integrations.clients import plain_client
 from zkdiscovery.integrations.names import (
     Answer,
     AnyClient,
@@ -56,7 +57,6 @@ from zkdiscovery.integrations.names import (
     Target,
     async_client,
     failed,
-    sync_client,
 )
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class Transport(httpx.BaseTransport):
         transport: Callable[[], httpx.BaseTransport] = httpx.HTTPTransport,
         **options: Unpack[ViewOptions],
     ) -> None:
-        self._requests = _Requests(sync_client(client), service, key, transport, options)
+        self._requests = _Requests(plain_client(client), service, key, transport, options)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to an instance."""

@@ -46,11 +46,6 @@ class Discovers(Protocol):
     def discover(self, service: str, **options: Unpack[ViewOptions]) -> View: ...
 
 
-def sync_client(client: AnyClient) -> Client:
-    """Return the client for a library that blocks."""
-    return client.sync if isinstance(client, AsyncClient) else client
-
-
 def async_client(client: AnyClient) -> AsyncClient:
     """Return the client for a library that awaits."""
     return client if isinstance(client, AsyncClient) else AsyncClient.of(client)
@@ -60,7 +55,7 @@ class ServiceNames:
     """The views of the services that URLs name.
 
     Args:
-        client: from `sync_client` or `async_client`, which decides between `Target.load` and `Target.aload`.
+        client: from `plain_client` or `async_client`, which decides between `Target.load` and `Target.aload`.
         service: the service that every URL names; None: the part of the host before `.zk` is its name.
         options: of the views.
     """

@@ -44,7 +44,8 @@ from urllib3.util import Retry, Timeout
 
 from zkdiscovery.balancing import Outcome
 from zkdiscovery.discovery import Attempt, ViewOptions
-from zkdiscovery.integrations.names import Answer, AnyClient, ServiceNames, Target, failed, sync_client
+from zkdiscovery.integrations.clients import plain_client
+from zkdiscovery.integrations.names import Answer, AnyClient, ServiceNames, Target, failed
 from zkdiscovery.validation import join_host_port
 
 Key = Callable[[requests.PreparedRequest], str | None]
@@ -88,7 +89,7 @@ class Adapter(HTTPAdapter):
         **options: Unpack[ViewOptions],
     ) -> None:
         super().__init__(pool_connections, pool_maxsize, max_retries, pool_block)
-        self._names = ServiceNames(sync_client(client), service, options)
+        self._names = ServiceNames(plain_client(client), service, options)
         self._key = key or (lambda _: None)
         self._below = _InstanceAdapter(pool_connections, pool_maxsize, pool_block=pool_block)
 
