@@ -17,7 +17,7 @@ from zkdiscovery.testing import ZookeeperServer
 @pytest.fixture
 def folder(tmp_path: Path, zkdiscovery_server: ZookeeperServer, namespace: str) -> Path:
     names = write_samples("README.md", tmp_path, hosts=zkdiscovery_server.hosts, namespace=namespace, port=free_port())
-    assert names == ["serve.py", "app.py", "call.py", "report.py", "test_shop.py"]
+    assert names == ["serve.py", "app.py", "call.py", "call_async.py", "report.py", "test_shop.py"]
     return tmp_path
 
 
@@ -36,6 +36,7 @@ def test_register_discover_and_leave_on_a_signal(
     with subprocess.Popen([sys.executable, *command], cwd=folder, stderr=subprocess.DEVNULL) as server:
         try:
             assert run(folder, "call.py") == answer
+            assert run(folder, "call_async.py") == answer
             assert len(truth.children(f"{namespace}/services/payments")) == 1
             server.send_signal(signal.SIGTERM)
             assert server.wait(LIMIT) == -signal.SIGTERM
