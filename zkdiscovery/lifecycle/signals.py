@@ -130,11 +130,18 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
             self._turn.over()
         for slot in self._slots:
             slot.ending.abandon()
+        on_top = signal.getsignal(number) != self._handle and not self._restored
         self.restore()
-        self._call_before(number, frame)
+        if on_top:  # it would have the signal again, and call us again
+            self._call_before(number, frame)
+            return
+        by_default = signal.getsignal(number) is signal.SIG_DFL
+        signal.raise_signal(number)
+        if by_default:
+            # Still here: the kernel drops what ends others by default for the first process of a PID namespace.
+            os._exit(128 + number)
 
     def _call_before(self, number: int, frame: FrameType | None) -> None:
-        # Not by sending the signal: a handler that was installed later would have it again, and call us again.
         before = self._before[number]
         if callable(before):
             before(number, frame)
