@@ -212,14 +212,16 @@ class AsyncElection(BaseElection[AsyncTerm]):
                     log.info("the function of the election %r ended with its term", self.name)
                     continue
                 self._note_failure(error)
-            except Exception as error:  # noqa: BLE001 - logged; the campaign goes on
-                self._note_failure(error)
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                    raise
+                self._note_failure(error)  # the campaign goes on, also if something that `fn` awaits was cancelled
             else:
                 continue
             if await take_steps(self._pausing()):
                 return
 
-    def _note_failure(self, error: Exception) -> None:
+    def _note_failure(self, error: BaseException) -> None:
         log.error("the function of the election %r raised; it campaigns again", self.name, exc_info=error)
 
     def _pausing(self) -> Steps[bool]:
@@ -233,3 +235,9 @@ class AsyncElection(BaseElection[AsyncTerm]):
             self._busy = False
             self._runner = None
             self._changed.notify_all()
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody has cancelled the task that runs this."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

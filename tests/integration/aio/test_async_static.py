@@ -54,3 +54,45 @@ async def test_a_term_is_lost_when_the_test_says_so() -> None:
     client.on_change(states.append)
     await client.aclose()
     await until(lambda: client.state == "CLOSED")
+
+
+@on_loop
+async def test_start_goes_on_after_something_that_its_function_awaits_was_cancelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = AsyncClient.of(static_client())
+    election = client.election("report")
+    fences: list[int] = []
+
+    async def work(term: AsyncTerm) -> None:
+        fences.append(term.fence)
+        if len(fences) == 1:
+            other = asyncio.create_task(asyncio.sleep(60.0))
+            other.cancel()
+            await other
+        await asyncio.Event().wait()
+
+    election.start(work)
+    await until(lambda: len(fences) == 2)
+    assert "raised; it campaigns again" in caplog.text
+    await client.aclose()
+
+
+def test_the_end_of_a_loop_ends_start() -> None:
+    client = AsyncClient.of(static_client())
+    election = client.election("report")
+
+    async def lead() -> None:
+        leading = asyncio.Event()
+
+        async def work(_: AsyncTerm) -> None:
+            leading.set()
+            await asyncio.Event().wait()
+
+        election.start(work)
+        await leading.wait()
+
+    for _ in range(2):
+        asyncio.run(lead())
+        assert election.term is None
+    client.sync.close()
