@@ -82,7 +82,8 @@ class Election(BaseElection[Term]):
         check_function(fn, "what a leader runs")
         self._begin()
         try:
-            self._runner = start_thread(partial(self._run, fn), f"zkdiscovery-election-{self.name}")
+            with self._changed:  # the thread may end at once, and then takes this lock to say so
+                self._runner = start_thread(partial(self._run, fn), f"zkdiscovery-election-{self.name}")
         except BaseException:
             self._finish()
             raise

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, cast
 
 import pytest
 
 from zkdiscovery import Client, InvalidName, OperationTimeout, Term
+from zkdiscovery.core import Phase
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.candidate import Candidate, decode, encode
 from zkdiscovery.session import AccessEntry, State
+from zkdiscovery.testing import static_client
 from zkdiscovery.znodes import OwnedState
 
 LIMIT = 20.0  # seconds
@@ -139,3 +142,14 @@ def test_a_worker_may_be_faster_than_the_constructor(monkeypatch: pytest.MonkeyP
         thread.join(LIMIT)
         assert not thread.is_alive()
     assert not errors
+
+
+def test_closing_does_not_wait_for_a_campaign_that_ends_while_it_starts() -> None:
+    client = static_client()
+    election = client.election("nightly")
+    client.slot.current().seal(Phase.HOLDS)  # as a thread that drains the client just now
+    election.start(lambda _: None)
+    begun = time.monotonic()
+    election.close(LIMIT)
+    assert time.monotonic() - begun < LIMIT / 2
+    client.close()
