@@ -113,6 +113,7 @@ class BaseElection(Generic[T]):
             raise ClientClosed(f"the election {self.name!r} was closed")
 
     def _begin(self) -> None:
+        self._slot.require_undrained()
         with self._changed:
             self._require_open()
             if self._busy:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from zkdiscovery import Client, InvalidName, OperationTimeout, Term
+from zkdiscovery import Client, ClientClosed, InvalidName, OperationTimeout, Term
 from zkdiscovery.core import Phase
 from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.candidate import Candidate, decode, encode
@@ -142,6 +142,14 @@ def test_a_worker_may_be_faster_than_the_constructor(monkeypatch: pytest.MonkeyP
         thread.join(LIMIT)
         assert not thread.is_alive()
     assert not errors
+
+
+def test_start_after_the_client_was_closed_is_refused() -> None:
+    client = static_client()
+    election = client.election("nightly")
+    client.close()
+    with pytest.raises(ClientClosed, match="the client was drained or closed"):
+        election.start(lambda _: None)
 
 
 def test_closing_does_not_wait_for_a_campaign_that_ends_while_it_starts() -> None:
