@@ -7,8 +7,8 @@ import threading
 from types import FrameType
 
 _WITH_LOCKS = (
-    "client", "core", "discovery", "election", "integrations", "lifecycle", "registration", "session", "threads",
-    "znodes",
+    "aio", "client", "core", "discovery", "election", "integrations", "lifecycle", "registration", "session",
+    "threads", "znodes",
 )  # fmt: skip
 _LOCKING = tuple(f"zkdiscovery.{package}" for package in _WITH_LOCKS)
 
@@ -37,5 +37,6 @@ def interrupts_a_call() -> bool:
 
 def _is_ours(frame: FrameType) -> bool:
     name = str(frame.f_globals.get("__name__"))
-    calls_users = name.endswith(".decorator") or frame.f_code.co_name == "run"
+    runs_for_leader = name.endswith(".election") and frame.f_code.co_name == "run"
+    calls_users = runs_for_leader or name.endswith((".decorator", ".decorators"))
     return name.startswith(_LOCKING) and not calls_users

@@ -9,6 +9,7 @@ round that hangs ends the process, with the tracebacks of all threads.
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import random
 import signal
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from zkdiscovery import Client, ClientClosed, Status, ZkDiscoveryError
+from zkdiscovery import AsyncClient, Client, ClientClosed, Status, ZkDiscoveryError
 
 LIMIT = 20.0  # seconds
 CLOSING = 2.0  # seconds that closing may take
@@ -36,6 +37,15 @@ def _update(client: Client) -> None:
     client.held.wait_registered(LIMIT)
 
 
+async def _read(client: Client) -> None:
+    await AsyncClient.of(client).instances("payments")
+
+
+async def _lead(client: Client) -> None:
+    async with AsyncClient.of(client).election("e").campaign(LIMIT) as term:
+        term.resign()
+
+
 CALLS: dict[str, Callable[[Any], object]] = {
     "register": _register,
     "register_many": lambda client: client.register_many([{"service": "s", "port": port} for port in (1, 2)]),
@@ -50,6 +60,8 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "instances": lambda client: client.instances("payments"),
     "discover": lambda client: client.discover("payments").wait_ready(LIMIT).pick(),
     "campaign": lambda client: next(iter(client.election("e").terms())).resign(),
+    "async instances": lambda client: asyncio.run(_read(client)),
+    "async campaign": lambda client: asyncio.run(_lead(client)),
 }
 
 

@@ -11,7 +11,7 @@ from zkdiscovery.testing import ZookeeperServer
 
 PROCESS = Path(__file__).with_name("interrupted_process.py")
 SEED, ROUNDS = 3, 10
-CALLS = 13
+CALLS = 15
 
 
 def test_a_handler_that_closes_the_client_never_waits_for_the_call_that_it_interrupts(

@@ -1,0 +1,31 @@
+"""One-off operations of an async client, at moments that no server brings about."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from zkdiscovery import AsyncClient
+from zkdiscovery.aio.operations import Operations
+from zkdiscovery.lifecycle.interrupts import interrupts_a_call
+from zkdiscovery.testing import static_client
+
+
+def test_a_signal_handler_knows_that_it_has_interrupted_an_operation() -> None:
+    """A handler that closed the client waited for a lock that the thread which it had interrupted held."""
+    static = static_client()
+    told: list[bool] = []
+
+    class Interrupted(dict[object, None]):
+        def __setitem__(self, key: object, value: None) -> None:
+            signal.raise_signal(signal.SIGUSR1)  # the lock is held
+            super().__setitem__(key, value)
+
+    static.feature(Operations)._waiting = Interrupted()
+    before = signal.signal(signal.SIGUSR1, lambda *_: told.append(interrupts_a_call()))
+    try:
+        asyncio.run(AsyncClient.of(static).service_names())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        static.close()
+    assert told == [True]
