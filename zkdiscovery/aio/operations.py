@@ -74,7 +74,9 @@ class Operations(Feature):
 
         def task() -> None:
             with self._lock:
-                self._waiting.pop(result, None)
+                if result not in self._waiting:  # cancelled, or told that it does not begin
+                    return
+                del self._waiting[result]
             with abandoned_when(over):
                 result.run(work)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from typing import Any
 
-from zkdiscovery import AsyncClient
+import pytest
+
+from zkdiscovery import AsyncClient, ClientClosed
 from zkdiscovery.aio.operations import Operations
 from zkdiscovery.lifecycle.interrupts import interrupts_a_call
 from zkdiscovery.testing import static_client
@@ -29,3 +32,26 @@ def test_a_signal_handler_knows_that_it_has_interrupted_an_operation() -> None:
         signal.signal(signal.SIGUSR1, before)
         static.close()
     assert told == [True]
+
+
+def test_an_operation_of_which_its_caller_heard_that_it_does_not_begin_never_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread could have taken it off the queue just before the client closed, and wrote all the same."""
+    static = static_client()
+    operations = static.feature(Operations)
+    taken: list[Any] = []
+    monkeypatch.setattr(operations._worker, "schedule", lambda _key, task: taken.append(task))
+
+    async def write() -> None:
+        written: list[bool] = []
+        writing = asyncio.create_task(operations.run(lambda: written.append(True)))
+        await asyncio.sleep(0)
+        operations.begin_close(0.0)
+        taken[0]()
+        with pytest.raises(ClientClosed, match="before this operation began"):
+            await writing
+        assert not written
+
+    asyncio.run(write())
+    static.close()
