@@ -34,7 +34,7 @@ async def take_steps(steps: Steps[T]) -> T:
 
 async def _until(wait: Until) -> bool:
     """Wait until the condition holds, at most until the deadline; True if it holds."""
-    changed = asyncio.Event()
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
     waker = _Waker(changed)
     monitors = [monitor for monitor in (wait.monitor, wait.also) if monitor is not None]
     for monitor in monitors:
@@ -44,9 +44,12 @@ async def _until(wait: Until) -> bool:
             left = wait.deadline - time.monotonic()
             if left <= 0:
                 return False
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, LONGEST)):
-                    await changed.wait()
+            # Not asyncio.timeout(): before Python 3.11.3 it cancels a task that cleans up after it was cancelled.
+            timer = loop.call_later(min(left, LONGEST), changed.set)
+            try:
+                await changed.wait()
+            finally:
+                timer.cancel()
             changed.clear()
             waker.called = False
         return True
