@@ -29,17 +29,19 @@ class AsyncCall(CallPolicy):
 
     async def _in_turns(self, endpoint: Endpoint) -> Any:
         while True:
-            answer = await self._answer(endpoint, self._begin(endpoint))
-            if answer.error is None:
-                return answer.result
-            if not answer.may_retry:
-                self._end_with(endpoint, answer.begun, answer.error)
-                raise answer.error
-            self._note(endpoint, answer.begun, answer.error)
-            another = self._another()
-            if another is None:
-                self._tell(answer.error)
-                raise answer.error
+            begun = self._begin(endpoint)
+            attempt = self.attempt(endpoint)
+            try:
+                return await self._try(attempt)
+            except Exception as error:
+                if not self._may_retry(attempt, error):
+                    self._end_with(endpoint, begun, error)
+                    raise
+                self._note(endpoint, begun, error)
+                another = self._another()
+                if another is None:
+                    self._tell(error)
+                    raise
             endpoint = another
 
     async def _hedged(self, first: Endpoint, delay: float) -> Any:

@@ -30,6 +30,8 @@ async def take_steps(steps: Steps[T]) -> T:
                 go_on = partial(steps.send, held)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+    finally:
+        del go_on  # because an error in it refers to this frame
 
 
 async def _until(wait: Until) -> bool:
