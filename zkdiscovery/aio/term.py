@@ -71,6 +71,7 @@ class CancelWhenLost:
                 raise lost from error
 
     async def _watch(self) -> None:
+        await asyncio.sleep(0)  # an eager task begins inside the task of the block, which can't cancel itself
         await self._hold.wait_lost(None)
         if self._armed and not self._hold.released:
             self._fired = True
