@@ -81,8 +81,10 @@ class AsyncSubscription(Generic[T]):
             self._task = self._loop.create_task(self._run())
             self._task.add_done_callback(self._ended)
 
-    def _ended(self, _task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
+        if task.cancelled() and task.cancelling():  # by the end of the loop
+            self.close()
         with self._lock:
             more = bool(self._waiting)
         if more and not self._loop.is_closed():
@@ -91,6 +93,8 @@ class AsyncSubscription(Generic[T]):
     async def _run(self) -> None:
         while True:
             with self._lock:
+                if self.closed:  # by its subject, as when a view closes
+                    self._waiting.clear()
                 if not self._waiting:
                     return
                 value = self._waiting.pop()
