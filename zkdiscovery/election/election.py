@@ -195,8 +195,7 @@ class Election(BaseElection[Term]):
                 self._finish()
             else:  # the garbage collector ends a loop that was abandoned, on a thread that must not wait
                 self._busy = False
-                if self._candidacy is not None:
-                    self._candidacy.withdraw()
+                self._withdraw()
 
     def _leave(self) -> None:
         """Leave the queue after the block. While connected, wait until the node is gone."""

@@ -161,3 +161,21 @@ def test_closing_does_not_wait_for_a_campaign_that_ends_while_it_starts() -> Non
     election.close(LIMIT)
     assert time.monotonic() - begun < LIMIT / 2
     client.close()
+
+
+def test_closing_does_not_wait_for_a_loop_that_another_thread_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+    """As the garbage collector ends one that was abandoned."""
+    client = static_client()
+    election = client.election("nightly")
+    terms = election.terms()
+    leader = threading.Thread(target=lambda: next(terms))
+    leader.start()
+    leader.join(LIMIT)
+    assert election.term is not None
+    terms.close()  # type: ignore[attr-defined]
+    assert election.term is None
+    begun = time.monotonic()
+    election.close(LIMIT)
+    assert time.monotonic() - begun < LIMIT / 2
+    assert "still runs" not in caplog.text
+    client.close()
