@@ -15,7 +15,7 @@ from zkdiscovery.aio.functions import awaitable, check_callable
 from zkdiscovery.aio.operations import Operations
 from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.term import AsyncTerm, CancelWhenLost
-from zkdiscovery.aio.waiting import take_steps
+from zkdiscovery.aio.waiting import await_signals, take_steps
 from zkdiscovery.election import LEAVE_TIMEOUT, RESTART_DELAY, BaseElection, Candidate, Observers
 from zkdiscovery.errors import ClientClosed, LeadershipLost
 from zkdiscovery.threads import Steps, Until, latest
@@ -55,12 +55,16 @@ class AsyncElection(BaseElection[AsyncTerm]):
             InvalidSettings: no time.
         """
         check_timeout(timeout)
-        self._begin()
         try:
-            async with self._turn(timeout) as term:
-                yield term
-        finally:
-            self._busy = False
+            self._begin()
+            try:
+                async with self._turn(timeout) as term:
+                    yield term
+            finally:
+                self._busy = False
+        except (ClientClosed, LeadershipLost):
+            await await_signals()
+            raise
 
     async def run(self, fn: Callable[[AsyncTerm], Awaitable[T]], timeout: float | None = None) -> T | None:
         """Campaign and await `fn(term)`, again if the term was lost meanwhile. None if closed before it returns.
@@ -81,6 +85,7 @@ class AsyncElection(BaseElection[AsyncTerm]):
         try:
             self._begin()
         except ClientClosed:
+            await await_signals()
             return None
         try:
             while True:
@@ -96,6 +101,7 @@ class AsyncElection(BaseElection[AsyncTerm]):
                 except ClientClosed:
                     if term is not None:  # the function's own
                         raise
+                    await await_signals()
                     return None
         finally:
             self._busy = False

@@ -8,7 +8,7 @@ from typing import Protocol, Self, TypeVar, overload
 from zkdiscovery.aio.calls import AsyncCall
 from zkdiscovery.aio.functions import check_callable
 from zkdiscovery.aio.subscription import AsyncSubscription
-from zkdiscovery.aio.waiting import take_steps
+from zkdiscovery.aio.waiting import await_signals, take_steps
 from zkdiscovery.discovery import BaseService
 from zkdiscovery.model import Change, Instance
 
@@ -118,6 +118,7 @@ class AsyncService(BaseService):
         with self._mailbox() as waiting:
             while (change := await take_steps(self._changing(waiting, timeout))) is not None:
                 yield change
+        await await_signals()
 
     async def aclose(self) -> None:
         """Stop following. Picks raise ClientClosed; the last snapshot stays readable, as stale.

@@ -9,11 +9,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from zkdiscovery.lifecycle import signals_pending
 from zkdiscovery.threads import Monitor, Steps, Until
 
 T = TypeVar("T")
 
 LONGEST = 86_400.0  # seconds of one timer; the loop's clock may refuse longer ones
+SIGNALS_POLL = 0.05  # seconds between two looks whether signals have had their turn
 
 
 async def take_steps(steps: Steps[T]) -> T:
@@ -32,6 +34,12 @@ async def take_steps(steps: Steps[T]) -> T:
         return end.value  # type: ignore[no-any-return]
     finally:
         del go_on  # because an error in it refers to this frame
+
+
+async def await_signals() -> None:
+    """Wait for the signals that are ending the clients, as on threads, while the loop goes on."""
+    while signals_pending():  # noqa: ASYNC110 - signal handlers tell a lock, which may be released at any point
+        await asyncio.sleep(SIGNALS_POLL)
 
 
 async def _until(wait: Until) -> bool:

@@ -16,7 +16,7 @@ from zkdiscovery.lifecycle.ending import (
 )
 from zkdiscovery.lifecycle.process import inhabit
 from zkdiscovery.lifecycle.signals import close_on_signals
-from zkdiscovery.lifecycle.turns import await_signals
+from zkdiscovery.lifecycle.turns import await_signals, signals_pending
 
 __all__ = [
     "DEFAULT",
@@ -31,5 +31,6 @@ __all__ = [
     "end_client",
     "inhabit",
     "leaving",
+    "signals_pending",
     "time_for",
 ]

@@ -42,6 +42,11 @@ class Turn:
         """Let nobody wait for longer than `limit` seconds from now."""
         self._until = time.monotonic() + limit
 
+    @property
+    def pending(self) -> bool:
+        """True until it is over, or its limit has passed."""
+        return self in _turns and self._until > time.monotonic()
+
     def wait(self) -> None:
         """Wait until it is over, or its limit has passed."""
         while (left := self._until - time.monotonic()) > 0:
@@ -55,3 +60,8 @@ def await_signals() -> None:
     if threading.current_thread() is threading.main_thread():
         for turn in list(_turns):
             turn.wait()
+
+
+def signals_pending() -> bool:
+    """Return whether `await_signals` would wait; for event loops, which must not be blocked."""
+    return threading.current_thread() is threading.main_thread() and any(turn.pending for turn in list(_turns))
