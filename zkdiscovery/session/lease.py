@@ -69,7 +69,7 @@ class Lease:
         self.path = path
         self.hold = hold
         self._leases = leases
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant, because the garbage collector may end a campaign
         self._deadline = deadline  # seconds of the lease clock
         self._reason: str | None = None
         self._over = False  # True before `on_lost` is called
@@ -114,7 +114,7 @@ class Lease:
 
     def disown(self) -> None:
         """In a forked child: give up the lease, which is the parent's, and the locks."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._reason = "it belongs to the parent process"
         self._over = True
         self._changed = Monitor()
@@ -159,7 +159,7 @@ class Leases:
     def __init__(self, session: LeasingSession, on_begin: Callable[[], None]) -> None:
         self._session = session
         self._on_begin = on_begin  # called on any thread when a lease begins; must not block or raise
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # as that of a lease
         self._held: set[Lease] = set()
         self._expecting: set[Hashable] = set()  # those that expect a lease to begin soon
         self._used = False

@@ -33,7 +33,7 @@ class OwnedNodes:
     def __init__(self, session: Session, worker: Worker) -> None:
         self.session = session
         self._worker = worker
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant, because the garbage collector may end a campaign
         # In order: if two have one path, the one that leaves comes before its successor.
         self._nodes: dict[OwnedNode, Tracked] = {}
         self._due: dict[OwnedNode, None] = {}
@@ -103,8 +103,8 @@ class OwnedNodes:
         generation, session_id, state = session.generation, session.session_id, session.state
         with self._lock:
             # Nodes that were finished still have the events of their own end.
-            due = [self._nodes[node] for node in self._due if node in self._nodes]
-            self._due.clear()
+            made_due, self._due = self._due, {}
+            due = [self._nodes[node] for node in made_due if node in self._nodes]
         if state is not State.CONNECTED or not session_id:
             # The others are due again on the next connection.
             for tracked in due:

@@ -376,3 +376,18 @@ def test_in_a_forked_child_it_is_lost_and_touches_nothing_of_the_parent(bench: B
     assert run_steps(lease.losing(None))
     lease.end("resigned")
     assert lost == []
+
+
+def test_the_garbage_collector_may_end_a_lease_on_a_thread_that_holds_its_locks(bench: Bench) -> None:
+    """A loop over terms that was abandoned ends in the midst of anything, and waited for its own thread."""
+    lease = bench.acquire()
+
+    def end() -> None:
+        with bench.leases._lock, lease._lock:
+            lease.end("resigned")
+
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(5.0)
+    assert not thread.is_alive()
+    assert lease.reason == "resigned"
