@@ -70,6 +70,8 @@ def test_a_handler_that_calls_another_service(
             instance = payments.discover("shop").wait_ready(LIMIT).pick()
             with urllib.request.urlopen(f"{instance.url}/orders/7", timeout=LIMIT) as response:
                 assert json.load(response) == {"from payments": "page=7"}
+            with urllib.request.urlopen(f"{instance.url}/readyz", timeout=LIMIT) as response:
+                assert response.read() == b"ready\n"
             process.send_signal(signal.SIGTERM)
             said, _ = process.communicate(timeout=LIMIT)
             assert (said, process.returncode) == ("", -signal.SIGTERM)
