@@ -20,7 +20,7 @@ PAGE = "docs/how-to/asyncio.md"
 @pytest.fixture
 def folder(tmp_path: Path, zkdiscovery_server: ZookeeperServer, namespace: str) -> Path:
     names = write_samples(PAGE, tmp_path, hosts=zkdiscovery_server.hosts, namespace=namespace, port=free_port())
-    assert names == ["serve_async.py", "call_async.py", "follow_async.py", "report_async.py"]
+    assert names == ["serve_async.py", "call_async.py", "follow_async.py", "report_async.py", "sweep_async.py"]
     return tmp_path
 
 
@@ -43,3 +43,25 @@ def test_serve_call_and_follow(folder: Path, truth: Truth, namespace: str) -> No
 def test_elect(folder: Path) -> None:
     lines = run(folder, "report_async.py").splitlines()
     assert [line.split(", fence")[0] for line in lines] == ["page 0", "page 1", "page 2", "done", "cleaning with fence"]
+
+
+def test_a_job_that_runs_for_ever_hands_over_on_a_signal(folder: Path) -> None:
+    command = [sys.executable, "sweep_async.py"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as leader:
+        try:
+            assert leader.stdout is not None
+            first = leader.stdout.readline()
+            with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as follower:
+                try:
+                    assert follower.stdout is not None
+                    leader.send_signal(signal.SIGTERM)
+                    assert leader.wait(LIMIT) == 0
+                    second = follower.stdout.readline()
+                    follower.send_signal(signal.SIGINT)
+                    assert follower.wait(LIMIT) == 0
+                finally:
+                    follower.kill()
+        finally:
+            leader.kill()
+    fences = [int(line.removeprefix("sweeping with fence ")) for line in (first, second)]
+    assert fences[0] < fences[1]
