@@ -39,7 +39,8 @@ class _Commands(TyperGroup):
             status = super().main(*args, **options | {"standalone_mode": False})
         except _UsageError as error:
             if type(error).__name__ != "NoArgsIsHelpError":  # the help is printed already
-                what = " ".join(error.format_message().split()).rstrip(".")
+                # Where typer shows an error of its own parser, the class of the error stands before it.
+                what = " ".join(error.format_message().replace(": Value error, ", ": ").split()).rstrip(".")
                 Cli().fail(f"{what[:1].lower()}{what[1:]}; see `{error.ctx.command_path} --help`")
             status = ExitCode.USAGE
         except typer.Abort:

@@ -22,12 +22,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def _status(text: str) -> Status:
+    try:
+        return Status(text.upper())
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(Status)}") from None
+
+
 def override(
     ctx: typer.Context,
     name: ServiceName,
     id: InstanceId,
     status: Annotated[
-        Status | None, typer.Option(help="Status above what the owner wants.", case_sensitive=False)
+        Status | None,
+        typer.Option(help="Status above what the owner wants.", parser=_status, metavar=f"[{'|'.join(Status)}]"),
     ] = None,
     weight: Annotated[float | None, typer.Option(help="Weight above what the owner wants.")] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Leave the instance to its owner again.")] = False,

@@ -63,7 +63,7 @@ def test_version() -> None:
         (["watch", ".."], "must not be empty"),
         (["remove", "payments"], "ID"),
         (["remove", "payments", ""], "the instance id"),
-        (["services", "-o", "yaml"], "yaml"),
+        (["services", "-o", "yaml"], "'-o': 'yaml' is not one of 'table', 'json'"),
         (["services", "--timeout", "0"], "more than 0"),
         (["services", "--timeout", "nan"], "more than 0"),
         (["services", "--timeout", "soon"], "--timeout"),
@@ -91,7 +91,10 @@ def test_version() -> None:
         (["register", "payments", "--port", "80", "--drain-delay", "-1"], "--drain-delay"),
         (["override", "payments", "a"], "--clear"),
         (["override", "payments", "a", "--clear", "--weight", "2"], "--clear"),
-        (["override", "payments", "a", "--status", "asleep"], "asleep"),
+        (
+            ["override", "payments", "a", "--status", "asleep"],
+            "'--status': 'asleep' is not one of STARTING, UP, DOWN, DRAINING, OUT_OF_SERVICE; see",
+        ),
     ],
 )
 def test_bad_usage(arguments: list[str], said: str) -> None:
