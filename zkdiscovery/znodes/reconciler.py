@@ -273,7 +273,8 @@ class Reconciler:
         else:
             node.may_replace = False
             who = elsewhere or (f"session 0x{owner:x}" if owner else "a persistent node")
-            cause = f"belongs to another owner ({who}); stop one of the two, or take it with reclaim()"
+            shared = ', or register both with on_conflict="share"' if owner and elsewhere is None else ""
+            cause = f"belongs to another owner ({who}); stop one of the two, or take it with reclaim(){shared}"
             conflict = RegistrationConflict(f"{node.path} {cause}", path=node.path)
             node.record(OwnedState.CONFLICT, found, conflict)
             self._conflicts.add(node.path, cause)
