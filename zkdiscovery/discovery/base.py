@@ -125,7 +125,7 @@ class BaseService:
         """What the balancer thinks of every instance: weight, calls in flight, answer time, ejected for how long and
         why.
         """
-        return explain(self.snapshot, self._followed_pool())
+        return explain(self.snapshot, self._followed_pool(), self._endpoints.refusal)
 
     def _calling(
         self,
@@ -293,7 +293,8 @@ class BaseService:
 
     def _nothing(self, exclude: Collection[str] = (), wanted: int = 1) -> NoInstanceAvailable:
         candidates = len(self._pool.endpoints)
-        reason = why_nothing(self._snapshot, self._feed, candidates, len(exclude), self._endpoints.broken)
+        broken, refusal = self._endpoints.broken, self._endpoints.refusal
+        reason = why_nothing(self._snapshot, self._feed, candidates, len(exclude), broken, refusal)
         count = "no instance" if wanted == 1 else f"{candidates} of {wanted} instances"
         return NoInstanceAvailable(f"{count} of {self.name!r} can be picked: {reason}")
 

@@ -24,10 +24,11 @@ class Endpoints:
 
     Args:
         service: name of the service, for the log.
-        where: which instances count; None: all.
+        where: which instances count; None: all. If it has an attribute `refusal`, that says what is wrong with others.
 
     Attributes:
         broken: why the strategy could not be built for the present set; "" if it was.
+        refusal: what is wrong with instances that `where` refuses, in words.
     """
 
     def __init__(self, service: str, where: Callable[[Instance], bool] | None) -> None:
@@ -38,6 +39,7 @@ class Endpoints:
         self._fresh: dict[str, Endpoint] = {}  # new or changed since the pool was updated
         self._departed: OrderedDict[str, Endpoint] = OrderedDict()  # the one that left first comes first
         self.broken = ""
+        self.refusal: str = getattr(where, "refusal", "not accepted by `where`")
 
     def candidates(self) -> tuple[Endpoint, ...]:
         """Return what picks choose from; suspects only if there is nothing else."""

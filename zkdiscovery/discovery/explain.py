@@ -41,8 +41,8 @@ class InstanceReport:
     ejected_for: float | None = None
 
 
-def explain(snapshot: Snapshot, pool: Pool) -> tuple[InstanceReport, ...]:
-    """Every instance of the snapshot, suspects included, sorted by id."""
+def explain(snapshot: Snapshot, pool: Pool, refusal: str) -> tuple[InstanceReport, ...]:
+    """Every instance of the snapshot, suspects included, sorted by id; `refusal` as in `why_nothing`."""
     endpoints = {endpoint.instance.id: endpoint for endpoint in pool.endpoints}
     has_weights = any(endpoint.instance.weight for endpoint in endpoints.values())
     suspects = {instance.id for instance in snapshot.suspects}
@@ -50,7 +50,7 @@ def explain(snapshot: Snapshot, pool: Pool) -> tuple[InstanceReport, ...]:
     for instance in _by_id((*snapshot.instances, *snapshot.suspects)):
         endpoint = endpoints.get(instance.id)
         if endpoint is None:
-            why = _why_not(instance, suspected=instance.id in suspects)
+            why = _why_not(instance, refusal, suspected=instance.id in suspects)
             found.append(InstanceReport(instance, picked=False, why=_with_override(why, instance)))
             continue
         part, ejected_for, why = pool.explain(endpoint)
@@ -88,15 +88,17 @@ def _with_override(why: str, instance: Instance) -> str:
     return f"{why}; {told}" if why else told
 
 
-def _why_not(instance: Instance, *, suspected: bool) -> str:
+def _why_not(instance: Instance, refusal: str, *, suspected: bool) -> str:
     if suspected:
         return "a suspect: vanished in a mass; picked only if nothing else is left"
     if instance.status is not Status.UP:
         return str(instance.status)
-    return "not accepted by `where`"
+    return refusal
 
 
-def why_nothing(snapshot: Snapshot, feed: Feed | None, candidates: int, excluded: int, broken: str) -> str:
+def why_nothing(
+    snapshot: Snapshot, feed: Feed | None, candidates: int, excluded: int, broken: str, refusal: str
+) -> str:
     """Return why a pick finds nothing, in words.
 
     Args:
@@ -105,6 +107,7 @@ def why_nothing(snapshot: Snapshot, feed: Feed | None, candidates: int, excluded
         candidates: how many instances the strategy chooses from.
         excluded: how many of them the caller excluded.
         broken: why the strategy could not be built; "" if it was.
+        refusal: what is wrong with instances that `where` refuses.
     """
     if feed is None:
         return "the view was closed"
@@ -116,7 +119,7 @@ def why_nothing(snapshot: Snapshot, feed: Feed | None, candidates: int, excluded
     if broken:
         parts.insert(0, broken)
     elif up:
-        parts.insert(0, f"{up} UP" if candidates else f"{up} UP but not accepted by `where`")
+        parts.insert(0, f"{up} UP" if candidates else f"{up} UP but {refusal}")
     if excluded:
         parts.append(f"{excluded} excluded")
     if snapshot.rejected:

@@ -89,14 +89,20 @@ class ServiceNames:
     def _discover(self, service: str, tls: bool) -> View:
         if not tls:
             return self._client.discover(service, **self._options)
-        where = self._options.get("where")
-
-        def speaks_tls(instance: Instance) -> bool:
-            return instance.tls_port is not None and (where is None or where(instance))
-
         options = self._options.copy()
-        options["where"] = speaks_tls
+        options["where"] = _SpeaksTls(options.get("where"))
         return self._client.discover(service, **options)
+
+
+class _SpeaksTls:
+    """Accepts instances with a TLS port that the caller's own `where` accepts as well."""
+
+    def __init__(self, where: Callable[[Instance], bool] | None) -> None:
+        self._where = where
+        self.refusal = "without a `tls_port`" + (", or not accepted by `where`" if where else "")
+
+    def __call__(self, instance: Instance) -> bool:
+        return instance.tls_port is not None and (self._where is None or self._where(instance))
 
 
 class Target:

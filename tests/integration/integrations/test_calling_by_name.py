@@ -161,8 +161,10 @@ def test_tls_is_checked_for_the_name_of_the_service(
 
 def test_tls_needs_a_tls_port(client: Client, library: Library, web: Web) -> None:
     register(client, "payments", web.port)
-    with pytest.raises(library.connect_error, match="https calls only instances that are registered with a `tls_port`"):
+    said = "1 UP but without a `tls_port`; https calls only instances that are registered with a `tls_port`"
+    with pytest.raises(library.connect_error, match=said) as caught:
         library.call("https://payments.zk/echo")
+    assert "where" not in f"{caught.value} {caught.value.__cause__}", "the caller gave none"
 
 
 # -- proxies --
