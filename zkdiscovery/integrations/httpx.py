@@ -42,7 +42,7 @@ Threads: `Transport` may be used by any thread, and `AsyncTransport` by one even
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Generic, TypeVar, Unpack
+from typing import Any, Generic, NoReturn, TypeVar, Unpack
 
 import httpx
 
@@ -65,6 +65,10 @@ Key = Callable[[httpx.Request], str | None]
 
 # What is no fault of the instance, though httpx raises it: of our pool, of the request, of our own side's protocol.
 _OURS = (httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+
+
+_FOR_SYNC = "Transport is for httpx.Client; give httpx.AsyncClient an AsyncTransport"
+_FOR_ASYNC = "AsyncTransport is for httpx.AsyncClient; give httpx.Client a Transport"
 
 
 class _Requests(Generic[T]):
@@ -159,6 +163,13 @@ class Transport(httpx.BaseTransport):
         for transport in self._requests.take_all():
             transport.close()
 
+    async def __aenter__(self) -> NoReturn:
+        raise TypeError(_FOR_SYNC)
+
+    async def handle_async_request(self, _request: httpx.Request) -> NoReturn:
+        """Raise TypeError, because this is the transport for `httpx.Client`."""
+        raise TypeError(_FOR_SYNC)
+
 
 class AsyncTransport(httpx.AsyncBaseTransport):
     """As `Transport`, for `httpx.AsyncClient` with asyncio; `transport` makes an `httpx.AsyncHTTPTransport`."""
@@ -200,6 +211,13 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         """Close the connections."""
         for transport in self._requests.take_all():
             await transport.aclose()
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(_FOR_ASYNC)
+
+    def handle_request(self, _request: httpx.Request) -> NoReturn:
+        """Raise TypeError, because this is the transport for `httpx.AsyncClient`."""
+        raise TypeError(_FOR_ASYNC)
 
 
 class _Stream(httpx.SyncByteStream):
