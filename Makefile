@@ -31,7 +31,7 @@ endif
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-connection test-containers test-python interop lint typecheck docs chaos plants leases fuzz clean setup
+.PHONY: help demo test test-connection test-containers test-python test-servers interop lint typecheck docs chaos plants leases fuzz clean setup
 .PHONY: server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
@@ -41,6 +41,7 @@ help:
 	@echo 'make test-connection   the tests near the wire, for one more version: ZOOKEEPER=3.8.6'
 	@echo 'make test-containers   the tests of servers in containers'
 	@echo 'make test-python       the tests for one more Python: PYTHON=python3.13 VENV=.venv-3.13'
+	@echo 'make test-servers      every web server and caller, restarted and killed under 100 calls a second (15 minutes)'
 	@echo 'make lint        ruff, mypy and import-linter'
 	@echo 'make typecheck   mypy alone'
 	@echo 'make docs        the documentation, in site/'
@@ -79,6 +80,10 @@ test-containers: server
 
 test-python: server
 	$(call pytest,tests/unit tests/integration/session tests/integration/aio)
+
+test-servers: server
+	@ZKDISCOVERY_TEST_LOAD=all $(BIN)/python -m pytest tests/faults/servers tests/integration/servers \
+		--zkdiscovery-source=$(SOURCE) -s $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check

@@ -25,3 +25,11 @@ def environment(zkdiscovery_server: ZookeeperServer, namespace: str) -> dict[str
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Leave out httpx's line for each request."""
     caplog.set_level(logging.WARNING, logger="httpx")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what `make test-servers` alone runs: each takes half a minute."""
+    if os.environ.get("ZKDISCOVERY_TEST_LOAD") != "all":
+        for item in items:
+            if item.get_closest_marker("load"):
+                item.add_marker(pytest.mark.skip(reason="one more of its kind under load: see make test-servers"))

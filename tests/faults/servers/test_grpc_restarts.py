@@ -64,7 +64,7 @@ class AioGrpc(OnLoop):
         return answer.decode()
 
 
-CALLERS = [Grpc, GrpcFuture, AioGrpc]
+CALLERS = [AioGrpc, *(pytest.param(caller, marks=pytest.mark.load) for caller in (Grpc, GrpcFuture))]
 
 
 def serving(kind: str) -> Callable[[int], list[str]]:
@@ -75,7 +75,14 @@ def serving(kind: str) -> Callable[[int], list[str]]:
 pytestmark = pytest.mark.timeout(150)  # each restart waits for the slow RPC that is under way
 
 
-@pytest.mark.parametrize(("caller_type", "kind"), [(Grpc, "threads"), (GrpcFuture, "asyncio"), (AioGrpc, "threads")])
+@pytest.mark.parametrize(
+    ("caller_type", "kind"),
+    [
+        pytest.param(Grpc, "threads", marks=pytest.mark.load),
+        pytest.param(GrpcFuture, "asyncio", marks=pytest.mark.load),
+        (AioGrpc, "threads"),
+    ],
+)
 def test_rolling_restart_of_grpc_servers(
     caller_type: Any, kind: str, tmp_path: Path, environment: dict[str, str], make_client: MakeClient
 ) -> None:

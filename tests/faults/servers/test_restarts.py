@@ -15,7 +15,7 @@ from tests.support import LIMIT, wait_until
 
 CallerType = type[Httpx | AsyncHttpx | Requests | Aiohttp]
 
-CALLERS = [Httpx, AsyncHttpx, Requests, Aiohttp]
+CALLERS = [AsyncHttpx, *(pytest.param(caller, marks=pytest.mark.load) for caller in (Httpx, Requests, Aiohttp))]
 BETWEEN = 100  # calls between two restarts
 
 pytestmark = pytest.mark.timeout(240)  # each restart waits for the slow call that is under way

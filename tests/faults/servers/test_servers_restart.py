@@ -26,10 +26,10 @@ pytestmark = pytest.mark.timeout(240)  # each restart waits for the slow call th
 @pytest.mark.parametrize(
     ("command", "size"),
     [
-        pytest.param(hypercorn, 3, id="hypercorn"),
-        pytest.param(gunicorn(*THREADS), 2, id="gunicorn"),
-        pytest.param(gunicorn(*THREADS, "--preload"), 2, id="gunicorn-preloaded"),
-        pytest.param(gunicorn(*RECYCLES), 2, id="gunicorn-recycled"),
+        pytest.param(hypercorn, 3, id="hypercorn", marks=pytest.mark.load),
+        pytest.param(gunicorn(*THREADS), 2, id="gunicorn", marks=pytest.mark.load),
+        pytest.param(gunicorn(*THREADS, "--preload"), 2, id="gunicorn-preloaded", marks=pytest.mark.load),
+        pytest.param(gunicorn(*RECYCLES), 2, id="gunicorn-recycled", marks=pytest.mark.load),
         pytest.param(gunicorn(*RECYCLES, "--preload"), 2, id="gunicorn-preloaded-recycled"),
         pytest.param(uvicorn_workers, 2, id="uvicorn-workers"),
     ],
