@@ -10,6 +10,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, Self, TypeVar
 
 from zkdiscovery.threads import Subscription
@@ -71,10 +72,10 @@ class AsyncSubscription(Generic[T]):
             first = not self._waiting
             self._waiting = [value if first else self._merge(self._waiting[0], value)]
         if first:
-            try:
+            with suppress(RuntimeError):  # the loop was closed meanwhile
                 self._loop.call_soon_threadsafe(self._begin)
-            except RuntimeError:  # the loop was closed, and the function can't run any more
-                self.close()
+        if self._loop.is_closed():  # the function can't run any more, though a value may have waited before
+            self.close()
 
     def _begin(self) -> None:
         if self._task is None:

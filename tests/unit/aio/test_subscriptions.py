@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from tests.integration.aio.loops import until
-from zkdiscovery import AsyncClient, Change
+from tests.support import wait_until
+from zkdiscovery import AsyncClient, AsyncSubscription, Change
 from zkdiscovery.testing import static_client
 
 LIMIT = 20.0  # seconds
@@ -68,4 +69,19 @@ def test_the_end_of_a_loop_ends_its_subscriptions(caplog: pytest.LogCaptureFixtu
         slow = asyncio.run(main())
     assert slow.calls == 1
     assert not caplog.records
+    static.close()
+
+
+def test_the_next_change_ends_a_subscription_of_a_loop_that_was_closed_while_one_waited() -> None:
+    static = static_client(payments=["127.0.0.1:8001"])
+    loop = asyncio.new_event_loop()
+
+    async def subscribe() -> AsyncSubscription[Change]:
+        return AsyncClient.of(static).discover("payments").on_change(print)
+
+    subscription = loop.run_until_complete(subscribe())
+    wait_until(lambda: subscription._waiting)
+    loop.close()
+    static.set_instances("payments", [])
+    wait_until(lambda: subscription.closed)
     static.close()
