@@ -3,7 +3,7 @@
 `/healthz` says that the process answers. `/readyz` says that its callers may come: each registration of the process has
 been in ZooKeeper once, STARTING included, and none is leaving. So an outage of ZooKeeper makes no running process
 unready. A process that starts during an outage is not ready until it is registered, unless
-`require_registration=False`.
+`require_registration=False`. While an instance stays STARTING because nothing listens at its port, the text says so.
 
 A registration counts for the process whose integration made it, and for the processes that are forked from it: the
 workers of gunicorn answer for their arbiter. They share a byte of memory for each registration.
@@ -18,6 +18,7 @@ import os
 from http import HTTPStatus
 from typing import NamedTuple
 
+from zkdiscovery.model import Status
 from zkdiscovery.registration import Registration, RegistrationState
 
 HEALTHZ = "/healthz"
@@ -91,8 +92,15 @@ class Watched:
             return f"{self._service} is leaving"
         if reached == _ONCE or not require_registration:
             return ""
-        error = self.registration.error if ours else None
-        return f"{self._service} has not been registered yet{f': {error}' if error else ''}"
+        why = self.registration.why if ours else ""
+        return f"{self._service} has not been registered yet{f': {why}' if why else ''}"
+
+    def remark(self) -> str:
+        """Why nobody calls the instance of a process that is ready; "" if they do, or that is not known here."""
+        if os.getpid() != self._pid or self.registration.instance.status is not Status.STARTING:
+            return ""
+        why = self.registration.why
+        return f"{self._service} is STARTING: {why}" if why else ""
 
 
 _watched: list[Watched] = []
@@ -112,4 +120,5 @@ def answer_to(path: str, *, require_registration: bool) -> Answer | None:
         objections = [objection for objection in found if objection]
     if objections:
         return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {'; '.join(objections)}\n".encode())
-    return Answer(HTTPStatus.OK, b"ready\n")
+    remarks = [remark for each in watched if (remark := each.remark())]
+    return Answer(HTTPStatus.OK, "; ".join(("ready", *remarks)).encode() + b"\n")

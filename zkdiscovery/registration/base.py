@@ -87,6 +87,24 @@ class BaseRegistration:
         """Why it is not in ZooKeeper as wanted; None if nothing is wrong."""
         return None if self._owned.closed else self._owned.node.error
 
+    @property
+    def why(self) -> str:
+        """What keeps it from being registered, or ready, in words; "" if nothing does, and once it leaves."""
+        state = self.state
+        if state in {RegistrationState.DRAINING, RegistrationState.CLOSED}:
+            return ""
+        if (error := self.error) is not None:
+            return str(error)
+        return self._owned.silence if state is RegistrationState.REGISTERED else self._absence(state)
+
+    def _absence(self, state: RegistrationState) -> str:
+        """Why it is not in ZooKeeper, if ZooKeeper has not refused it."""
+        if state is RegistrationState.WAITING:
+            return "another owner has the id"
+        if not self._owned.place.port_known:
+            return "its port is not known yet; tell it by update(port=…)"
+        return self._core.session.status_message or "ZooKeeper has not answered yet"
+
     # -- changing --
 
     def update(self, **fields: Any) -> None:
@@ -148,11 +166,7 @@ class BaseRegistration:
             raise copy.copy(error)  # a traceback of its own for each who waits
         if not settled:
             state = self.state
-            why = session.status_message or "ZooKeeper has not answered yet"
-            if not owned.place.port_known:
-                why = "its port is not known yet; tell it by update(port=…)"
-            if state is RegistrationState.WAITING:
-                why = "another owner has the id"
+            why = self._absence(state)
             raise OperationTimeout(
                 f"{owned.name} is not registered within {timeout:g} s ({state}): {why}", path=node.path
             )

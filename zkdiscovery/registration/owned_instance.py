@@ -66,6 +66,9 @@ class Owner(Protocol):
     def forget(self, owned: OwnedInstance) -> None:
         """Let others have its path."""
 
+    def note_silent(self, owned: OwnedInstance, where: str) -> None:
+        """Log that nothing has listened at its port for long (checks)."""
+
 
 class OwnedInstance:
     """One instance and the node that holds it.
@@ -354,9 +357,16 @@ class OwnedInstance:
         if other is not None:
             hosts.append(other)
         self._port_watch = PortWatch(
-            self._core.checks, hosts, place.listen_port or own.port, self._on_listening, advice.format(own.host)
-        )
+            self._core.checks, hosts, place.listen_port or own.port,
+            self._on_listening, partial(self._owner.note_silent, self), advice.format(own.host),
+        )  # fmt: skip
         self._port_watch.begin()
+
+    @property
+    def silence(self) -> str:
+        """Where nothing listens yet, in words, if it is not ready for that; "" otherwise."""
+        watch = self._port_watch
+        return watch.silence if watch and self.wanted.own.status is Status.STARTING else ""
 
     def _stop_watching(self) -> None:
         if self._port_watch is not None:

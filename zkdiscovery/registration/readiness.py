@@ -26,6 +26,7 @@ from zkdiscovery.validation import join_host_port
 
 CONNECT_TIMEOUT = 1.0  # seconds for each connect
 PROBE_TIMEOUT = 0.2  # seconds for a look at an address of our own
+SILENT = 10.0  # seconds without anybody who listens that are worth a warning
 FIRST_PAUSE = 0.05  # seconds between the first look and the second; doubles from look to look
 STEADY_PAUSE = 0.5  # seconds; then the pause is
 LATER_PAUSE = 0.1  # of the time waited so far, if that is more,
@@ -46,21 +47,34 @@ class PortWatch:
         hosts: the addresses to try; one that accepts is enough.
         port: the port to try.
         on_listening: called once, on the worker, when a connection was accepted.
+        on_silent: called once, on the worker, with the addresses in words, when nothing has listened for 10 s and no
+            likelier cause was logged.
         advice: what to do if nothing listens; logged as a warning after the first second, once. "": nothing.
+
+    Attributes:
+        silence: that nothing listens, in words; "" in the first second, and once the port accepts.
     """
 
     def __init__(
-        self, worker: Worker, hosts: Sequence[str], port: int, on_listening: Callable[[], object], advice: str
+        self,
+        worker: Worker,
+        hosts: Sequence[str],
+        port: int,
+        on_listening: Callable[[], object],
+        on_silent: Callable[[str], object],
+        advice: str,
     ) -> None:
         self._worker = worker
         self._hosts = hosts
         self._port = port
         self._on_listening = on_listening
+        self._on_silent = on_silent
         self._advice = advice
         self._pause = FIRST_PAUSE
         self._waited = 0.0  # seconds
-        self._hinted = False
+        self._warned = False
         self._closed = False
+        self.silence = ""
 
     def begin(self) -> None:
         """Look now, and go on until the port accepts. Never blocks."""
@@ -73,15 +87,35 @@ class PortWatch:
 
     def _look(self) -> None:
         if any(accepts(host, self._port, CONNECT_TIMEOUT) for host in self._hosts if not self._closed):
+            self.silence = ""
             self._on_listening()
             return
-        if self._pause >= STEADY_PAUSE and not self._hinted:
-            self._hinted = True
-            _hint(self._hosts, self._port, self._advice)
+        if not self._warned and self._pause >= STEADY_PAUSE and (not self.silence or self._waited >= SILENT):
+            self._warned = self._tell()
         if not self._closed:
             self._worker.schedule(self, self._look, self._pause)
         self._waited += self._pause
         self._pause = min(2 * self._pause, max(STEADY_PAUSE, LATER_PAUSE * self._waited), LONGEST_PAUSE)
+
+    def _tell(self) -> bool:
+        """Log why it is not ready; True if that was a warning."""
+        where = " or ".join(join_host_port(host, self._port) for host in self._hosts)
+        first, self.silence = not self.silence, f"nothing listens at {where}"
+        if any(accepts(loopback, self._port, CONNECT_TIMEOUT) for loopback in _LOOPBACK):
+            _log.warning(
+                "port %d accepts connections on loopback, but not at the advertised %s: not ready."
+                " Let the service listen on 0.0.0.0, :: or the advertised address",
+                self._port,
+                where,
+            )
+        elif self._advice:
+            _log.warning("nothing listens at %s yet: not ready. %s", where, self._advice)
+        elif first:
+            _log.info("nothing listens at %s yet: not ready", where)
+            return False
+        else:
+            self._on_silent(where)
+        return True
 
 
 def local_addresses(host: str, *, proxied: bool) -> list[str]:
@@ -120,18 +154,3 @@ def accepts(host: str, port: int, limit: float) -> bool:
     except (OSError, UnicodeError):  # the latter for a name that can't be one
         pass
     return False
-
-
-def _hint(hosts: Sequence[str], port: int, advice: str) -> None:
-    where = " or ".join(join_host_port(host, port) for host in hosts)
-    if any(accepts(loopback, port, CONNECT_TIMEOUT) for loopback in _LOOPBACK):
-        _log.warning(
-            "port %d accepts connections on loopback, but not at the advertised %s: not ready."
-            " Let the service listen on 0.0.0.0, :: or the advertised address",
-            port,
-            where,
-        )
-    elif advice:
-        _log.warning("nothing listens at %s yet: not ready. %s", where, advice)
-    else:
-        _log.info("nothing listens at %s yet: not ready", where)

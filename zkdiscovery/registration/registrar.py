@@ -13,15 +13,16 @@ from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.errors import InvalidInstance, RegistrationConflict
 from zkdiscovery.lifecycle import delays_until
 from zkdiscovery.model import Instance, Status
-from zkdiscovery.registration.address import Choice, Given, given_host, given_listen_port, settled
+from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, given_host, given_listen_port, settled
 from zkdiscovery.registration.base import BaseRegistration
 from zkdiscovery.registration.leftovers import Leftovers
 from zkdiscovery.registration.locator import Locator
 from zkdiscovery.registration.machine import default_id, machine
 from zkdiscovery.registration.options import FIELDS, Options, Ready
 from zkdiscovery.registration.owned_instance import OwnedInstance, Place
+from zkdiscovery.registration.readiness import SILENT
 from zkdiscovery.registration.sharing import Sharing
-from zkdiscovery.session import State, StateChange, some_of
+from zkdiscovery.session import Digest, State, StateChange, some_of
 from zkdiscovery.threads import run_steps
 from zkdiscovery.validation import check_choice, check_delay
 from zkdiscovery.znodes import OnConflict
@@ -33,6 +34,11 @@ log = logging.getLogger("zkdiscovery.registration")
 ASK_AGAIN = 0.1  # seconds between two looks at what is not known yet of ZooKeeper's addresses
 TOGETHER = 1.0  # seconds within which those that are not taken out in time are logged in one line
 NOTICEABLE = 0.1  # seconds by which a drain delay is cut
+
+_UNREACHED = (
+    "not ready, so nobody calls it. Start the server there, or register the port that it opens"
+    f" (listen_port= or {LISTEN_PORT}, if callers use another one)"
+)
 
 
 class Registrar(Feature):
@@ -50,6 +56,7 @@ class Registrar(Feature):
         self._open: dict[str, OwnedInstance] = {}  # by path
         self._leaving: list[OwnedInstance] = []  # from `begin_close` on
         self._late: list[OwnedInstance] = []  # not taken out in time, and not logged yet
+        self._silent = _silent_ports()
         core.session.listen(self._on_state)
 
     def register(self, entries: Iterable[Options], kind: type[R]) -> list[R]:
@@ -156,6 +163,17 @@ class Registrar(Feature):
             if self._open.get(path) is owned:
                 del self._open[path]
 
+    def note_silent(self, owned: OwnedInstance, where: str) -> None:
+        """Log in a second that nothing listens at its port, together with others (checks)."""
+        with self._lock:
+            self._silent.add(where, _UNREACHED, f"{where}, the port of {owned.name}")
+        self.core.nodes.later(self._log_silent, TOGETHER)
+
+    def _log_silent(self) -> None:
+        with self._lock:
+            silent, self._silent = self._silent, _silent_ports()
+        silent.tell()
+
     # -- addresses (worker) --
 
     def _ask_again(self) -> None:
@@ -236,6 +254,10 @@ class Registrar(Feature):
 def now_to_the_millisecond() -> float:
     """Seconds since the epoch, as precisely as the wire format holds them."""
     return round(time.time(), 3)
+
+
+def _silent_ports() -> Digest:
+    return Digest(log, logging.WARNING, f"nothing has listened for {SILENT:g} s at %s: %s")
 
 
 def _taken(path: str) -> RegistrationConflict:

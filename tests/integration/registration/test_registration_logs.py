@@ -8,9 +8,9 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.registration.helpers import HOST, lock_service, path_of, seen_to
-from tests.support import LIMIT, Truth, wait_registration
+from tests.support import LIMIT, Truth, wait_registration, wait_until
 from zkdiscovery import AccessDenied, RegistrationConflict, RegistrationState
-from zkdiscovery.registration import Options
+from zkdiscovery.registration import Options, readiness
 from zkdiscovery.session import Create, Multi
 from zkdiscovery.testing import FaultProxy
 
@@ -70,6 +70,20 @@ def test_in_conflict(make_client: MakeClient, truth: Truth, namespace: str, capl
     seen_to(client, *many)
     (line,) = lines(caplog, "belongs to another owner")
     assert f" and {MANY - 3} more: " in line
+
+
+def test_ports_on_which_nothing_listens(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "SILENT", 0.0)  # seconds
+    made = make_client().register_many(
+        [{**entry, "host": "127.0.0.1", "ready": "listening"} for entry in entries()[:5]],
+    )
+    wait_until(lambda: lines(caplog, "nothing has listened"))
+    (line,) = lines(caplog, "nothing has listened")
+    assert "127.0.0.1:1, the port of 'i1' of 'payments'" in line
+    assert " and 2 more: not ready, so nobody calls it. Start the server there, or register the port" in line
+    assert made[0].why == "nothing listens at 127.0.0.1:1"
 
 
 def test_nodes_that_are_left_out(

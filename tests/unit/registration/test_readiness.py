@@ -42,6 +42,10 @@ class Steps:
         task()
 
 
+def ignore(*_: object) -> None:
+    """Ignore what the watch tells."""
+
+
 @pytest.fixture
 def closed_port() -> int:
     """A port that nobody listens on."""
@@ -61,10 +65,12 @@ def worker() -> Iterator[Worker]:
     assert worker.close(LIMIT)
 
 
-def begun(steps: Steps, *hosts: str, port: int, advice: str = "") -> list[bool]:
+def begun(steps: Steps, *hosts: str, port: int, advice: str = "", silent: list[str] | None = None) -> list[bool]:
     """Begin a watch; the list gets an entry when the port accepts."""
     ready: list[bool] = []
-    PortWatch(steps, hosts, port, lambda: ready.append(True), advice).begin()  # type: ignore[arg-type]
+    silent = [] if silent is None else silent
+    watch = PortWatch(steps, hosts, port, lambda: ready.append(True), silent.append, advice)  # type: ignore[arg-type]
+    watch.begin()
     return ready
 
 
@@ -98,7 +104,7 @@ def test_ready_as_soon_as_the_port_listens(closed_port: int, steps: Steps) -> No
 def test_a_watch_that_is_closed_looks_no_more(steps: Steps) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
-        watch = PortWatch(steps, ["127.0.0.1"], server.getsockname()[1], lambda: None, "")  # type: ignore[arg-type]
+        watch = PortWatch(steps, ["127.0.0.1"], server.getsockname()[1], ignore, ignore, "")  # type: ignore[arg-type]
         watch.begin()
         watch.close()
         assert not steps.waiting
@@ -107,7 +113,7 @@ def test_a_watch_that_is_closed_looks_no_more(steps: Steps) -> None:
 
 
 def test_closed_while_it_looks(closed_port: int, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = PortWatch(steps, ["127.0.0.1"], closed_port, lambda: None, "")  # type: ignore[arg-type]
+    watch = PortWatch(steps, ["127.0.0.1"], closed_port, ignore, ignore, "")  # type: ignore[arg-type]
 
     def close_meanwhile(*_: object) -> bool:
         watch.close()
@@ -139,7 +145,7 @@ def test_many_ports_need_few_threads(worker: Worker) -> None:
         port = server.getsockname()[1]
         ready = threading.Semaphore(0)
         for _ in range(500):
-            PortWatch(worker, ["127.0.0.1"], port, ready.release, "").begin()
+            PortWatch(worker, ["127.0.0.1"], port, ready.release, ignore, "").begin()
         for _ in range(500):
             assert ready.acquire(timeout=LIMIT)
     assert sum(thread.name == "test-checks" for thread in threading.enumerate()) <= 4
@@ -157,8 +163,8 @@ def test_one_that_gets_no_answer_does_not_hold_up_the_others(worker: Worker, mon
 
     monkeypatch.setattr(readiness, "accepts", accepts)
     silent, ready = threading.Event(), threading.Event()
-    PortWatch(worker, ["silent"], 1, silent.set, "").begin()
-    PortWatch(worker, ["127.0.0.1"], 1, ready.set, "").begin()
+    PortWatch(worker, ["silent"], 1, silent.set, ignore, "").begin()
+    PortWatch(worker, ["127.0.0.1"], 1, ready.set, ignore, "").begin()
     assert asked.wait(LIMIT)
     assert ready.wait(LIMIT)
     assert not silent.is_set()
@@ -188,6 +194,38 @@ def test_a_port_that_is_slow_to_open_is_no_warning(
     for _ in range(6):
         steps.look()
     assert [record.levelname for record in caplog.records] == ["INFO"]
+
+
+def test_silence_is_told_once_after_ten_seconds(closed_port: int, steps: Steps) -> None:
+    silent: list[str] = []
+    begun(steps, "127.0.0.1", port=closed_port, silent=silent)
+    while sum(steps.delays) < 60.0:
+        steps.look()
+        assert len(silent) == (sum(steps.delays[:-1]) >= 10.0)
+    assert silent == [f"127.0.0.1:{closed_port}"]
+
+
+def test_silence_has_no_second_warning_where_a_likelier_cause_was_logged(
+    closed_port: int, steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    silent: list[str] = []
+    begun(steps, "127.0.0.1", port=closed_port, advice="give listen_port=", silent=silent)
+    while sum(steps.delays) < 60.0:
+        steps.look()
+    assert (silent, len(caplog.records)) == ([], 1)
+
+
+def test_a_watch_says_that_nothing_listens_until_the_port_accepts(closed_port: int, steps: Steps) -> None:
+    watch = PortWatch(steps, ["127.0.0.1"], closed_port, ignore, ignore, "")  # type: ignore[arg-type]
+    watch.begin()
+    steps.look()
+    assert watch.silence == "", "servers take a moment to open their port"
+    for _ in range(6):
+        steps.look()
+    assert watch.silence == f"nothing listens at 127.0.0.1:{closed_port}"
+    with socket.create_server(("127.0.0.1", closed_port)):
+        steps.look()
+    assert watch.silence == ""
 
 
 def test_a_name_that_can_not_be_resolved_is_not_ready(steps: Steps) -> None:
