@@ -1,4 +1,4 @@
-"""zkdiscovery: service registration, discovery, load balancing and leader election on Apache ZooKeeper.
+"""zkdiscovery: service registration, discovery, load balancing, leader election and locks on Apache ZooKeeper.
 
 from zkdiscovery import Client
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from zkdiscovery.aio import (
         AsyncClient,
         AsyncElection,
+        AsyncHold,
+        AsyncLock,
+        AsyncReadWriteLock,
         AsyncRegistration,
         AsyncService,
         AsyncSubscription,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
         InvalidName,
         InvalidSettings,
         LeadershipLost,
+        LockTimeout,
         NodeChanged,
         NodeError,
         NodeExists,
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
         ZkDiscoveryError,
     )
     from zkdiscovery.lifecycle import close_on_signals
+    from zkdiscovery.locks import Contender, Lock, ReadWriteLock
     from zkdiscovery.model import Change, Instance, Override, Snapshot, Status
     from zkdiscovery.registration import Registration, RegistrationState
     from zkdiscovery.session import State
@@ -91,6 +96,9 @@ __all__ = [
     "AclEntry",
     "AsyncClient",
     "AsyncElection",
+    "AsyncHold",
+    "AsyncLock",
+    "AsyncReadWriteLock",
     "AsyncRegistration",
     "AsyncService",
     "AsyncSubscription",
@@ -104,6 +112,7 @@ __all__ = [
     "Client",
     "ClientClosed",
     "Codec",
+    "Contender",
     "Core",
     "Ejection",
     "Election",
@@ -118,6 +127,8 @@ __all__ = [
     "InvalidSettings",
     "LeadershipLost",
     "LeastInFlight",
+    "Lock",
+    "LockTimeout",
     "Maglev",
     "NoInstanceAvailable",
     "NoServerForTests",
@@ -137,6 +148,7 @@ __all__ = [
     "PreferZone",
     "QuotaExceeded",
     "Random",
+    "ReadWriteLock",
     "Registration",
     "RegistrationConflict",
     "RegistrationState",
@@ -170,6 +182,9 @@ _HOMES = {
     "aio": (
         "AsyncClient",
         "AsyncElection",
+        "AsyncHold",
+        "AsyncLock",
+        "AsyncReadWriteLock",
         "AsyncRegistration",
         "AsyncService",
         "AsyncSubscription",
@@ -208,6 +223,7 @@ _HOMES = {
         "InvalidName",
         "InvalidSettings",
         "LeadershipLost",
+        "LockTimeout",
         "NoInstanceAvailable",
         "NoServerForTests",
         "NoThreadAvailable",
@@ -226,6 +242,7 @@ _HOMES = {
         "ZkDiscoveryError",
     ),
     "lifecycle": ("close_on_signals",),
+    "locks": ("Contender", "Lock", "ReadWriteLock"),
     "model": ("Change", "Instance", "Override", "Snapshot", "Status"),
     "registration": ("Registration", "RegistrationState"),
     "session": ("State",),

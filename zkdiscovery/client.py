@@ -14,6 +14,7 @@ from zkdiscovery.core import Core, CoreSlot, Feature
 from zkdiscovery.discovery import Discovery, Service, ViewOptions
 from zkdiscovery.election import Election, LeaderDecorator, Observers, OnSuspend
 from zkdiscovery.lifecycle import DEFAULT, Default, Level, end_client
+from zkdiscovery.locks import LockMethods
 from zkdiscovery.model import Instance, Status, StatusName
 from zkdiscovery.registration import (
     Options,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Feature)
 
 
-class Client:
-    """A connection to ZooKeeper for registering, discovering and electing.
+class Client(LockMethods):
+    """A connection to ZooKeeper for registering, discovering, electing and locking.
 
     Args:
         hosts: `host:port` of the ZooKeeper servers, separated by commas. None: `ZKDISCOVERY_HOSTS`, or

@@ -3,6 +3,7 @@
     ZkDiscoveryError
     ├── NotConnected (ConnectionError)         no connection to ZooKeeper within the time given
     ├── OperationTimeout (TimeoutError)        an answer or a condition did not come in time
+    │   └── LockTimeout                        a lock was not free in time
     ├── SessionExpired                         the session that the work belonged to is over
     ├── AuthenticationFailed                   ZooKeeper refuses the credentials
     ├── AccessDenied (PermissionError)         an ACL forbids the operation
@@ -78,6 +79,10 @@ class NotConnected(ZkDiscoveryError, ConnectionError):
 
 class OperationTimeout(ZkDiscoveryError, TimeoutError):
     """An answer or a condition did not come within the time given."""
+
+
+class LockTimeout(OperationTimeout):
+    """A lock was not free within the time given; nothing is held, and nobody waits any more."""
 
 
 class SessionExpired(ZkDiscoveryError):

@@ -20,6 +20,8 @@ FOR_AN_OPERATION = 5.0
 
 LIMITS = {
     "Client.wait_connected": FOR_A_STATE,
+    "Lock.acquire": FOR_A_STATE,
+    "Lock.hold": FOR_A_STATE,
     "Registration.wait_registered": FOR_A_STATE,
     "Service.wait_ready": FOR_A_STATE,
     "Service.call": 30.0,
@@ -32,6 +34,10 @@ LIMITS = {
     "Election.candidates": FOR_AN_OPERATION,
     "Election.close": FOR_AN_OPERATION,
     "Election.leader": FOR_AN_OPERATION,
+    "Lock.holder": FOR_AN_OPERATION,
+    "Lock.holders": FOR_AN_OPERATION,
+    "Lock.try_acquire": FOR_AN_OPERATION,
+    "Lock.waiters": FOR_AN_OPERATION,
     "Registration.close": FOR_AN_OPERATION,
     "Registration.drain": FOR_AN_OPERATION,
     "FaultProxy.wait_connections": FOR_AN_OPERATION,
@@ -58,14 +64,16 @@ OTHERS = {  # finite, and not of the SDK's own waits
 WAIT_UNTIL_A_DEADLINE = {"Election.leave"}  # of the client that closes
 NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
-    "Client.discover", "Client.election", "Client.feature", "Client.on_change", "Client.register",
+    "Client.discover", "Client.election", "Client.feature", "Client.lock", "Client.on_change", "Client.read_write_lock",
+    "Client.register",
     "Client.register_many", "Client.registered", "Client.start",
     "Election.end_term", "Election.forked", "Election.on_change", "Election.revive", "Election.start",
     "Hold.check", "Hold.release",
+    "Lock.forked", "Lock.revive",
     "Registration.on_change", "Registration.reclaim", "Registration.set_status", "Registration.update",
     "Service.attempt", "Service.close", "Service.explain", "Service.follow", "Service.forked", "Service.on_change",
     "Service.pick", "Service.revive", "Service.stop_following", "Service.update_hold",
-    "StaticClient.lose_leadership", "StaticClient.set_instances",
+    "StaticClient.lose_leadership", "StaticClient.lose_lock", "StaticClient.set_instances",
     "Subscription.close",
     "Term.resign",
     "close_on_signals.forked", "close_on_signals.restore",
@@ -74,7 +82,9 @@ NEVER_WAIT = {
 # Starts, stops and cuts processes and links of tests, each step with a limit of its own.
 HARNESS = ("FaultProxy.", "FrameFault.", "ZookeeperEnsemble.", "ZookeeperMember.", "ZookeeperServer.", "zookeeper_")
 
-HANDLES = ("Attempt", "Client", "Election", "Registration", "Service", "Subscription", "Term", "close_on_signals")
+HANDLES = (
+    "Attempt", "Client", "Election", "Lock", "Registration", "Service", "Subscription", "Term", "close_on_signals"
+)  # fmt: skip
 
 
 def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -92,6 +102,7 @@ def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
 def methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, method in inspect.getmembers(cls, inspect.isfunction):
         owner = method.__qualname__.partition(".")[0].removeprefix("Base")  # what sync and async handles share
+        owner = "Client" if owner == "LockMethods" else owner
         if not name.startswith("_"):
             yield f"{owner}.{name}", method
 
@@ -157,6 +168,12 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Election.close": lambda client, value: client.election("report").close(value),
     "Election.run": lambda client, value: client.election("report").run(print, value),
     "Election.terms": lambda client, value: next(client.election("report").terms(value)),
+    "Lock.acquire": lambda client, value: client.lock("report").acquire(value),
+    "Lock.hold": lambda client, value: client.lock("report").hold(value).__enter__(),
+    "Lock.holder": lambda client, value: client.lock("report").holder(value),
+    "Lock.holders": lambda client, value: client.lock("report").holders(value),
+    "Lock.try_acquire": lambda client, value: client.lock("report").try_acquire(value),
+    "Lock.waiters": lambda client, value: client.lock("report").waiters(value),
     "Registration.wait_registered": lambda client, value: client.register("a", 80).wait_registered(value),
     "Registration.drain": lambda client, value: client.register("a", 80).drain(timeout=value),
     "Registration.close": lambda client, value: client.register("a", 80).close(value),

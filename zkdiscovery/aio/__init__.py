@@ -9,9 +9,20 @@ from __future__ import annotations
 
 from zkdiscovery.aio.client import AsyncClient
 from zkdiscovery.aio.election import AsyncElection
+from zkdiscovery.aio.lock import AsyncLock, AsyncReadWriteLock
 from zkdiscovery.aio.registration import AsyncRegistration
 from zkdiscovery.aio.service import AsyncService
 from zkdiscovery.aio.subscription import AsyncSubscription
-from zkdiscovery.aio.term import AsyncTerm
+from zkdiscovery.aio.term import AsyncHold, AsyncTerm
 
-__all__ = ["AsyncClient", "AsyncElection", "AsyncRegistration", "AsyncService", "AsyncSubscription", "AsyncTerm"]
+__all__ = [
+    "AsyncClient",
+    "AsyncElection",
+    "AsyncHold",
+    "AsyncLock",
+    "AsyncReadWriteLock",
+    "AsyncRegistration",
+    "AsyncService",
+    "AsyncSubscription",
+    "AsyncTerm",
+]

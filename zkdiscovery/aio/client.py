@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 import zkdiscovery.codecs.named
 import zkdiscovery.settings  # noqa: F401
 from zkdiscovery.aio import decorators
-from zkdiscovery.aio.election import AsyncElection, closing_task
+from zkdiscovery.aio.election import AsyncElection
+from zkdiscovery.aio.lock_methods import AsyncLockMethods
 from zkdiscovery.aio.operations import Operations, in_thread
 from zkdiscovery.aio.registration import AsyncRegistration
+from zkdiscovery.aio.running import closing_task
 from zkdiscovery.aio.service import AsyncService
 from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.waiting import take_steps
@@ -38,8 +40,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class AsyncClient:
-    """A connection to ZooKeeper for registering, discovering and electing, on asyncio.
+class AsyncClient(AsyncLockMethods):
+    """A connection to ZooKeeper for registering, discovering, electing and locking, on asyncio.
 
     `async with client:` starts and closes it, off the loop. `register`, `discover`, `election` and what reads memory
     are plain calls, as in `Client`; what may wait is awaited. Cancelling any await leaves nothing behind. A client

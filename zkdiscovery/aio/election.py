@@ -7,12 +7,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from zkdiscovery.aio.functions import awaitable, check_callable
 from zkdiscovery.aio.operations import Operations
+from zkdiscovery.aio.running import running_task
 from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.term import AsyncTerm, CancelWhenLost
 from zkdiscovery.aio.waiting import await_signals, take_steps
@@ -24,9 +24,6 @@ from zkdiscovery.validation import check_timeout, deadline_after
 T = TypeVar("T")
 
 log = logging.getLogger("zkdiscovery.election")
-
-closing_task: ContextVar[asyncio.Task[Any] | None] = ContextVar("closing_task", default=None)
-"""The task for which a thread closes the client."""
 
 
 class AsyncElection(BaseElection[AsyncTerm]):
@@ -174,10 +171,7 @@ class AsyncElection(BaseElection[AsyncTerm]):
         self._cancel: CancelWhenLost | None = None  # of the block that runs
 
     def _me(self) -> object:
-        try:
-            return asyncio.current_task() or closing_task.get()
-        except RuntimeError:  # a thread that closes the client
-            return closing_task.get()
+        return running_task()
 
     def _name_of(self, runner: object) -> str:
         return f"task {runner.get_name()}" if isinstance(runner, asyncio.Task) else repr(runner)

@@ -17,9 +17,9 @@ from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.candidate import MAX_ID
 from zkdiscovery.election.elections import Campaigns
 from zkdiscovery.election.following import Following
-from zkdiscovery.election.identity import default_candidate_id
 from zkdiscovery.election.term import BaseTerm
 from zkdiscovery.errors import ClientClosed, InvalidName, OperationTimeout
+from zkdiscovery.lifecycle import default_id
 from zkdiscovery.threads import Monitor, Steps, Until, run_steps
 from zkdiscovery.validation import check_timeout, deadline_after
 from zkdiscovery.znodes import Paths
@@ -74,7 +74,7 @@ class BaseElection(Generic[T]):
     @property
     def id(self) -> str:
         """What this candidate calls itself."""
-        return self._id or default_candidate_id()
+        return self._id or default_id()
 
     @property
     def term(self) -> T | None:

@@ -14,6 +14,7 @@ from zkdiscovery.lifecycle.ending import (
     leaving,
     time_for,
 )
+from zkdiscovery.lifecycle.identity import default_id
 from zkdiscovery.lifecycle.process import inhabit
 from zkdiscovery.lifecycle.signals import close_on_signals
 from zkdiscovery.lifecycle.turns import await_signals, signals_pending
@@ -26,6 +27,7 @@ __all__ = [
     "Level",
     "await_signals",
     "close_on_signals",
+    "default_id",
     "delays_until",
     "end",
     "end_client",

@@ -21,6 +21,7 @@ from zkdiscovery.session.translate import error_for_code
 _T = TypeVar("_T")
 
 EPHEMERAL = 1
+EPHEMERAL_SEQUENTIAL = 3
 CONTAINER = 4
 
 _CREATE, _CREATE2, _CREATE_CONTAINER = 1, 15, 19
@@ -153,6 +154,17 @@ class Create:
     def deserialize(self, buffer: bytes, offset: int) -> Stat:
         _, offset = _read_string(buffer, offset)
         return _read_stat(buffer, offset)[0]
+
+
+@_request
+class CreateNumbered(Create):
+    """Create an ephemeral to whose path the server appends ten digits; answers that path and the stat."""
+
+    mode: int = EPHEMERAL_SEQUENTIAL
+
+    def deserialize(self, buffer: bytes, offset: int) -> tuple[str, Stat]:  # type: ignore[override]
+        path, offset = _read_string(buffer, offset)
+        return path, _read_stat(buffer, offset)[0]
 
 
 @_request

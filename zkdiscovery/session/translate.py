@@ -83,9 +83,9 @@ def describe(request: object) -> str:
     """Return what a request does, and on which path, for messages: printable, and without its data."""
     name = type(request).__name__
     words = {
-        "Create": "create", "Delete": "delete", "SetData": "write", "Check": "check", "GetData": "read",
-        "Exists": "look for", "GetChildren": "list the children of", "Sync": "sync",
-        "SetWatches": "watch", "RemoveWatches": "unwatch",
+        "Create": "create", "CreateNumbered": "create", "Delete": "delete", "SetData": "write",
+        "Check": "check", "GetData": "read", "Exists": "look for", "GetChildren": "list the children of",
+        "Sync": "sync", "SetWatches": "watch", "RemoveWatches": "unwatch",
     }  # fmt: skip
     if name == "Multi":
         return f"transaction of {len(request.operations)} on {_shown(path_of(request))}"  # type: ignore[attr-defined]

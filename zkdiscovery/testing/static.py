@@ -1,4 +1,4 @@
-"""A client without ZooKeeper, for users' own unit tests: fixed instances, recorded registrations, every term granted.
+"""A client without ZooKeeper, for users' own unit tests: fixed instances, recorded registrations, locks granted.
 
 It is for code that merely uses zkdiscovery. Whatever depends on sessions, outages or other processes needs the real
 thing: see the fixtures `zkdiscovery_client`, `zkdiscovery_proxy` and `zkdiscovery_expire`. No thread runs, but that of
@@ -8,7 +8,6 @@ callbacks.
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
@@ -23,11 +22,12 @@ from zkdiscovery.election.candidacy import Candidacy, MakeTerm
 from zkdiscovery.election.elections import Campaigner
 from zkdiscovery.errors import InvalidInstance, NodeMissing
 from zkdiscovery.integrations.jobs import Records
+from zkdiscovery.locks import Locks
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
 from zkdiscovery.registration import BaseRegistration, Options, Overrides, Registrar, Sharing
-from zkdiscovery.session import Lease, Node, Session, Stat, State
+from zkdiscovery.session import Node, Session, Stat, State
 from zkdiscovery.settings import settings_without_environment
-from zkdiscovery.threads import Monitor, Steps
+from zkdiscovery.testing.granted import Granted, GrantedLocks
 from zkdiscovery.validation import check_name
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 
@@ -85,6 +85,10 @@ class StaticClient(Client):
         """End the terms of an election, as if the session had expired."""
         cast("_Campaigns", self.feature(Campaigns)).lose(name)
 
+    def lose_lock(self, name: str) -> None:
+        """End the holds of the locks and semaphores of a name, as if the session had expired."""
+        cast("GrantedLocks", self.feature(Locks)).lose(name)
+
     @property
     def registrations(self) -> list[BaseRegistration]:
         """Every registration made, the open and the closed ones, in order."""
@@ -104,7 +108,7 @@ class _StaticCore(Core):
         super().__init__(slot, settings_without_environment(), CuratorCodec(), _StaticSession, _AtOnce)
         self.table = table
         self.made = made
-        self.granted: list[tuple[Candidate, _Granted]] = []
+        self.granted: list[tuple[Candidate, Granted]] = []
 
     def publish(self, service: str) -> None:
         """Let the views of a service follow the table."""
@@ -260,7 +264,7 @@ class _Campaigns(Campaigns):
         make_term: MakeTerm,
     ) -> Candidacy:
         self.add(campaigner)
-        granted = _Granted(election, next(self._fences), make_term)
+        granted = Granted(election, next(self._fences), make_term)
         self.core.granted.append((Candidate(id, granted.term.fence), granted))
         return cast("Candidacy", granted)
 
@@ -306,44 +310,13 @@ class _Records(Records):
 _FEATURES: dict[type[Feature], type[Feature]] = {
     Campaigns: _Campaigns,
     Discovery: _Services,
+    Locks: GrantedLocks,
     Observers: _Observers,
     Overrides: _Overrides,
     Records: _Records,
     Registrar: _Registrations,
     Sharing: _Sharing,
 }
-
-
-class _Granted:
-    """In the place of a `Candidacy`: the term is there at once."""
-
-    error = None
-
-    def __init__(self, election: str, fence: int, make_term: MakeTerm) -> None:
-        self.election = election
-        self.changed = Monitor()
-        self._lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
-        self.term = make_term(election, fence, self._lease, self.withdraw)
-
-    @property
-    def over(self) -> bool:
-        return self.term.lost
-
-    def forget(self, lease: Lease) -> None:
-        """The lease asks to be renewed no more."""
-
-    def withdraw(self, reason: str = "resigned") -> None:
-        self.end_hold(reason)
-
-    def end_hold(self, reason: str) -> None:
-        self._lease.end(reason)
-
-    def leaving(self, _timeout: float) -> Steps[None]:
-        """It is gone at once."""
-        yield from ()
-
-    def forked(self) -> None:
-        self._lease.disown()
 
 
 def _instance(service: str, entry: str | Instance) -> Instance:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zkdiscovery.znodes.delta import Delta, Marks
 from zkdiscovery.znodes.hold import BaseHold, Hold
 from zkdiscovery.znodes.loader import Loader
+from zkdiscovery.znodes.numbered import NumberedNode
 from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedState
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
 from zkdiscovery.znodes.parents import make_container
@@ -19,6 +20,7 @@ __all__ = [
     "Hold",
     "Loader",
     "Marks",
+    "NumberedNode",
     "OnConflict",
     "OwnedNode",
     "OwnedNodes",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.session import AccessEntry, Node
@@ -48,6 +48,24 @@ class DesiredState(NamedTuple):
         return self.data is not None
 
 
+class Numbered(Protocol):
+    """Creates a node to whose name ZooKeeper adds a number."""
+
+    def create(self, node: OwnedNode, generation: int, *, look: bool) -> None:
+        """Create the node and move it to its path, or find what an earlier call has created (worker).
+
+        A node that is not wanted any more is found, but not created.
+
+        Args:
+            node: is HELD afterwards, unless there is none.
+            generation: number of the connection.
+            look: an earlier call may have created it.
+
+        Raises:
+            ZkDiscoveryError: not done; `outcome_unknown` says that the node may be there.
+        """
+
+
 class OwnedNode:
     """One ephemeral and its desired state.
 
@@ -68,6 +86,7 @@ class OwnedNode:
         find_place: called on the worker, on a connection, before anything of the node is looked at; calls `move` with
             its path. It returns False while the path is not known, and is called again when the node is due. An error
             that it raises counts as a refusal of ZooKeeper.
+        numbered: creates the node, to whose name ZooKeeper adds a number; for `restore=False` only.
         foreign_machine: describes the owner of the data found on the path if that owner may live on another machine,
             so that the first creation must not replace it at once; None if it may. Called on the worker, and only for
             "replace".
@@ -97,6 +116,7 @@ class OwnedNode:
         session_id: Callable[[], int] | None = None,
         find_place: Callable[[], bool] | None = None,
         foreign_machine: Callable[[bytes], str | None] | None = None,
+        numbered: Numbered | None = None,
     ) -> None:
         self.path = path
         self.restore = restore
@@ -104,6 +124,7 @@ class OwnedNode:
         self.on_conflict: OnConflict = on_conflict
         self.find_place = find_place
         self.foreign_machine = foreign_machine
+        self.numbered = numbered
         self._on_foreign_write = on_foreign_write
         self._on_state = on_state
         self._due = due

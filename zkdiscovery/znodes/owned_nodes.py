@@ -61,7 +61,7 @@ class OwnedNodes:
         self._worker.start()
         tracked = {node: Tracked(node) for node in nodes}
         for node, its in tracked.items():
-            if node.find_place is None:
+            if node.find_place is None and node.numbered is None:
                 self.watch(its)
         with self._lock:
             self._nodes.update(tracked)

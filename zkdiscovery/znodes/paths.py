@@ -1,4 +1,4 @@
-"""The paths of services, elections and records of jobs in ZooKeeper."""
+"""The paths of services, elections, locks and records of jobs in ZooKeeper."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zkdiscovery.validation import check_name
 
 class Paths:
     """The layout: `<base path>/<name>/<id>` of services, and below the namespace `elections/<name>/<guid>`,
-    `jobs/<name>` and `share/<service>/<id>/<standby>`.
+    `jobs/<name>`, `locks/<name>`, `semaphores/<name>` and `share/<service>/<id>/<standby>`.
 
     Args:
         namespace: path below which everything lives.
@@ -42,6 +42,21 @@ class Paths:
     def election(self, name: str) -> str:
         """Parent of an election's candidates. Raises InvalidName."""
         return f"{self.elections()}/{check_name(name, 'the election name')}"
+
+    def lock(self, name: str) -> str:
+        """Parent of a lock's places; a name that begins with `/` is that path itself. Raises InvalidName."""
+        return self._shared("locks", name, "the lock name")
+
+    def semaphore(self, name: str) -> str:
+        """Parent of a semaphore's nodes; a name that begins with `/` is that path itself. Raises InvalidName."""
+        return self._shared("semaphores", name, "the semaphore name")
+
+    def _shared(self, kind: str, name: str, what: str) -> str:
+        if not str(name).startswith("/"):
+            return f"{self.root}/{kind}/{check_name(name, what)}"
+        for segment in name[1:].split("/"):
+            check_name(segment, f"each part of {what}")
+        return name
 
     def jobs(self, election: str) -> str:
         """The record of the jobs that the leaders of an election have begun. Raises InvalidName."""

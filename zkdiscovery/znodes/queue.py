@@ -39,7 +39,7 @@ from zkdiscovery.session import (
 from zkdiscovery.threads import Monitor, Steps, Until, Worker, run_steps
 from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes.hold import BaseHold
-from zkdiscovery.znodes.owned import OwnedNode, OwnedState
+from zkdiscovery.znodes.owned import Numbered, OwnedNode, OwnedState
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
 
 H = TypeVar("H", bound=BaseHold)
@@ -59,10 +59,11 @@ class QueuePlace(ABC, Generic[H]):
         session: the session that holds it.
         nodes: the owned nodes of that session.
         worker: the thread of those.
-        path: the node of the place; no other node must ever have that path.
+        path: the node of the place; no other node must ever have that path. With `numbered`: the beginning of it.
         data: what the node holds.
         acl: who may do what with the node; None: as the settings say of leaves.
         hold: False: a broken connection ends the hold at once.
+        numbered: creates the node if ZooKeeper adds a number to its name.
 
     Attributes:
         node: the node of the place.
@@ -79,6 +80,7 @@ class QueuePlace(ABC, Generic[H]):
         *,
         acl: Sequence[AccessEntry] | None,
         hold: bool,
+        numbered: Numbered | None = None,
     ) -> None:
         self._session = session
         self._worker = worker
@@ -94,7 +96,9 @@ class QueuePlace(ABC, Generic[H]):
         self._last_ahead: str | None = None  # the predecessor, if nobody else is ahead (written by the worker)
         self._first = False  # nobody is ahead any more
         self._proof: Proof | None = None  # on its way, or here
-        self.node: OwnedNode = nodes.prepare(path, data, on_state=self._on_node, restore=False, acl=acl)
+        self.node: OwnedNode = nodes.prepare(
+            path, data, on_state=self._on_node, restore=False, acl=acl, numbered=numbered
+        )
         worker.start()  # before anything listens
         session.listen(self._on_state)
         nodes.keep([self.node])

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -131,8 +131,7 @@ class Reconciler:
             ZkDiscoveryError: the same, for any other reason.
         """
         for tracked in list(self.open):
-            find_place = tracked.node.find_place
-            if find_place is None or self._find_place(tracked, find_place):
+            if self._find_place(tracked):
                 self._renew(tracked)
         doubtful = [tracked for tracked in self.open if tracked.node.dirty or tracked.uncertain]
         # What was written on an earlier connection may not have reached this server.
@@ -168,20 +167,25 @@ class Reconciler:
             tracked.failures += 1
             self.refused.append(tracked)
 
-    def _find_place(self, tracked: Tracked, find_place: Callable[[], bool]) -> bool:
-        """Find out the path of a node. True if it is known, or the node is not wanted any more."""
-        node = tracked.node
-        if not node.desired.exists:
+    def _find_place(self, tracked: Tracked) -> bool:
+        """Find out the path of a node. True if it is known, or the node is neither wanted nor there."""
+        node, numbered = tracked.node, tracked.node.numbered
+        if (node.find_place is None and numbered is None) or not (node.desired.exists or tracked.uncertain):
             return True
         try:
-            known = find_place()
+            if numbered is not None:
+                numbered.create(node, self._generation, look=tracked.uncertain)
+            elif node.find_place is not None and not node.find_place():
+                del self.open[tracked]
+                return False
         except ZkDiscoveryError as error:
+            if numbered is not None and isinstance(error, BROKEN):
+                tracked.uncertain = tracked.uncertain or error.outcome_unknown
+                raise
             self._refuse(tracked, error)
             return False
-        if not known:
-            del self.open[tracked]
-            return False
-        node.find_place = None
+        node.find_place = node.numbered = None
+        tracked.session_id, tracked.uncertain = self._session_id, False
         self._owner.watch(tracked)
         return True
 

@@ -11,12 +11,18 @@ import zkdiscovery
 from zkdiscovery import (
     AsyncClient,
     AsyncElection,
+    AsyncHold,
+    AsyncLock,
+    AsyncReadWriteLock,
     AsyncRegistration,
     AsyncService,
     AsyncSubscription,
     AsyncTerm,
     Client,
     Election,
+    Hold,
+    Lock,
+    ReadWriteLock,
     Registration,
     Service,
     Subscription,
@@ -29,6 +35,9 @@ PAIRS = [
     (Service, AsyncService),
     (Election, AsyncElection),
     (Term, AsyncTerm),
+    (Hold, AsyncHold),
+    (Lock, AsyncLock),
+    (ReadWriteLock, AsyncReadWriteLock),
     (Subscription, AsyncSubscription),
 ]
 ONLY_SYNC = {"terms"}
@@ -36,8 +45,8 @@ ONLY_ASYNC = {"sync", "of", "aclose", "released", "slot"}  # `slot` is an attrib
 SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
     "attempt", "check", "discover", "election", "end_term", "explain", "feature", "follow", "forked",
-    "leave", "on_change", "pick", "reclaim", "register", "register_many", "registered", "release", "resign",
-    "revive", "set_status",
+    "leave", "lock", "on_change", "pick", "read_write_lock", "reclaim", "register", "register_many", "registered",
+    "release", "resign", "revive", "set_status",
     "stop_following", "update", "update_hold", "while_leader",
 }  # fmt: skip
 

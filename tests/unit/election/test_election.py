@@ -115,7 +115,7 @@ class _Nodes:
     def __init__(self, worker: _Worker) -> None:
         self._worker = worker
 
-    def prepare(self, _path: str, _data: bytes, *, on_state: Any, restore: bool, acl: object) -> _Nodes:
+    def prepare(self, _path: str, _data: bytes, *, on_state: Any, **_options: object) -> _Nodes:
         self._on_state = on_state
         return self
 

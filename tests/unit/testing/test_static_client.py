@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support import Recorder
 from zkdiscovery import (
     Change,
     ClientClosed,
+    HoldLost,
     Instance,
     InvalidInstance,
     LeadershipLost,
@@ -211,3 +213,30 @@ def test_a_shared_registration_is_registered_at_once() -> None:
         assert registration.instance.status == "DOWN"
         registration.close()
         assert registration.state == "CLOSED"
+
+
+def test_every_lock_is_granted_with_growing_fences() -> None:
+    with static_client() as client:
+        lock, other = client.lock("invoice"), client.lock("invoice")
+        with lock.hold() as hold:
+            assert [who.fence for who in lock.holders()] == [hold.fence]
+            assert hold.remaining == math.inf
+            with pytest.raises(RuntimeError, match="not re-entrant"):
+                lock.try_acquire()
+            again = other.try_acquire()
+            assert again is not None
+            assert again.fence > hold.fence
+            hold.check()
+        assert hold.lost
+        assert lock.holders() == other.holders() != []
+        with client.read_write_lock("index").read, client.read_write_lock("index").write.hold() as write:
+            assert not write.lost
+    assert again.lost
+
+
+def test_a_lock_can_be_lost_in_a_test() -> None:
+    with static_client() as client:
+        with pytest.raises(HoldLost, match="lost in a test"), client.lock("invoice"):
+            client.lose_lock("invoice")
+        with pytest.raises(HoldLost, match="the client was closed"), client.lock("invoice"):
+            client.close()

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from zkdiscovery.election import identity
-from zkdiscovery.election.identity import default_candidate_id
+from zkdiscovery.lifecycle import identity
+from zkdiscovery.lifecycle.identity import default_id
 
-TELL = "from zkdiscovery.election.identity import default_candidate_id as tell; print(tell())"
+TELL = "from zkdiscovery.lifecycle.identity import default_id as tell; print(tell())"
 
 
 def ticks() -> float:
@@ -23,12 +23,12 @@ def ticks() -> float:
 
 
 def test_it_names_host_process_and_start() -> None:
-    match = re.fullmatch(r"(.+):(\d+):(\d+)", default_candidate_id())
+    match = re.fullmatch(r"(.+):(\d+):(\d+)", default_id())
     assert match is not None
     assert match[1] == socket.gethostname()
     assert int(match[2]) == os.getpid()
     assert 0 <= int(match[3]) <= ticks()
-    assert default_candidate_id() == match[0]
+    assert default_id() == match[0]
 
 
 def test_a_process_that_starts_anew_has_another_one() -> None:
@@ -38,11 +38,11 @@ def test_a_process_that_starts_anew_has_another_one() -> None:
 
 
 def test_a_forked_child_has_one_of_its_own() -> None:
-    ours = default_candidate_id()
+    ours = default_id()
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(writer, default_candidate_id().encode())
+        os.write(writer, default_id().encode())
         os._exit(0)
     os.waitpid(pid, 0)
     told = os.read(reader, 1000).decode()
@@ -61,8 +61,8 @@ def test_where_the_system_does_not_tell_the_first_question_counts(monkeypatch: p
 
     monkeypatch.setattr(identity, "Path", NoProc)
     monkeypatch.setattr(identity, "_known", (0, ""))
-    first = default_candidate_id()
-    assert default_candidate_id() == first
+    first = default_id()
+    assert default_id() == first
 
 
 def test_a_container_that_starts_anew_has_another_one_though_it_is_process_1_again() -> None:

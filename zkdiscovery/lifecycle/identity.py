@@ -1,4 +1,4 @@
-"""The default id of a candidate, the same for all elections of one process."""
+"""The default id of this process, for its candidates in elections and its places in the queues of locks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 _known: tuple[int, str] = (0, "")  # the id by the process that it belongs to: a forked child has another one
 
 
-def default_candidate_id() -> str:
+def default_id() -> str:
     """Return `HOSTNAME:PID:START`; START is the time from the machine's boot to the start of the process.
 
     Host name and process id do not tell a container's process from its successor, because each is number 1.

@@ -1,0 +1,34 @@
+"""The samples of "Locks", run as a reader would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.docs.samples import run, write_samples
+from zkdiscovery.testing import ZookeeperServer
+
+PAGE = "docs/how-to/locks.md"
+
+PRINTED = {
+    "pay.py": [
+        "paid 100 with a fence: True",
+        "free: False",
+        "the lock 'invoice-42' was not free within 0.2 s: it is held",
+        "held by us: True",
+    ],
+    "pay_async.py": ["5 turns, in order: True"],
+    "index.py": ["readers: 2", "a writer beside them: False", "alone"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, zkdiscovery_server: ZookeeperServer, namespace: str) -> Path:
+    assert write_samples(PAGE, tmp_path, hosts=zkdiscovery_server.hosts, namespace=namespace) == list(PRINTED)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_sample(folder: Path, name: str) -> None:
+    assert run(folder, name).splitlines() == PRINTED[name]

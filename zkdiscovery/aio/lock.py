@@ -1,0 +1,130 @@
+"""Locks on an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from zkdiscovery.aio.operations import Operations
+from zkdiscovery.aio.running import running_task
+from zkdiscovery.aio.term import AsyncHold, CancelWhenLost
+from zkdiscovery.aio.waiting import take_steps
+from zkdiscovery.core import CoreSlot
+from zkdiscovery.locks import LEAVE_TIMEOUT, WAIT, BaseLock, Contender, Kind, Layout, Place, lock_queue
+from zkdiscovery.validation import check_timeout
+
+
+class AsyncLock(BaseLock[AsyncHold]):
+    """One lock, made by `AsyncClient.lock`, or one side of an `AsyncReadWriteLock`. Nothing is sent before the first
+    use.
+
+    Whoever waits is served in the order of arrival. A lock is not re-entrant: an object holds it once at a time, and
+    each task needs an object of its own. `async with lock:` is `async with lock.hold():`.
+    """
+
+    hold_type = AsyncHold
+
+    @asynccontextmanager
+    async def hold(self, timeout: float | None = WAIT) -> AsyncIterator[AsyncHold]:
+        """Wait for the lock; the block runs while it is held; leaving it releases.
+
+        A loss cancels the task of the block, and the block raises HoldLost. Whatever the block does after
+        `hold.release()` is not cancelled.
+
+        Args:
+            timeout: seconds to wait; None: without limit.
+
+        Raises:
+            LockTimeout: not free in time; nobody waits any more.
+            HoldLost: it was lost while the block ran.
+            ClientClosed: the client was drained or closed.
+            RuntimeError: this object holds the lock already, or waits for it.
+            InvalidSettings: no time.
+        """
+        place, hold = await self._acquire(timeout)
+        try:
+            cancel = CancelWhenLost(hold)
+            place.enter_block(running_task, cancel.disarm)
+            async with cancel:
+                yield hold
+            place.check_kept()
+        finally:
+            place.leave_block()
+            await take_steps(place.leaving(LEAVE_TIMEOUT))
+
+    async def acquire(self, timeout: float | None = WAIT) -> AsyncHold:
+        """Wait for the lock and hold it until `release()` of what is returned, or until the client closes.
+
+        A loss cancels nothing. For the arguments, and what it raises, see `hold`.
+        """
+        return (await self._acquire(timeout))[1]
+
+    async def try_acquire(self, timeout: float | None = 5.0) -> AsyncHold | None:
+        """Hold the lock if nobody else holds it or waits for it; None otherwise.
+
+        It takes three or four answers of ZooKeeper; a quarter of the session timeout more if this process stood still.
+
+        Args:
+            timeout: seconds to wait for ZooKeeper.
+
+        Raises:
+            LockTimeout: ZooKeeper did not answer in time.
+            ClientClosed, RuntimeError, InvalidSettings: as `hold`.
+        """
+        place = await take_steps(self._acquiring(timeout, wait=False))
+        return None if place is None else place.hold
+
+    async def holder(self, timeout: float | None = 5.0) -> Contender | None:
+        """Who holds the lock, or comes next while its holder leaves; None if nobody does. Raises as `holders`."""
+        return next(iter(await self.holders(timeout)), None)
+
+    async def holders(self, timeout: float | None = 5.0) -> list[Contender]:
+        """All who hold it; several of a lock with readers or of a semaphore; two reads.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
+        """
+        return (await self._look(timeout))[0]
+
+    async def waiters(self, timeout: float | None = 5.0) -> list[Contender]:
+        """All who wait, the next one first; two reads. Raises as `holders`."""
+        return (await self._look(timeout))[1]
+
+    async def __aenter__(self) -> AsyncHold:
+        async with AsyncExitStack() as stack:
+            hold = await stack.enter_async_context(self.hold())
+            self._blocks[running_task()] = stack.pop_all()
+        return hold
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._blocks.pop(running_task()).__aexit__(*exc)  # type: ignore[arg-type]
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._blocks: dict[object, AsyncExitStack] = {}  # by task
+
+    async def _acquire(self, timeout: float | None) -> tuple[Place[AsyncHold], AsyncHold]:
+        place = await take_steps(self._acquiring(timeout))
+        if place is None or place.hold is None:
+            raise AssertionError("waited for a hold, and has none")
+        return place, place.hold
+
+    async def _look(self, timeout: float | None) -> tuple[list[Contender], list[Contender]]:
+        limit = check_timeout(timeout)
+        return await self._slot.current().feature(Operations).run(lambda: self._contenders(limit))
+
+
+class AsyncReadWriteLock:
+    """A lock that many readers may hold at once, or one writer alone; made by `AsyncClient.read_write_lock`.
+
+    Attributes:
+        read: the lock of readers. It is held by several at once, so fences of readers are unique but in no order.
+        write: the lock of writers. It excludes everybody else, and the holders of a `lock` of that name.
+    """
+
+    def __init__(self, name: str, layout: Layout, slot: CoreSlot) -> None:
+        self.read = AsyncLock(f"the read lock {name!r}", lock_queue(name), Kind.READ, layout, slot)
+        self.write = AsyncLock(f"the write lock {name!r}", lock_queue(name), Kind.WRITE, layout, slot)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.read!r} {self.write!r}>"

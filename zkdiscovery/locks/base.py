@@ -1,0 +1,141 @@
+"""The part of a lock that the sync and the async one share: one hold of an object at a time, the steps of waiting.
+
+Guarantees
+- An object holds its lock once: a second try to hold it raises, while the first one lasts.
+- A wait that ends without a hold, in whatever way, leaves no node.
+- After the client has begun to close no hold begins, and whoever waits for one is woken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, TypeVar
+
+from zkdiscovery.core import Core, CoreSlot
+from zkdiscovery.errors import ClientClosed, LockTimeout
+from zkdiscovery.lifecycle import default_id
+from zkdiscovery.locks.locks import Contender, Locks
+from zkdiscovery.locks.names import Kind, Layout
+from zkdiscovery.locks.place import Place
+from zkdiscovery.threads import Monitor, Steps, Until
+from zkdiscovery.validation import check_timeout, deadline_after
+from zkdiscovery.znodes import BaseHold, Paths
+
+H = TypeVar("H", bound=BaseHold)
+
+WAIT = 10.0  # seconds that a lock is waited for by default
+LEAVE_TIMEOUT = 5.0  # seconds that the end of a hold waits for its node to be gone
+
+
+class BaseLock(Generic[H]):
+    """One lock of one kind. Nothing is sent before the first use.
+
+    Args:
+        title: names the lock, in messages.
+        parent: gives the path of its queue.
+        kind: what our places are for.
+        layout: how they are named.
+        slot: of the client.
+    """
+
+    hold_type: type[H]
+
+    def __init__(self, title: str, parent: Callable[[Core], str], kind: Kind, layout: Layout, slot: CoreSlot) -> None:
+        self._title = title
+        self._parent = parent
+        self._kind = kind
+        self._layout = layout
+        self._slot = slot
+        self._renew()
+        slot.add(self)
+
+    def _renew(self) -> None:
+        self._changed = Monitor()
+        self._taking = False  # somebody waits for it through this object
+        self._place: Place[H] | None = None  # the present or the last one
+
+    def forked(self) -> None:
+        """In a forked child: as new; the hold is the parent's."""
+        self._renew()
+
+    def revive(self, core: Core) -> None:
+        """In a forked child: the lock is taken when it is asked for."""
+
+    def __repr__(self) -> str:
+        place = self._place
+        held = place is not None and place.holds
+        state = "held by this object" if held else "waiting" if self._taking else "not held by this object"
+        return f"<{type(self).__name__} {self._title}: {state}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a lock holds a connection and can't be pickled; call lock() in the other process")
+
+    # -- the steps --
+
+    def _acquiring(self, timeout: float | None, *, wait: bool = True) -> Steps[Place[H] | None]:
+        """Take a place that holds the lock. None if others are ahead, and nobody wants to `wait`."""
+        timeout = check_timeout(timeout)
+        end = deadline_after(timeout)
+        with self._changed:
+            if self._taking or (self._place is not None and self._place.holds):
+                raise RuntimeError(
+                    f"this object holds {self._title} already, or waits for it: locks are not re-entrant; make another"
+                    " object for another thread or task"
+                )
+            self._taking = True
+        try:
+            return (yield from self._taking_place(timeout, end, wait=wait))
+        finally:
+            self._taking = False
+
+    def _taking_place(self, timeout: float, end: float, *, wait: bool) -> Steps[Place[H] | None]:
+        while True:
+            self._place = place = self._new_place()
+            try:
+                yield Until(partial(_is_decided, place, wait=wait), end, place.changed)
+                if place.holds:
+                    return place
+                if place.stopped:
+                    raise ClientClosed("the client was closed")
+                if not wait and place.behind:
+                    break
+                if time.monotonic() >= end:
+                    why = place.error or self._slot.current().session.status_message or "it is held"
+                    raise LockTimeout(f"{self._title} was not free within {timeout:g} s: {why}")
+            except GeneratorExit:  # nobody takes these steps any more
+                place.release()
+                raise
+            except BaseException:
+                yield from _leaving(place)
+                raise
+            yield from _leaving(place)  # its node or its session was lost before it held anything
+        yield from _leaving(place)
+        return None
+
+    def _new_place(self) -> Place[H]:
+        core = self._slot.current()
+        return core.feature(Locks).take_place(
+            self._title, self._parent(core), self._kind, self._layout, default_id(), self.hold_type
+        )
+
+    def _contenders(self, timeout: float) -> tuple[list[Contender], list[Contender]]:
+        """Who holds the lock, and who waits for it; blocks."""
+        core = self._slot.current()
+        return core.feature(Locks).contenders(self._parent(core), timeout)
+
+
+def _is_decided(place: Place[H], *, wait: bool) -> bool:
+    return place.hold is not None or place.over or place.stopped or (place.behind and not wait)
+
+
+def _leaving(place: Place[H]) -> Steps[None]:
+    place.release()
+    yield from place.leaving(LEAVE_TIMEOUT)
+
+
+def lock_queue(name: str) -> Callable[[Core], str]:
+    """Return what gives the path of a lock's queue. Raises InvalidName."""
+    Paths("").lock(name)
+    return lambda core: core.paths.lock(name)

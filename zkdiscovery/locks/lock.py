@@ -1,0 +1,136 @@
+"""Locks on threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from zkdiscovery.core import CoreSlot
+from zkdiscovery.lifecycle import leaving
+from zkdiscovery.locks.base import LEAVE_TIMEOUT, WAIT, BaseLock, lock_queue
+from zkdiscovery.locks.locks import Contender
+from zkdiscovery.locks.names import Kind, Layout
+from zkdiscovery.locks.place import Place
+from zkdiscovery.threads import run_steps
+from zkdiscovery.validation import check_timeout
+from zkdiscovery.znodes import Hold
+
+
+class Lock(BaseLock[Hold]):
+    """One lock, made by `Client.lock`, or one side of a `ReadWriteLock`. Nothing is sent before the first use.
+
+    Whoever waits is served in the order of arrival. A lock is not re-entrant: an object holds it once at a time, and
+    each thread needs an object of its own. `with lock:` is `with lock.hold():`.
+    """
+
+    hold_type = Hold
+
+    @contextmanager
+    def hold(self, timeout: float | None = WAIT) -> Iterator[Hold]:
+        """Wait for the lock; the block runs while it is held; leaving it releases.
+
+        The block goes on if the hold is lost meanwhile, so call `hold.check()` before each step that must not be done
+        twice. An end of the block after a loss raises, unless the block raises itself.
+
+        Args:
+            timeout: seconds to wait; None: without limit.
+
+        Raises:
+            LockTimeout: not free in time; nobody waits any more.
+            HoldLost: at the end of the block: it was lost while the block ran.
+            ClientClosed: the client was drained or closed.
+            RuntimeError: this object holds the lock already, or waits for it.
+            InvalidSettings: no time.
+        """
+        place, hold = self._acquire(timeout)
+        place.enter_block(threading.current_thread, _go_on)
+        try:
+            yield hold
+            place.check_kept()
+        finally:
+            _leave(place)
+
+    def acquire(self, timeout: float | None = WAIT) -> Hold:
+        """Wait for the lock and hold it until `release()` of what is returned, or until the client closes.
+
+        For the arguments, and what it raises, see `hold`.
+        """
+        return self._acquire(timeout)[1]
+
+    def try_acquire(self, timeout: float | None = 5.0) -> Hold | None:
+        """Hold the lock if nobody else holds it or waits for it; None otherwise.
+
+        It takes three or four answers of ZooKeeper; a quarter of the session timeout more if this process stood still.
+
+        Args:
+            timeout: seconds to wait for ZooKeeper.
+
+        Raises:
+            LockTimeout: ZooKeeper did not answer in time.
+            ClientClosed, RuntimeError, InvalidSettings: as `hold`.
+        """
+        place = run_steps(self._acquiring(timeout, wait=False))
+        return None if place is None else place.hold
+
+    def holder(self, timeout: float | None = 5.0) -> Contender | None:
+        """Who holds the lock, or comes next while its holder leaves; None if nobody does. Raises as `holders`."""
+        return next(iter(self.holders(timeout)), None)
+
+    def holders(self, timeout: float | None = 5.0) -> list[Contender]:
+        """All who hold it; several of a lock with readers or of a semaphore; two reads.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
+        """
+        return self._contenders(check_timeout(timeout))[0]
+
+    def waiters(self, timeout: float | None = 5.0) -> list[Contender]:
+        """All who wait, the next one first; two reads. Raises as `holders`."""
+        return self._contenders(check_timeout(timeout))[1]
+
+    def __enter__(self) -> Hold:
+        with ExitStack() as stack:
+            hold = stack.enter_context(self.hold())
+            self._blocks[threading.current_thread()] = stack.pop_all()
+        return hold
+
+    def __exit__(self, *exc: object) -> None:
+        self._blocks.pop(threading.current_thread()).__exit__(*exc)  # type: ignore[arg-type]
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._blocks: dict[object, ExitStack] = {}  # by thread
+
+    def _acquire(self, timeout: float | None) -> tuple[Place[Hold], Hold]:
+        place = run_steps(self._acquiring(timeout))
+        if place is None or place.hold is None:
+            raise AssertionError("waited for a hold, and has none")
+        return place, place.hold
+
+
+class ReadWriteLock:
+    """A lock that many readers may hold at once, or one writer alone; made by `Client.read_write_lock`.
+
+    Attributes:
+        read: the lock of readers. It is held by several at once, so fences of readers are unique but in no order.
+        write: the lock of writers. It excludes everybody else, and the holders of a `Client.lock` of that name.
+    """
+
+    def __init__(self, name: str, layout: Layout, slot: CoreSlot) -> None:
+        self.read = Lock(f"the read lock {name!r}", lock_queue(name), Kind.READ, layout, slot)
+        self.write = Lock(f"the write lock {name!r}", lock_queue(name), Kind.WRITE, layout, slot)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.read!r} {self.write!r}>"
+
+
+def _go_on() -> None:
+    """Let the block go on, whatever becomes of its hold."""
+
+
+def _leave(place: Place[Hold]) -> None:
+    """Leave the queue after the block. While connected, wait until the node is gone."""
+    place.leave_block()
+    with leaving(LEAVE_TIMEOUT) as limit:
+        run_steps(place.leaving(limit))

@@ -1,0 +1,42 @@
+"""The methods of a client that make locks. No logic of its own."""
+
+from __future__ import annotations
+
+from zkdiscovery.core import CoreSlot
+from zkdiscovery.locks.base import lock_queue
+from zkdiscovery.locks.lock import Lock, ReadWriteLock
+from zkdiscovery.locks.names import Kind, Layout, check_layout
+
+
+class LockMethods:
+    """The part of `Client` that makes locks."""
+
+    slot: CoreSlot
+
+    def lock(self, name: str, *, layout: Layout = "curator") -> Lock:
+        """A lock that one process, thread or task holds at a time. Nothing is sent yet.
+
+        Args:
+            name: name of the lock. One that begins with `/` is a path outside of the namespace, to share the lock with
+                other software.
+            layout: "curator": Curator waits for us, and kazoo does with `extra_lock_patterns=["-lock-"]`; "kazoo":
+                kazoo waits for us, and Curator does not. We wait for all of them.
+
+        Raises:
+            InvalidName: no name for a lock.
+            ValueError: no such layout.
+            ClientClosed: the client was drained or closed.
+        """
+        self.slot.require_undrained()
+        check_layout(layout)
+        return Lock(f"the lock {name!r}", lock_queue(name), Kind.LOCK, layout, self.slot)
+
+    def read_write_lock(self, name: str, *, layout: Layout = "curator") -> ReadWriteLock:
+        """A lock that many readers hold at once, or one writer alone. Nothing is sent yet.
+
+        For the arguments, and what it raises, see `lock`. kazoo waits for a "curator" lock with
+        `extra_lock_patterns=["__READ__", "__WRIT__"]` (writers), `["__WRIT__"]` (readers).
+        """
+        self.slot.require_undrained()
+        check_layout(layout)
+        return ReadWriteLock(name, layout, self.slot)

@@ -1,0 +1,120 @@
+"""What a static client grants at once: terms of elections, and locks."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, TypeVar, cast
+
+from zkdiscovery.core import Core
+from zkdiscovery.election.candidacy import MakeTerm
+from zkdiscovery.locks import Contender, Kind, Layout, Locks, MakeHold, Place
+from zkdiscovery.session import Lease
+from zkdiscovery.threads import Monitor, Steps
+from zkdiscovery.znodes import BaseHold
+
+H = TypeVar("H", bound=BaseHold)
+
+
+class Granted:
+    """In the place of a `Candidacy`: the term is there at once."""
+
+    error = None
+
+    def __init__(self, election: str, fence: int, make_term: MakeTerm) -> None:
+        self.election = election
+        self.changed = Monitor()
+        self._lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
+        self.term = make_term(election, fence, self._lease, self.withdraw)
+
+    @property
+    def over(self) -> bool:
+        return self.term.lost
+
+    def forget(self, lease: Lease) -> None:
+        """The lease asks to be renewed no more."""
+
+    def withdraw(self, reason: str = "resigned") -> None:
+        self.end_hold(reason)
+
+    def end_hold(self, reason: str) -> None:
+        self._lease.end(reason)
+
+    def leaving(self, _timeout: float) -> Steps[None]:
+        """It is gone at once."""
+        yield from ()
+
+    def forked(self) -> None:
+        self._lease.disown()
+
+
+class GrantedPlace(Place[H]):
+    """A place that holds its lock from the beginning."""
+
+    def __init__(self, title: str, parent: str, fence: int, make_hold: MakeHold[H]) -> None:
+        self.parent = parent
+        self.set_up(title)
+        self.changed = Monitor()
+        self._granted_lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
+        self._granted = make_hold(title, fence, self._granted_lease, self.release)
+
+    @property
+    def hold(self) -> H:
+        """The hold, which may be lost."""
+        return self._granted
+
+    @property
+    def over(self) -> bool:
+        return self._granted.lost
+
+    def forget(self, lease: Lease) -> None:
+        """The lease asks to be renewed no more."""
+
+    def withdraw(self, reason: str) -> None:
+        self.end_hold(reason)
+
+    def end_hold(self, reason: str) -> None:
+        self._granted_lease.end(reason)
+
+    def leaving(self, timeout: float) -> Steps[None]:  # noqa: ARG002 - it is gone at once
+        yield from ()
+
+    def forked(self) -> None:
+        self._granted_lease.disown()
+
+
+class GrantedLocks(Locks):
+    """Locks that are held at once, with fences that grow."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._fences = itertools.count(1)
+        self._granted: list[tuple[Contender, GrantedPlace[Any]]] = []
+
+    def take_place(
+        self,
+        title: str,
+        parent: str,
+        kind: Kind,  # noqa: ARG002 - all are granted
+        layout: Layout,  # noqa: ARG002
+        id: str,
+        make_hold: MakeHold[H],
+    ) -> Place[H]:
+        fence = next(self._fences)
+
+        def make() -> Place[H]:
+            place = GrantedPlace(title, parent, fence, make_hold)
+            self._granted.append((Contender(id, fence), place))
+            return place
+
+        return self.keep(make)
+
+    def contenders(self, parent: str, timeout: float) -> tuple[list[Contender], list[Contender]]:  # noqa: ARG002
+        return [who for who, place in self._granted if place.parent == parent and place.holds], []
+
+    def lose(self, name: str) -> None:
+        """End the holds of the locks of a name."""
+        paths = self.core.paths
+        for _, place in self._granted:
+            if place.parent in {paths.lock(name), paths.semaphore(name)}:
+                place.end_hold("lost in a test")
