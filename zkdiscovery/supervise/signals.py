@@ -1,0 +1,53 @@
+"""Signals as data: they arrive on a file descriptor, and none is lost between two looks at it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Self
+
+# Faults of this process, what writing to a closed pipe means, and the terminal's "you are in the background".
+_OURS = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS", "SIGPIPE", "SIGXFSZ", "SIGTTIN",
+         "SIGTTOU", "SIGKILL", "SIGSTOP"}  # fmt: skip
+_TAKEN = sorted({number for number in signal.Signals if number.name not in _OURS})
+
+
+class Signals:
+    """Takes all signals that can be forwarded, and SIGCHLD, for the time of a `with` block. Main thread only.
+
+    A signal that is ignored, as SIGHUP is below `nohup`, stays ignored.
+    """
+
+    def __enter__(self) -> Self:
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._reading, False)
+        os.set_blocking(self._writing, False)
+        self._before: dict[int, Any] = {}
+        for number in _TAKEN:
+            before = signal.getsignal(number)
+            if number == signal.SIGCHLD or before not in (signal.SIG_IGN, None):
+                self._before[number] = before
+                signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        os.close(self._writing)
+        os.close(self._reading)
+
+    def fileno(self) -> int:
+        """The file descriptor that becomes readable when a signal has come."""
+        return self._reading
+
+    def read(self) -> list[int]:
+        """The signals that have come since the last call, in order. Never blocks."""
+        with suppress(BlockingIOError):
+            return list(os.read(self._reading, 1024))
+        return []
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        with suppress(BlockingIOError):  # a thousand are waiting
+            os.write(self._writing, bytes([number]))
