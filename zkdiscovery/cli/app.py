@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import zkdiscovery
-from zkdiscovery.cli import balance, elections, operate, register, services, start, watch
+from zkdiscovery.cli import balance, elections, lock, operate, register, services, start, watch
 from zkdiscovery.cli.context import Cli, Output
 from zkdiscovery.cli.doctor import command as doctor
 from zkdiscovery.cli.exits import ExitCode, Terminated, reported, terminate_in_order
@@ -22,7 +22,8 @@ _EPILOG = """
 What is not given comes from ZKDISCOVERY_HOSTS, ZKDISCOVERY_NAMESPACE and the other ZKDISCOVERY_* variables.
 
 Exit codes: 0 fine; 1 failed; 2 bad usage, name or setting; 3 not connected; 4 not found; 5 refused by credentials or \
-ACL; 6 conflict; 130 Ctrl-C, 143 SIGTERM, 141 broken pipe (128 + the number of the signal).
+ACL; 6 conflict; 7 lock lost; 126 and 127 the command of `lock` \
+can't be run; 130 Ctrl-C, 143 SIGTERM, 141 broken pipe (128 + the number of the signal).
 """
 
 _PANEL = "Global options"
@@ -155,6 +156,7 @@ app.command(cls=_SharingCommand)(watch.watch)
 app.command(cls=_SharingCommand)(balance.balance)
 app.command(cls=_SharingCommand)(operate.override)
 app.command(cls=_SharingCommand)(operate.remove)
+app.command(cls=_SharingCommand)(lock.lock)
 app.command("elections", cls=_SharingCommand)(elections.list_elections)
 app.command(cls=_SharingCommand)(doctor.doctor)
 

@@ -20,6 +20,7 @@ import typer
 from zkdiscovery.errors import (
     AccessDenied,
     AuthenticationFailed,
+    HoldLost,
     InvalidInstance,
     InvalidName,
     InvalidSettings,
@@ -46,7 +47,8 @@ class ExitCode(IntEnum):
     NOT_CONNECTED = 3  # no ZooKeeper within the time limit, or none that can be used
     NOT_FOUND = 4
     REFUSED = 5  # credentials or an ACL
-    CONFLICT = 6  # another process owns the id
+    CONFLICT = 6  # another process owns the id, or holds the lock
+    LOST = 7  # the lock was lost, and the command that ran below it was ended
     BROKEN_PIPE = 128 + signal.SIGPIPE  # the reader of our output went away
 
 
@@ -63,6 +65,7 @@ _CODES: dict[type[ZkDiscoveryError], ExitCode] = {
     AuthenticationFailed: ExitCode.REFUSED,
     AccessDenied: ExitCode.REFUSED,
     RegistrationConflict: ExitCode.CONFLICT,
+    HoldLost: ExitCode.LOST,
 }
 
 
@@ -71,11 +74,11 @@ def code_for(error: ZkDiscoveryError) -> ExitCode:
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), ExitCode.FAILED)
 
 
-class Terminated(BaseException):
+class Terminated(SystemExit):
     """SIGTERM or SIGHUP came. Like KeyboardInterrupt: whatever is open is closed on the way out."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(number)
+        super().__init__(128 + number)
         self.number = number
 
 

@@ -43,7 +43,7 @@ class FirstProcess:
         )
 
     @property
-    def _pid(self) -> int:
+    def pid(self) -> int:
         children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children")
         end = time.monotonic() + LIMIT
         while not (pids := children.read_text().split()):
@@ -53,7 +53,7 @@ class FirstProcess:
 
     def signal(self, number: int) -> None:
         """Send a signal to process 1."""
-        os.kill(self._pid, number)
+        os.kill(self.pid, number)
 
     def wait(self, timeout: float = LIMIT) -> int:
         """Wait for its end; its exit status, as a container engine reports it."""

@@ -1,0 +1,75 @@
+"""lock as the first process of a container."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.lifecycle.first_process import FirstProcess
+from tests.support import LIMIT, Truth, wait_until
+from zkdiscovery.testing import ZookeeperServer
+
+NAME = "nightly"
+ROOT = Path(__file__).parents[3]
+LOOP = "trap 'echo told; exit 4' TERM; while :; do sleep 0.05; done"
+
+
+@pytest.fixture
+def queue(namespace: str) -> str:
+    """Where those who hold the lock or wait for it stand."""
+    return f"{namespace}/elections/{NAME}"
+
+
+@pytest.fixture
+def options(zkdiscovery_server: ZookeeperServer, namespace: str) -> list[str]:
+    """What comes before the command."""
+    return ["-m", "zkdiscovery.cli", "--hosts", zkdiscovery_server.hosts, "--namespace", namespace, "lock", NAME, "--"]
+
+
+def first(options: list[str], script: str) -> FirstProcess:
+    return FirstProcess(*options, "sh", "-c", script, folder=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -KILL $$", 137)])
+def test_exit_codes(options: list[str], script: str, code: int) -> None:
+    with first(options, script) as process:
+        assert process.wait() == code
+
+
+def test_sigterm_goes_to_the_command(options: list[str], truth: Truth, queue: str, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    with first(options, f"echo > {started}; {LOOP}") as process:
+        wait_until(started.exists)
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 4
+        assert process.output.endswith("told\n")
+    assert truth.children(queue) == []
+
+
+def test_sigterm_while_it_waits(options: list[str], truth: Truth, queue: str, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    with first(options, f"echo > {started}; {LOOP}"):
+        wait_until(started.exists)
+        with first(options, "echo ran") as waiting:
+            truth.wait(queue, lambda _: len(truth.children(queue)) == 2)
+            waiting.signal(signal.SIGTERM)
+            assert waiting.wait() == 143
+            assert waiting.output == ""
+            assert len(truth.children(queue)) == 1
+
+
+def test_orphans_are_reaped(options: list[str], truth: Truth, queue: str, tmp_path: Path) -> None:
+    """Those of the command, and those of whoever enters the container."""
+    started = tmp_path / "started"
+    with first(options, f"(sleep 0.1 &); echo > {started}; {LOOP}") as process:
+        wait_until(started.exists)
+        enter = ["nsenter", "--pid", "--target", str(process.pid), "sh", "-c", "(sleep 0.1 &); (sleep 0.2 &)"]
+        subprocess.run(enter, timeout=LIMIT, check=True)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: len(children.read_text().split()) == 1)
+        (guardian,) = children.read_text().split()
+        wait_until(lambda: len(Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()) == 1)
