@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.aio.loops import until
 from tests.support import wait_until
-from zkdiscovery import AsyncClient, AsyncSubscription, Change
+from zkdiscovery import AsyncClient, AsyncSubscription, Change, State
 from zkdiscovery.testing import static_client
 
 LIMIT = 20.0  # seconds
@@ -73,15 +73,16 @@ def test_the_end_of_a_loop_ends_its_subscriptions(caplog: pytest.LogCaptureFixtu
 
 
 def test_the_next_change_ends_a_subscription_of_a_loop_that_was_closed_while_one_waited() -> None:
-    static = static_client(payments=["127.0.0.1:8001"])
+    static = static_client()
     loop = asyncio.new_event_loop()
 
-    async def subscribe() -> AsyncSubscription[Change]:
-        return AsyncClient.of(static).discover("payments").on_change(print)
+    async def subscribe() -> AsyncSubscription[State]:
+        return AsyncClient.of(static).on_change(print)
 
     subscription = loop.run_until_complete(subscribe())
+    static.slot.states.offer(State.SUSPENDED)
     wait_until(lambda: subscription._waiting)
     loop.close()
-    static.set_instances("payments", [])
+    static.slot.states.offer(State.CONNECTED)
     wait_until(lambda: subscription.closed)
     static.close()
