@@ -101,7 +101,7 @@ def test_a_signal_while_it_waits(start: Start, truth: Truth, queue: str, number:
     truth.wait(queue, lambda _: len(truth.children(queue)) == 2)
     begun = time.monotonic()
     assert waiting.end(number) == 128 + number
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 10.0  # the lock stays held for longer
     assert len(truth.children(queue)) == 1
     assert waiting.out.items == []
 
