@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         AsyncLock,
         AsyncReadWriteLock,
         AsyncRegistration,
+        AsyncSemaphore,
         AsyncService,
         AsyncSubscription,
         AsyncTerm,
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
         ZkDiscoveryError,
     )
     from zkdiscovery.lifecycle import close_on_signals
-    from zkdiscovery.locks import Contender, Lock, ReadWriteLock
+    from zkdiscovery.locks import Contender, Lock, ReadWriteLock, Semaphore
     from zkdiscovery.model import Change, Instance, Override, Snapshot, Status
     from zkdiscovery.registration import Registration, RegistrationState
     from zkdiscovery.session import State
@@ -100,6 +101,7 @@ __all__ = [
     "AsyncLock",
     "AsyncReadWriteLock",
     "AsyncRegistration",
+    "AsyncSemaphore",
     "AsyncService",
     "AsyncSubscription",
     "AsyncTerm",
@@ -155,6 +157,7 @@ __all__ = [
     "Rendezvous",
     "RingHash",
     "RoundRobin",
+    "Semaphore",
     "Service",
     "SessionExpired",
     "Settings",
@@ -186,6 +189,7 @@ _HOMES = {
         "AsyncLock",
         "AsyncReadWriteLock",
         "AsyncRegistration",
+        "AsyncSemaphore",
         "AsyncService",
         "AsyncSubscription",
         "AsyncTerm",
@@ -242,7 +246,7 @@ _HOMES = {
         "ZkDiscoveryError",
     ),
     "lifecycle": ("close_on_signals",),
-    "locks": ("Contender", "Lock", "ReadWriteLock"),
+    "locks": ("Contender", "Lock", "ReadWriteLock", "Semaphore"),
     "model": ("Change", "Instance", "Override", "Snapshot", "Status"),
     "registration": ("Registration", "RegistrationState"),
     "session": ("State",),

@@ -39,6 +39,7 @@ LIMITS = {
     "Lock.try_acquire": FOR_AN_OPERATION,
     "Lock.waiters": FOR_AN_OPERATION,
     "Registration.close": FOR_AN_OPERATION,
+    "Semaphore.set_limit": FOR_AN_OPERATION,
     "Registration.drain": FOR_AN_OPERATION,
     "FaultProxy.wait_connections": FOR_AN_OPERATION,
     "FrameFault.wait": FOR_AN_OPERATION,
@@ -66,7 +67,7 @@ NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
     "Client.discover", "Client.election", "Client.feature", "Client.lock", "Client.on_change", "Client.read_write_lock",
     "Client.register",
-    "Client.register_many", "Client.registered", "Client.start",
+    "Client.register_many", "Client.registered", "Client.semaphore", "Client.start",
     "Election.end_term", "Election.forked", "Election.on_change", "Election.revive", "Election.start",
     "Hold.check", "Hold.release",
     "Lock.forked", "Lock.revive",
@@ -83,7 +84,8 @@ NEVER_WAIT = {
 HARNESS = ("FaultProxy.", "FrameFault.", "ZookeeperEnsemble.", "ZookeeperMember.", "ZookeeperServer.", "zookeeper_")
 
 HANDLES = (
-    "Attempt", "Client", "Election", "Lock", "Registration", "Service", "Subscription", "Term", "close_on_signals"
+    "Attempt", "Client", "Election", "Lock", "Registration", "Semaphore", "Service", "Subscription", "Term",
+    "close_on_signals",
 )  # fmt: skip
 
 
@@ -177,6 +179,7 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Registration.wait_registered": lambda client, value: client.register("a", 80).wait_registered(value),
     "Registration.drain": lambda client, value: client.register("a", 80).drain(timeout=value),
     "Registration.close": lambda client, value: client.register("a", 80).close(value),
+    "Semaphore.set_limit": lambda client, value: client.semaphore("report").set_limit(2, value),
     "Service.call": lambda client, value: client.discover("payments").call(print, timeout=value),
     "Service.changes": lambda client, value: next(client.discover("payments").changes(value)),
     "Service.wait_ready": lambda client, value: client.discover("payments").wait_ready(value),

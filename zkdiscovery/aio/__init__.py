@@ -11,6 +11,7 @@ from zkdiscovery.aio.client import AsyncClient
 from zkdiscovery.aio.election import AsyncElection
 from zkdiscovery.aio.lock import AsyncLock, AsyncReadWriteLock
 from zkdiscovery.aio.registration import AsyncRegistration
+from zkdiscovery.aio.semaphore import AsyncSemaphore
 from zkdiscovery.aio.service import AsyncService
 from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.term import AsyncHold, AsyncTerm
@@ -22,6 +23,7 @@ __all__ = [
     "AsyncLock",
     "AsyncReadWriteLock",
     "AsyncRegistration",
+    "AsyncSemaphore",
     "AsyncService",
     "AsyncSubscription",
     "AsyncTerm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zkdiscovery.aio.lock import AsyncLock, AsyncReadWriteLock
+from zkdiscovery.aio.semaphore import AsyncSemaphore
 from zkdiscovery.core import CoreSlot
 from zkdiscovery.locks import Kind, Layout, check_layout, lock_queue
 
@@ -26,3 +27,8 @@ class AsyncLockMethods:
         self.slot.require_undrained()
         check_layout(layout)
         return AsyncReadWriteLock(name, layout, self.slot)
+
+    def semaphore(self, name: str, limit: int | None = None) -> AsyncSemaphore:
+        """A lock that up to `limit` processes, threads or tasks hold at once. See `Client.semaphore`."""
+        self.slot.require_undrained()
+        return AsyncSemaphore(name, limit, self.slot)

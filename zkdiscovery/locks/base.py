@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from enum import Enum, auto
 from functools import partial
 from typing import Generic, TypeVar
 
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.errors import ClientClosed, LockTimeout
 from zkdiscovery.lifecycle import default_id
+from zkdiscovery.locks.limit import Limit
 from zkdiscovery.locks.locks import Contender, Locks
 from zkdiscovery.locks.names import Kind, Layout
 from zkdiscovery.locks.place import Place
@@ -27,6 +29,14 @@ H = TypeVar("H", bound=BaseHold)
 
 WAIT = 10.0  # seconds that a lock is waited for by default
 LEAVE_TIMEOUT = 5.0  # seconds that the end of a hold waits for its node to be gone
+
+
+class Outcome(Enum):
+    """What became of a place."""
+
+    HELD = auto()
+    BEHIND = auto()  # others are ahead, and nobody wants to wait
+    LOST = auto()  # its node or its session, before it held anything
 
 
 class BaseLock(Generic[H]):
@@ -92,33 +102,39 @@ class BaseLock(Generic[H]):
 
     def _taking_place(self, timeout: float, end: float, *, wait: bool) -> Steps[Place[H] | None]:
         while True:
-            self._place = place = self._new_place()
-            try:
-                yield Until(partial(_is_decided, place, wait=wait), end, place.changed)
-                if place.holds:
-                    return place
-                if place.stopped:
-                    raise ClientClosed("the client was closed")
-                if not wait and place.behind:
-                    break
-                if time.monotonic() >= end:
-                    why = place.error or self._slot.current().session.status_message or "it is held"
-                    raise LockTimeout(f"{self._title} was not free within {timeout:g} s: {why}")
-            except GeneratorExit:  # nobody takes these steps any more
-                place.release()
-                raise
-            except BaseException:
-                yield from _leaving(place)
-                raise
-            yield from _leaving(place)  # its node or its session was lost before it held anything
-        yield from _leaving(place)
-        return None
+            self._place = place = self._new_place(self._parent(self._slot.current()), self._kind)
+            outcome = yield from self._wait_for(place, timeout, end, wait=wait)
+            if outcome is Outcome.HELD:
+                return place
+            if outcome is Outcome.BEHIND:
+                return None
 
-    def _new_place(self) -> Place[H]:
-        core = self._slot.current()
-        return core.feature(Locks).take_place(
-            self._title, self._parent(core), self._kind, self._layout, default_id(), self.hold_type
-        )
+    def _wait_for(self, place: Place[H], timeout: float, end: float, *, wait: bool) -> Steps[Outcome]:
+        """Wait until a place holds. One that does not in the end leaves no node."""
+        try:
+            yield Until(partial(_is_decided, place, wait=wait), end, place.changed)
+            if place.holds:
+                return Outcome.HELD
+            if place.refused is not None:
+                raise place.refused
+            if place.stopped:
+                raise ClientClosed("the client was closed")
+            outcome = Outcome.BEHIND if place.behind and not wait else Outcome.LOST
+            if outcome is Outcome.LOST and time.monotonic() >= end:
+                why = place.error or self._slot.current().session.status_message or "it is held"
+                raise LockTimeout(f"{self._title} was not free within {timeout:g} s: {why}")
+        except GeneratorExit:  # nobody takes these steps any more
+            place.release()
+            raise
+        except BaseException:
+            yield from leaving(place)
+            raise
+        yield from leaving(place)
+        return outcome
+
+    def _new_place(self, parent: str, kind: Kind, limit: Limit | None = None) -> Place[H]:
+        locks = self._slot.current().feature(Locks)
+        return locks.take_place(self._title, parent, kind, self._layout, default_id(), self.hold_type, limit)
 
     def _contenders(self, timeout: float) -> tuple[list[Contender], list[Contender]]:
         """Who holds the lock, and who waits for it; blocks."""
@@ -127,10 +143,17 @@ class BaseLock(Generic[H]):
 
 
 def _is_decided(place: Place[H], *, wait: bool) -> bool:
-    return place.hold is not None or place.over or place.stopped or (place.behind and not wait)
+    return (
+        place.hold is not None
+        or place.over
+        or place.stopped
+        or place.refused is not None
+        or (place.behind and not wait)
+    )
 
 
-def _leaving(place: Place[H]) -> Steps[None]:
+def leaving(place: Place[H]) -> Steps[None]:
+    """Leave the queue; while connected, wait until the node is gone."""
     place.release()
     yield from place.leaving(LEAVE_TIMEOUT)
 

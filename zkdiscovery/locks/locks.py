@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.errors import NodeMissing
+from zkdiscovery.locks.leases import Gate, LeasePlace
+from zkdiscovery.locks.limit import Limit, read_limit, write_limit
 from zkdiscovery.locks.names import Kind, Layout, holding, in_order
 from zkdiscovery.locks.place import MakeHold, Place
 from zkdiscovery.session import NO_NODE, Found, GetChildren, Node, Session, bulk_read
@@ -46,15 +48,29 @@ class Locks(Feature):
         self._places: weakref.WeakSet[Place[Any]] = weakref.WeakSet()  # the session refers to those that stand
 
     def take_place(
-        self, title: str, parent: str, kind: Kind, layout: Layout, id: str, make_hold: MakeHold[H]
+        self,
+        title: str,
+        parent: str,
+        kind: Kind,
+        layout: Layout,
+        id: str,
+        make_hold: MakeHold[H],
+        limit: Limit | None = None,
     ) -> Place[H]:
-        """Take a place at the end of a queue. Never blocks. For the arguments see `Place`.
+        """Take a place at the end of a queue. Never blocks. For the arguments see `Place`; a semaphore has a limit.
 
         Raises:
             ClientClosed: the client was drained or closed.
             NoThreadAvailable: the system has no thread to give.
         """
-        return self.keep(lambda: Place(self.core, title, parent, kind, layout, id.encode(), make_hold))
+
+        def make() -> Place[H]:
+            given = self.core, title, parent, kind, layout, id.encode(), make_hold
+            if limit is None:
+                return Place(*given)
+            return Gate(*given, limit) if kind is Kind.GATE else LeasePlace(*given, limit)
+
+        return self.keep(make)
 
     def keep(self, make: Callable[[], Place[H]]) -> Place[H]:
         """Make a place that ends with the client. Raises as `take_place`."""
@@ -78,6 +94,28 @@ class Locks(Feature):
             return everybody[:count], everybody[count:]
 
         return self.core.session.retry(once, timeout)
+
+    def semaphore_contenders(self, parent: str, timeout: float) -> tuple[list[Contender], list[Contender]]:
+        """Who holds a semaphore, and who waits for it, in order; five reads. Raises as `contenders`."""
+
+        def once(deadline: float, generation: int) -> tuple[list[Contender], list[Contender]]:
+            session = self.core.session
+            found = read_limit(session, parent, generation, deadline)
+            leases = read_queue(session, f"{parent}/leases", generation, deadline)
+            gate = read_queue(session, f"{parent}/locks", generation, deadline)
+            most = len(leases) if found is None else found.number
+            return [who for _, who in leases[:most]], [who for _, who in gate]
+
+        return self.core.session.retry(once, timeout)
+
+    def set_limit(self, parent: str, number: int, timeout: float) -> None:
+        """Store the limit of a semaphore.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
+        """
+        session = self.core.session
+        session.retry(lambda deadline, generation: write_limit(session, parent, number, generation, deadline), timeout)
 
     def begin_close(self, deadline: float) -> None:  # noqa: ARG002 - it is quick
         with self._lock:

@@ -6,6 +6,7 @@ from zkdiscovery.core import CoreSlot
 from zkdiscovery.locks.base import lock_queue
 from zkdiscovery.locks.lock import Lock, ReadWriteLock
 from zkdiscovery.locks.names import Kind, Layout, check_layout
+from zkdiscovery.locks.semaphore import Semaphore
 
 
 class LockMethods:
@@ -40,3 +41,20 @@ class LockMethods:
         self.slot.require_undrained()
         check_layout(layout)
         return ReadWriteLock(name, layout, self.slot)
+
+    def semaphore(self, name: str, limit: int | None = None) -> Semaphore:
+        """A lock that up to `limit` processes, threads or tasks hold at once. Nothing is sent yet.
+
+        The first use stores the limit for all. Its nodes are Curator's (`InterProcessSemaphoreV2`).
+
+        Args:
+            name: name of the semaphore. One that begins with `/` is a path outside of the namespace.
+            limit: how many may hold it, the same for all; None: whatever is stored.
+
+        Raises:
+            InvalidName: no name for a semaphore.
+            InvalidSettings: no limit.
+            ClientClosed: the client was drained or closed.
+        """
+        self.slot.require_undrained()
+        return Semaphore(name, limit, self.slot)

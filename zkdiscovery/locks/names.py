@@ -25,11 +25,18 @@ class Kind(StrEnum):
     LOCK = "lock"
     READ = "read"
     WRITE = "write"
+    GATE = "gate"  # of a semaphore: who is next to look for a lease
     LEASE = "lease"
 
 
 _ENDS: dict[str, dict[Kind, str]] = {
-    "curator": {Kind.LOCK: "-lock-", Kind.READ: "-__READ__", Kind.WRITE: "-__WRIT__", Kind.LEASE: "-lease-"},
+    "curator": {
+        Kind.LOCK: "-lock-",
+        Kind.READ: "-__READ__",
+        Kind.WRITE: "-__WRIT__",
+        Kind.GATE: "-lock-",
+        Kind.LEASE: "-lease-",
+    },
     "kazoo": {Kind.LOCK: "__lock__", Kind.READ: "__rlock__", Kind.WRITE: "__lock__"},
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Generic, TypeAlias, TypeVar
 
 from zkdiscovery.core import Core
+from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.locks.names import Kind, Layout, in_order, new_name, that_count
 from zkdiscovery.session import GetChildren, Lease
 from zkdiscovery.threads import Steps, Until
@@ -36,6 +37,7 @@ class Place(QueuePlace[H], Generic[H]):
         title: names the lock, in messages.
         behind: True once others were found ahead.
         stopped: the client is drained or closed.
+        refused: why it can never hold.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Place(QueuePlace[H], Generic[H]):
         self.behind = False
         self.stopped = False
         self._released = False  # by its holder
+        self.refused: ZkDiscoveryError | None = None
         self._block: object | None = None  # the thread or task of the `with` block that holds it
         self._me: Callable[[], object] = _nobody
         self._on_own_stop: Callable[[], object] = _nobody
@@ -76,12 +79,16 @@ class Place(QueuePlace[H], Generic[H]):
 
     def read_queue(self, generation: int, deadline: float) -> list[str]:
         """Return the places that count; tell those who wait if others are ahead."""
+        places = self.places(generation, deadline)
+        if self.node.path in places[1:]:
+            self.note_behind()
+        return places
+
+    def places(self, generation: int, deadline: float) -> list[str]:
+        """List the places that count for this one, in order (worker)."""
         names = self._session.call(GetChildren(self._parent), deadline=deadline, generation=generation)
         self._numbered.delete_others(self.node.path, names, generation, deadline)
-        own = name_of(self.node.path)
-        queue = that_count(self._kind, in_order(names), own)
-        if own in queue[1:]:
-            self.note_behind()
+        queue = that_count(self._kind, in_order(names), name_of(self.node.path))
         return [f"{self._parent}/{name}" for name in queue]
 
     def note_behind(self) -> None:

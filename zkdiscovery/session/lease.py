@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
 
@@ -227,14 +227,15 @@ class Leases:
 
     # -- how a lease begins --
 
-    def prove(self, path: str, *, generation: int) -> Proof:
+    def prove(self, path: str, *, generation: int, also: Sequence[Check] = ()) -> Proof:
         """Send what proves that a lease on a node may begin. Never blocks.
 
         Args:
             path: of the node; it must be unique, so that no other node can ever have it.
             generation: the connection on which the lease is to begin.
+            also: what must hold as well in that moment.
         """
-        request = Multi([Check(path)])
+        request = Multi([Check(path), *also])
         answer: Future[Any] = Future()
         answer.set_running_or_notify_cancel()  # parts of it may be on their way
 

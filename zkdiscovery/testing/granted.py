@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from zkdiscovery.core import Core
 from zkdiscovery.election.candidacy import MakeTerm
-from zkdiscovery.locks import Contender, Kind, Layout, Locks, MakeHold, Place
+from zkdiscovery.locks import Contender, Kind, Layout, Limit, Locks, MakeHold, Place
 from zkdiscovery.session import Lease
 from zkdiscovery.threads import Monitor, Steps
 from zkdiscovery.znodes import BaseHold
@@ -99,6 +99,7 @@ class GrantedLocks(Locks):
         layout: Layout,  # noqa: ARG002
         id: str,
         make_hold: MakeHold[H],
+        limit: Limit | None = None,  # noqa: ARG002
     ) -> Place[H]:
         fence = next(self._fences)
 
@@ -112,9 +113,15 @@ class GrantedLocks(Locks):
     def contenders(self, parent: str, timeout: float) -> tuple[list[Contender], list[Contender]]:  # noqa: ARG002
         return [who for who, place in self._granted if place.parent == parent and place.holds], []
 
+    def semaphore_contenders(self, parent: str, timeout: float) -> tuple[list[Contender], list[Contender]]:
+        return self.contenders(f"{parent}/leases", timeout)
+
+    def set_limit(self, parent: str, number: int, timeout: float) -> None:
+        """Grant all, whatever the limit is."""
+
     def lose(self, name: str) -> None:
         """End the holds of the locks of a name."""
         paths = self.core.paths
         for _, place in self._granted:
-            if place.parent in {paths.lock(name), paths.semaphore(name)}:
+            if place.parent in {paths.lock(name), f"{paths.semaphore(name)}/leases"}:
                 place.end_hold("lost in a test")

@@ -20,6 +20,14 @@ PRINTED = {
     ],
     "pay_async.py": ["5 turns, in order: True"],
     "index.py": ["readers: 2", "a writer beside them: False", "alone"],
+    "gpu.py": [
+        "a third one: False",
+        "holders: 3",
+        (
+            "the semaphore 'gpu' has the limit 3, and 2 was given: give the same or none, or change it for all with"
+            " set_limit(2)"
+        ),
+    ],
 }
 
 

@@ -15,6 +15,7 @@ from zkdiscovery import (
     AsyncLock,
     AsyncReadWriteLock,
     AsyncRegistration,
+    AsyncSemaphore,
     AsyncService,
     AsyncSubscription,
     AsyncTerm,
@@ -24,6 +25,7 @@ from zkdiscovery import (
     Lock,
     ReadWriteLock,
     Registration,
+    Semaphore,
     Service,
     Subscription,
     Term,
@@ -38,6 +40,7 @@ PAIRS = [
     (Hold, AsyncHold),
     (Lock, AsyncLock),
     (ReadWriteLock, AsyncReadWriteLock),
+    (Semaphore, AsyncSemaphore),
     (Subscription, AsyncSubscription),
 ]
 ONLY_SYNC = {"terms"}
@@ -46,7 +49,7 @@ SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
     "attempt", "check", "discover", "election", "end_term", "explain", "feature", "follow", "forked",
     "leave", "lock", "on_change", "pick", "read_write_lock", "reclaim", "register", "register_many", "registered",
-    "release", "resign", "revive", "set_status",
+    "release", "resign", "revive", "semaphore", "set_status",
     "stop_following", "update", "update_hold", "while_leader",
 }  # fmt: skip
 

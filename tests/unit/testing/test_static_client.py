@@ -240,3 +240,13 @@ def test_a_lock_can_be_lost_in_a_test() -> None:
             client.lose_lock("invoice")
         with pytest.raises(HoldLost, match="the client was closed"), client.lock("invoice"):
             client.close()
+
+
+def test_every_semaphore_is_granted() -> None:
+    with static_client() as client:
+        with client.semaphore("gpu", 1) as hold, client.semaphore("gpu"):
+            assert len(client.semaphore("gpu").holders()) == 2
+            client.semaphore("gpu").set_limit(3)
+            assert not hold.lost
+        with pytest.raises(HoldLost, match="lost in a test"), client.semaphore("gpu"):
+            client.lose_lock("gpu")
