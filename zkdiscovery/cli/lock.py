@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +23,7 @@ from zkdiscovery.cli.commands import FENCE, CommandLine, not_started, parse_dura
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.exits import ExitCode, Terminated
 from zkdiscovery.cli.values import check_seconds
-from zkdiscovery.errors import OperationTimeout
+from zkdiscovery.errors import LockTimeout
 from zkdiscovery.supervise import Child, Signals, Terminal, lease_now, reap_orphans, supervise
 
 if TYPE_CHECKING:
@@ -97,19 +97,19 @@ def _held(cli: Cli, client: Client, name: str, wait: float | None, *, skip_if_he
     """Hold the lock for the time of the block; None if another holds it and we shall not wait."""
     from zkdiscovery import State  # noqa: PLC0415 - loaded by the client
 
-    election = client.election(name)
-    if skip_if_held and election.leader(cli.timeout) is not None:
-        yield None
-        return
-    with ExitStack() as stack:
-        try:
-            term = stack.enter_context(election.campaign(wait))
-        except OperationTimeout as error:
-            if client.state is not State.CONNECTED:
-                raise
-            cli.fail(f"another holds the lock {name!r}: {error}")
-            raise typer.Exit(ExitCode.CONFLICT) from None
-        yield term
+    lock = client.lock(name)
+    try:
+        hold = lock.try_acquire(cli.timeout) if skip_if_held else lock.acquire(wait)
+    except LockTimeout as error:
+        if skip_if_held or client.state is not State.CONNECTED:
+            raise
+        cli.fail(str(error))
+        raise typer.Exit(ExitCode.CONFLICT) from None
+    try:
+        yield hold
+    finally:
+        if hold is not None:
+            hold.release()  # done by the time that the client is closed
 
 
 class _Run:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults.commands.attack import ATTACKS, Outcome, attempt
+from tests.faults.commands.attack import ATTACKS, NotBegunError, Outcome, attempt
 from zkdiscovery.testing import zookeeper_server
 
 
@@ -29,12 +29,19 @@ def main() -> int:
     with zookeeper_server(source=arguments.source) as server:
         for name in arguments.attack or ATTACKS:
             outcomes: list[Outcome] = []
-            for _ in range(arguments.times):
+            failures = 0
+            while len(outcomes) < arguments.times:
                 namespace = f"{server.namespace}/{secrets.token_hex(4)}"
-                with tempfile.TemporaryDirectory() as folder:
-                    outcomes.append(
-                        attempt(ATTACKS[name], server.hosts, namespace, Path(folder), timeout=arguments.timeout)
-                    )
+                try:
+                    with tempfile.TemporaryDirectory() as folder:
+                        outcomes.append(
+                            attempt(ATTACKS[name], server.hosts, namespace, Path(folder), timeout=arguments.timeout)
+                        )
+                except NotBegunError as error:
+                    print(f"{name}: tried again, because a command did not begin: {error}", flush=True)
+                    failures += 1
+                    if failures > arguments.times:
+                        raise
             overlaps = sum(outcome.gap <= 0 for outcome in outcomes)
             codes = sum(outcome.code != ATTACKS[name].code for outcome in outcomes)
             wrong += overlaps + codes

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,10 @@ class Outcome:
     ran: float
 
 
+class NotBegunError(Exception):
+    """A holder ended before its command began: the machine is too busy for so short a session timeout."""
+
+
 class Lines:
     """The file that the commands write to."""
 
@@ -99,6 +103,16 @@ class Lines:
         """The fences whose command has a descendant that has written."""
         return {int(line.split()[0]) for line in self.path.read_text().splitlines() if line.endswith("descendant")}
 
+    def wait(self, count: int, last: subprocess.Popen[str]) -> None:
+        """Wait until `count` commands have begun, of which `last` runs the last one.
+
+        Raises:
+            NotBegunError: it ended before.
+        """
+        wait_until(lambda: len(self.descendants()) == count or last.poll() is not None, LIMIT)
+        if len(self.descendants()) < count:
+            raise NotBegunError(f"exit code {last.returncode}: {last.communicate()[1]}")
+
 
 @contextmanager
 def locking(hosts: str, namespace: str, lines: Lines, timeout: float, *options: str) -> Iterator[subprocess.Popen[str]]:
@@ -113,7 +127,8 @@ def locking(hosts: str, namespace: str, lines: Lines, timeout: float, *options: 
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=LIMIT)
+        with suppress(ValueError):  # its output was read already
+            process.communicate(timeout=LIMIT)
 
 
 def attempt(attack: Attack, server: str, namespace: str, folder: Path, *, timeout: float) -> Outcome:
@@ -122,12 +137,12 @@ def attempt(attack: Attack, server: str, namespace: str, folder: Path, *, timeou
     with ExitStack() as stack:
         proxy = stack.enter_context(FaultProxy(server))
         holder = stack.enter_context(locking(proxy.address, namespace, lines, timeout))
-        wait_until(lambda: len(lines.descendants()) == 1, LIMIT)
-        stack.enter_context(locking(server, namespace, lines, timeout))
+        lines.wait(1, holder)
+        waiting = stack.enter_context(locking(server, namespace, lines, timeout))
         time.sleep(timeout / 4)  # so that it waits; it would find the lock free otherwise, which shows as much
         begun = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         attack.begin(holder, proxy)
-        wait_until(lambda: len(lines.descendants()) == 2, LIMIT)
+        lines.wait(2, waiting)
         attack.end(holder, proxy)
         code = holder.wait(LIMIT)
         # If anything of the former is left, it writes again.

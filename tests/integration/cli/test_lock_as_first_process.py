@@ -21,7 +21,7 @@ LOOP = "trap 'echo told; exit 4' TERM; while :; do sleep 0.05; done"
 @pytest.fixture
 def queue(namespace: str) -> str:
     """Where those who hold the lock or wait for it stand."""
-    return f"{namespace}/elections/{NAME}"
+    return f"{namespace}/locks/{NAME}"
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ DEAF = "trap '' TERM; echo started; while :; do sleep 0.05; done"
 @pytest.fixture
 def queue(namespace: str) -> str:
     """Where those who hold the lock or wait for it stand."""
-    return f"{namespace}/elections/{NAME}"
+    return f"{namespace}/locks/{NAME}"
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -TERM $$", 143)])
