@@ -60,8 +60,8 @@ class Owner(Protocol):
     def move(self, owned: OwnedInstance, instance: Instance, data: bytes) -> None:
         """Give an instance the path of its id (worker)."""
 
-    def remove_leftovers(self, instance: Instance) -> None:
-        """Remove what an earlier process of this machine left beside an instance (worker)."""
+    def note_held(self, owned: OwnedInstance) -> None:
+        """Log that it stands in ZooKeeper for the first time, and see to what was there before (worker)."""
 
     def forget(self, owned: OwnedInstance) -> None:
         """Let others have its path."""
@@ -278,9 +278,9 @@ class OwnedInstance:
         log.warning("%s has left this machine: %s is at %s now, and keeps its id", before, self.name, choice.host)
 
     def _on_state(self, node: OwnedNode) -> None:
-        if node.state is OwnedState.HELD and self.place.default_id and not self._was_held:
+        if node.state is OwnedState.HELD and not self._was_held:
             self._was_held = True
-            self._owner.remove_leftovers(self.wanted)
+            self._owner.note_held(self)
         self.on_news()
 
     def _on_foreign_write(self, data: bytes) -> None:

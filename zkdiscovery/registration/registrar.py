@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any, TypeVar, get_args
+from typing import Any, NamedTuple, Self, TypeVar, get_args
 
 from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.errors import InvalidInstance, RegistrationConflict
@@ -41,6 +41,20 @@ _UNREACHED = (
 )
 
 
+class _Told(NamedTuple):
+    """What is logged together within a second."""
+
+    registered: Digest
+    silent: Digest
+
+    @classmethod
+    def make(cls) -> Self:
+        return cls(
+            Digest(log, logging.INFO, "registered %s, first as %s"),
+            Digest(log, logging.WARNING, f"nothing has listened for {SILENT:g} s at %s: %s"),
+        )
+
+
 class Registrar(Feature):
     """Makes and ends the registrations of one client."""
 
@@ -56,7 +70,7 @@ class Registrar(Feature):
         self._open: dict[str, OwnedInstance] = {}  # by path
         self._leaving: list[OwnedInstance] = []  # from `begin_close` on
         self._late: list[OwnedInstance] = []  # not taken out in time, and not logged yet
-        self._silent = _silent_ports()
+        self._told = _Told.make()
         core.session.listen(self._on_state)
 
     def register(self, entries: Iterable[Options], kind: type[R]) -> list[R]:
@@ -152,9 +166,14 @@ class Registrar(Feature):
             self._open[path] = owned
             owned.node.move(path, data)
 
-    def remove_leftovers(self, instance: Instance) -> None:
-        """Remove what an earlier process of this machine left beside an instance (worker)."""
-        self._leftovers.remove_beside(instance)
+    def note_held(self, owned: OwnedInstance) -> None:
+        """Log in a second that it is registered, together with others (worker)."""
+        own = owned.wanted
+        with self._lock:
+            self._told.registered.add(owned.node.path, str(own.status), f"{owned.name} at {own.netloc}")
+        self.core.nodes.later(self._log_told, TOGETHER)
+        if owned.place.default_id:  # an earlier process of this machine may have left one beside it
+            self._leftovers.remove_beside(own)
 
     def forget(self, owned: OwnedInstance) -> None:
         """Free its path."""
@@ -166,13 +185,14 @@ class Registrar(Feature):
     def note_silent(self, owned: OwnedInstance, where: str) -> None:
         """Log in a second that nothing listens at its port, together with others (checks)."""
         with self._lock:
-            self._silent.add(where, _UNREACHED, f"{where}, the port of {owned.name}")
-        self.core.nodes.later(self._log_silent, TOGETHER)
+            self._told.silent.add(where, _UNREACHED, f"{where}, the port of {owned.name}")
+        self.core.nodes.later(self._log_told, TOGETHER)
 
-    def _log_silent(self) -> None:
+    def _log_told(self) -> None:
         with self._lock:
-            silent, self._silent = self._silent, _silent_ports()
-        silent.tell()
+            told, self._told = self._told, _Told.make()
+        for digest in told:
+            digest.tell()
 
     # -- addresses (worker) --
 
@@ -254,10 +274,6 @@ class Registrar(Feature):
 def now_to_the_millisecond() -> float:
     """Seconds since the epoch, as precisely as the wire format holds them."""
     return round(time.time(), 3)
-
-
-def _silent_ports() -> Digest:
-    return Digest(log, logging.WARNING, f"nothing has listened for {SILENT:g} s at %s: %s")
 
 
 def _taken(path: str) -> RegistrationConflict:

@@ -170,7 +170,7 @@ class _Registrations(Registrar):
         self.core.made += made
         return made
 
-    def remove_leftovers(self, instance: Instance) -> None:
+    def note_held(self, owned: object) -> None:
         pass
 
 

@@ -72,6 +72,17 @@ def test_in_conflict(make_client: MakeClient, truth: Truth, namespace: str, capl
     assert f" and {MANY - 3} more: " in line
 
 
+def test_registered(make_client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "zkdiscovery")
+    for registration in make_client().register_many(entries()):
+        registration.wait_registered(LIMIT)
+    wait_until(lambda: any("registered" in record.message for record in caplog.records))
+    (record,) = [record for record in caplog.records if record.message.startswith("registered")]
+    assert record.levelno == logging.INFO
+    assert f"'i1' of 'payments' at {HOST}:1, " in record.message
+    assert record.message.endswith(f" and {MANY - 3} more, first as UP")
+
+
 def test_ports_on_which_nothing_listens(
     make_client: MakeClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
