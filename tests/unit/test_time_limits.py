@@ -20,6 +20,7 @@ FOR_AN_OPERATION = 5.0
 
 LIMITS = {
     "Client.wait_connected": FOR_A_STATE,
+    "Client.locked": FOR_A_STATE,
     "Lock.acquire": FOR_A_STATE,
     "Lock.hold": FOR_A_STATE,
     "Registration.wait_registered": FOR_A_STATE,
@@ -34,6 +35,7 @@ LIMITS = {
     "Election.candidates": FOR_AN_OPERATION,
     "Election.close": FOR_AN_OPERATION,
     "Election.leader": FOR_AN_OPERATION,
+    "Lock.hold_if_free": FOR_AN_OPERATION,
     "Lock.holder": FOR_AN_OPERATION,
     "Lock.holders": FOR_AN_OPERATION,
     "Lock.try_acquire": FOR_AN_OPERATION,
@@ -170,6 +172,8 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Election.close": lambda client, value: client.election("report").close(value),
     "Election.run": lambda client, value: client.election("report").run(print, value),
     "Election.terms": lambda client, value: next(client.election("report").terms(value)),
+    "Client.locked": lambda client, value: client.locked("report", timeout=value),
+    "Lock.hold_if_free": lambda client, value: client.lock("report").hold_if_free(value).__enter__(),
     "Lock.acquire": lambda client, value: client.lock("report").acquire(value),
     "Lock.hold": lambda client, value: client.lock("report").hold(value).__enter__(),
     "Lock.holder": lambda client, value: client.lock("report").holder(value),

@@ -42,15 +42,26 @@ class AsyncLock(BaseLock[AsyncHold]):
             InvalidSettings: no time.
         """
         place, hold = await self._acquire(timeout)
-        try:
-            cancel = CancelWhenLost(hold)
-            place.enter_block(running_task, cancel.disarm)
-            async with cancel:
-                yield hold
-            place.check_kept()
-        finally:
-            place.leave_block()
-            await take_steps(place.leaving(LEAVE_TIMEOUT))
+        async with _block(place, hold):
+            yield hold
+
+    @asynccontextmanager
+    async def hold_if_free(self, timeout: float | None = 5.0) -> AsyncIterator[AsyncHold | None]:
+        """Hold the lock for the block if nobody else holds it or waits for it; the block gets None otherwise.
+
+        Args:
+            timeout: seconds to wait for ZooKeeper.
+
+        Raises:
+            LockTimeout: ZooKeeper did not answer in time.
+            HoldLost, ClientClosed, RuntimeError, InvalidSettings: as `hold`.
+        """
+        place = await take_steps(self._acquiring(timeout, wait=False))
+        if place is None or place.hold is None:
+            yield None
+        else:
+            async with _block(place, place.hold):
+                yield place.hold
 
     async def acquire(self, timeout: float | None = WAIT) -> AsyncHold:
         """Wait for the lock and hold it until `release()` of what is returned, or until the client closes.
@@ -112,6 +123,20 @@ class AsyncLock(BaseLock[AsyncHold]):
     async def _look(self, timeout: float | None) -> tuple[list[Contender], list[Contender]]:
         limit = check_timeout(timeout)
         return await self._slot.current().feature(Operations).run(lambda: self._contenders(limit))
+
+
+@asynccontextmanager
+async def _block(place: Place[AsyncHold], hold: AsyncHold) -> AsyncIterator[None]:
+    """Run a block that holds the lock, and leave the queue. While connected, wait until the node is gone."""
+    try:
+        cancel = CancelWhenLost(hold)
+        place.enter_block(running_task, cancel.disarm)
+        async with cancel:
+            yield
+        place.check_kept()
+    finally:
+        place.leave_block()
+        await take_steps(place.leaving(LEAVE_TIMEOUT))
 
 
 class AsyncReadWriteLock:

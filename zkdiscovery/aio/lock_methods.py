@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from zkdiscovery.aio.functions import awaitable, check_callable
 from zkdiscovery.aio.lock import AsyncLock, AsyncReadWriteLock
 from zkdiscovery.aio.semaphore import AsyncSemaphore
 from zkdiscovery.core import CoreSlot
-from zkdiscovery.locks import Kind, Layout, check_layout, lock_queue
+from zkdiscovery.locks import WAIT, Kind, Layout, check_layout, lock_queue
+from zkdiscovery.validation import check_timeout, require_name
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class AsyncLockMethods:
@@ -32,3 +41,40 @@ class AsyncLockMethods:
         """A lock that up to `limit` processes, threads or tasks hold at once. See `Client.semaphore`."""
         self.slot.require_undrained()
         return AsyncSemaphore(name, limit, self.slot)
+
+    def locked(self, name: str, *, timeout: float | None = WAIT, skip_if_held: bool = False) -> LockedDecorator:
+        """Decorate an `async def` that runs while this process holds a lock; a loss cancels it.
+
+        For the arguments see `Client.locked`.
+
+        Raises:
+            TypeError: at decoration, for what is no function; at the call, if what it returns can't be awaited.
+            InvalidName, InvalidSettings: no name for a lock, or no time.
+        """
+        require_name(name, "locked")
+        lock_queue(name)
+        return LockedDecorator(lambda: self.lock(name), timeout, skip_if_held=skip_if_held)
+
+
+class LockedDecorator:
+    """The decorator of `client.locked(...)`, for `async def` with any arguments."""
+
+    def __init__(self, lock: Callable[[], AsyncLock], timeout: float | None, *, skip_if_held: bool) -> None:
+        check_timeout(timeout)
+        self._lock = lock
+        self._timeout = timeout
+        self._skip = skip_if_held
+
+    def __call__(self, fn: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R | None]]:
+        check_callable(fn, "what is decorated")
+
+        @functools.wraps(fn)
+        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R | None:
+            lock = self._lock()  # of this call, because several tasks may call
+            async with lock.hold_if_free(self._timeout) if self._skip else lock.hold(self._timeout) as hold:
+                if hold is None:
+                    return None
+                result: R = await awaitable(fn(*args, **kwargs), "what is decorated", fn)
+                return result
+
+        return wrapper

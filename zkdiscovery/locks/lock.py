@@ -44,12 +44,26 @@ class Lock(BaseLock[Hold]):
             InvalidSettings: no time.
         """
         place, hold = self._acquire(timeout)
-        place.enter_block(threading.current_thread, _go_on)
-        try:
+        with _block(place):
             yield hold
-            place.check_kept()
-        finally:
-            _leave(place)
+
+    @contextmanager
+    def hold_if_free(self, timeout: float | None = 5.0) -> Iterator[Hold | None]:
+        """Hold the lock for the block if nobody else holds it or waits for it; the block gets None otherwise.
+
+        Args:
+            timeout: seconds to wait for ZooKeeper.
+
+        Raises:
+            LockTimeout: ZooKeeper did not answer in time.
+            HoldLost, ClientClosed, RuntimeError, InvalidSettings: as `hold`.
+        """
+        place = run_steps(self._acquiring(timeout, wait=False))
+        if place is None:
+            yield None
+        else:
+            with _block(place):
+                yield place.hold
 
     def acquire(self, timeout: float | None = WAIT) -> Hold:
         """Wait for the lock and hold it until `release()` of what is returned, or until the client closes.
@@ -129,8 +143,14 @@ def _go_on() -> None:
     """Let the block go on, whatever becomes of its hold."""
 
 
-def _leave(place: Place[Hold]) -> None:
-    """Leave the queue after the block. While connected, wait until the node is gone."""
-    place.leave_block()
-    with leaving(LEAVE_TIMEOUT) as limit:
-        run_steps(place.leaving(limit))
+@contextmanager
+def _block(place: Place[Hold]) -> Iterator[None]:
+    """Run a block that holds the lock, and leave the queue. While connected, wait until the node is gone."""
+    place.enter_block(threading.current_thread, _go_on)
+    try:
+        yield
+        place.check_kept()
+    finally:
+        place.leave_block()
+        with leaving(LEAVE_TIMEOUT) as limit:
+            run_steps(place.leaving(limit))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from zkdiscovery.core import CoreSlot
-from zkdiscovery.locks.base import lock_queue
+from zkdiscovery.locks.base import WAIT, lock_queue
+from zkdiscovery.locks.decorator import LockedDecorator
 from zkdiscovery.locks.lock import Lock, ReadWriteLock
 from zkdiscovery.locks.names import Kind, Layout, check_layout
 from zkdiscovery.locks.semaphore import Semaphore
+from zkdiscovery.validation import require_name
 
 
 class LockMethods:
@@ -58,3 +60,23 @@ class LockMethods:
         """
         self.slot.require_undrained()
         return Semaphore(name, limit, self.slot)
+
+    def locked(self, name: str, *, timeout: float | None = WAIT, skip_if_held: bool = False) -> LockedDecorator:
+        """Decorate a function that runs while this process holds a lock.
+
+        Each call holds the lock for itself and returns what the function returns. A call whose hold was lost raises
+        HoldLost at its end.
+
+        Args:
+            name: as of `lock`.
+            timeout: seconds to wait, after which a call raises LockTimeout; None: without limit.
+            skip_if_held: while another holds the lock, a call returns None at once, and the function does not run.
+                `timeout` is for ZooKeeper's answers then.
+
+        Raises:
+            TypeError: at decoration, for `async def` and generator functions; at the call, if it returns a coroutine.
+            InvalidName, InvalidSettings: no name for a lock, or no time.
+        """
+        require_name(name, "locked")
+        lock_queue(name)
+        return LockedDecorator(lambda: self.lock(name), timeout, skip_if_held=skip_if_held)

@@ -18,6 +18,7 @@ PRINTED = {
         "the lock 'invoice-42' was not free within 0.2 s: it is held",
         "held by us: True",
     ],
+    "rebuild.py": ["rebuilt the index", "None"],
     "pay_async.py": ["5 turns, in order: True"],
     "index.py": ["readers: 2", "a writer beside them: False", "alone"],
     "gpu.py": [

@@ -226,9 +226,8 @@ def test_a_node_deleted_from_outside(make_client: MakeClient, queue: Queue, trut
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(make_client().lock(NAME).acquire, LIMIT)
         wait_length(queue, 2)
-        truth.delete(
-            f"{parent}/{max(queue(), key=lambda name: name[-10:])}"
-        )  # of the waiter, which takes another place
+        # That of the waiter, which takes another place.
+        truth.delete(f"{parent}/{max(queue(), key=lambda name: name[-10:])}")
         wait_until(lambda: len(queue()) == 2)
         truth.delete(f"{parent}/{min(queue(), key=lambda name: name[-10:])}")
         assert hold.wait_lost(LIMIT)
