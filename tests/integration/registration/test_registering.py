@@ -331,7 +331,7 @@ def test_a_closed_client_takes_no_registrations(make_client: MakeClient) -> None
     with pytest.raises(ClientClosed):
         client.register("payments", 8080, id="b")
     with pytest.raises(ClientClosed):  # by a thread that was on its way
-        registrar.register([{"service": "payments", "port": 8080, "id": "b"}])
+        registrar.register([{"service": "payments", "port": 8080, "id": "b"}], Registration)
     assert registrar.open() == []
 
 
