@@ -15,6 +15,7 @@ from zkdiscovery.session.requests import (
     AccessEntry,
     Check,
     Create,
+    CreateNumbered,
     Delete,
     GetChildren,
     GetData,
@@ -37,6 +38,7 @@ STAT_BYTES = struct.pack(">qqqqiiiqiiq", *STAT)
     ("ours", "theirs"),
     [
         (Create("/ä", b"data", OPEN, EPHEMERAL), kazoo_wire.Create2("/ä", b"data", OPEN_ACL_UNSAFE, EPHEMERAL)),
+        (CreateNumbered("/ä-", b"data", OPEN), kazoo_wire.Create2("/ä-", b"data", OPEN_ACL_UNSAFE, 3)),
         (Delete("/a", 3), kazoo_wire.Delete("/a", 3)),
         (SetData("/a", b"", 3), kazoo_wire.SetData("/a", b"", 3)),
         (Check("/a", 3), kazoo_wire.CheckVersion("/a", 3)),
