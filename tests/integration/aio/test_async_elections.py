@@ -63,8 +63,8 @@ async def test_a_loss_cancels_the_block(make_async: MakeAsync, zkdiscovery_expir
     reached: list[str] = []
     with pytest.raises(LeadershipLost, match="the session expired"):
         async with client.election("report").campaign(LIMIT):
-            await asyncio.to_thread(zkdiscovery_expire, client.sync)
             try:
+                await asyncio.to_thread(zkdiscovery_expire, client.sync)  # which the cancellation may interrupt
                 await asyncio.Event().wait()
             finally:
                 reached.append("cancelled")
