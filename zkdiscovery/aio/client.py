@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from zkdiscovery.settings import Settings
 
 F = TypeVar("F", bound=Feature)
-R = TypeVar("R")
 T = TypeVar("T")
 
 

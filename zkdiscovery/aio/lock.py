@@ -9,8 +9,14 @@ from zkdiscovery.aio.operations import Operations
 from zkdiscovery.aio.running import running_task
 from zkdiscovery.aio.term import AsyncHold, CancelWhenLost
 from zkdiscovery.aio.waiting import take_steps
-from zkdiscovery.core import CoreSlot
-from zkdiscovery.locks import LEAVE_TIMEOUT, WAIT, BaseLock, Contender, Kind, Layout, Place, lock_queue
+from zkdiscovery.locks import (
+    LEAVE_TIMEOUT,
+    WAIT,
+    BaseLock,
+    BaseReadWriteLock,
+    Contender,
+    Place,
+)
 from zkdiscovery.validation import check_timeout
 
 
@@ -41,7 +47,7 @@ class AsyncLock(BaseLock[AsyncHold]):
             RuntimeError: this object holds the lock already, or waits for it.
             InvalidSettings: no time.
         """
-        place, hold = await self._acquire(timeout)
+        place, hold = await take_steps(self._holding(timeout))
         async with _block(place, hold):
             yield hold
 
@@ -68,7 +74,7 @@ class AsyncLock(BaseLock[AsyncHold]):
 
         A loss cancels nothing. For the arguments, and what it raises, see `hold`.
         """
-        return (await self._acquire(timeout))[1]
+        return (await take_steps(self._holding(timeout)))[1]
 
     async def try_acquire(self, timeout: float | None = 5.0) -> AsyncHold | None:
         """Hold the lock if nobody else holds it or waits for it; None otherwise.
@@ -114,12 +120,6 @@ class AsyncLock(BaseLock[AsyncHold]):
         super()._renew()
         self._blocks: dict[object, AsyncExitStack] = {}  # by task
 
-    async def _acquire(self, timeout: float | None) -> tuple[Place[AsyncHold], AsyncHold]:
-        place = await take_steps(self._acquiring(timeout))
-        if place is None or place.hold is None:
-            raise AssertionError("waited for a hold, and has none")
-        return place, place.hold
-
     async def _look(self, timeout: float | None) -> tuple[list[Contender], list[Contender]]:
         limit = check_timeout(timeout)
         return await self._slot.current().feature(Operations).run(lambda: self._contenders(limit))
@@ -139,7 +139,7 @@ async def _block(place: Place[AsyncHold], hold: AsyncHold) -> AsyncIterator[None
         await take_steps(place.leaving(LEAVE_TIMEOUT))
 
 
-class AsyncReadWriteLock:
+class AsyncReadWriteLock(BaseReadWriteLock[AsyncLock]):
     """A lock that many readers may hold at once, or one writer alone; made by `AsyncClient.read_write_lock`.
 
     Attributes:
@@ -147,9 +147,4 @@ class AsyncReadWriteLock:
         write: the lock of writers. It excludes everybody else, and the holders of a `lock` of that name.
     """
 
-    def __init__(self, name: str, layout: Layout, slot: CoreSlot) -> None:
-        self.read = AsyncLock(f"the read lock {name!r}", lock_queue(name), Kind.READ, layout, slot)
-        self.write = AsyncLock(f"the write lock {name!r}", lock_queue(name), Kind.WRITE, layout, slot)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.read!r} {self.write!r}>"
+    lock_type = AsyncLock

@@ -17,12 +17,9 @@ from typing import Any, Self
 
 from zkdiscovery.client import Client
 from zkdiscovery.core import Core, Feature, Phase
-from zkdiscovery.lifecycle import close_on_signals, delays_until
+from zkdiscovery.lifecycle import DEFAULT_HANDLERS, SIGNALS, close_on_signals, delays_until
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAIN_DELAY = 1.0  # seconds between DRAINING and the deletion: callers hear of it, and the port is still open
-
-_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 _serving: Counter[Client] = Counter()  # the blocks of each client; main thread only
 
@@ -74,7 +71,8 @@ class Stopping:
             _serving[self._client] += 1
             self._stack.callback(self._leave)
             if self._by_default is not None:
-                self._install(self._by_default, [number for number in SIGNALS if signal.getsignal(number) in _DEFAULTS])
+                numbers = [number for number in SIGNALS if signal.getsignal(number) in DEFAULT_HANDLERS]
+                self._install(self._by_default, numbers)
             self._drain_first()
         return self
 

@@ -16,11 +16,13 @@ from zkdiscovery.lifecycle.ending import (
 )
 from zkdiscovery.lifecycle.identity import default_id
 from zkdiscovery.lifecycle.process import inhabit
-from zkdiscovery.lifecycle.signals import close_on_signals
+from zkdiscovery.lifecycle.signals import DEFAULT_HANDLERS, SIGNALS, close_on_signals
 from zkdiscovery.lifecycle.turns import await_signals, signals_pending
 
 __all__ = [
     "DEFAULT",
+    "DEFAULT_HANDLERS",
+    "SIGNALS",
     "ClosingSteps",
     "Default",
     "Ending",

@@ -32,7 +32,7 @@ log = logging.getLogger("zkdiscovery.lifecycle")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 TURN = 1.0  # seconds that the main thread gets for its turn, before it is called again
 
-_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
+DEFAULT_HANDLERS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_signals(client):`
@@ -155,7 +155,7 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
 
     def _end(self, number: int) -> None:
         before = self._before.get(number)
-        level = Level.CLOSED if before in _DEFAULTS else Level.DRAINED
+        level = Level.CLOSED if before in DEFAULT_HANDLERS else Level.DRAINED
         log.info("%s: %s", _name(number), "closing" if level is Level.CLOSED else "draining")
         try:
             # Not in the handler, because it takes locks that the main thread may hold.

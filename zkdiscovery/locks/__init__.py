@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zkdiscovery.locks.base import LEAVE_TIMEOUT, WAIT, BaseLock, lock_queue
+from zkdiscovery.locks.base import LEAVE_TIMEOUT, WAIT, BaseLock, BaseReadWriteLock, lock_queue
 from zkdiscovery.locks.limit import Limit
 from zkdiscovery.locks.lock import Lock, ReadWriteLock
 from zkdiscovery.locks.locks import Contender, Locks
@@ -15,6 +15,7 @@ __all__ = [
     "LEAVE_TIMEOUT",
     "WAIT",
     "BaseLock",
+    "BaseReadWriteLock",
     "BaseSemaphore",
     "Contender",
     "Kind",

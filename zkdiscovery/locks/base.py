@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.errors import ClientClosed, LockTimeout
@@ -100,6 +100,13 @@ class BaseLock(Generic[H]):
         finally:
             self._taking = False
 
+    def _holding(self, timeout: float | None) -> Steps[tuple[Place[H], H]]:
+        """Wait for a place that holds the lock; return both."""
+        place = yield from self._acquiring(timeout)
+        if place is None or place.hold is None:
+            raise AssertionError("waited for a hold, and has none")
+        return place, place.hold
+
     def _taking_place(self, timeout: float, end: float, *, wait: bool) -> Steps[Place[H] | None]:
         while True:
             self._place = place = self._new_place(self._parent(self._slot.current()), self._kind)
@@ -140,6 +147,27 @@ class BaseLock(Generic[H]):
         """Who holds the lock, and who waits for it; blocks."""
         core = self._slot.current()
         return core.feature(Locks).contenders(self._parent(core), timeout)
+
+
+L = TypeVar("L", bound=BaseLock[Any])
+
+
+class BaseReadWriteLock(Generic[L]):
+    """A lock that many readers may hold at once, or one writer alone.
+
+    Attributes:
+        read: the lock of readers. It is held by several at once, so fences of readers are unique but in no order.
+        write: the lock of writers. It excludes everybody else, and the holders of a `lock` of that name.
+    """
+
+    lock_type: type[L]
+
+    def __init__(self, name: str, layout: Layout, slot: CoreSlot) -> None:
+        self.read = self.lock_type(f"the read lock {name!r}", lock_queue(name), Kind.READ, layout, slot)
+        self.write = self.lock_type(f"the write lock {name!r}", lock_queue(name), Kind.WRITE, layout, slot)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.read!r} {self.write!r}>"
 
 
 def _is_decided(place: Place[H], *, wait: bool) -> bool:

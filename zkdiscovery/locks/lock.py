@@ -6,11 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from zkdiscovery.core import CoreSlot
 from zkdiscovery.lifecycle import leaving
-from zkdiscovery.locks.base import LEAVE_TIMEOUT, WAIT, BaseLock, lock_queue
+from zkdiscovery.locks.base import LEAVE_TIMEOUT, WAIT, BaseLock, BaseReadWriteLock
 from zkdiscovery.locks.locks import Contender
-from zkdiscovery.locks.names import Kind, Layout
 from zkdiscovery.locks.place import Place
 from zkdiscovery.threads import run_steps
 from zkdiscovery.validation import check_timeout
@@ -43,7 +41,7 @@ class Lock(BaseLock[Hold]):
             RuntimeError: this object holds the lock already, or waits for it.
             InvalidSettings: no time.
         """
-        place, hold = self._acquire(timeout)
+        place, hold = run_steps(self._holding(timeout))
         with _block(place):
             yield hold
 
@@ -70,7 +68,7 @@ class Lock(BaseLock[Hold]):
 
         For the arguments, and what it raises, see `hold`.
         """
-        return self._acquire(timeout)[1]
+        return run_steps(self._holding(timeout))[1]
 
     def try_acquire(self, timeout: float | None = 5.0) -> Hold | None:
         """Hold the lock if nobody else holds it or waits for it; None otherwise.
@@ -116,27 +114,16 @@ class Lock(BaseLock[Hold]):
         super()._renew()
         self._blocks: dict[object, ExitStack] = {}  # by thread
 
-    def _acquire(self, timeout: float | None) -> tuple[Place[Hold], Hold]:
-        place = run_steps(self._acquiring(timeout))
-        if place is None or place.hold is None:
-            raise AssertionError("waited for a hold, and has none")
-        return place, place.hold
 
-
-class ReadWriteLock:
+class ReadWriteLock(BaseReadWriteLock[Lock]):
     """A lock that many readers may hold at once, or one writer alone; made by `Client.read_write_lock`.
 
     Attributes:
         read: the lock of readers. It is held by several at once, so fences of readers are unique but in no order.
-        write: the lock of writers. It excludes everybody else, and the holders of a `Client.lock` of that name.
+        write: the lock of writers. It excludes everybody else, and the holders of a `lock` of that name.
     """
 
-    def __init__(self, name: str, layout: Layout, slot: CoreSlot) -> None:
-        self.read = Lock(f"the read lock {name!r}", lock_queue(name), Kind.READ, layout, slot)
-        self.write = Lock(f"the write lock {name!r}", lock_queue(name), Kind.WRITE, layout, slot)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.read!r} {self.write!r}>"
+    lock_type = Lock
 
 
 def _go_on() -> None:

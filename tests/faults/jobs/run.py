@@ -107,7 +107,7 @@ def running(scheduler: SchedulerName, hosts: str, namespace: str) -> Iterator[Jo
 
 
 def kill_leaders(scheduler: SchedulerName, hosts: str, namespace: str, kills: int) -> Outcome:
-    """Kill each leader after some runs, so many times."""
+    """Kill each leader after some runs, `kills` times."""
     with running(scheduler, hosts, namespace) as jobs:
         fence, chance = 0, random.Random(kills)
         for number in range(kills):

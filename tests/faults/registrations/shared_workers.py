@@ -68,7 +68,7 @@ class Workers:
         self.running: list[Child] = []
 
     def start(self, count: int = 1, *, within: Sequence[str] = ()) -> list[Child]:
-        """Start so many and wait until they are registered."""
+        """Start `count` processes and wait until they are registered."""
         started = [self._stack.enter_context(Child(WORKER, *self._arguments, within=within)) for _ in range(count)]
         self.all += started
         self.running += started

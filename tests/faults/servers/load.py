@@ -118,7 +118,7 @@ class Load:
         return self._caller.picks.count.value - self._made.value
 
     def wait(self, calls: int) -> None:
-        """Wait until so many more calls have ended."""
+        """Wait until `calls` more calls have ended."""
         goal = self.ended + calls
         wait_until(lambda: self.ended >= goal, 3 * LIMIT)
 

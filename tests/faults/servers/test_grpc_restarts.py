@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -14,12 +13,12 @@ from tests.conftest import MakeClient
 from tests.faults.servers.callers import OnLoop
 from tests.faults.servers.fleet import Fleet
 from tests.faults.servers.load import Load, Picks
-from tests.support import LIMIT, wait_until
+from tests.faults.servers.stops import kill_with_slow_call, restart_each
+from tests.support import LIMIT
 from zkdiscovery import Client
 from zkdiscovery.integrations.grpc import aio_channel, channel
 
 METHOD = "/Payments/Pay"
-BETWEEN = 100  # RPCs between two restarts
 
 
 class Grpc:
@@ -90,12 +89,7 @@ def test_rolling_restart_of_grpc_servers(
     with Fleet(serving(kind), tmp_path, environment) as fleet, caller_type(client) as caller:
         view = client.discover("payments").wait_ready(LIMIT, at_least=3)
         with Load(caller) as load:
-            for member in fleet.members:
-                load.wait(BETWEEN)
-                member.terminate()
-                member.start()
-                view.wait_ready(LIMIT, at_least=3)
-            load.wait(BETWEEN)
+            restart_each(fleet, load, view)
     print(f"{caller_type.__name__}: {load.ended} RPCs, {len(load.failed)} failed, {load.retried} connected elsewhere")
     assert (load.failed, load.retried) == ([], 0), fleet.said()
 
@@ -109,13 +103,7 @@ def test_kill_of_a_grpc_server(
     with Fleet(serving("threads"), tmp_path, environment) as fleet, caller_type(client) as caller:
         client.discover("payments").wait_ready(LIMIT, at_least=3)
         with Load(caller) as load:
-            load.wait(BETWEEN)
-            wait_until(fleet.with_slow_request)
-            victim = fleet.with_slow_request()
-            assert victim is not None
-            victim.kill()
-            killed = time.monotonic()
-            load.wait(5 * BETWEEN)
+            killed = kill_with_slow_call(fleet, load)
     print(f"{caller_type.__name__}: {load.ended} RPCs, {len(load.failed)} failed, {load.retried} connected elsewhere")
     assert load.failed, "the slow RPC was under way"
     for failed in load.failed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,12 @@ from tests.conftest import MakeClient
 from tests.faults.servers.callers import Aiohttp, AsyncHttpx, Httpx, Requests
 from tests.faults.servers.fleet import Fleet, uvicorn
 from tests.faults.servers.load import Load
-from tests.support import LIMIT, wait_until
+from tests.faults.servers.stops import kill_with_slow_call, restart_each
+from tests.support import LIMIT
 
 CallerType = type[Httpx | AsyncHttpx | Requests | Aiohttp]
 
 CALLERS = [AsyncHttpx, *(pytest.param(caller, marks=pytest.mark.load) for caller in (Httpx, Requests, Aiohttp))]
-BETWEEN = 100  # calls between two restarts
 
 pytestmark = pytest.mark.timeout(240)  # each restart waits for the slow call that is under way
 
@@ -29,12 +28,7 @@ def test_rolling_restart(
     with Fleet(uvicorn, tmp_path, environment) as fleet, caller_type(client) as caller:
         view = client.discover("payments").wait_ready(LIMIT, at_least=3)
         with Load(caller) as load:
-            for member in fleet.members:
-                load.wait(BETWEEN)
-                member.terminate()
-                member.start()
-                view.wait_ready(LIMIT, at_least=3)
-            load.wait(BETWEEN)
+            restart_each(fleet, load, view)
     print(f"{caller_type.__name__}: {load.ended} calls, {len(load.failed)} failed, {load.retried} retried")
     assert (load.failed, load.retried) == ([], 0), fleet.said()
 
@@ -46,13 +40,7 @@ def test_kill(caller_type: CallerType, tmp_path: Path, environment: dict[str, st
     with Fleet(uvicorn, tmp_path, environment) as fleet, caller_type(client) as caller:
         client.discover("payments").wait_ready(LIMIT, at_least=3)
         with Load(caller) as load:
-            load.wait(BETWEEN)
-            wait_until(fleet.with_slow_request)
-            victim = fleet.with_slow_request()
-            assert victim is not None
-            victim.kill()
-            killed = time.monotonic()
-            load.wait(5 * BETWEEN)
+            killed = kill_with_slow_call(fleet, load)
     print(f"{caller_type.__name__}: {load.ended} calls, {len(load.failed)} failed, {load.retried} repeated")
     assert load.failed or load.retried, "the slow call was under way"
     for failed in load.failed:

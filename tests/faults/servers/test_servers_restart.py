@@ -13,10 +13,10 @@ from tests.conftest import MakeClient
 from tests.faults.servers.callers import Httpx
 from tests.faults.servers.fleet import Command, Fleet, Member, gunicorn, hypercorn, pids_of_group, uvicorn_workers
 from tests.faults.servers.load import Load
+from tests.faults.servers.stops import BETWEEN, restart_each
 from tests.support import LIMIT, Recorder, wait_until
 from zkdiscovery import Change
 
-BETWEEN = 100  # calls between two restarts
 THREADS = ("--threads", "4")  # the slow call holds one
 RECYCLES = ("--max-requests", "100")
 
@@ -41,12 +41,7 @@ def test_rolling_restart(
     with Fleet(command, tmp_path, environment, size) as fleet, Httpx(client) as caller:
         view = client.discover("payments").wait_ready(3 * LIMIT, at_least=size)
         with Load(caller) as load:
-            for member in fleet.members:
-                load.wait(BETWEEN)
-                member.terminate()
-                member.start()
-                view.wait_ready(3 * LIMIT, at_least=size)
-            load.wait(BETWEEN)
+            restart_each(fleet, load, view, 3 * LIMIT)
     print(f"{load.ended} calls, {len(load.failed)} failed, {load.retried} retried")
     assert (load.failed, load.retried) == ([], 0), fleet.said()
     assert "Traceback" not in fleet.said()
