@@ -94,7 +94,8 @@ class Care:
                 self._offended(body)
         _shorten(self._nodes)
         _shorten(self._offences)
-        largest = max((len(body) for _, body in unanswered), default=0)
+        # A bulk read is halved above, whatever its request's size.
+        largest = max((len(body) for request, body in unanswered if not isinstance(request, MultiRead)), default=0)
         if largest > SMALL:
             self._halved = max(SMALL, min(self.request_bytes, largest) // 2)
             self._halved_at = time.monotonic()

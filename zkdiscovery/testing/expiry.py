@@ -14,6 +14,8 @@ from zkdiscovery.errors import NodeError, NotConnected, SessionExpired
 from zkdiscovery.testing.wire import RawSession
 from zkdiscovery.validation import check_timeout
 
+ATTEMPT = 1.0  # seconds for one connection, because a server may leave one unanswered that the client has replaced
+
 
 @overload
 def expire_session(client: Client, /, *, timeout: float | None = 5.0) -> None: ...
@@ -59,13 +61,15 @@ def expire_session(
             if remaining <= 0:
                 break
             try:
-                session = RawSession(host, session_id=session_id, password=password, timeout=remaining, ending=ending)
+                attempt = min(remaining, ATTEMPT)
+                session = RawSession(host, session_id=session_id, password=password, timeout=attempt, ending=ending)
             except SessionExpired:
                 if interrupted:
                     return None
                 raise
-            except ConnectionResetError as error:  # also where the client was faster
+            except (BrokenPipeError, ConnectionResetError, TimeoutError) as error:  # also where the client was faster
                 problem, again = error, True
+                interrupted |= ending and isinstance(error, TimeoutError)  # the session may have ended
                 continue
             except OSError as error:
                 problem = error

@@ -188,7 +188,7 @@ class Requests(Library):
 
     def begin(self, url: str, timeout: float = LIMIT) -> tuple[Callable[[], bytes], Callable[[], None]]:
         response = self._session.get(url, timeout=timeout, stream=True)
-        parts: Iterator[bytes] = response.iter_content(5)
+        parts: Iterator[bytes] = response.iter_content(4096)
         return lambda: next(parts), response.close
 
 

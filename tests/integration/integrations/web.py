@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -33,11 +33,13 @@ class Web:
         port: where it listens.
         sni: the names that clients asked for in their TLS handshakes.
         status: what `/echo` answers.
+        go_on: lets `/stream` send the second half of its body.
     """
 
     def __init__(self, certificate: Path | None = None, host: str = "127.0.0.1") -> None:
         self.sni: list[str | None] = []
         self.status = 200
+        self.go_on: Callable[[], object] = lambda: None
         routes = [
             Route("/echo", self._echo, methods=["GET", "POST", "HEAD"]),
             Route("/orders", self._echo, methods=["GET", "POST"]),
@@ -96,8 +98,13 @@ class Web:
         return Response()
 
     async def _stream(self, _request: Request) -> Response:
+        loop, half = asyncio.get_running_loop(), asyncio.Event()
+        self.go_on = lambda: loop.call_soon_threadsafe(half.set)
+
         async def chunks() -> AsyncIterator[bytes]:
             for number in range(100):
+                if number == 50:
+                    await half.wait()
                 yield f"{number:03}".encode() + b"." * 10_000
                 await asyncio.sleep(0)
 

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[bytes], str]]:
-    """Starts a server that sends the given bytes to each connection and keeps it open; returns its address."""
+def serve() -> Iterator[Callable[..., str]]:
+    """Starts a server that sends a greeting to each connection and keeps it open; returns its address.
+
+    Of several greetings the first connection gets the first, and so on; all further ones get the last.
+    """
     open_sockets: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def start(greeting: bytes) -> str:
+    def start(*greetings: bytes) -> str:
+        remaining = list(greetings)
         listener = socket.create_server(("127.0.0.1", 0))
         open_sockets.append(listener)
 
@@ -37,7 +41,7 @@ def serve() -> Iterator[Callable[[bytes], str]]:
                 except OSError:
                     return
                 open_sockets.append(connection)
-                connection.sendall(greeting)
+                connection.sendall(remaining.pop(0) if len(remaining) > 1 else remaining[0])
 
         threads.append(threading.Thread(target=accept))
         threads[-1].start()
@@ -75,7 +79,7 @@ def test_split_host_port_refuses(text: str) -> None:
         split_host_port(text)
 
 
-def test_a_four_letter_word_has_one_limit_for_all(serve: Callable[[bytes], str]) -> None:
+def test_a_four_letter_word_has_one_limit_for_all(serve: Callable[..., str]) -> None:
     address = serve(b"half an answer")
     start = time.monotonic()
     with pytest.raises(TimeoutError):
@@ -83,17 +87,17 @@ def test_a_four_letter_word_has_one_limit_for_all(serve: Callable[[bytes], str])
     assert 0.2 <= time.monotonic() - start < 2.0
 
 
-def test_a_session_with_a_silent_server_gives_up(serve: Callable[[bytes], str]) -> None:
+def test_a_session_with_a_silent_server_gives_up(serve: Callable[..., str]) -> None:
     with pytest.raises(TimeoutError):
         RawSession(serve(b""), timeout=0.1)
 
 
-def test_what_is_no_zookeeper_is_an_error(serve: Callable[[bytes], str]) -> None:
+def test_what_is_no_zookeeper_is_an_error(serve: Callable[..., str]) -> None:
     with pytest.raises(ConnectionError, match="does not speak ZooKeeper's protocol"):
         RawSession(serve(b"SSH-2.0-OpenSSH_9.2\r\n"))
 
 
-def test_an_answer_to_something_else_is_passed_over(serve: Callable[[bytes], str]) -> None:
+def test_an_answer_to_something_else_is_passed_over(serve: Callable[..., str]) -> None:
     welcome = struct.pack(">iiqi", 0, 10_000, 7, 16) + bytes(17)
     ping = struct.pack(">iqi", -2, 0, 0)
     missing = struct.pack(">iqi", 1, 0, -101)
@@ -110,3 +114,9 @@ def test_expiry_without_a_server_says_so() -> None:
     with pytest.raises(NotConnected, match=f"0x2a could not be ended on {hosts} within 0.3 s") as caught:
         expire_session(42, bytes(16), hosts, timeout=0.3)
     assert not caught.value.outcome_unknown
+
+
+def test_expiry_asks_again_where_a_connection_stays_unanswered(serve: Callable[..., str]) -> None:
+    """A real server left one unanswered for 5 s, while the client took its session back and learned of its end."""
+    unknown = struct.pack(">iiqi", 0, 0, 0, 16) + bytes(17)
+    expire_session(42, bytes(16), serve(b"", struct.pack(">i", len(unknown)) + unknown), timeout=5.0)
