@@ -53,8 +53,6 @@ def link_options(settings: Settings) -> LinkOptions:
         InvalidSettings: the TLS files can't be used.
         InvalidSettings: the settings ask for SASL, which is not installed.
     """
-    from zkdiscovery.session.transport.tls import Certificates  # noqa: PLC0415 - few clients use TLS
-
     auth = settings.auth
     sasl: dict[str, str] | None = None
     auth_data: list[tuple[str, str]] = []
@@ -67,11 +65,16 @@ def link_options(settings: Settings) -> LinkOptions:
         sasl = {"mechanism": "DIGEST-MD5", "username": auth.username, "password": password}
     elif auth is not None:
         auth_data.append(("digest", _Secret(f"{auth.username}:{auth.password.get_secret_value()}")))
+    certificates = None
+    if settings.tls is not None:
+        from zkdiscovery.session.transport.tls import Certificates  # noqa: PLC0415 - takes 1 ms, and few use TLS
+
+        certificates = Certificates(settings.tls)
     return LinkOptions(
         hosts=settings.hosts,
         session_timeout=settings.session_timeout,
         connect_timeout=settings.connect_timeout,
-        certificates=Certificates(settings.tls) if settings.tls is not None else None,
+        certificates=certificates,
         auth_data=auth_data,
         sasl=sasl,
     )
