@@ -29,6 +29,7 @@ USES: dict[str, Use] = {
     "Client.on_change": lambda client, fn: client.on_change(fn),
     "Service.on_change": lambda client, fn: discover(client).on_change(fn),
     "Registration.on_change": lambda client, fn: register(client).on_change(fn),
+    "Lock.on_release_requested": lambda client, fn: client.lock("invoice").on_release_requested(fn),
     "Election.start": lambda client, fn: client.election("report").start(fn),
     "Election.run": lambda client, fn: client.election("report").run(fn),
     "while_leader": lambda client, fn: client.while_leader("report")(fn)(),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from zkdiscovery.aio.operations import Operations
 from zkdiscovery.aio.running import running_task
+from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.term import AsyncHold, CancelWhenLost
 from zkdiscovery.aio.waiting import take_steps
 from zkdiscovery.locks import (
@@ -16,7 +17,9 @@ from zkdiscovery.locks import (
     BaseReadWriteLock,
     Contender,
     Place,
+    Standing,
 )
+from zkdiscovery.threads import latest
 from zkdiscovery.validation import check_timeout
 
 
@@ -101,11 +104,36 @@ class AsyncLock(BaseLock[AsyncHold]):
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
-        return (await self._look(timeout))[0]
+        return (await self._look(timeout)).holders
 
     async def waiters(self, timeout: float | None = 5.0) -> list[Contender]:
         """All who wait, the next one first; two reads. Raises as `holders`."""
-        return (await self._look(timeout))[1]
+        return (await self._look(timeout)).waiters
+
+    async def request_release(self, timeout: float | None = 5.0) -> list[Contender]:
+        """Ask those who hold the lock to release it. Return those who were asked; empty if nobody holds it.
+
+        It ends no hold: a holder decides by itself, see `on_release_requested`. Curator's holders hear of it, too, if
+        they are revocable; kazoo's don't. Two reads, and a write for each holder.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
+        """
+        limit = check_timeout(timeout)
+        return await self._slot.current().feature(Operations).run(lambda: self._request_release(limit))
+
+    def on_release_requested(self, fn: Callable[[AsyncHold], object]) -> AsyncSubscription[AsyncHold]:
+        """Call `fn(hold)`, which may be `async def`, on this loop when somebody asks this object to release what it
+        holds.
+
+        A request that came before, for the present hold, is told first. Requests that come while one waits for its
+        call are one. Nothing is released unless somebody calls `hold.release()`.
+
+        Raises:
+            TypeError: `fn` can't be called.
+            RuntimeError: no event loop runs.
+        """
+        return AsyncSubscription(self._subscribe, fn, latest)
 
     async def __aenter__(self) -> AsyncHold:
         async with AsyncExitStack() as stack:
@@ -120,7 +148,7 @@ class AsyncLock(BaseLock[AsyncHold]):
         super()._renew()
         self._blocks: dict[object, AsyncExitStack] = {}  # by task
 
-    async def _look(self, timeout: float | None) -> tuple[list[Contender], list[Contender]]:
+    async def _look(self, timeout: float | None) -> Standing:
         limit = check_timeout(timeout)
         return await self._slot.current().feature(Operations).run(lambda: self._contenders(limit))
 

@@ -18,10 +18,10 @@ from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.errors import ClientClosed, LockTimeout
 from zkdiscovery.lifecycle import default_id
 from zkdiscovery.locks.limit import Limit
-from zkdiscovery.locks.locks import Contender, Locks
+from zkdiscovery.locks.locks import Contender, Locks, Standing
 from zkdiscovery.locks.names import Kind, Layout
 from zkdiscovery.locks.place import Place
-from zkdiscovery.threads import Monitor, Steps, Until
+from zkdiscovery.threads import Monitor, Steps, Subscribers, Subscription, Until, latest
 from zkdiscovery.validation import check_timeout, deadline_after
 from zkdiscovery.znodes import BaseHold, Paths
 
@@ -58,6 +58,7 @@ class BaseLock(Generic[H]):
         self._kind = kind
         self._layout = layout
         self._slot = slot
+        self._requests: Subscribers[H] = Subscribers(slot.dispatcher, latest)
         self._renew()
         slot.add(self)
 
@@ -141,12 +142,31 @@ class BaseLock(Generic[H]):
 
     def _new_place(self, parent: str, kind: Kind, limit: Limit | None = None) -> Place[H]:
         locks = self._slot.current().feature(Locks)
-        return locks.take_place(self._title, parent, kind, self._layout, default_id(), self.hold_type, limit)
+        return locks.take_place(
+            self._title, parent, kind, self._layout, default_id(), self.hold_type, self._requests.offer, limit
+        )
 
-    def _contenders(self, timeout: float) -> tuple[list[Contender], list[Contender]]:
+    # -- the others --
+
+    def _contenders(self, timeout: float) -> Standing:
         """Who holds the lock, and who waits for it; blocks."""
         core = self._slot.current()
         return core.feature(Locks).contenders(self._parent(core), timeout)
+
+    def _request_release(self, timeout: float) -> list[Contender]:
+        """Ask the holders; blocks."""
+        end = deadline_after(timeout)
+        locks, holders = self._slot.current().feature(Locks), self._contenders(timeout).holders
+        return locks.request_release(holders, max(0.0, end - time.monotonic()))
+
+    def _subscribe(self, fn: Callable[[H], object]) -> Subscription[H]:
+        """Call `fn(hold)` for each request, and for one that came already for the present hold."""
+        place = self._place
+        if place is None:
+            return self._requests.subscribe(fn)
+        with place.changed:  # a request that comes in this moment is told once
+            hold = place.requested
+            return self._requests.subscribe(fn, *([] if hold is None or hold.lost else [hold]))
 
 
 L = TypeVar("L", bound=BaseLock[Any])

@@ -7,6 +7,7 @@ holds if fewer leases than the limit stand before it. So at most `limit` hold, e
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TypeVar
 
 from zkdiscovery.core import Core
@@ -32,10 +33,11 @@ class Limited(Place[H]):
         layout: Layout,
         data: bytes,
         make_hold: MakeHold[H],
+        on_request: Callable[[H], object],
         limit: Limit,
     ) -> None:
         self._limit = limit
-        super().__init__(core, title, parent, kind, layout, data, make_hold)
+        super().__init__(core, title, parent, kind, layout, data, make_hold, on_request)
 
     def find_limit(self, generation: int, deadline: float) -> Stored | None:
         """Return the limit in force, stored now if there was none. None if we want another one: we are refused."""
@@ -67,7 +69,10 @@ class Limited(Place[H]):
 
 
 class Gate(Limited[H]):
-    """A place at the gate."""
+    """A place at the gate. It holds no lease, so a request for its release is for nobody."""
+
+    def note_request(self) -> None:
+        """Ignore what was written into the node."""
 
     def read_queue(self, generation: int, deadline: float) -> list[str]:
         if self.find_limit(generation, deadline) is None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from zkdiscovery.lifecycle import leaving
 from zkdiscovery.locks.base import LEAVE_TIMEOUT, WAIT, BaseLock, BaseReadWriteLock
 from zkdiscovery.locks.locks import Contender
 from zkdiscovery.locks.place import Place
-from zkdiscovery.threads import run_steps
+from zkdiscovery.threads import Subscription, run_steps
 from zkdiscovery.validation import check_timeout
 from zkdiscovery.znodes import Hold
 
@@ -95,11 +95,33 @@ class Lock(BaseLock[Hold]):
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
-        return self._contenders(check_timeout(timeout))[0]
+        return self._contenders(check_timeout(timeout)).holders
 
     def waiters(self, timeout: float | None = 5.0) -> list[Contender]:
         """All who wait, the next one first; two reads. Raises as `holders`."""
-        return self._contenders(check_timeout(timeout))[1]
+        return self._contenders(check_timeout(timeout)).waiters
+
+    def request_release(self, timeout: float | None = 5.0) -> list[Contender]:
+        """Ask those who hold the lock to release it. Return those who were asked; empty if nobody holds it.
+
+        It ends no hold: a holder decides by itself, see `on_release_requested`. Curator's holders hear of it, too, if
+        they are revocable; kazoo's don't. Two reads, and a write for each holder.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
+        """
+        return self._request_release(check_timeout(timeout))
+
+    def on_release_requested(self, fn: Callable[[Hold], object]) -> Subscription[Hold]:
+        """Call `fn(hold)` on the client's dispatcher thread when somebody asks this object to release what it holds.
+
+        A request that came before, for the present hold, is told first. Requests that come while one waits for its
+        call are one. Nothing is released unless somebody calls `hold.release()`.
+
+        Raises:
+            TypeError: `fn` is no plain callable.
+        """
+        return self._subscribe(fn)
 
     def __enter__(self) -> Hold:
         with ExitStack() as stack:

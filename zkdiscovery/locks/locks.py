@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.errors import NodeMissing
 from zkdiscovery.locks.leases import Gate, LeasePlace
 from zkdiscovery.locks.limit import Limit, read_limit, write_limit
 from zkdiscovery.locks.names import Kind, Layout, holding, in_order
-from zkdiscovery.locks.place import MakeHold, Place
-from zkdiscovery.session import NO_NODE, Found, GetChildren, Node, Session, bulk_read
+from zkdiscovery.locks.place import RELEASE_REQUEST, MakeHold, Place
+from zkdiscovery.session import NO_NODE, Found, GetChildren, Node, Session, SetData, bulk_read
 from zkdiscovery.threads import run_steps
-from zkdiscovery.znodes import BaseHold
+from zkdiscovery.validation import deadline_after
+from zkdiscovery.znodes import BaseHold, name_of
 
 H = TypeVar("H", bound=BaseHold)
 
@@ -29,12 +31,32 @@ class Contender:
 
     Attributes:
         id: what it calls itself: `<hostname>:<pid>:<start>` where this SDK made it, an address where Curator did;
-            empty if it can't be read.
+            empty if it can't be read, or if Curator made it and somebody has asked for its release.
         fence: the fence of its hold, once it holds; 0 if its node can't be read.
+        since: when it joined the queue, in seconds since the epoch on ZooKeeper's clock; 0.0 if its node can't be read.
+        session: id of its ZooKeeper session; 0 if its node can't be read.
+        path: its node.
     """
 
     id: str
     fence: int
+    since: float = 0.0
+    session: int = 0
+    path: str = ""
+
+
+class Standing(NamedTuple):
+    """Who stands at a lock or a semaphore, in order.
+
+    Attributes:
+        holders: who holds it, or comes next while its holder leaves.
+        waiters: who waits.
+        limit: of a semaphore, if one is stored.
+    """
+
+    holders: list[Contender]
+    waiters: list[Contender]
+    limit: int | None = None
 
 
 class Locks(Feature):
@@ -55,6 +77,7 @@ class Locks(Feature):
         layout: Layout,
         id: str,
         make_hold: MakeHold[H],
+        on_request: Callable[[H], object],
         limit: Limit | None = None,
     ) -> Place[H]:
         """Take a place at the end of a queue. Never blocks. For the arguments see `Place`; a semaphore has a limit.
@@ -65,7 +88,7 @@ class Locks(Feature):
         """
 
         def make() -> Place[H]:
-            given = self.core, title, parent, kind, layout, id.encode(), make_hold
+            given = self.core, title, parent, kind, layout, id.encode(), make_hold, on_request
             if limit is None:
                 return Place(*given)
             return Gate(*given, limit) if kind is Kind.GATE else LeasePlace(*given, limit)
@@ -80,33 +103,63 @@ class Locks(Feature):
             self._places.add(place)
         return place
 
-    def contenders(self, parent: str, timeout: float) -> tuple[list[Contender], list[Contender]]:
-        """Who holds a lock, and who waits for it, in order; two reads.
+    def names(self, timeout: float) -> list[str]:
+        """Names of all locks below the namespace, sorted; one read. Free ones may be listed until ZooKeeper reaps them.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
+        """
+        return self.core.session.children(self.core.paths.locks(), timeout=timeout)
+
+    def semaphore_names(self, timeout: float) -> list[str]:
+        """Names of all semaphores below the namespace, sorted; one read. Raises as `names`."""
+        return self.core.session.children(self.core.paths.semaphores(), timeout=timeout)
+
+    def contenders(self, parent: str, timeout: float) -> Standing:
+        """Who stands at a lock; two reads.
 
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
         """
 
-        def once(deadline: float, generation: int) -> tuple[list[Contender], list[Contender]]:
+        def once(deadline: float, generation: int) -> Standing:
             queue = read_queue(self.core.session, parent, generation, deadline)
-            count = holding([name for name, _ in queue])
-            everybody = [contender for _, contender in queue]
-            return everybody[:count], everybody[count:]
+            count = holding([name_of(who.path) for who in queue])
+            return Standing(queue[:count], queue[count:])
 
         return self.core.session.retry(once, timeout)
 
-    def semaphore_contenders(self, parent: str, timeout: float) -> tuple[list[Contender], list[Contender]]:
-        """Who holds a semaphore, and who waits for it, in order; five reads. Raises as `contenders`."""
+    def semaphore_contenders(self, parent: str, timeout: float) -> Standing:
+        """Who stands at a semaphore; five reads. Raises as `contenders`."""
 
-        def once(deadline: float, generation: int) -> tuple[list[Contender], list[Contender]]:
+        def once(deadline: float, generation: int) -> Standing:
             session = self.core.session
             found = read_limit(session, parent, generation, deadline)
             leases = read_queue(session, f"{parent}/leases", generation, deadline)
             gate = read_queue(session, f"{parent}/locks", generation, deadline)
-            most = len(leases) if found is None else found.number
-            return [who for _, who in leases[:most]], [who for _, who in gate]
+            limit = None if found is None else found.number
+            return Standing(leases[:limit], gate, limit)
 
         return self.core.session.retry(once, timeout)
+
+    def request_release(self, holders: Sequence[Contender], timeout: float) -> list[Contender]:
+        """Ask holders to release what they hold. Return those who still stand.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
+        """
+        end = deadline_after(timeout)
+        return [holder for holder in holders if self._ask(holder.path, max(0.0, end - time.monotonic()))]
+
+    def _ask(self, path: str, timeout: float) -> bool:
+        session, request = self.core.session, SetData(path, RELEASE_REQUEST)
+        try:
+            session.retry(
+                lambda deadline, generation: session.call(request, deadline=deadline, generation=generation), timeout
+            )
+        except NodeMissing:
+            return False
+        return True
 
     def set_limit(self, parent: str, number: int, timeout: float) -> None:
         """Store the limit of a semaphore.
@@ -132,8 +185,8 @@ class Locks(Feature):
             place.forked()
 
 
-def read_queue(session: Session, parent: str, generation: int, deadline: float) -> list[tuple[str, Contender]]:
-    """Return the names and the contenders of a queue, in order.
+def read_queue(session: Session, parent: str, generation: int, deadline: float) -> list[Contender]:
+    """Return the contenders of a queue, in order.
 
     Raises:
         ZkDiscoveryError: as `Session.call`.
@@ -144,12 +197,12 @@ def read_queue(session: Session, parent: str, generation: int, deadline: float) 
         return []
     paths = [f"{parent}/{name}" for name in names]
     found = bulk_read(session, paths, generation=generation, deadline=deadline)
-    nodes = zip(names, (node for _, node in found), strict=True)
-    return [(name, _contender(node)) for name, node in nodes if node != NO_NODE]
+    return [_contender(path, node) for path, node in found if node != NO_NODE]
 
 
-def _contender(node: Found) -> Contender:
+def _contender(path: str, node: Found) -> Contender:
     if not isinstance(node, Node):  # we may not read it
-        return Contender("", 0)
+        return Contender("", 0, path=path)
     text = node.data[: 4 * MAX_ID].decode(errors="replace")[:MAX_ID]
-    return Contender(text if text.isprintable() else "", node.stat.czxid)
+    stat, shown = node.stat, text.isprintable() and node.data != RELEASE_REQUEST
+    return Contender(text if shown else "", stat.czxid, stat.ctime / 1000, stat.ephemeral_owner, path)

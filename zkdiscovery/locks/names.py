@@ -74,6 +74,12 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(numbers, key=lambda name: ((numbers[name] - some + _CIRCLE // 2) % _CIRCLE, name))
 
 
+def number_of(name: str) -> int | None:
+    """Return the number of a place; None if it takes no part. It says nothing about fences."""
+    match = _NUMBER.search(name)
+    return None if match is None else int(match[1])
+
+
 def is_reader(name: str) -> bool:
     """True for the place of a reader, of any layout."""
     return _READER.search(name) is not None

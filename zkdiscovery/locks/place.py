@@ -1,4 +1,9 @@
-"""One place in the queue of a lock: one numbered node, at most one hold."""
+"""One place in the queue of a lock: one numbered node, at most one hold.
+
+Whoever wants the lock may ask the holder to release it, as Curator's `Revoker` does: by writing a message into the node
+of the holder. The place tells its owner and writes its own data again, so that the next request is seen, too. The owner
+decides; a request ends no hold.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,8 @@ H = TypeVar("H", bound=BaseHold)
 
 MakeHold: TypeAlias = Callable[[str, int, Lease, Callable[[], None]], H]  # name, fence, lease, release
 
+RELEASE_REQUEST = b"__REVOKE__"  # as Curator has it
+
 log = logging.getLogger("zkdiscovery.locks")
 
 
@@ -32,12 +39,14 @@ class Place(QueuePlace[H], Generic[H]):
         layout: how its node is named.
         data: what its node holds.
         make_hold: makes the hold.
+        on_request: called with the hold when somebody asks for its release; must not block.
 
     Attributes:
         title: names the lock, in messages.
         behind: True once others were found ahead.
         stopped: the client is drained or closed.
         refused: why it can never hold.
+        requested: the hold, once somebody has asked for its release.
     """
 
     def __init__(
@@ -49,8 +58,9 @@ class Place(QueuePlace[H], Generic[H]):
         layout: Layout,
         data: bytes,
         make_hold: MakeHold[H],
+        on_request: Callable[[H], object],
     ) -> None:
-        self.set_up(title)
+        self.set_up(title, on_request)
         self._parent = parent
         self._kind = kind
         self._make_hold = make_hold
@@ -58,15 +68,19 @@ class Place(QueuePlace[H], Generic[H]):
         path = f"{parent}/{name.text}"
         self._numbered = NumberedNode(core.session, path, name.token)
         super().__init__(
-            core.session, core.nodes, core.worker, path, data, acl=None, hold=True, numbered=self._numbered
-        )
+            core.session, core.nodes, core.worker, path, data, acl=None, hold=True, numbered=self._numbered,
+            on_foreign_write=self._on_foreign_write,
+        )  # fmt: skip
 
-    def set_up(self, title: str) -> None:
+    def set_up(self, title: str, on_request: Callable[[H], object]) -> None:
         """Set what a place has that stands in no queue, too."""
         self.title = title
         self.behind = False
         self.stopped = False
         self._released = False  # by its holder
+        self._on_request = on_request
+        self._request_came = False
+        self.requested: H | None = None
         self.refused: ZkDiscoveryError | None = None
         self._block: object | None = None  # the thread or task of the `with` block that holds it
         self._me: Callable[[], object] = _nobody
@@ -102,10 +116,28 @@ class Place(QueuePlace[H], Generic[H]):
 
     def on_begun(self, fence: int) -> None:
         log.debug("holding %s, fence %d", self.title, fence)
+        self._pass_request_on()
 
     def on_ended(self, fence: int, reason: str, *, by_us: bool) -> None:
         level = logging.DEBUG if by_us else logging.WARNING
         log.log(level, "the hold %d of %s is over: %s", fence, self.title, reason)
+
+    def note_request(self) -> None:
+        """Tell the owner that somebody asks for the lock; once it holds, if it does not hold yet (worker)."""
+        log.info("asked to release %s", self.title)
+        self._request_came = True
+        self._pass_request_on()
+
+    def _on_foreign_write(self, data: bytes) -> None:
+        if data == RELEASE_REQUEST:
+            self.note_request()
+
+    def _pass_request_on(self) -> None:
+        with self.changed:  # a subscription that is made in this moment is told once
+            hold = self.hold
+            if self._request_came and hold is not None and not hold.lost:
+                self.requested = hold
+                self._on_request(hold)
 
     # -- any thread --
 

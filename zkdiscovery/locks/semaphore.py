@@ -8,7 +8,7 @@ from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.locks.base import BaseLock, Outcome, leaving
 from zkdiscovery.locks.limit import LARGEST, Limit
 from zkdiscovery.locks.lock import Lock
-from zkdiscovery.locks.locks import Contender, Locks
+from zkdiscovery.locks.locks import Locks, Standing
 from zkdiscovery.locks.names import Kind
 from zkdiscovery.locks.place import Place
 from zkdiscovery.threads import Steps
@@ -48,7 +48,7 @@ class BaseSemaphore(BaseLock[H]):
             if outcome is Outcome.BEHIND:
                 return None
 
-    def _contenders(self, timeout: float) -> tuple[list[Contender], list[Contender]]:
+    def _contenders(self, timeout: float) -> Standing:
         core = self._slot.current()
         return core.feature(Locks).semaphore_contenders(self._parent(core), timeout)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from zkdiscovery.core import Core
 from zkdiscovery.election.candidacy import MakeTerm
-from zkdiscovery.locks import Contender, Kind, Layout, Limit, Locks, MakeHold, Place
+from zkdiscovery.locks import Contender, Kind, Layout, Limit, Locks, MakeHold, Place, Standing
 from zkdiscovery.session import Lease
 from zkdiscovery.threads import Monitor, Steps
 from zkdiscovery.znodes import BaseHold
@@ -51,9 +52,11 @@ class Granted:
 class GrantedPlace(Place[H]):
     """A place that holds its lock from the beginning."""
 
-    def __init__(self, title: str, parent: str, fence: int, make_hold: MakeHold[H]) -> None:
+    def __init__(
+        self, title: str, parent: str, fence: int, make_hold: MakeHold[H], on_request: Callable[[H], object]
+    ) -> None:
         self.parent = parent
-        self.set_up(title)
+        self.set_up(title, on_request)
         self.changed = Monitor()
         self._granted_lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
         self._granted = make_hold(title, fence, self._granted_lease, self.release)
@@ -99,22 +102,29 @@ class GrantedLocks(Locks):
         layout: Layout,  # noqa: ARG002
         id: str,
         make_hold: MakeHold[H],
+        on_request: Callable[[H], object],
         limit: Limit | None = None,  # noqa: ARG002
     ) -> Place[H]:
         fence = next(self._fences)
 
         def make() -> Place[H]:
-            place = GrantedPlace(title, parent, fence, make_hold)
-            self._granted.append((Contender(id, fence), place))
+            place = GrantedPlace(title, parent, fence, make_hold, on_request)
+            self._granted.append((Contender(id, fence, path=f"{parent}/{fence}"), place))
             return place
 
         return self.keep(make)
 
-    def contenders(self, parent: str, timeout: float) -> tuple[list[Contender], list[Contender]]:  # noqa: ARG002
-        return [who for who, place in self._granted if place.parent == parent and place.holds], []
+    def contenders(self, parent: str, timeout: float) -> Standing:  # noqa: ARG002
+        return Standing([who for who, place in self._granted if place.parent == parent and place.holds], [])
 
-    def semaphore_contenders(self, parent: str, timeout: float) -> tuple[list[Contender], list[Contender]]:
+    def semaphore_contenders(self, parent: str, timeout: float) -> Standing:
         return self.contenders(f"{parent}/leases", timeout)
+
+    def request_release(self, holders: Sequence[Contender], timeout: float) -> list[Contender]:  # noqa: ARG002
+        asked = [(who, place) for who, place in self._granted if who in holders and place.holds]
+        for _, place in asked:
+            place.note_request()
+        return [who for who, _ in asked]
 
     def set_limit(self, parent: str, number: int, timeout: float) -> None:
         """Grant all, whatever the limit is."""

@@ -43,17 +43,25 @@ class Paths:
         """Parent of an election's candidates. Raises InvalidName."""
         return f"{self.elections()}/{check_name(name, 'the election name')}"
 
+    def locks(self) -> str:
+        """Parent of all locks of the namespace."""
+        return f"{self.root}/locks"
+
     def lock(self, name: str) -> str:
         """Parent of a lock's places; a name that begins with `/` is that path itself. Raises InvalidName."""
-        return self._shared("locks", name, "the lock name")
+        return self._shared(self.locks(), name, "the lock name")
+
+    def semaphores(self) -> str:
+        """Parent of all semaphores of the namespace."""
+        return f"{self.root}/semaphores"
 
     def semaphore(self, name: str) -> str:
         """Parent of a semaphore's nodes; a name that begins with `/` is that path itself. Raises InvalidName."""
-        return self._shared("semaphores", name, "the semaphore name")
+        return self._shared(self.semaphores(), name, "the semaphore name")
 
-    def _shared(self, kind: str, name: str, what: str) -> str:
+    def _shared(self, parent: str, name: str, what: str) -> str:
         if not str(name).startswith("/"):
-            return f"{self.root}/{kind}/{check_name(name, what)}"
+            return f"{parent}/{check_name(name, what)}"
         for segment in name[1:].split("/"):
             check_name(segment, f"each part of {what}")
         return name

@@ -64,6 +64,8 @@ class QueuePlace(ABC, Generic[H]):
         acl: who may do what with the node; None: as the settings say of leaves.
         hold: False: a broken connection ends the hold at once.
         numbered: creates the node if ZooKeeper adds a number to its name.
+        on_foreign_write: called with what somebody else wrote into the node, before the place writes its own data again
+            (worker).
 
     Attributes:
         node: the node of the place.
@@ -81,6 +83,7 @@ class QueuePlace(ABC, Generic[H]):
         acl: Sequence[AccessEntry] | None,
         hold: bool,
         numbered: Numbered | None = None,
+        on_foreign_write: Callable[[bytes], None] | None = None,
     ) -> None:
         self._session = session
         self._worker = worker
@@ -97,8 +100,9 @@ class QueuePlace(ABC, Generic[H]):
         self._first = False  # nobody is ahead any more
         self._proof: Proof | None = None  # on its way, or here
         self.node: OwnedNode = nodes.prepare(
-            path, data, on_state=self._on_node, restore=False, acl=acl, numbered=numbered
-        )
+            path, data, on_state=self._on_node, on_foreign_write=on_foreign_write, restore=False, acl=acl,
+            numbered=numbered,
+        )  # fmt: skip
         worker.start()  # before anything listens
         session.listen(self._on_state)
         nodes.keep([self.node])

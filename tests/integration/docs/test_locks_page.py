@@ -29,6 +29,7 @@ PRINTED = {
             " set_limit(2)"
         ),
     ],
+    "reindex.py": ["asked: 1", "still held: True"],
 }
 
 

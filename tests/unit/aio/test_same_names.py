@@ -48,8 +48,8 @@ ONLY_ASYNC = {"sync", "of", "aclose", "released", "slot"}  # `slot` is an attrib
 SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
     "attempt", "check", "discover", "election", "end_term", "explain", "feature", "follow", "forked",
-    "leave", "lock", "locked", "on_change", "pick", "read_write_lock", "reclaim", "register", "register_many",
-    "registered", "release", "resign", "revive", "semaphore", "set_status",
+    "leave", "lock", "locked", "on_change", "on_release_requested", "pick", "read_write_lock", "reclaim", "register",
+    "register_many", "registered", "release", "resign", "revive", "semaphore", "set_status",
     "stop_following", "update", "update_hold", "while_leader",
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from tests.support import Recorder
 from zkdiscovery import (
     Change,
     ClientClosed,
+    Hold,
     HoldLost,
     Instance,
     InvalidInstance,
@@ -240,6 +241,19 @@ def test_a_lock_can_be_lost_in_a_test() -> None:
             client.lose_lock("invoice")
         with pytest.raises(HoldLost, match="the client was closed"), client.lock("invoice"):
             client.close()
+
+
+def test_holders_are_told_of_requests() -> None:
+    with static_client() as client:
+        lock, told = client.lock("invoice"), Recorder[Hold]()
+        lock.on_release_requested(told)
+        assert lock.request_release() == []
+        with lock as hold:
+            assert [who.fence for who in client.lock("invoice").request_release()] == [hold.fence]
+            assert told.wait(lambda items: len(items) == 1) == [hold]
+            assert not hold.lost
+        with client.semaphore("gpu", 2) as hold:
+            assert [who.fence for who in client.semaphore("gpu").request_release()] == [hold.fence]
 
 
 def test_every_semaphore_is_granted() -> None:
