@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from zkdiscovery.errors import NodeMissing, UndecodableNode, ZkDiscoveryError
 from zkdiscovery.session.pipeline import ANSWER, IN_FLIGHT, OVERHEAD, PATH, Line, Pace, ReadLimits, fitting, pipelined
+from zkdiscovery.session.care import REQUEST
 from zkdiscovery.session.requester import Requester
 from zkdiscovery.session.requests import Exists, GetData, MultiRead, Node
 from zkdiscovery.session.translate import NO_NODE, error_for_code
@@ -192,12 +193,11 @@ class _Reading:
 
     def _plan(self) -> _Plan:
         """Plan the next request; one without parts if it has to wait for an answer."""
-        care = self._session.care
         while self._open and not self._open[0].left:
             self._open.popleft()
         nodes = min(BATCH, self._pace.room)
         data = expected = min(float(ANSWER), IN_FLIGHT - sum(plan.size for plan in self._plans))
-        text = care.request_bytes
+        text = REQUEST
         parts: list[tuple[_Share, Sequence[str]]] = []
         for share in self._open:
             size = share.pace.size or self._pace.size
@@ -236,7 +236,7 @@ class _Reading:
             ends = accumulate(size + OVERHEAD for _, _, size in sizes[: -sizes[0][0]])
             count = max(1, sum(end <= ANSWER for end in ends))
             count = min(count, *(-most for most, _, _ in sizes[:count]))
-            paths = next(fitting([path for _, path, _ in sizes[:count]], count, care.request_bytes))
+            paths = next(fitting([path for _, path, _ in sizes[:count]], count, REQUEST))
             del sizes[: len(paths)]
             share.pace.flying += len(paths)
             self._line.send(MultiRead(paths))

@@ -6,7 +6,7 @@ broke is a suspect, because answers that the server sent may be lost with the co
 network and not the request, so a suspect is changed rather than refused:
 
 - A bulk read is halved until each node is read alone; `bulk.py` reads the sizes of such nodes first.
-- Batches of writes and watches are made half as large.
+- Batches of writes are made half as large if one of writes is a suspect, and batches of watches if one of watches is.
 - A request that can't be changed is sent alone, after the others. After `TRIES` breaks it is refused for a while, then
   tried once more: see `PAUSES`.
 
@@ -49,13 +49,12 @@ class Care:
     def __init__(self) -> None:
         self._nodes: dict[str, int] = {}  # by path: most nodes in a bulk read that includes this one
         self._offences: dict[int, _Offence] = {}  # by the hash of the request's bytes
-        self._halved = REQUEST  # bytes of one request
-        self._halved_at = -FORGOTTEN  # monotonic seconds
+        self._halved: dict[type[Request], tuple[int, float]] = {}  # bytes of one request; when, in monotonic seconds
 
-    @property
-    def request_bytes(self) -> int:
-        """The most bytes that a request of several parts should have."""
-        return self._halved if time.monotonic() < self._halved_at + FORGOTTEN else REQUEST
+    def most_bytes(self, kind: type[Request]) -> int:
+        """The most bytes that a request of this kind, which has several parts, should have."""
+        size, when = self._halved.get(kind, (REQUEST, -FORGOTTEN))
+        return size if time.monotonic() < when + FORGOTTEN else REQUEST
 
     def most_together(self, path: str) -> int | None:
         """The most nodes in a bulk read that includes this one; None if it is no suspect."""
@@ -94,11 +93,13 @@ class Care:
                 self._offended(body)
         _shorten(self._nodes)
         _shorten(self._offences)
-        # A bulk read is halved above, whatever its request's size.
-        largest = max((len(body) for request, body in unanswered if not isinstance(request, MultiRead)), default=0)
-        if largest > SMALL:
-            self._halved = max(SMALL, min(self.request_bytes, largest) // 2)
-            self._halved_at = time.monotonic()
+        largest: dict[type[Request], int] = {}
+        for request, body in unanswered:
+            if not isinstance(request, MultiRead):  # halved above, whatever the size of the request
+                largest[type(request)] = max(len(body), largest.get(type(request), 0))
+        for kind, size in largest.items():
+            if size > SMALL:
+                self._halved[kind] = max(SMALL, min(self.most_bytes(kind), size) // 2), time.monotonic()
 
     def _offended(self, body: bytes) -> None:
         first, longest = PAUSES

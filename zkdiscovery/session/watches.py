@@ -86,7 +86,7 @@ class TreeWatches:
             paths = [watch.path for watch in watches if watch in self._by_path.get(watch.path, ())]
             return [
                 self.session.submit(SetWatches(some), deadline=deadline, generation=generation)
-                for some in fitting(paths, BATCH, self.session.care.request_bytes)
+                for some in fitting(paths, BATCH, self.session.care.most_bytes(SetWatches))
             ]
 
     def remove(self, watch: TreeWatch) -> None:

@@ -42,7 +42,7 @@ def transact(
         raises.
     """
     for batch, outcome in _send(
-        session, _batches(plan, 1 if singly else BATCH, session.care.request_bytes), generation
+        session, _batches(plan, 1 if singly else BATCH, session.care.most_bytes(Multi)), generation
     ):
         if isinstance(outcome, list):
             answers = iter(outcome)

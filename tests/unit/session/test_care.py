@@ -6,7 +6,7 @@ import pytest
 
 from zkdiscovery.session import GetChildren, care
 from zkdiscovery.session.care import REQUEST, Care
-from zkdiscovery.session.requests import Create, Multi, MultiRead, encode
+from zkdiscovery.session.requests import Create, Multi, MultiRead, SetWatches, encode
 
 LIST = GetChildren("/services/payments")
 BODY = encode(LIST)
@@ -57,13 +57,16 @@ def test_an_answer_clears_it(clock: Clock) -> None:
     assert pauses(known, clock, 3)[-1] == pytest.approx(1.0, abs=0.11)
 
 
-def test_a_large_bulk_read_makes_no_writes_smaller() -> None:
-    """After an outage with such a read on its way, 500 instances came back in 32 transactions instead of 4."""
+def test_large_reads_and_watches_make_no_writes_smaller() -> None:
+    """After an outage with such a request on its way, 500 instances came back in 32 transactions instead of 4."""
     known = Care()
     paths = [f"/services/payments/{number:010}" for number in range(500)]
     read = MultiRead(tuple(paths))
-    known.broke([(read, encode(read))])
-    assert (known.request_bytes, known.most_together(paths[0])) == (REQUEST, 250)
+    watches = SetWatches(tuple(paths))
+    known.broke([(read, encode(read)), (watches, encode(watches))])
+    assert known.most_together(paths[0]) == 250
+    assert known.most_bytes(SetWatches) < len(encode(watches))
+    assert known.most_bytes(Multi) == REQUEST
     write = Multi([Create(path, b"", acl=()) for path in paths])
     known.broke([(write, encode(write))])
-    assert known.request_bytes < len(encode(write))
+    assert known.most_bytes(Multi) < len(encode(write))
