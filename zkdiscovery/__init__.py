@@ -20,6 +20,7 @@ from zkdiscovery.lazy import lazy
 if TYPE_CHECKING:
     from zkdiscovery.aio import (
         AsyncClient,
+        AsyncCounter,
         AsyncElection,
         AsyncHold,
         AsyncLock,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         AccessDenied,
         AuthenticationFailed,
         ClientClosed,
+        CounterOverflow,
         HoldLost,
         InvalidInstance,
         InvalidName,
@@ -82,7 +84,7 @@ if TYPE_CHECKING:
         ZkDiscoveryError,
     )
     from zkdiscovery.lifecycle import close_on_signals
-    from zkdiscovery.locks import Contender, Lock, ReadWriteLock, Semaphore
+    from zkdiscovery.locks import Contender, Counter, Lock, ReadWriteLock, Semaphore
     from zkdiscovery.model import Change, Instance, Override, Snapshot, Status
     from zkdiscovery.registration import Registration, RegistrationState
     from zkdiscovery.session import State
@@ -96,6 +98,7 @@ __all__ = [
     "AccessDenied",
     "AclEntry",
     "AsyncClient",
+    "AsyncCounter",
     "AsyncElection",
     "AsyncHold",
     "AsyncLock",
@@ -116,6 +119,8 @@ __all__ = [
     "Codec",
     "Contender",
     "Core",
+    "Counter",
+    "CounterOverflow",
     "Ejection",
     "Election",
     "Feature",
@@ -184,6 +189,7 @@ __all__ = [
 _HOMES = {
     "aio": (
         "AsyncClient",
+        "AsyncCounter",
         "AsyncElection",
         "AsyncHold",
         "AsyncLock",
@@ -222,6 +228,7 @@ _HOMES = {
         "AccessDenied",
         "AuthenticationFailed",
         "ClientClosed",
+        "CounterOverflow",
         "HoldLost",
         "InvalidInstance",
         "InvalidName",
@@ -246,7 +253,7 @@ _HOMES = {
         "ZkDiscoveryError",
     ),
     "lifecycle": ("close_on_signals",),
-    "locks": ("Contender", "Lock", "ReadWriteLock", "Semaphore"),
+    "locks": ("Contender", "Counter", "Lock", "ReadWriteLock", "Semaphore"),
     "model": ("Change", "Instance", "Override", "Snapshot", "Status"),
     "registration": ("Registration", "RegistrationState"),
     "session": ("State",),

@@ -18,6 +18,7 @@
     ├── InvalidInstance (ValueError)           an instance with a field out of range, or too large
     ├── InvalidSettings (ValueError)           settings that can't be used
     ├── UndecodableNode (ValueError)           what a znode holds is no instance
+    ├── CounterOverflow (OverflowError)        a counter would leave 64 bits
     ├── RegistrationConflict                   another live process owns the id
     ├── NoInstanceAvailable                    nothing to pick; says why
     ├── HoldLost                               what this process held is over
@@ -139,6 +140,10 @@ class InvalidSettings(ZkDiscoveryError, ValueError):
 
 class UndecodableNode(ZkDiscoveryError, ValueError):
     """A znode whose data the codec can't read."""
+
+
+class CounterOverflow(ZkDiscoveryError, OverflowError):
+    """A counter would leave the range of 64 bits; it was not changed."""
 
 
 class RegistrationConflict(ZkDiscoveryError):

@@ -20,6 +20,7 @@ BUILT_IN = {
     "InvalidInstance": ValueError,
     "InvalidSettings": ValueError,
     "UndecodableNode": ValueError,
+    "CounterOverflow": OverflowError,
     "ClientClosed": RuntimeError,
     "NoThreadAvailable": RuntimeError,
     "NoServerForTests": RuntimeError,

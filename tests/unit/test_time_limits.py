@@ -32,6 +32,10 @@ LIMITS = {
     "Client.override": FOR_AN_OPERATION,
     "Client.remove": FOR_AN_OPERATION,
     "Client.service_names": FOR_AN_OPERATION,
+    "Counter.add": FOR_AN_OPERATION,
+    "Counter.compare_and_set": FOR_AN_OPERATION,
+    "Counter.set": FOR_AN_OPERATION,
+    "Counter.value": FOR_AN_OPERATION,
     "Election.candidates": FOR_AN_OPERATION,
     "Election.close": FOR_AN_OPERATION,
     "Election.leader": FOR_AN_OPERATION,
@@ -68,11 +72,12 @@ OTHERS = {  # finite, and not of the SDK's own waits
 WAIT_UNTIL_A_DEADLINE = {"Election.leave"}  # of the client that closes
 NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
+    "Client.counter",
     "Client.discover", "Client.election", "Client.feature", "Client.lock", "Client.on_change", "Client.read_write_lock",
     "Client.register",
     "Client.register_many", "Client.registered", "Client.semaphore", "Client.start",
     "Election.end_term", "Election.forked", "Election.on_change", "Election.revive", "Election.start",
-    "Hold.check", "Hold.release",
+    "Hold.check", "Hold.condition", "Hold.ended", "Hold.release",
     "Lock.forked", "Lock.on_release_requested", "Lock.revive",
     "Registration.on_change", "Registration.reclaim", "Registration.set_status", "Registration.update",
     "Service.attempt", "Service.close", "Service.explain", "Service.follow", "Service.forked", "Service.on_change",
@@ -87,8 +92,8 @@ NEVER_WAIT = {
 HARNESS = ("FaultProxy.", "FrameFault.", "ZookeeperEnsemble.", "ZookeeperMember.", "ZookeeperServer.", "zookeeper_")
 
 HANDLES = (
-    "Attempt", "Client", "Election", "Lock", "Registration", "Semaphore", "Service", "Subscription", "Term",
-    "close_on_signals",
+    "Attempt", "Client", "Counter", "Election", "Lock", "Registration", "Semaphore", "Service",
+    "Subscription", "Term", "close_on_signals",
 )  # fmt: skip
 
 
@@ -167,6 +172,10 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Client.close": lambda client, value: client.close(value),
     "Client.drain": lambda client, value: client.drain(value),
     "close_on_signals": lambda client, value: close_on_signals(client, timeout=value),
+    "Counter.add": lambda client, value: client.counter("orders").add(timeout=value),
+    "Counter.compare_and_set": lambda client, value: client.counter("orders").compare_and_set(0, 1, timeout=value),
+    "Counter.set": lambda client, value: client.counter("orders").set(1, timeout=value),
+    "Counter.value": lambda client, value: client.counter("orders").value(value),
     "Election.candidates": lambda client, value: nowhere(lambda away: away.election("report").candidates(value)),
     "Election.leader": lambda client, value: nowhere(lambda away: away.election("report").leader(value)),
     "Election.campaign": lambda client, value: client.election("report").campaign(value).__enter__(),

@@ -8,6 +8,7 @@ run on a few threads of the client; its first use and its closing run on a threa
 from __future__ import annotations
 
 from zkdiscovery.aio.client import AsyncClient
+from zkdiscovery.aio.counter import AsyncCounter
 from zkdiscovery.aio.election import AsyncElection
 from zkdiscovery.aio.lock import AsyncLock, AsyncReadWriteLock
 from zkdiscovery.aio.registration import AsyncRegistration
@@ -18,6 +19,7 @@ from zkdiscovery.aio.term import AsyncHold, AsyncTerm
 
 __all__ = [
     "AsyncClient",
+    "AsyncCounter",
     "AsyncElection",
     "AsyncHold",
     "AsyncLock",

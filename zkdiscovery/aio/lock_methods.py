@@ -6,6 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
+from zkdiscovery.aio.counter import AsyncCounter
 from zkdiscovery.aio.functions import awaitable, check_callable
 from zkdiscovery.aio.lock import AsyncLock, AsyncReadWriteLock
 from zkdiscovery.aio.semaphore import AsyncSemaphore
@@ -41,6 +42,10 @@ class AsyncLockMethods:
         """A lock that up to `limit` processes, threads or tasks hold at once. See `Client.semaphore`."""
         self.slot.require_undrained()
         return AsyncSemaphore(name, limit, self.slot)
+
+    def counter(self, name: str) -> AsyncCounter:
+        """A whole number that all processes share. See `Client.counter`."""
+        return AsyncCounter(name, self.slot)
 
     def locked(self, name: str, *, timeout: float | None = WAIT, skip_if_held: bool = False) -> LockedDecorator:
         """Decorate an `async def` that runs while this process holds a lock; a loss cancels it.

@@ -7,8 +7,8 @@ import threading
 from types import FrameType
 
 _WITH_LOCKS = (
-    "aio", "client", "core", "discovery", "election", "integrations", "lifecycle", "registration", "session",
-    "threads", "znodes",
+    "aio", "client", "core", "discovery", "election", "integrations", "lifecycle", "locks", "registration",
+    "session", "threads", "znodes",
 )  # fmt: skip
 _LOCKING = tuple(f"zkdiscovery.{package}" for package in _WITH_LOCKS)
 

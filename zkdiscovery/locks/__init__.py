@@ -1,8 +1,10 @@
-"""Locks: mutexes, read-write locks and semaphores, with leases and fences."""
+"""Locks: mutexes, read-write locks and semaphores, with leases and fences; counters."""
 
 from __future__ import annotations
 
 from zkdiscovery.locks.base import LEAVE_TIMEOUT, WAIT, BaseLock, BaseReadWriteLock, lock_queue
+from zkdiscovery.locks.counter import BaseCounter, Compute, Counter, adding, check_guard, done, setting
+from zkdiscovery.locks.counters import Counters
 from zkdiscovery.locks.limit import Limit
 from zkdiscovery.locks.lock import Lock, ReadWriteLock
 from zkdiscovery.locks.locks import Contender, Locks, Standing
@@ -14,10 +16,14 @@ from zkdiscovery.locks.semaphore import BaseSemaphore, Semaphore
 __all__ = [
     "LEAVE_TIMEOUT",
     "WAIT",
+    "BaseCounter",
     "BaseLock",
     "BaseReadWriteLock",
     "BaseSemaphore",
+    "Compute",
     "Contender",
+    "Counter",
+    "Counters",
     "Kind",
     "Layout",
     "Limit",
@@ -29,8 +35,12 @@ __all__ = [
     "ReadWriteLock",
     "Semaphore",
     "Standing",
+    "adding",
+    "check_guard",
     "check_layout",
+    "done",
     "is_reader",
     "lock_queue",
     "number_of",
+    "setting",
 ]

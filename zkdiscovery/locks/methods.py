@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zkdiscovery.core import CoreSlot
 from zkdiscovery.locks.base import WAIT, lock_queue
+from zkdiscovery.locks.counter import Counter
 from zkdiscovery.locks.decorator import LockedDecorator
 from zkdiscovery.locks.lock import Lock, ReadWriteLock
 from zkdiscovery.locks.names import Kind, Layout, check_layout
@@ -60,6 +61,18 @@ class LockMethods:
         """
         self.slot.require_undrained()
         return Semaphore(name, limit, self.slot)
+
+    def counter(self, name: str) -> Counter:
+        """A whole number that all processes share; each change is made exactly once. Nothing is sent yet.
+
+        Args:
+            name: name of the counter. One that begins with `/` is a path outside of the namespace, to share the counter
+                with kazoo's `Counter`.
+
+        Raises:
+            InvalidName: no name for a counter.
+        """
+        return Counter(name, self.slot)
 
     def locked(self, name: str, *, timeout: float | None = WAIT, skip_if_held: bool = False) -> LockedDecorator:
         """Decorate a function that runs while this process holds a lock.

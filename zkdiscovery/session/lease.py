@@ -61,13 +61,20 @@ class LeasingSession(Requester, Protocol):
 
 
 class Lease:
-    """The right to act for one node, for a while. Reading it reads the clock; once lost it stays lost."""
+    """The right to act for one node, for a while. Reading it reads the clock; once lost it stays lost.
+
+    Attributes:
+        path: of the node.
+        hold: False: a broken connection ends it at once.
+        given_up: True once this process has ended it itself, and in a forked child. The node may still be there.
+    """
 
     def __init__(
         self, leases: Leases, path: str, deadline: float, *, hold: bool, on_lost: Callable[[str], None]
     ) -> None:
         self.path = path
         self.hold = hold
+        self.given_up = False
         self._leases = leases
         self._lock = threading.RLock()  # reentrant, because the garbage collector may end a campaign
         self._deadline = deadline  # seconds of the lease clock
@@ -102,7 +109,7 @@ class Lease:
         return True
 
     def end(self, reason: str) -> None:
-        """Give it up, or note that it was lost; calls `on_lost` unless it was called before."""
+        """End it, because it was lost; calls `on_lost` unless it was called before."""
         with self._lock:
             self._reason = reason = self._reason or reason
             told, self._over = self._over, True
@@ -112,8 +119,14 @@ class Lease:
             self._leases.forget(self)
             self._on_lost(reason)
 
+    def give_up(self, reason: str) -> None:
+        """End it, although nothing is wrong with it."""
+        self.given_up = True
+        self.end(reason)
+
     def disown(self) -> None:
         """In a forked child: give up the lease, which is the parent's, and the locks."""
+        self.given_up = True
         self._lock = threading.RLock()
         self._reason = "it belongs to the parent process"
         self._over = True

@@ -1,15 +1,17 @@
-"""What a static client grants at once: terms of elections, and locks."""
+"""What a static client grants at once: terms of elections, locks, and changes of counters."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from zkdiscovery.core import Core
 from zkdiscovery.election.candidacy import MakeTerm
-from zkdiscovery.locks import Contender, Kind, Layout, Limit, Locks, MakeHold, Place, Standing
+from zkdiscovery.locks import Contender, Counters, Kind, Layout, Limit, Locks, MakeHold, Place, Standing
+from zkdiscovery.locks.counters import check_range
 from zkdiscovery.session import Lease
 from zkdiscovery.threads import Monitor, Steps
 from zkdiscovery.znodes import BaseHold
@@ -84,6 +86,36 @@ class GrantedPlace(Place[H]):
 
     def forked(self) -> None:
         self._granted_lease.disown()
+
+
+class GrantedCounters(Counters):
+    """Counters of this process."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._granted_lock = threading.Lock()
+        self._values: dict[str, int] = {}
+
+    def value(self, path: str, timeout: float) -> int:  # noqa: ARG002 - it is read at once
+        return self._values.get(path, 0)
+
+    def change(
+        self,
+        path: str,
+        title: str,
+        compute: Callable[[int], int | None],
+        guard: BaseHold | None,
+        timeout: float,  # noqa: ARG002 - it is changed at once
+    ) -> int | None:
+        if guard is not None:
+            guard.check()
+        with self._granted_lock:
+            value = compute(self._values.get(path, 0))
+            if value is None:
+                return None
+            check_range(title, path, value)
+            self._values[path] = value
+            return value
 
 
 class GrantedLocks(Locks):

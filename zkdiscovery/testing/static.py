@@ -22,12 +22,12 @@ from zkdiscovery.election.candidacy import Candidacy, MakeTerm
 from zkdiscovery.election.elections import Campaigner
 from zkdiscovery.errors import InvalidInstance, NodeMissing
 from zkdiscovery.integrations.jobs import Records
-from zkdiscovery.locks import Locks
+from zkdiscovery.locks import Counters, Locks
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
 from zkdiscovery.registration import BaseRegistration, Options, Overrides, Registrar, Sharing
 from zkdiscovery.session import Node, Session, Stat, State
 from zkdiscovery.settings import settings_without_environment
-from zkdiscovery.testing.granted import Granted, GrantedLocks
+from zkdiscovery.testing.granted import Granted, GrantedCounters, GrantedLocks
 from zkdiscovery.validation import check_name
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 
@@ -309,6 +309,7 @@ class _Records(Records):
 
 _FEATURES: dict[type[Feature], type[Feature]] = {
     Campaigns: _Campaigns,
+    Counters: GrantedCounters,
     Discovery: _Services,
     Locks: GrantedLocks,
     Observers: _Observers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zkdiscovery.znodes.delta import Delta, Marks
+from zkdiscovery.znodes.guarded import execute_writes
 from zkdiscovery.znodes.hold import BaseHold, Hold
 from zkdiscovery.znodes.loader import Loader
 from zkdiscovery.znodes.numbered import NumberedNode
@@ -28,6 +29,7 @@ __all__ = [
     "Paths",
     "QueuePlace",
     "WatchedChildren",
+    "execute_writes",
     "make_container",
     "name_of",
     "parent_of",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from zkdiscovery.errors import HoldLost
-from zkdiscovery.session import Lease
+from zkdiscovery.session import Check, Lease
 from zkdiscovery.threads import Steps, run_steps
 
 
@@ -56,7 +56,24 @@ class BaseHold:
         """
         reason = self._lease.reason
         if reason is not None:
-            raise self._error(f"{self._title} is over: {reason}")
+            raise self.ended(reason)
+
+    def condition(self) -> Check:
+        """Return what ZooKeeper checks in a transaction that it executes for the holder alone: the node of the hold.
+
+        No other node ever has the path of that node, so the clock of this process does not matter. Use it with
+        `guard=hold`, where values are written.
+
+        Raises:
+            HoldLost: this process has released the hold, or the hold is that of the parent process.
+        """
+        if self._lease.given_up:
+            self.check()
+        return Check(self._lease.path)
+
+    def ended(self, reason: str) -> HoldLost:
+        """Make the error that says that the hold is over. A term makes the subclass LeadershipLost."""
+        return self._error(f"{self._title} is over: {reason}")
 
     def release(self) -> None:
         """End the hold and let the next one in the queue follow. Never blocks; idempotent."""

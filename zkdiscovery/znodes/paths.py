@@ -7,7 +7,8 @@ from zkdiscovery.validation import check_name
 
 class Paths:
     """The layout: `<base path>/<name>/<id>` of services, and below the namespace `elections/<name>/<guid>`,
-    `jobs/<name>`, `locks/<name>`, `semaphores/<name>` and `share/<service>/<id>/<standby>`.
+    `jobs/<name>`, `locks/<name>`, `semaphores/<name>`, `counters/<name>` and
+    `share/<service>/<id>/<standby>`.
 
     Args:
         namespace: path below which everything lives.
@@ -58,6 +59,10 @@ class Paths:
     def semaphore(self, name: str) -> str:
         """Parent of a semaphore's nodes; a name that begins with `/` is that path itself. Raises InvalidName."""
         return self._shared(self.semaphores(), name, "the semaphore name")
+
+    def counter(self, name: str) -> str:
+        """A counter's node; a name that begins with `/` is that path itself. Raises InvalidName."""
+        return self._shared(f"{self.root}/counters", name, "the counter name")
 
     def _shared(self, parent: str, name: str, what: str) -> str:
         if not str(name).startswith("/"):

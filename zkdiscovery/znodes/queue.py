@@ -175,7 +175,7 @@ class QueuePlace(ABC, Generic[H]):
             lease = self._lease
             self.changed.notify_all()
         if lease is not None:
-            lease.end(reason)
+            lease.give_up(reason)
 
     def withdraw(self, reason: str) -> None:
         """End the hold and leave the queue. Never blocks; idempotent. Does nothing in a forked child."""
@@ -295,7 +295,7 @@ class QueuePlace(ABC, Generic[H]):
         self._session.leases.dismiss(self)
         self._leave_predecessor()
         if ending is not None:  # it came while the lease began
-            lease.end(ending)
+            lease.give_up(ending)
         elif lease.reason is None:
             self.on_begun(fence)
 

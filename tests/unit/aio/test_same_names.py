@@ -10,6 +10,7 @@ import pytest
 import zkdiscovery
 from zkdiscovery import (
     AsyncClient,
+    AsyncCounter,
     AsyncElection,
     AsyncHold,
     AsyncLock,
@@ -20,6 +21,7 @@ from zkdiscovery import (
     AsyncSubscription,
     AsyncTerm,
     Client,
+    Counter,
     Election,
     Hold,
     Lock,
@@ -41,13 +43,15 @@ PAIRS = [
     (Lock, AsyncLock),
     (ReadWriteLock, AsyncReadWriteLock),
     (Semaphore, AsyncSemaphore),
+    (Counter, AsyncCounter),
     (Subscription, AsyncSubscription),
 ]
 ONLY_SYNC = {"terms"}
 ONLY_ASYNC = {"sync", "of", "aclose", "released", "slot"}  # `slot` is an attribute of each Client
 SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
-    "attempt", "check", "discover", "election", "end_term", "explain", "feature", "follow", "forked",
+    "attempt", "check", "condition", "counter", "discover", "election", "end_term", "ended", "explain",
+    "feature", "follow", "forked",
     "leave", "lock", "locked", "on_change", "on_release_requested", "pick", "read_write_lock", "reclaim", "register",
     "register_many", "registered", "release", "resign", "revive", "semaphore", "set_status",
     "stop_following", "update", "update_hold", "while_leader",

@@ -11,6 +11,7 @@ from tests.support import Recorder
 from zkdiscovery import (
     Change,
     ClientClosed,
+    CounterOverflow,
     Hold,
     HoldLost,
     Instance,
@@ -254,6 +255,25 @@ def test_holders_are_told_of_requests() -> None:
             assert not hold.lost
         with client.semaphore("gpu", 2) as hold:
             assert [who.fence for who in client.semaphore("gpu").request_release()] == [hold.fence]
+
+
+def test_counters_count_in_this_process() -> None:
+    with static_client() as client:
+        counter = client.counter("orders")
+        assert counter.value() == 0
+        assert (counter.add(), counter.add(5), counter.add(-2)) == (1, 6, 4)
+        assert client.counter("orders").compare_and_set(4, 10)
+        assert not counter.compare_and_set(4, 11)
+        assert counter.value() == 10
+        counter.set(2**63 - 1)
+        with pytest.raises(CounterOverflow, match="the counter 'orders' was not changed"):
+            counter.add()
+        hold = client.lock("invoice").acquire()
+        counter.set(7, guard=hold)
+        client.lose_lock("invoice")
+        with pytest.raises(HoldLost, match="lost in a test"):
+            counter.add(guard=hold)
+        assert counter.value() == 7
 
 
 def test_every_semaphore_is_granted() -> None:
