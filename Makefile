@@ -31,7 +31,7 @@ endif
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-connection test-containers test-python test-servers interop lint typecheck docs chaos plants leases commands fuzz clean setup
+.PHONY: help demo test test-connection test-containers test-python test-servers interop lint typecheck docs chaos plants leases commands increments fuzz clean setup
 .PHONY: server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
@@ -52,6 +52,7 @@ help:
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
 	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
 	@echo 'make leases      attacks on leases: TRIES=20 of each at T=4 s (40 minutes); RULE=old or repair: do they bite?'
+	@echo 'make increments  8 processes, 10000 increments, members killed and clients stopped: is one lost? (30 minutes)'
 	@echo 'make commands    attacks on `zkdiscovery lock` and what it runs: TRIES=20 of each (10 minutes)'
 	@echo 'make bench-balancing   the simulation of load balancing, with its tables and pictures in docs/'
 	@echo 'make bench-outages     how long outages take (10 minutes)'
@@ -127,6 +128,9 @@ plants: server
 leases: server
 	@$(BIN)/python -m tests.faults.leases --tries $(TRIES) --timeout $(T) --rule $(RULE) \
 		$(if $(SEED),--seed $(SEED)) $(ARGS)
+
+increments: server
+	@$(BIN)/python -m tests.faults.increments $(ARGS)
 
 commands: server
 	@$(BIN)/python -m tests.faults.commands --times $(TRIES) --source $(SOURCE) $(ARGS)
