@@ -17,6 +17,7 @@ from zkdiscovery.discovery.feed import Feed, Follower
 from zkdiscovery.errors import NodeMissing
 from zkdiscovery.model import Snapshot
 from zkdiscovery.session import EPHEMERAL, Create, Delete, GetChildren, GetData, Node, Session, SetData, State, Sync
+from zkdiscovery.session.requests import RemoveWatches
 from zkdiscovery.settings import load_settings
 from zkdiscovery.threads import Dispatcher
 from zkdiscovery.znodes import OwnedNode, parent_of
@@ -223,5 +224,37 @@ def counting(client: Client) -> Iterator[Counter[str]]:
     channel.submit = submit  # type: ignore[method-assign]
     try:
         yield counts
+    finally:
+        del channel.submit  # type: ignore[method-assign]
+
+
+@contextmanager
+def measuring_round_trips(client: Client) -> Iterator[Callable[[], int]]:
+    """Measure the round trips of a client: the longest chain of requests, each sent after an answer to the one before.
+
+    Removals of watches do not count, because nobody waits for them. Anything else that the client sends meanwhile, such
+    as a renewal, may lengthen the chain.
+    """
+    session = core_of(client).session
+    assert session.link is not None
+    channel = session.link.channel
+    longest = 0  # chain of those that were answered
+    original = channel.submit
+
+    def submit(request: Any, **options: Any) -> Any:
+        length = longest + 1
+        future = original(request, **options)
+
+        def note(_answered: object) -> None:
+            nonlocal longest
+            longest = max(longest, length)
+
+        if not isinstance(request, RemoveWatches):
+            future.add_done_callback(note)
+        return future
+
+    channel.submit = submit  # type: ignore[method-assign]
+    try:
+        yield lambda: longest
     finally:
         del channel.submit  # type: ignore[method-assign]

@@ -82,7 +82,8 @@ class AsyncLock(BaseLock[AsyncHold]):
     async def try_acquire(self, timeout: float | None = 5.0) -> AsyncHold | None:
         """Hold the lock if nobody else holds it or waits for it; None otherwise.
 
-        It takes three or four answers of ZooKeeper; a quarter of the session timeout more if this process stood still.
+        It takes three round trips to ZooKeeper; more at the first use of a lock, whose parent has to be made, and a
+        quarter of the session timeout more if this process stood still.
 
         Args:
             timeout: seconds to wait for ZooKeeper.

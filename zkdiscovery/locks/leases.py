@@ -86,6 +86,9 @@ class LeasePlace(Limited[H]):
     _version = -1  # of the limit that was seen last
     _room: TreeWatch | None = None  # on the whole semaphore (worker)
 
+    def on_placed(self, generation: int) -> None:
+        """Ask for nothing ahead, because the leases are listed after the watch on them is set."""
+
     def read_queue(self, generation: int, deadline: float) -> list[str]:
         if self._room is None:
             self._room = self._session.watches.add(self._limit.root, self._on_room)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Generic, TypeAlias, TypeVar
+from concurrent.futures import Future
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from zkdiscovery.core import Core
 from zkdiscovery.errors import ZkDiscoveryError
@@ -67,6 +68,7 @@ class Place(QueuePlace[H], Generic[H]):
         name = new_name(kind, layout)
         path = f"{parent}/{name.text}"
         self._numbered = NumberedNode(core.session, path, name.token)
+        self._asked: dict[int, Future[Any]] = {}  # lists of the queue that were asked for ahead, by connection (worker)
         super().__init__(
             core.session, core.nodes, core.worker, path, data, acl=None, hold=True, numbered=self._numbered,
             on_foreign_write=self._on_foreign_write,
@@ -91,6 +93,12 @@ class Place(QueuePlace[H], Generic[H]):
         """True while the lock is held."""
         return self.hold is not None and not self.hold.lost
 
+    def on_placed(self, generation: int) -> None:
+        """Ask for the list of the queue. It serves as well as a later one, because the set ahead only shrinks."""
+        deadline = time.monotonic() + self._session.settings.operation_timeout
+        request = GetChildren(self._parent)
+        self._asked[generation] = self._session.submit(request, deadline=deadline, generation=generation)
+
     def read_queue(self, generation: int, deadline: float) -> list[str]:
         """Return the places that count; tell those who wait if others are ahead."""
         places = self.places(generation, deadline)
@@ -100,7 +108,11 @@ class Place(QueuePlace[H], Generic[H]):
 
     def places(self, generation: int, deadline: float) -> list[str]:
         """List the places that count for this one, in order (worker)."""
-        names = self._session.call(GetChildren(self._parent), deadline=deadline, generation=generation)
+        request, asked = GetChildren(self._parent), self._asked.pop(generation, None)
+        self._asked.clear()
+        if asked is None:
+            asked = self._session.submit(request, deadline=deadline, generation=generation)
+        names = self._session.result(asked, request, deadline)
         self._numbered.delete_others(self.node.path, names, generation, deadline)
         queue = that_count(self._kind, in_order(names), name_of(self.node.path))
         return [f"{self._parent}/{name}" for name in queue]

@@ -5,6 +5,8 @@ Threads: the worker of the owned nodes runs it; any thread may call the public m
 Guarantees
 - The set ahead of a place only shrinks. So a place watches its predecessor and its own node, and is woken when one of
   them goes: no herd.
+- Without contention, from joining to holding takes three round trips: the creation of the node; the list of the queue,
+  the look at the node and the `sync` that the lease needs, all sent together; the proof.
 - It reads the queue when it joins, when it reconnects, and when its predecessor goes. If nobody else was ahead, the
   hold begins without a look at the queue: the thread that hears of the predecessor's end sends the proof that our own
   node exists.
@@ -117,6 +119,12 @@ class QueuePlace(ABC, Generic[H]):
             ZkDiscoveryError: as `Session.call`.
         """
 
+    def on_placed(self, generation: int) -> None:
+        """Send ahead what `read_queue` will need (worker; must not block).
+
+        Its answers come together with that of the look at the node, which follows each creation.
+        """
+
     @abstractmethod
     def make_hold(self, fence: int, lease: Lease) -> H:
         """Return the hold that begins now (worker)."""
@@ -200,7 +208,9 @@ class QueuePlace(ABC, Generic[H]):
     def _on_node(self, node: OwnedNode) -> None:
         if node.state is OwnedState.RELEASED:
             self._finish()
-        elif node.state is OwnedState.HELD:
+        elif node.state is OwnedState.HELD and self._hold is None:
+            self._session.leases.expect(self)  # until `_finish` at the latest
+            self.on_placed(self._session.generation)
             self._schedule()
 
     def _on_predecessor(self, kind: EventKind, path: str) -> None:
