@@ -31,7 +31,7 @@ def registered(
         finally:
             # A client that is being closed deregisters it.
             if registration.state not in {RegistrationState.DRAINING, RegistrationState.CLOSED}:
-                await registration.aclose()
+                await registration.__aexit__()
 
     return wrapper
 

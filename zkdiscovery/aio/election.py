@@ -18,6 +18,7 @@ from zkdiscovery.aio.term import AsyncTerm, CancelWhenLost
 from zkdiscovery.aio.waiting import await_signals, take_steps
 from zkdiscovery.election import LEAVE_TIMEOUT, RESTART_DELAY, BaseElection, Candidate, Observers
 from zkdiscovery.errors import ClientClosed, LeadershipLost
+from zkdiscovery.lifecycle import leaving
 from zkdiscovery.threads import Steps, Until, latest
 from zkdiscovery.validation import check_timeout, deadline_after
 
@@ -162,7 +163,8 @@ class AsyncElection(BaseElection[AsyncTerm]):
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
+        with leaving(LEAVE_TIMEOUT) as limit:
+            await self.aclose(limit)
 
     # -- campaigns --
 
@@ -195,7 +197,8 @@ class AsyncElection(BaseElection[AsyncTerm]):
             self._cancel = None
             candidacy = self._withdraw()
             if candidacy is not None:
-                await take_steps(candidacy.leaving(LEAVE_TIMEOUT))
+                with leaving(LEAVE_TIMEOUT) as limit:
+                    await take_steps(candidacy.leaving(limit))
 
     async def _run_turns(self, fn: Callable[[AsyncTerm], Awaitable[object]]) -> None:
         while True:

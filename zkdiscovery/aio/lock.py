@@ -10,6 +10,7 @@ from zkdiscovery.aio.running import running_task
 from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.term import AsyncHold, CancelWhenLost
 from zkdiscovery.aio.waiting import take_steps
+from zkdiscovery.lifecycle import leaving
 from zkdiscovery.locks import (
     LEAVE_TIMEOUT,
     WAIT,
@@ -165,7 +166,8 @@ async def _block(place: Place[AsyncHold], hold: AsyncHold) -> AsyncIterator[None
         place.check_kept()
     finally:
         place.leave_block()
-        await take_steps(place.leaving(LEAVE_TIMEOUT))
+        with leaving(LEAVE_TIMEOUT) as limit:
+            await take_steps(place.leaving(limit))
 
 
 class AsyncReadWriteLock(BaseReadWriteLock[AsyncLock]):

@@ -7,6 +7,7 @@ from typing import Self
 
 from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.waiting import take_steps
+from zkdiscovery.lifecycle import leaving
 from zkdiscovery.registration import CLOSE_TIMEOUT, BaseRegistration
 from zkdiscovery.threads import latest
 
@@ -49,4 +50,5 @@ class AsyncRegistration(BaseRegistration):
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
+        with leaving(CLOSE_TIMEOUT) as limit:
+            await self.aclose(limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zkdiscovery.lifecycle.budget import leaving
 from zkdiscovery.lifecycle.closing import ClosingSteps
 from zkdiscovery.lifecycle.ending import (
     DEFAULT,
@@ -11,7 +12,6 @@ from zkdiscovery.lifecycle.ending import (
     delays_until,
     end,
     end_client,
-    leaving,
     time_for,
 )
 from zkdiscovery.lifecycle.identity import default_id

@@ -11,15 +11,14 @@ from Python 3.12 on none can be started while the interpreter ends.
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
 from enum import Enum, IntEnum
 from typing import Final, NamedTuple, Protocol, Self
 
+from zkdiscovery.lifecycle.budget import CLOSE_OVERHEAD, SHORTEST, process_end
 from zkdiscovery.lifecycle.closing import ClosingSteps
 from zkdiscovery.lifecycle.interrupts import interrupts_a_call
 from zkdiscovery.validation import check_timeout, deadline_after
@@ -27,13 +26,7 @@ from zkdiscovery.validation import check_timeout, deadline_after
 log = logging.getLogger("zkdiscovery.lifecycle")
 
 RESERVE = 1.0  # seconds kept for taking instances out after their drain delays, and again for ending the session
-CLOSE_OVERHEAD = 3.0  # seconds beside a drain delay: both reserves, and the time until all are DRAINING
-SHORTEST = 1.0  # seconds that closing gets even if earlier steps used up the limit, and after Ctrl-C
 DRAIN_GRACE = 0.8 * SHORTEST  # seconds of these for leaving ZooKeeper
-BLOCK_LIMIT = (
-    CLOSE_OVERHEAD - SHORTEST
-)  # seconds beside its delay that what a block holds may take at the end of a process
-LEAST = 0.25  # seconds that each such block gets, however many came before
 
 
 class Default(Enum):
@@ -193,44 +186,6 @@ def time_needed(clients: Iterable[Closable]) -> float:
     return max((client.time_to_end() for client in clients), default=0.0)
 
 
-class _Process:
-    """The time that the end of this process has taken so far."""
-
-    spent = 0.0  # seconds
-
-    @classmethod
-    def forked(cls) -> None:
-        cls.spent = 0.0
-
-
-os.register_at_fork(after_in_child=_Process.forked)
-
-
-@contextmanager
-def _counted() -> Iterator[None]:
-    """Count the time of the block to the end of the process, so that what follows has less."""
-    begun = time.monotonic()
-    try:
-        yield
-    finally:
-        _Process.spent += time.monotonic() - begun
-
-
-@contextmanager
-def leaving(usual: float) -> Iterator[float]:
-    """Give the seconds that what a block of a user holds may take to leave, beside its delay.
-
-    These are `usual`, unless KeyboardInterrupt or SystemExit ends the block on the main thread. The process ends too
-    then, as far as can be told here, so the time counts to its end.
-    """
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread and isinstance(sys.exception(), (KeyboardInterrupt, SystemExit)):
-        with _counted():
-            yield min(usual, max(LEAST, BLOCK_LIMIT - _Process.spent))
-    else:
-        yield usual
-
-
 def end_client(client: Closable, level: Level, timeout: float | Default | None) -> None:
     """Bring one client to `level`, as its user has asked on this thread.
 
@@ -264,7 +219,7 @@ def end(clients: Iterable[Closable], level: Level, timeout: float | None = None,
     Raises:
         BaseException: what a step has raised first, once all steps are taken.
     """
-    with _counted() if process else nullcontext():
+    with process_end.counted() if process else nullcontext():
         _end(clients, level, timeout)
 
 
@@ -282,7 +237,7 @@ def _end(clients: Iterable[Closable], level: Level, timeout: float | None) -> No
 def _take_steps(mine: list[Closable], timeout: float | None) -> ClosingSteps:
     if timeout is None:
         needed = time_needed(mine)
-        timeout = max(min(SHORTEST, needed), needed - _Process.spent)
+        timeout = max(min(SHORTEST, needed), needed - process_end.spent)
     limits = Limits.within(timeout)
     for client in mine:
         client.ending.expect(limits.closed)

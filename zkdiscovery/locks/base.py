@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.errors import ClientClosed, LockTimeout
-from zkdiscovery.lifecycle import default_id
+from zkdiscovery.lifecycle import default_id, leaving
 from zkdiscovery.locks.limit import Limit
 from zkdiscovery.locks.locks import Contender, Locks, Standing
 from zkdiscovery.locks.names import Kind, Layout
@@ -135,9 +135,9 @@ class BaseLock(Generic[H]):
             place.release()
             raise
         except BaseException:
-            yield from leaving(place)
+            yield from leave(place)
             raise
-        yield from leaving(place)
+        yield from leave(place)
         return outcome
 
     def _new_place(self, parent: str, kind: Kind, limit: Limit | None = None) -> Place[H]:
@@ -200,10 +200,11 @@ def _is_decided(place: Place[H], *, wait: bool) -> bool:
     )
 
 
-def leaving(place: Place[H]) -> Steps[None]:
+def leave(place: Place[H]) -> Steps[None]:
     """Leave the queue; while connected, wait until the node is gone."""
     place.release()
-    yield from place.leaving(LEAVE_TIMEOUT)
+    with leaving(LEAVE_TIMEOUT) as limit:
+        yield from place.leaving(limit)
 
 
 def lock_queue(name: str) -> Callable[[Core], str]:

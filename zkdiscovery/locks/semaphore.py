@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from zkdiscovery.core import Core, CoreSlot
-from zkdiscovery.locks.base import BaseLock, Outcome, leaving
+from zkdiscovery.locks.base import BaseLock, Outcome, leave
 from zkdiscovery.locks.limit import LARGEST, Limit
 from zkdiscovery.locks.lock import Lock
 from zkdiscovery.locks.locks import Locks, Standing
@@ -44,7 +44,7 @@ class BaseSemaphore(BaseLock[H]):
                     gate.release()
                 if outcome is Outcome.HELD:
                     return place
-                yield from leaving(gate)
+                yield from leave(gate)
             if outcome is Outcome.BEHIND:
                 return None
 

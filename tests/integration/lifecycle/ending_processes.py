@@ -10,6 +10,7 @@ each: name, seconds, return code.
 
 from __future__ import annotations
 
+import asyncio  # noqa: F401 - for scripts, loaded once
 import contextlib
 import json
 import os
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 
-from zkdiscovery import Client, close_on_signals
+from zkdiscovery import AsyncClient, Client, close_on_signals  # noqa: F401 - for scripts
 
 BY_ITSELF = ("exit", "interrupt")
 
@@ -36,7 +37,7 @@ def run(name: str, hosts: str, namespace: str, script: str, how: str, go: int) -
 
     def until_go() -> None:
         ready()
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     found = {**globals(), "client": client, "other": other, "until_go": until_go}
     exec(script, found)

@@ -50,6 +50,26 @@ def lead():
         until_go()
 work = client.registered("payments", 8080, id="a", host="10.0.0.1", ready="now")(lead)
 """
+ON_A_LOOP = """
+async def hold():
+    async with AsyncClient.of(client) as mine, mine.register("payments", 8080, host="10.0.0.1", drain_delay=1.0) as one:
+        await one.wait_registered(20.0)
+        async with mine.election("job").campaign(20.0), mine.lock("invoice").hold(20.0):
+            until_go()
+            await asyncio.sleep(3600.0)
+work = lambda: asyncio.run(hold())
+"""
+WAITING = """
+def go_once_it_waits():
+    while not client.lock("invoice").waiters(20.0):
+        time.sleep(0.01)
+    until_go()
+def wait_for():
+    held = other.lock("invoice").acquire(20.0)
+    threading.Thread(target=go_once_it_waits, daemon=True).start()
+    client.lock("invoice").acquire(None)
+work = wait_for
+"""
 UNRESOLVED = "import socket\nsocket.getaddrinfo = sleep\nclient.start()\n"
 
 # What a process does, and what then befalls its way to ZooKeeper.
@@ -70,6 +90,9 @@ STATES: dict[str, tuple[str, Callable[[FaultProxy], None] | None]] = {
     "interrupt, serving, refused": (SERVING, FaultProxy.refuse),
     "interrupt, serving, silent": (SERVING, FaultProxy.pause),
     "interrupt, leading, silent": (CAMPAIGNING, FaultProxy.pause),
+    "interrupt, on a loop": (ON_A_LOOP, None),
+    "interrupt, on a loop, silent": (ON_A_LOOP, FaultProxy.pause),
+    "interrupt, waiting, silent": (WAITING, FaultProxy.pause),
 }
 
 

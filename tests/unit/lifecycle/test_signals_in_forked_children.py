@@ -73,7 +73,7 @@ def test_a_child_has_all_the_time_to_end() -> None:
     """What the end of the parent has taken counts for the parent only."""
     program = """
 import os, sys
-from zkdiscovery.lifecycle import Level, end, ending
+from zkdiscovery.lifecycle import Level, budget, end
 from zkdiscovery.testing import static_client
 from zkdiscovery import Feature, Phase
 import time
@@ -89,7 +89,7 @@ def left():
     end([client.slot], Level.CLOSED, process=True)
     return feature.left
 
-ending._Process.spent = 4.0
+budget.process_end._certain = 4.0
 assert left() < 3.0
 pid = os.fork()
 if pid == 0:
