@@ -19,8 +19,8 @@ from itertools import accumulate, chain
 from typing import NamedTuple
 
 from zkdiscovery.errors import NodeMissing, UndecodableNode, ZkDiscoveryError
-from zkdiscovery.session.pipeline import ANSWER, IN_FLIGHT, OVERHEAD, PATH, Line, Pace, ReadLimits, fitting, pipelined
 from zkdiscovery.session.care import REQUEST
+from zkdiscovery.session.pipeline import ANSWER, IN_FLIGHT, OVERHEAD, PATH, Line, Pace, ReadLimits, fitting, pipelined
 from zkdiscovery.session.requester import Requester
 from zkdiscovery.session.requests import Exists, GetData, MultiRead, Node
 from zkdiscovery.session.translate import NO_NODE, error_for_code
