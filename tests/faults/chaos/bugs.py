@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from tests import rules
+from tests.faults.chaos import lock_bugs
 from zkdiscovery.session import Lease, Multi, Node
 from zkdiscovery.session import lease as lease_module
 from zkdiscovery.session.exchanges import Exchanges
@@ -87,6 +88,9 @@ PLANTS: dict[str, Callable[[], None]] = {
     "one-trip-lease": partial(rules.follow, "repair"),
     "no-owner-guard": _forget_owner,
     "version-only": _compare_version_only,
+    "foreign-place": lock_bugs.adopt_first_node,
+    "first-writer": lock_bugs.watch_first_writer,
+    "container-limit": lock_bugs.keep_limit_in_container,
 }
 
 

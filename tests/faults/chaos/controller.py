@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from tests.faults.chaos.checker import START, Carry, T, check_round
+from tests.faults.chaos.carry import Carry, T
+from tests.faults.chaos.checker import START, check_round
 from tests.faults.chaos.faults import Faults
 from tests.faults.chaos.figures import Figures
 from tests.faults.chaos.history import Event, Histories, History, now
+from tests.faults.chaos.locking import QUEUES
 from tests.faults.chaos.machine import Machine
 from tests.faults.chaos.process import WorkerProcess
 from tests.faults.chaos.schedule import BEGIN, plan_round
@@ -75,7 +77,7 @@ class Run:
         self._store = stack.enter_context(FencedStore(log))
         hosts, namespace = self._ensemble.hosts, f"{self._ensemble.namespace}/chaos"
         self._truth = stack.enter_context(Truth(hosts))
-        self._observatory = Observatory(self._truth, namespace, SERVICES, ELECTIONS)
+        self._observatory = Observatory(self._truth, namespace, SERVICES, ELECTIONS, QUEUES)
         operator = stack.enter_context(
             Client(settings=settings_without_environment(hosts=hosts, namespace=namespace, session_timeout=T))
         )
@@ -89,7 +91,12 @@ class Run:
             worker = WorkerProcess(
                 f"w{number}",
                 hosts.split(","),
-                {**config, "lazy": number % 3 == 0, "twins": _twins(number, options.clients)},
+                {
+                    **config,
+                    "lazy": number % 3 == 0,
+                    "twins": _twins(number, options.clients),
+                    "on_loop": number % 2 == 1,
+                },
                 self._history,
             )
             stack.callback(worker.close)
@@ -115,7 +122,7 @@ class Run:
     def _one_round(self, number: int) -> None:
         plan = plan_round(
             self._options.seed, number, clients=len(self._workers), services=len(SERVICES), elections=len(ELECTIONS),
-            timeout=T,
+            queues=len(QUEUES), timeout=T,
         )  # fmt: skip
         self._history.rotate(number)
         self._store.history.rotate(number)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.faults.chaos.history import History, now
+from tests.faults.chaos.leading import queue_of
+from tests.faults.chaos.locking import QUEUES
 from tests.faults.chaos.process import WorkerProcess
 from tests.faults.chaos.schedule import Fault
 from tests.faults.chaos.truth import Observatory
@@ -110,6 +112,9 @@ class Faults:
 
     _stop_long = _stop
 
+    def _set_limit(self, fault: Fault) -> None:
+        self._workers[fault.target].tell("limit", number=fault.options["limit"])
+
     def _kill(self, fault: Fault) -> None:
         worker = self._workers[fault.target]
         worker.kill()
@@ -131,8 +136,15 @@ class Faults:
         candidates = self._observatory.candidates(self._elections[fault.target])
         if candidates:  # mostly the leader
             place = 0 if fault.options["pick"] < 0.7 else int(fault.options["pick"] * len(candidates))
-            self._history.write("exempt", fence=candidates[place]["fence"], el=self._elections[fault.target])
+            self._history.write("exempt", fence=candidates[place]["fence"], of=queue_of(self._elections[fault.target]))
             self._truth.call(Delete(candidates[place]["path"]))
+
+    def _delete_place(self, fault: Fault) -> None:
+        places = self._observatory.places(QUEUES[fault.target])
+        if places:  # mostly the first one, which holds the lock
+            place = places[0 if fault.options["pick"] < 0.7 else int(fault.options["pick"] * len(places))]
+            self._history.write("exempt", fence=place["fence"], of=QUEUES[fault.target])
+            self._truth.call(Delete(place["path"]))
 
     def _pick_instance(self, fault: Fault) -> str | None:
         nodes = self._observatory.nodes(self._observatory.paths.service(self._services[fault.target]))
@@ -260,7 +272,7 @@ class Faults:
         leader, follower = self._confine(worker)
         worker.stop()
         self.healing.wait(fault.options["still"])
-        self._history.write("exempt", fence=first["fence"], el=election)
+        self._history.write("exempt", fence=first["fence"], of=queue_of(election))
         self._truth.call(Delete(first["path"]))
         return worker, FollowerLink(self._ensemble, follower, leader, second["path"])
 

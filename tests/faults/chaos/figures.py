@@ -7,12 +7,16 @@ import sys
 from collections import Counter
 from typing import Any
 
-from tests.faults.chaos.checker import Carry, Span, TermSeen, Violation, overtime
+from tests.faults.chaos.carry import Carry, HoldSeen, Span, Violation
+from tests.faults.chaos.checker import overtime
 from tests.faults.chaos.history import Event
+from tests.faults.chaos.holds import LEASE, READ, together
+from tests.faults.chaos.leading import TERM
 from tests.faults.chaos.machine import MACHINE
 from tests.faults.chaos.schedule import ENSEMBLE_FAULTS
 
 OUTAGES = frozenset(ENSEMBLE_FAULTS)
+PROOFS = ("terms won", "holds of locks", "readers beside readers", "holders of a semaphore beside others")
 AFTERMATH = 6.0  # seconds after a fault of the ensemble, in which it elects and sessions expire
 
 
@@ -27,7 +31,9 @@ class Figures:
         self.steps = 0
         self.faults: Counter[str] = Counter()
         self.failed_faults: Counter[str] = Counter()
-        self.terms = 0
+        self.holds: Counter[str] = Counter()
+        self.beside: Counter[str] = Counter()  # holds that began beside another one of their kind and queue
+        self.limits: Counter[str] = Counter()  # changes of limits, by what came of them
         self.writes: Counter[str] = Counter()
         self.calls = 0
         self.longest_call_over = 0.0  # seconds beyond its limit
@@ -59,7 +65,10 @@ class Figures:
             for event in events
             if event["ev"] == "fault" and event["kind"] in OUTAGES
         ]
-        self._note_gaps(carry.terms)
+        fences = {event["fence"] for event in events if event["ev"] == "hold"}
+        for kind in (READ, LEASE):
+            self.beside[kind] += together(carry.holds.values(), fences, kind)
+        self._note_gaps([hold for hold in carry.holds.values() if hold.kind == TERM])
 
     def _note_act(self, _event: Event) -> None:
         self.steps += 1
@@ -74,8 +83,11 @@ class Figures:
         if event["outcome"] != "done":
             self.failed_faults[event["kind"]] += 1
 
-    def _note_term(self, _event: Event) -> None:
-        self.terms += 1
+    def _note_hold(self, event: Event) -> None:
+        self.holds[event["kind"]] += 1
+
+    def _note_limit(self, event: Event) -> None:
+        self.limits[event["result"]] += 1
 
     def _note_write(self, event: Event) -> None:
         self.writes["accepted" if event["accepted"] else "refused"] += 1
@@ -99,17 +111,17 @@ class Figures:
         for category, value in event["took"].items():
             self.settle[category] = max(self.settle.get(category, 0.0), value if value is not None else 999.0)
 
-    def _note_gaps(self, terms: dict[int, TermSeen]) -> None:
-        for term in sorted(terms.values(), key=lambda term: term.fence):
-            fence, last = self._ends.get(term.election, (0, 0.0))
+    def _note_gaps(self, terms: list[HoldSeen]) -> None:
+        for term in sorted(terms, key=lambda term: term.fence):
+            fence, last = self._ends.get(term.of, (0, 0.0))
             if term.fence > fence:
                 if fence:
                     gap = max(0.0, term.begin - last)
                     calm = all(span.overlap(last, term.begin) == 0 for span in self._outages)
                     self.gap = max(self.gap[0], gap), max(self.gap[1], gap if calm else 0.0)
-                self._ends[term.election] = term.fence, term.last
+                self._ends[term.of] = term.fence, term.last
             elif term.fence == fence:
-                self._ends[term.election] = fence, max(last, term.last)
+                self._ends[term.of] = fence, max(last, term.last)
 
     def table(self) -> dict[str, Any]:
         """All figures by name."""
@@ -122,7 +134,11 @@ class Figures:
             "faults": sum(self.faults.values()),
             "faults by kind": dict(sorted(self.faults.items())),
             "faults that could not be done": dict(sorted(self.failed_faults.items())),
-            "terms won": self.terms,
+            "terms won": self.holds[TERM],
+            "holds of locks": {kind: count for kind, count in sorted(self.holds.items()) if kind != TERM},
+            "readers beside readers": self.beside[READ],
+            "holders of a semaphore beside others": self.beside[LEASE],
+            "changes of limits": dict(self.limits),
             "longest gap without a leader, s": round(self.gap[0], 2),
             "the same, outside faults of the ensemble, s": round(self.gap[1], 2),
             "fenced writes": dict(self.writes),
@@ -140,6 +156,11 @@ class Figures:
             "violations": len(self.violations),
             "violated": sorted({violation.invariant for violation in self.violations}),
         }
+
+    def idle(self) -> list[str]:
+        """What did not happen at all, so that the run proves nothing of it."""
+        table = self.table()
+        return [name for name in PROOFS if not table[name]]
 
 
 def show(table: dict[str, Any], output: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 MEMBERS = 3
 BEGIN = 5.0  # seconds after the beginning of a round, within which its faults begin
 CALM = 0.3  # share of the rounds in which the clients change nothing of their own accord
+LIMIT = 4  # the largest one of the semaphore
 SHORT = 0.5  # share of the other rounds in which all faults end at one time
 
 LINK = ("pause", "blackhole", "half_open", "refuse", "drop", "delay", "lose_reply", "lose_request", "reset_mid_frame")
@@ -24,6 +25,7 @@ CLIENT_FAULTS = {
 }  # fmt: skip
 OPERATOR_FAULTS = {
     "delete_candidate": 2, "delete_instance": 3, "delete_service": 2, "override": 3, "garbage": 2,
+    "delete_place": 3,
 }  # fmt: skip
 ENSEMBLE_FAULTS = {
     "trap": 6, "kill_member": 3, "pause_member": 3, "isolate": 3, "cut": 2, "rolling_restart": 1, "restart_all": 1,
@@ -41,7 +43,7 @@ class Fault(NamedTuple):
         begin: seconds after the beginning of the round.
         duration: seconds; 0.0 for what happens at one moment.
         target: what it strikes: the number of a client, "leader" or "follower" of the ensemble, the number of an
-            election or a service.
+            election, a service or the queue of a lock.
         options: what else the kind needs.
     """
 
@@ -68,13 +70,15 @@ class Round(NamedTuple):
     faults: tuple[Fault, ...]
 
 
-def plan_round(seed: int, number: int, *, clients: int, services: int, elections: int, timeout: float) -> Round:
+def plan_round(
+    seed: int, number: int, *, clients: int, services: int, elections: int, queues: int, timeout: float
+) -> Round:
     """The round of that number.
 
     Args:
         seed: of the run.
         number: of the round.
-        clients, services, elections: how many there are.
+        clients, services, elections, queues: how many there are.
         timeout: session timeout of the clients in seconds.
     """
     rng = random.Random(f"{seed}/{number}")
@@ -90,9 +94,12 @@ def plan_round(seed: int, number: int, *, clients: int, services: int, elections
     faults += [_client_fault(rng, kind, free.pop(), timeout) for kind in kinds]
     if not calm:
         for kind in _draw(rng, OPERATOR_FAULTS, rng.randint(0, 3)):
-            target = rng.randrange(elections if kind == "delete_candidate" else services)
+            target = rng.randrange({"delete_candidate": elections, "delete_place": queues}.get(kind, services))
             lasts = rng.uniform(1.0, 5.0) if kind == "override" else 0.0
             faults.append(Fault(kind, rng.uniform(0.0, BEGIN), lasts, target, {"pick": rng.random()}))
+        for _ in range(rng.randint(1, 3)):  # no faults, but changes in the midst of them
+            begin, target, options = rng.uniform(0.0, BEGIN), rng.randrange(clients), {"limit": rng.randint(1, LIMIT)}
+            faults.append(Fault("set_limit", begin, 0.0, target, options))
     return Round(number, calm, short, tuple(sorted(faults, key=lambda fault: fault.begin)))
 
 

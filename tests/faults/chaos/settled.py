@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-CATEGORIES = ("reports", "registrations", "twins", "unwanted", "caches", "leaders")
+CATEGORIES = ("reports", "registrations", "twins", "unwanted", "caches", "leaders", "waiters", "orphans")
 
 Problems = dict[str, list[str]]
 
@@ -35,6 +35,9 @@ def find_problems(truth: dict[str, Any], states: dict[str, dict[str, Any]], work
     for election, candidates in truth["elections"].items():
         terms = {who: state["terms"][election] for who, state in present.items()}
         problems["leaders"] += [f"{election}: {problem}" for problem in leader_problems(candidates, terms)]
+    problems["waiters"] += [f"{who} waits for {of}" for who, state in present.items() for of in state["waits"]]
+    # By now nobody wants to hold a lock, so whoever waits is served, and all nodes go.
+    problems["orphans"] += [f"{path} stands" for paths in truth["queues"].values() for path in paths]
     return problems
 
 

@@ -1,4 +1,4 @@
-"""A store that checks fences: for each election it keeps the largest one seen, and refuses writes with a smaller one.
+"""A store that checks fences: it keeps the largest one for each election or lock, and refuses smaller ones.
 
 One thread for each connection; a write is decided and logged under one lock, so that the log is in order.
 """
@@ -40,10 +40,10 @@ class FencedStore:
 
     def _write(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
-            largest = self._largest.get(request["el"], 0)
+            largest = self._largest.get(request["of"], 0)
             accepted = request["fence"] >= largest
             if accepted:
-                self._largest[request["el"]] = request["fence"]
+                self._largest[request["of"]] = request["fence"]
             self.history.write("write", **request, accepted=accepted, largest=largest)
         return {"accepted": accepted}
 
@@ -64,9 +64,9 @@ class StoreClient:
         self._port, self._who = port, who
         self._socket: socket.socket | None = None
 
-    def write(self, election: str, fence: int, number: int, checked: float) -> bool | None:
-        """Write as the leader; `checked` is when the term was looked at last. None: the store did not answer."""
-        request = {"by": self._who, "el": election, "fence": fence, "n": number, "checked": checked, "sent": now()}
+    def write(self, of: str, fence: int, number: int, checked: float) -> bool | None:
+        """Write as the holder; `checked` is when the hold was looked at last. None: the store did not answer."""
+        request = {"by": self._who, "of": of, "fence": fence, "n": number, "checked": checked, "sent": now()}
         try:
             if self._socket is None:
                 self._socket = socket.create_connection(("127.0.0.1", self._port), self.LIMIT)

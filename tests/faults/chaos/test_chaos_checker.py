@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults.chaos.checker import BOUNDS, Carry, check_round
+from tests.faults.chaos.carry import Carry
+from tests.faults.chaos.checker import BOUNDS, check_round
 from tests.faults.chaos.history import Event
 from tests.faults.chaos.machine import MACHINE
 
@@ -26,14 +27,14 @@ def event(t: float, who: str, ev: str, **fields: Any) -> Event:
 def term(who: str, fence: int, begin: float, last: float, election: str = "one") -> list[Event]:
     """A term that was proven valid from `begin` to `last`."""
     return [
-        event(begin, who, "term", el=election, fence=fence, begin=begin, remaining=1.0),
-        event(last, who, "valid", el=election, fence=fence, to=last, remaining=1.0, over=None),
+        event(begin, who, "hold", kind="term", of=election, fence=fence, begin=begin, remaining=1.0),
+        event(last, who, "valid", of=election, fence=fence, to=last, remaining=1.0, over=None),
     ]
 
 
 def write(t: float, by: str, fence: int, *, accepted: bool, checked: float | None = None) -> Event:
     checked = t if checked is None else checked
-    return event(t, "store", "write", by=by, el="one", fence=fence, n=1, checked=checked, accepted=accepted, largest=0)
+    return event(t, "store", "write", by=by, of="one", fence=fence, n=1, checked=checked, accepted=accepted, largest=0)
 
 
 def seen(t: float, version: int, **stamp: int) -> Event:
@@ -81,8 +82,8 @@ def test_a_violation_is_told_once() -> None:
 def test_a_candidate_deleted_from_outside_is_beyond_any_lease() -> None:
     """Only fences count then; for the other terms nothing changes."""
     overlap = [*term("w1.1", 10, 1.0, 5.0), *term("w2.1", 20, 4.9, 9.0)]
-    assert not violated([event(4.8, "controller", "exempt", el="one", fence=10), *overlap])
-    assert violated([event(4.8, "controller", "exempt", el="one", fence=20), *overlap]) == {"one leader at a time"}
+    assert not violated([event(4.8, "controller", "exempt", of="one", fence=10), *overlap])
+    assert violated([event(4.8, "controller", "exempt", of="one", fence=20), *overlap]) == {"one leader at a time"}
 
 
 def test_a_session_closed_by_force_is_beyond_any_lease() -> None:
@@ -147,7 +148,7 @@ def test_a_refused_write_of_a_process_that_was_stopped() -> None:
 def test_a_refused_write_of_a_deposed_leader() -> None:
     """Its candidate was deleted from outside."""
     events = [write(1.0, "w2.1", 20, accepted=True), write(2.0, "w1.1", 10, accepted=False)]
-    assert not violated([event(0.5, "controller", "exempt", el="one", fence=10), *events])
+    assert not violated([event(0.5, "controller", "exempt", of="one", fence=10), *events])
 
 
 def test_a_call_that_outlives_its_limit() -> None:

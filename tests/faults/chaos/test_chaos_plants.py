@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.conftest import MakeClient
 from tests.faults.chaos.bugs import plant
 from tests.integration.discovery.helpers import Written
-from tests.support import LIMIT, Truth, wait_view
-from zkdiscovery import RegistrationConflict
+from tests.integration.election.helpers import settle
+from tests.support import LIMIT, Truth, wait_until, wait_view
+from zkdiscovery import InvalidSettings, LockTimeout, RegistrationConflict
+from zkdiscovery.errors import NodeNotEmpty
+from zkdiscovery.locks import leases, limit, locks
 from zkdiscovery.testing import FaultProxy
-from zkdiscovery.znodes import WatchedChildren
+from zkdiscovery.znodes import NumberedNode, QueuePlace, WatchedChildren
 from zkdiscovery.znodes.reconciler import Reconciler
 
 
@@ -57,3 +62,79 @@ def test_a_registration_that_takes_whatever_is_on_its_path(
     else:
         registration.wait_registered(LIMIT)
         assert truth.get(path).data != b"foreign"
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_place_that_adopts_the_first_node_of_its_queue(
+    make_client: MakeClient, zkdiscovery_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, planted: bool
+) -> None:
+    """After a creation whose answer is lost. It holds beside the owner of that node, with one fence."""
+    monkeypatch.setattr(NumberedNode, "_find", NumberedNode._find)  # put back afterwards
+    monkeypatch.setattr(Reconciler, "_learn", Reconciler._learn)
+    if planted:
+        plant("foreign-place")
+    owner = make_client().lock("invoice").acquire(LIMIT)
+    client = make_client(zkdiscovery_proxy.address).wait_connected(LIMIT)
+    fault = zkdiscovery_proxy.lose_reply("create")
+    if planted:
+        assert client.lock("invoice").acquire(LIMIT).fence == owner.fence
+    else:
+        with pytest.raises(LockTimeout):
+            client.lock("invoice").acquire(1.5)
+    assert fault.happened
+    assert not owner.lost
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_reader_that_watches_the_first_writer(
+    make_client: MakeClient, truth: Truth, namespace: str, monkeypatch: pytest.MonkeyPatch, planted: bool
+) -> None:
+    """It begins beside the second one."""
+    monkeypatch.setattr(QueuePlace, "_follow", QueuePlace._follow)  # put back afterwards
+    if planted:
+        plant("first-writer")
+    writing, reading = make_client(), make_client()
+    with ThreadPoolExecutor(2) as pool:
+        first = writing.read_write_lock("index").write.acquire(LIMIT)
+        second = pool.submit(writing.read_write_lock("index").write.acquire, LIMIT)
+        wait_until(lambda: len(truth.children(f"{namespace}/locks/index")) == 2)
+        reader = pool.submit(reading.read_write_lock("index").read.acquire, LIMIT)
+        wait_until(lambda: len(truth.children(f"{namespace}/locks/index")) == 3)
+        settle(reading)
+        first.release()
+        writer = second.result(LIMIT)
+        if planted:
+            assert not reader.result(LIMIT).lost
+            assert not writer.lost
+        else:
+            settle(reading)
+            assert not reader.done()
+            writer.release()
+            reader.result(LIMIT).release()
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_limit_in_a_container(
+    make_client: MakeClient, truth: Truth, namespace: str, monkeypatch: pytest.MonkeyPatch, planted: bool
+) -> None:
+    """It is gone with the container, which ZooKeeper deletes while it is empty, as is done here."""
+    for module in (limit, leases, locks):
+        for name in ("limit_path", "read_limit", "create_limit", "write_limit"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, getattr(module, name))  # put back afterwards
+    if planted:
+        plant("container-limit")
+    root = f"{namespace}/semaphores/gpu"
+    client = make_client()
+    client.semaphore("gpu", 2).acquire(LIMIT).release()
+    for queue in ("locks", "leases"):
+        wait_until(lambda queue=queue: truth.children(f"{root}/{queue}") == [])
+        truth.delete(f"{root}/{queue}")
+    if planted:
+        truth.delete(root)
+        with pytest.raises(InvalidSettings, match="has no limit yet"):
+            client.semaphore("gpu").acquire(LIMIT)
+    else:
+        with pytest.raises(NodeNotEmpty):
+            truth.delete(root)
+        client.semaphore("gpu").acquire(LIMIT).release()

@@ -26,3 +26,4 @@ def test_a_short_chaos_run_finds_nothing(ensemble: ZookeeperEnsemble, tmp_path: 
     assert figures["fenced writes"]["accepted"] > 50
     assert figures["steps"] > 20
     assert figures["snapshots seen"] > 50
+    assert run.figures.idle() == []

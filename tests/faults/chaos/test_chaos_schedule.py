@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.faults.chaos.faults import Faults
 from tests.faults.chaos.schedule import CLIENT_FAULTS, ENSEMBLE_FAULTS, OPERATOR_FAULTS, Round, plan_round
 
-SIZES: dict[str, Any] = {"clients": 10, "services": 2, "elections": 3, "timeout": 4.0}
+SIZES: dict[str, Any] = {"clients": 10, "services": 2, "elections": 3, "queues": 4, "timeout": 4.0}
 
 
 def rounds(seed: int, count: int) -> list[Round]:
@@ -40,7 +40,7 @@ def test_another_seed_gives_another_schedule() -> None:
 def test_every_kind_of_fault_comes_and_can_be_done() -> None:
     """Nothing in the tables is forgotten, on either side."""
     kinds = {fault.kind for plan in rounds(7, 300) for fault in plan.faults}
-    assert kinds == {*CLIENT_FAULTS, *OPERATOR_FAULTS, *ENSEMBLE_FAULTS}
+    assert kinds == {*CLIENT_FAULTS, *OPERATOR_FAULTS, *ENSEMBLE_FAULTS, "set_limit"}
     assert all(callable(getattr(Faults, f"_{kind}")) for kind in kinds)
 
 

@@ -25,6 +25,7 @@ def state(session: int, claims: list[dict[str, Any]], instances: dict[str, Any],
     cache = {"loaded": True, "stale": False, "suspects": [], "rejected": [], "instances": instances}
     return {
         "round": 4, "busy": 0, "session": session, "wanted": claims, "caches": {"alpha": cache}, "terms": {"one": term},
+        "waits": [],
     }  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def settled() -> tuple[dict[str, Any], dict[str, Any]]:
     }
     instances = {name: node["instance"] for name, node in nodes.items()}
     queue = [{"fence": 10, "owner": 1, "data": "w1"}, {"fence": 20, "owner": 2, "data": "w2"}]
-    truth = {"services": {"alpha": nodes}, "elections": {"one": queue}}
+    truth = {"services": {"alpha": nodes}, "elections": {"one": queue}, "queues": {"locks/mutex": []}}
     first = [claim("w1", "w1-a", "REGISTERED"), claim("w1", "twin", "WAITING", twin=True)]
     second = [claim("w2", "w2-a", "REGISTERED"), claim("w2", "twin", "REGISTERED", twin=True)]
     return truth, {"w1.1": state(1, first, dict(instances), 10), "w2.1": state(2, second, dict(instances), None)}
@@ -149,6 +150,14 @@ def _no_candidate(truth: Any, _states: Any) -> None:
     truth["elections"]["one"] = []
 
 
+def _waits_for_ever(_truth: Any, states: Any) -> None:
+    states["w1.1"]["waits"] = ["locks/mutex"]
+
+
+def _left_behind(truth: Any, _states: Any) -> None:
+    truth["queues"]["locks/mutex"] = ["/locks/mutex/_c_1-lock-0000000001"]
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [
@@ -172,6 +181,8 @@ def _no_candidate(truth: Any, _states: Any) -> None:
         (_two_lead, {"leaders"}),
         (_the_second_leads, {"leaders"}),
         (_no_candidate, {"leaders"}),
+        (_waits_for_ever, {"waiters"}),
+        (_left_behind, {"orphans"}),
     ],
 )
 def test_what_is_not_as_it_should_be(change: Change, found: set[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from tests.faults.chaos.watching import brief
@@ -16,24 +17,32 @@ LIMIT = 5.0  # seconds for one look
 
 
 class Observatory:
-    """Reads all services and elections, over a session of its own.
+    """Reads all services, elections and queues of locks, over a session of its own.
 
     Raises:
         ZkDiscoveryError: from each method, where ZooKeeper does not answer in time.
     """
 
-    def __init__(self, truth: Truth, namespace: str, services: list[str], elections: list[str]) -> None:
+    def __init__(
+        self, truth: Truth, namespace: str, services: list[str], elections: list[str], queues: Sequence[str]
+    ) -> None:
         self._truth = truth
         self.paths = Paths(namespace)
-        self._services, self._elections = services, elections
+        self._services, self._elections, self._queues = services, elections, queues
         self._codec = CuratorCodec()
 
     def look(self) -> dict[str, Any]:
-        """All that the checker compares: instances with their owners, candidates in their order."""
+        """All that the checker compares: instances with their owners, candidates in their order, places in queues."""
         return {
             "services": {name: self._service(name) for name in self._services},
             "elections": {name: self.candidates(name) for name in self._elections},
+            "queues": {name: [place["path"] for place in self.places(name)] for name in self._queues},
         }
+
+    def places(self, queue: str) -> list[dict[str, Any]]:
+        """The places in a queue of a lock, in the order of their creation; `queue` is below the namespace."""
+        found = [{"fence": node.stat.czxid, "path": path} for path, node in self.nodes(f"{self.paths.root}/{queue}")]
+        return sorted(found, key=lambda place: place["fence"])
 
     def candidates(self, election: str) -> list[dict[str, Any]]:
         """The candidates of an election, the first one leads."""

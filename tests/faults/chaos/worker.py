@@ -1,12 +1,14 @@
-"""A client process: registers, leads, discovers and calls at random, and records all it sees.
+"""A client process: registers, leads, takes locks, discovers and calls at random, and records all it sees.
 
 worker.py is told on standard input, a line of JSON each:
     {"do": "go", "round": 3, "calm": false}    a round begins; its history goes to a file of its own
     {"do": "quiet"}                            want nothing else from now on, and report where all stands
     {"do": "expire"}                           end the own session by force
+    {"do": "limit", "number": 3}               change the limit of the semaphore
     {"do": "leave"}                            close the client and end
 
-Threads: one for each service registers, one for each election campaigns, one calls, one samples the terms, one reports.
+Threads: one for each service registers, one for each election campaigns, one for each lock takes it, one calls, one
+samples the holds, one reports.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import logging
 import os
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,8 +28,11 @@ from tests.faults.chaos import bugs
 from tests.faults.chaos.calls import Caller
 from tests.faults.chaos.hands import Hand
 from tests.faults.chaos.history import History, now
-from tests.faults.chaos.leading import Campaigner, Sampler
+from tests.faults.chaos.leading import Campaigner
+from tests.faults.chaos.locking import LOCKS, Locker, set_limit
 from tests.faults.chaos.mood import Mood
+from tests.faults.chaos.on_loop import Loop
+from tests.faults.chaos.sampling import Sampler
 from tests.faults.chaos.watching import Watcher
 from tests.support import core_of
 from zkdiscovery import Client
@@ -61,6 +67,12 @@ class Worker:
                        Random(rng.random()))
             for election in config["elections"]
         ]  # fmt: skip
+        loop = Loop() if config["on_loop"] else None
+        self.lockers = [
+            Locker(self.client, of, self.who, config["store"], self.history, self.sampler, self.mood,
+                   Random(rng.random()), loop)
+            for of in LOCKS
+        ]  # fmt: skip
         self.caller = Caller(self.client, config, self.history, self.mood, Random(rng.random()))
 
     def run(self) -> None:
@@ -69,8 +81,8 @@ class Worker:
         self.client.on_change(lambda state: self.history.write("session", state=str(state)))
         self.client.start()
         self.watcher.start()
-        tasks = [*(h.run for h in self.hands), *(c.run for c in self.campaigners), self.caller.run, self._report]
-        for task in (*tasks, self.sampler.run):
+        tasks = [*(h.run for h in self.hands), *(c.run for c in self.campaigners), *(each.run for each in self.lockers)]
+        for task in (*tasks, self.caller.run, self._report, self.sampler.run):
             threading.Thread(target=self._guarded, args=(task,), daemon=True).start()
         for line in sys.stdin:
             order = json.loads(line)
@@ -99,6 +111,9 @@ class Worker:
             self.mood.be_quiet()
         elif order["do"] == "expire":
             threading.Thread(target=self._expire, daemon=True).start()
+        elif order["do"] == "limit":
+            task = partial(set_limit, self.client, order["number"], self.history)
+            threading.Thread(target=self._guarded, args=(task,), daemon=True).start()
 
     def _expire(self) -> None:
         session = core_of(self.client).session
@@ -131,6 +146,7 @@ class Worker:
             "wanted": [entry for hand in self.hands for entry in hand.wanted()],
             "caches": self.watcher.caches(),
             "terms": {campaigner.name: campaigner.fence() for campaigner in self.campaigners},
+            "waits": [locker.of for locker in self.lockers if locker.waiting],
         }
 
 
