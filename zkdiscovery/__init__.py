@@ -19,6 +19,7 @@ from zkdiscovery.lazy import lazy
 
 if TYPE_CHECKING:
     from zkdiscovery.aio import (
+        AsyncBarrier,
         AsyncClient,
         AsyncCounter,
         AsyncElection,
@@ -84,7 +85,7 @@ if TYPE_CHECKING:
         ZkDiscoveryError,
     )
     from zkdiscovery.lifecycle import close_on_signals
-    from zkdiscovery.locks import Contender, Counter, Lock, ReadWriteLock, Semaphore
+    from zkdiscovery.locks import Barrier, Contender, Counter, Lock, ReadWriteLock, Semaphore
     from zkdiscovery.model import Change, Instance, Override, Snapshot, Status
     from zkdiscovery.registration import Registration, RegistrationState
     from zkdiscovery.session import State
@@ -97,6 +98,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "AclEntry",
+    "AsyncBarrier",
     "AsyncClient",
     "AsyncCounter",
     "AsyncElection",
@@ -112,6 +114,7 @@ __all__ = [
     "Auth",
     "AuthenticationFailed",
     "Balancer",
+    "Barrier",
     "Candidate",
     "Change",
     "Client",
@@ -188,6 +191,7 @@ __all__ = [
 # process that only needs the model never loads kazoo.
 _HOMES = {
     "aio": (
+        "AsyncBarrier",
         "AsyncClient",
         "AsyncCounter",
         "AsyncElection",
@@ -253,7 +257,7 @@ _HOMES = {
         "ZkDiscoveryError",
     ),
     "lifecycle": ("close_on_signals",),
-    "locks": ("Contender", "Counter", "Lock", "ReadWriteLock", "Semaphore"),
+    "locks": ("Barrier", "Contender", "Counter", "Lock", "ReadWriteLock", "Semaphore"),
     "model": ("Change", "Instance", "Override", "Snapshot", "Status"),
     "registration": ("Registration", "RegistrationState"),
     "session": ("State",),

@@ -19,6 +19,8 @@ FOR_A_STATE = 10.0  # seconds, as long as the default session timeout
 FOR_AN_OPERATION = 5.0
 
 LIMITS = {
+    "Barrier.enter": FOR_A_STATE,
+    "Barrier.leave": FOR_A_STATE,
     "Client.wait_connected": FOR_A_STATE,
     "Client.locked": FOR_A_STATE,
     "Lock.acquire": FOR_A_STATE,
@@ -72,7 +74,8 @@ OTHERS = {  # finite, and not of the SDK's own waits
 WAIT_UNTIL_A_DEADLINE = {"Election.leave"}  # of the client that closes
 NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
-    "Client.counter",
+    "Barrier.forked", "Barrier.revive",
+    "Client.barrier", "Client.counter",
     "Client.discover", "Client.election", "Client.feature", "Client.lock", "Client.on_change", "Client.read_write_lock",
     "Client.register",
     "Client.register_many", "Client.registered", "Client.semaphore", "Client.start",
@@ -92,7 +95,7 @@ NEVER_WAIT = {
 HARNESS = ("FaultProxy.", "FrameFault.", "ZookeeperEnsemble.", "ZookeeperMember.", "ZookeeperServer.", "zookeeper_")
 
 HANDLES = (
-    "Attempt", "Client", "Counter", "Election", "Lock", "Registration", "Semaphore", "Service",
+    "Attempt", "Barrier", "Client", "Counter", "Election", "Lock", "Registration", "Semaphore", "Service",
     "Subscription", "Term", "close_on_signals",
 )  # fmt: skip
 
@@ -172,6 +175,8 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Client.close": lambda client, value: client.close(value),
     "Client.drain": lambda client, value: client.drain(value),
     "close_on_signals": lambda client, value: close_on_signals(client, timeout=value),
+    "Barrier.enter": lambda client, value: client.barrier("load", 2).enter(value),
+    "Barrier.leave": lambda client, value: client.barrier("load", 2).leave(value),
     "Counter.add": lambda client, value: client.counter("orders").add(timeout=value),
     "Counter.compare_and_set": lambda client, value: client.counter("orders").compare_and_set(0, 1, timeout=value),
     "Counter.set": lambda client, value: client.counter("orders").set(1, timeout=value),

@@ -7,6 +7,7 @@ run on a few threads of the client; its first use and its closing run on a threa
 
 from __future__ import annotations
 
+from zkdiscovery.aio.barrier import AsyncBarrier
 from zkdiscovery.aio.client import AsyncClient
 from zkdiscovery.aio.counter import AsyncCounter
 from zkdiscovery.aio.election import AsyncElection
@@ -18,6 +19,7 @@ from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.term import AsyncHold, AsyncTerm
 
 __all__ = [
+    "AsyncBarrier",
     "AsyncClient",
     "AsyncCounter",
     "AsyncElection",

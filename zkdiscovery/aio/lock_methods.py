@@ -6,6 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
+from zkdiscovery.aio.barrier import AsyncBarrier
 from zkdiscovery.aio.counter import AsyncCounter
 from zkdiscovery.aio.functions import awaitable, check_callable
 from zkdiscovery.aio.lock import AsyncLock, AsyncReadWriteLock
@@ -42,6 +43,11 @@ class AsyncLockMethods:
         """A lock that up to `limit` processes, threads or tasks hold at once. See `Client.semaphore`."""
         self.slot.require_undrained()
         return AsyncSemaphore(name, limit, self.slot)
+
+    def barrier(self, name: str, parties: int) -> AsyncBarrier:
+        """A barrier that opens once so many parties wait at it. See `Client.barrier`."""
+        self.slot.require_undrained()
+        return AsyncBarrier(name, parties, self.slot)
 
     def counter(self, name: str) -> AsyncCounter:
         """A whole number that all processes share. See `Client.counter`."""

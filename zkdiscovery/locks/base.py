@@ -18,7 +18,7 @@ from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.errors import ClientClosed, LockTimeout
 from zkdiscovery.lifecycle import default_id, leaving
 from zkdiscovery.locks.limit import Limit
-from zkdiscovery.locks.locks import Contender, Locks, Standing
+from zkdiscovery.locks.locks import Contender, Kept, Locks, Standing
 from zkdiscovery.locks.names import Kind, Layout
 from zkdiscovery.locks.place import Place
 from zkdiscovery.threads import Monitor, Steps, Subscribers, Subscription, Until, latest
@@ -200,8 +200,8 @@ def _is_decided(place: Place[H], *, wait: bool) -> bool:
     )
 
 
-def leave(place: Place[H]) -> Steps[None]:
-    """Leave the queue; while connected, wait until the node is gone."""
+def leave(place: Kept) -> Steps[None]:
+    """Leave; while connected, wait until the node is gone."""
     place.release()
     with leaving(LEAVE_TIMEOUT) as limit:
         yield from place.leaving(limit)

@@ -7,16 +7,17 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.errors import NodeMissing
 from zkdiscovery.locks.leases import Gate, LeasePlace
 from zkdiscovery.locks.limit import Limit, read_limit, write_limit
 from zkdiscovery.locks.names import Kind, Layout, holding, in_order
+from zkdiscovery.locks.party import Party
 from zkdiscovery.locks.place import RELEASE_REQUEST, MakeHold, Place
 from zkdiscovery.session import NO_NODE, Found, GetChildren, Node, Session, SetData, bulk_read
-from zkdiscovery.threads import run_steps
+from zkdiscovery.threads import Steps, run_steps
 from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import BaseHold, name_of
 
@@ -59,15 +60,37 @@ class Standing(NamedTuple):
     limit: int | None = None
 
 
+class Kept(Protocol):
+    """Something that stands in ZooKeeper until it is left, or the client closes."""
+
+    def release(self) -> None:
+        """Leave. Never blocks."""
+
+    def leaving(self, timeout: float, /) -> Steps[None]:
+        """In contact with ZooKeeper, wait until it is gone."""
+
+    def stop(self, reason: str, /) -> None:
+        """End because the client closes; `closing` follows. Never blocks."""
+
+    def closing(self, deadline: float, /) -> Steps[None]:
+        """Wait until it is gone, until `deadline` (monotonic seconds)."""
+
+    def forked(self) -> None:
+        """In a forked child: it is the parent's."""
+
+
+K = TypeVar("K", bound=Kept)
+
+
 class Locks(Feature):
-    """The places of one client in the queues of locks."""
+    """The places of one client in the queues of locks, and at barriers."""
 
     phase = Phase.HOLDS
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
         self._lock = threading.Lock()
-        self._places: weakref.WeakSet[Place[Any]] = weakref.WeakSet()  # the session refers to those that stand
+        self._places: weakref.WeakSet[Kept] = weakref.WeakSet()  # the session refers to those that stand
 
     def take_place(
         self,
@@ -95,8 +118,12 @@ class Locks(Feature):
 
         return self.keep(make)
 
-    def keep(self, make: Callable[[], Place[H]]) -> Place[H]:
-        """Make a place that ends with the client. Raises as `take_place`."""
+    def come(self, title: str, parent: str, parties: int, id: str) -> Party:
+        """Come to a barrier. Never blocks. For the arguments see `Party`. Raises as `take_place`."""
+        return self.keep(lambda: Party(self.core, title, parent, parties, id))
+
+    def keep(self, make: Callable[[], K]) -> K:
+        """Make something that ends with the client. Raises as `take_place`."""
         with self._lock:
             self.require_open()
             place = make()

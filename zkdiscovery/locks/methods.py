@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zkdiscovery.core import CoreSlot
+from zkdiscovery.locks.barrier import Barrier
 from zkdiscovery.locks.base import WAIT, lock_queue
 from zkdiscovery.locks.counter import Counter
 from zkdiscovery.locks.decorator import LockedDecorator
@@ -61,6 +62,21 @@ class LockMethods:
         """
         self.slot.require_undrained()
         return Semaphore(name, limit, self.slot)
+
+    def barrier(self, name: str, parties: int) -> Barrier:
+        """A barrier that opens once so many parties wait at it, and that they leave together. Nothing is sent yet.
+
+        Args:
+            name: name of the barrier. One that begins with `/` is a path outside of the namespace.
+            parties: how many make a group, from 1 to 1000; the same for all.
+
+        Raises:
+            InvalidName: no name for a barrier.
+            InvalidSettings: no number of parties.
+            ClientClosed: the client was drained or closed.
+        """
+        self.slot.require_undrained()
+        return Barrier(name, parties, self.slot)
 
     def counter(self, name: str) -> Counter:
         """A whole number that all processes share; each change is made exactly once. Nothing is sent yet.

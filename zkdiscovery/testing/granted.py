@@ -1,4 +1,4 @@
-"""What a static client grants at once: terms of elections, locks, and changes of counters."""
+"""What a static client grants at once: terms of elections, locks, barriers, and changes of counters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from zkdiscovery.core import Core
 from zkdiscovery.election.candidacy import MakeTerm
-from zkdiscovery.locks import Contender, Counters, Kind, Layout, Limit, Locks, MakeHold, Place, Standing
+from zkdiscovery.locks import Contender, Counters, Kind, Layout, Limit, Locks, MakeHold, Party, Place, Standing
 from zkdiscovery.locks.counters import check_range
 from zkdiscovery.session import Lease
 from zkdiscovery.threads import Monitor, Steps
@@ -88,6 +88,23 @@ class GrantedPlace(Place[H]):
         self._granted_lease.disown()
 
 
+class GrantedParty(Party):
+    """A party that waits for nobody."""
+
+    def __init__(self, title: str) -> None:
+        self.set_up(title)
+        self.group = "granted"
+
+    def begin_leaving(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        self.alone = self.over = True
+
+    def leaving(self, timeout: float) -> Steps[None]:  # noqa: ARG002 - it is gone at once
+        yield from ()
+
+
 class GrantedCounters(Counters):
     """Counters of this process."""
 
@@ -119,7 +136,7 @@ class GrantedCounters(Counters):
 
 
 class GrantedLocks(Locks):
-    """Locks that are held at once, with fences that grow."""
+    """Locks that are held at once, with fences that grow; barriers that are open."""
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
@@ -145,6 +162,9 @@ class GrantedLocks(Locks):
             return place
 
         return self.keep(make)
+
+    def come(self, title: str, parent: str, parties: int, id: str) -> Party:  # noqa: ARG002 - all may enter
+        return self.keep(lambda: GrantedParty(title))
 
     def contenders(self, parent: str, timeout: float) -> Standing:  # noqa: ARG002
         return Standing([who for who, place in self._granted if place.parent == parent and place.holds], [])

@@ -36,6 +36,9 @@ class NumberedNode:
         session: creates it.
         path: begins that of the node.
         token: begins its name and that of no other node.
+
+    Attributes:
+        tried: True once a creation was sent, so the node may stand.
     """
 
     def __init__(self, session: Session, path: str, token: str) -> None:
@@ -43,6 +46,7 @@ class NumberedNode:
         self._path = path
         self._parent = parent_of(path)
         self._token = token
+        self.tried = False
 
     def create(self, node: OwnedNode, generation: int, *, look: bool) -> None:
         """Create the node, or find what an earlier call has created; see `Numbered`."""
@@ -71,6 +75,7 @@ class NumberedNode:
         session = self._session
         request = CreateNumbered(self._path, data, node.acl or session.leaf_acl)
         for left in reversed(range(TRIES)):
+            self.tried = True
             try:
                 made: tuple[str, Stat] = session.call(request, deadline=deadline, generation=generation)
             except NodeMissing:

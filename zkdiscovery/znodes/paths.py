@@ -7,7 +7,7 @@ from zkdiscovery.validation import check_name
 
 class Paths:
     """The layout: `<base path>/<name>/<id>` of services, and below the namespace `elections/<name>/<guid>`,
-    `jobs/<name>`, `locks/<name>`, `semaphores/<name>`, `counters/<name>` and
+    `jobs/<name>`, `locks/<name>`, `semaphores/<name>`, `counters/<name>`, `barriers/<name>` and
     `share/<service>/<id>/<standby>`.
 
     Args:
@@ -63,6 +63,10 @@ class Paths:
     def counter(self, name: str) -> str:
         """A counter's node; a name that begins with `/` is that path itself. Raises InvalidName."""
         return self._shared(f"{self.root}/counters", name, "the counter name")
+
+    def barrier(self, name: str) -> str:
+        """Parent of a barrier's parties; a name that begins with `/` is that path itself. Raises InvalidName."""
+        return self._shared(f"{self.root}/barriers", name, "the barrier name")
 
     def _shared(self, parent: str, name: str, what: str) -> str:
         if not str(name).startswith("/"):

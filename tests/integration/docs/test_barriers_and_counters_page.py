@@ -20,6 +20,7 @@ PRINTED = {
     ],
     "guarded.py": ["in stock: 20", "refused: released", "in stock: 20"],
     "number_async.py": ["each another one: [3, 4, 5]"],
+    "load.py": ["loaded by all when each one goes on: [3, 3, 3]"],
 }
 
 

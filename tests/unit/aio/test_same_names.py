@@ -9,6 +9,7 @@ import pytest
 
 import zkdiscovery
 from zkdiscovery import (
+    AsyncBarrier,
     AsyncClient,
     AsyncCounter,
     AsyncElection,
@@ -20,6 +21,7 @@ from zkdiscovery import (
     AsyncService,
     AsyncSubscription,
     AsyncTerm,
+    Barrier,
     Client,
     Counter,
     Election,
@@ -43,6 +45,7 @@ PAIRS = [
     (Lock, AsyncLock),
     (ReadWriteLock, AsyncReadWriteLock),
     (Semaphore, AsyncSemaphore),
+    (Barrier, AsyncBarrier),
     (Counter, AsyncCounter),
     (Subscription, AsyncSubscription),
 ]
@@ -50,7 +53,7 @@ ONLY_SYNC = {"terms"}
 ONLY_ASYNC = {"sync", "of", "aclose", "released", "slot"}  # `slot` is an attribute of each Client
 SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
-    "attempt", "check", "condition", "counter", "discover", "election", "end_term", "ended", "explain",
+    "attempt", "barrier", "check", "condition", "counter", "discover", "election", "end_term", "ended", "explain",
     "feature", "follow", "forked",
     "leave", "lock", "locked", "on_change", "on_release_requested", "pick", "read_write_lock", "reclaim", "register",
     "register_many", "registered", "release", "resign", "revive", "semaphore", "set_status",

@@ -276,6 +276,16 @@ def test_counters_count_in_this_process() -> None:
         assert counter.value() == 7
 
 
+def test_every_barrier_is_open() -> None:
+    with static_client() as client:
+        barrier = client.barrier("load", 8)
+        for _ in range(2):
+            with barrier, pytest.raises(RuntimeError, match="has entered the barrier 'load'"):
+                barrier.enter()
+            with pytest.raises(RuntimeError, match="has not entered the barrier 'load'"):
+                barrier.leave()
+
+
 def test_every_semaphore_is_granted() -> None:
     with static_client() as client:
         with client.semaphore("gpu", 1) as hold, client.semaphore("gpu"):
