@@ -7,6 +7,7 @@
 #     ZOOKEEPER=3.9.5            its version; any if not given
 #     ARGS='...'                 further arguments for the demo, for pytest, or for what else runs
 #     WORKERS=4                  processes that run tests at the same time
+#     TURNS=1000                 how often each takes a lock in `make interop`
 #     MINUTES=60 SEED=7          how long `make chaos` goes on, and its schedule
 #     TRIES=20 T=4 RULE=new      how often `make leases` tries each attack, the session timeout, and the rule under attack
 
@@ -21,6 +22,7 @@ FUZZ ?= 20
 MINUTES ?= 1
 SEED ?=
 TRIES ?= 20
+TURNS ?= 100
 T ?= 4
 RULE ?= new
 export PYTHON
@@ -47,7 +49,8 @@ help:
 	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks beside kazoo, tooz and Curator (15 minutes), with the targets met and missed'
 	@echo 'make bench-quick the same in 2 minutes, to see that they run'
-	@echo 'make interop     Curator and a Spring Boot application beside us (a minute, and one more to get them)'
+	@echo 'make interop     Curator, kazoo and a Spring Boot application beside us (2 minutes, and one more to get them);'
+	@echo '                 TURNS=1000: how often each takes a lock'
 	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
 	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
@@ -116,7 +119,7 @@ bench-setup: setup
 # Foreign systems beside us: Curator and Spring Cloud, which Maven gets.
 interop: server
 	@sh scripts/build_interop.sh
-	@$(BIN)/python -m pytest tests/interop --zkdiscovery-source=$(SOURCE) $(ARGS)
+	@TURNS=$(TURNS) $(BIN)/python -m pytest tests/interop --zkdiscovery-source=$(SOURCE) $(ARGS)
 
 chaos: server
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.interop.programs import Application, Peer
+from tests.interop.programs import Application, Peer, Program, curators_locks, taker
 from zkdiscovery.testing import ZookeeperServer
+
+GetProgram = Callable[[str], Program]
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +18,22 @@ def peer(zkdiscovery_server: ZookeeperServer) -> Iterator[Peer]:
     """Curator, and the classes that Spring Cloud Zookeeper puts above it."""
     with contextlib.closing(Peer(zkdiscovery_server.hosts)) as peer:
         yield peer
+
+
+@pytest.fixture(scope="session")
+def program(zkdiscovery_server: ZookeeperServer) -> Iterator[GetProgram]:
+    """Whoever takes locks, by name: "Curator", or one of `turns.TAKERS`. Each is started once."""
+    started: dict[str, Program] = {}
+    with contextlib.ExitStack() as stack:
+
+        def get(who: str) -> Program:
+            if who not in started:
+                hosts = zkdiscovery_server.hosts
+                made = curators_locks(hosts) if who == "Curator" else taker(who, hosts)
+                started[who] = stack.enter_context(contextlib.closing(made))
+            return started[who]
+
+        yield get
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The Java programs of java/, which scripts/build_interop.sh builds, each in a process of its own."""
+"""The programs beside us, each in a process of its own. scripts/build_interop.sh builds those of java/."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import urllib.parse
 import urllib.request
@@ -15,24 +16,25 @@ from typing import IO, Any
 
 from zkdiscovery.testing.ports import free_port
 
-BUILT = Path(__file__).parents[2] / ".cache" / "interop"
+ROOT = Path(__file__).parents[2]
+BUILT = ROOT / ".cache" / "interop"
 LIMIT = 60.0  # seconds for the start of an application or one answer, on a busy machine
 
 # A small heap and a quick start: nothing is measured here.
 _JAVA = ("java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{BUILT}/classes:{BUILT}/lib/*")
 
 
-def _start(program: str, *arguments: str, **pipes: Any) -> subprocess.Popen[str]:
+def _java(program: str, *arguments: str) -> list[str]:
     if not (BUILT / "classes").is_dir():
         raise FileNotFoundError(f"{BUILT}/classes is not there: build the Java programs with scripts/build_interop.sh")
-    return subprocess.Popen([*_JAVA, program, *arguments], text=True, **pipes)
+    return [*_JAVA, program, *arguments]
 
 
-class Peer:
-    """The program Peer.java; see there for its commands."""
+class Program:
+    """A process that obeys: a line of JSON is a command, and a line of JSON its answer. It ends with its input."""
 
-    def __init__(self, hosts: str) -> None:
-        self._process = _start("interop.Peer", hosts, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=[self._process.stdout], daemon=True)
         self._reader.start()
@@ -43,17 +45,13 @@ class Peer:
                 self._answers.put(line)
         self._answers.put('{"error": "it has ended"}')
 
-    def ask(self, command: str, base: str, service: str, **options: object) -> Any:
-        """The answer to a command."""
+    def obey(self, command: str, *, limit: float = LIMIT, **options: object) -> Any:
+        """The answer to a command, within so many seconds."""
         assert self._process.stdin is not None
-        print(
-            json.dumps({"do": command, "base": base, "service": service, **options}),
-            file=self._process.stdin,
-            flush=True,
-        )
-        answer = json.loads(self._answers.get(timeout=LIMIT))
+        print(json.dumps({"do": command, **options}), file=self._process.stdin, flush=True)
+        answer = json.loads(self._answers.get(timeout=limit))
         if isinstance(answer, dict) and "error" in answer:
-            raise RuntimeError(f"Java: {answer['error']}")
+            raise RuntimeError(f"the program says: {answer['error']}")
         return answer
 
     def close(self) -> None:
@@ -62,6 +60,27 @@ class Peer:
         self._reader.join(LIMIT)
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+class Peer(Program):
+    """The program Peer.java; see there for its commands."""
+
+    def __init__(self, hosts: str) -> None:
+        super().__init__(_java("interop.Peer", hosts))
+
+    def ask(self, command: str, base: str, service: str, **options: object) -> Any:
+        """The answer to a command."""
+        return self.obey(command, base=base, service=service, **options)
+
+
+def curators_locks(hosts: str) -> Program:
+    """The program Locks.java; see there for its commands."""
+    return Program(_java("interop.Locks", hosts))
+
+
+def taker(who: str, hosts: str) -> Program:
+    """The program turns.py; see there for its command."""
+    return Program([sys.executable, "-m", "tests.interop.turns", who, hosts])
 
 
 class Application:
@@ -82,7 +101,8 @@ class Application:
             "logging.level.root": "WARN",
             **options,
         }
-        self._process = _start("interop.Application", *(f"--{name}={value}" for name, value in given.items()))
+        command = _java("interop.Application", *(f"--{name}={value}" for name, value in given.items()))
+        self._process = subprocess.Popen(command, text=True)
 
     def ask(self, path: str, **query: object) -> Any:
         """What it answers to a request: JSON, or text."""

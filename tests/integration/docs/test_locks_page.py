@@ -30,6 +30,7 @@ PRINTED = {
         ),
     ],
     "reindex.py": ["asked: 1", "still held: True"],
+    "kazoo_names.py": ["free: False"],
 }
 
 

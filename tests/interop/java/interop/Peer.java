@@ -1,10 +1,6 @@
 package interop;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
 import java.net.URI;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Date;
 import java.util.HashMap;
@@ -12,8 +8,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.curator.framework.CuratorFramework;
-import org.apache.curator.framework.CuratorFrameworkFactory;
-import org.apache.curator.retry.ExponentialBackoffRetry;
 import org.apache.curator.x.discovery.ServiceDiscovery;
 import org.apache.curator.x.discovery.ServiceDiscoveryBuilder;
 import org.apache.curator.x.discovery.ServiceInstance;
@@ -28,42 +22,23 @@ import org.springframework.cloud.zookeeper.discovery.ZookeeperInstance;
 import org.springframework.cloud.zookeeper.discovery.ZookeeperServiceInstance;
 
 /**
- * Curator's discovery with its own serializer, and the classes that Spring Cloud Zookeeper puts above it. A line of JSON
- * on stdin is a command, the line on stdout its answer.
+ * Curator's discovery with its own serializer, and the classes that Spring Cloud Zookeeper puts above it.
  *
  * list      all instances of a service, as Curator and as Spring read them
  * provide   ids that a ServiceProvider gives in so many tries
  * register  an instance, for as long as this runs
  */
 public class Peer {
-    private static final ObjectMapper JSON = new ObjectMapper();
-
     private final CuratorFramework client;
     private final Map<String, ServiceDiscovery<?>> open = new HashMap<>();
 
-    private Peer(String hosts) throws Exception {
-        client = CuratorFrameworkFactory.newClient(hosts, 6_000, 15_000, new ExponentialBackoffRetry(100, 10));
-        client.start();
-        client.blockUntilConnected();
+    private Peer(CuratorFramework client) {
+        this.client = client;
     }
 
     public static void main(String[] arguments) throws Exception {
-        Peer peer = new Peer(arguments[0]);
-        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            Map<?, ?> command = JSON.readValue(line, Map.class);
-            Object answer;
-            try {
-                answer = peer.obey(command);
-            } catch (Exception error) {
-                answer = Map.of("error", error.toString());
-            }
-            // Escaped, so that it does not depend on the encoding of this process.
-            System.out.println(JSON.writer()
-                    .with(com.fasterxml.jackson.core.json.JsonWriteFeature.ESCAPE_NON_ASCII)
-                    .writeValueAsString(answer));
-        }
-        System.exit(0); // with sessions open, as a crash does
+        Peer peer = new Peer(Commands.connected(arguments[0]));
+        Commands.serve(peer::obey);
     }
 
     private Object obey(Map<?, ?> command) throws Exception {
