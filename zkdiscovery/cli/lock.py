@@ -98,6 +98,7 @@ def _held(cli: Cli, client: Client, name: str, wait: float | None, *, skip_if_he
     from zkdiscovery import State  # noqa: PLC0415 - loaded by the client
 
     lock = client.lock(name)
+    lock.on_release_requested(lambda _: cli.say(f"somebody asks for the release of the lock {name!r}"))
     try:
         hold = lock.try_acquire(cli.timeout) if skip_if_held else lock.acquire(wait)
     except LockTimeout as error:

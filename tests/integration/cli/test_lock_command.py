@@ -87,6 +87,15 @@ def test_another_holds_it(start: Start, truth: Truth, queue: str) -> None:
     assert len(truth.children(queue)) == 1
 
 
+def test_a_request_for_a_release_is_told(start: Start, run: Run, truth: Truth, queue: str) -> None:
+    running = start("lock", NAME, "--", "sh", "-c", DEAF)
+    running.line("started")
+    assert run("locks", NAME, "--request-release").code == 0
+    assert running.message("somebody asks for the release of the lock 'nightly'")
+    assert running.process.poll() is None
+    assert len(truth.children(queue)) == 1
+
+
 def test_what_is_free_is_not_skipped(start: Start) -> None:
     running = start("lock", NAME, "--skip-if-held", "--", "echo", "ran")
     assert running.end() == 0
