@@ -13,7 +13,7 @@ from zkdiscovery.testing import ZookeeperEnsemble
 PROCESSES, INCREMENTS = 8, 200
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("mode", ["fenced", "guarded", "plain"])
 def test_none_is_lost(ensemble: ZookeeperEnsemble, ensemble_namespace: str, mode: Mode) -> None:
     outcome = increment(ensemble, ensemble_namespace, mode, processes=PROCESSES, increments=INCREMENTS)
