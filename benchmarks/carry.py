@@ -20,19 +20,10 @@ from typing import NamedTuple
 
 import psutil
 
-from benchmarks.common import (
-    LIMIT,
-    OURS,
-    SESSION_TIMEOUT,
-    Bench,
-    Figure,
-    Published,
-    Row,
-    main,
-    published,
-    rounds,
-)
+from benchmarks.common import LIMIT, SESSION_TIMEOUT, Bench, main, rounds
+from benchmarks.figures import OURS, Figure, Row
 from benchmarks.processes import cpu_seconds, server_process
+from benchmarks.published import Published, published
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.session.requests import MultiRead, SetWatches
 from zkdiscovery.testing import zookeeper_server

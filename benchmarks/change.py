@@ -22,25 +22,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from benchmarks.common import (
-    LIMIT,
-    OURS,
-    SESSION_TIMEOUT,
-    Bench,
-    Figure,
-    Published,
-    Row,
-    Target,
-    encode_instance,
-    main,
-    published,
-    samples,
-)
+from benchmarks.common import LIMIT, SESSION_TIMEOUT, Bench, main, samples
+from benchmarks.figures import OURS, Figure, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo
 from benchmarks.peers.raw import RawCount
 from benchmarks.processes import Process, received_from
+from benchmarks.published import Published, encode_instance, published
 from zkdiscovery import Change, Client
 
 FLOOR = "raw watch"

@@ -1,4 +1,4 @@
-"""What all questions share: rounds in turns, figures with their spread, targets, one server, and how answers are shown.
+"""What all questions share: rounds in turns, one server, and how answers are shown. See figures.py for the answers.
 
 A question is a module with a function that takes a `Bench` and answers rows, and ends with `main(measure, __doc__)`:
 
@@ -18,153 +18,33 @@ import gc
 import importlib.metadata
 import inspect
 import json
-import math
 import os
 import platform
 import secrets
-import statistics
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.balancing.report import number
-from tests.support import Truth
-from zkdiscovery import Client, Instance
-from zkdiscovery.codecs.curator import CuratorCodec
+from benchmarks.figures import OURS, Figure, Row, growths
+from zkdiscovery import Client
 from zkdiscovery.errors import NoServerForTests
-from zkdiscovery.session import EPHEMERAL, Create, Delete, Multi, SetData, Write
 from zkdiscovery.testing import ZookeeperServer, zookeeper_server
 
-OURS = "zkdiscovery"
 RESULTS = Path(__file__).parent / "results"
 RUN = "BENCHMARK_RUN"  # variable of the environment with the name of the run that a question is part of
 JARS = Path("/usr/share/java")  # where Debian puts Curator
 LIMIT = 120.0  # seconds for anything that is waited for
 SESSION_TIMEOUT = 10.0  # seconds; what a server with a tick of 0.5 s grants at most
-BATCH = 500  # nodes written by one transaction
-WINDOW = 4  # transactions in flight
 HEAP = "-Xmx1g"  # of a server that we start here: hundreds of thousands of nodes take more than what tests give it
 
-Encode = Callable[[Instance], bytes]
-encode_instance = CuratorCodec().encode
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
-
-
-class Figure(NamedTuple):
-    """The median and the quartiles of some rounds."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Figure:
-        """From the values of all rounds."""
-        if len(values) < 2:
-            return cls(values[0], values[0], values[0])
-        low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-        return cls(middle, low, high)
-
-
-class Growth(NamedTuple):
-    """How a figure grows with the size N, as figure ~ N^exponent.
-
-    Attributes:
-        exponent: the slope of a least-squares line over the logarithms of all sizes.
-        error: the slope's standard error, sqrt(SSR / (n - 2) / Sxx), of the n medians: it tells of noise, and of a
-            growth that is no power (Draper and Smith, Applied Regression Analysis, 3rd edition, section 1.4).
-        last: the exponent between the two largest sizes alone. A cost of a + b N, which is a curve here, comes nearer
-            to its end with it.
-    """
-
-    exponent: float
-    error: float
-    last: float
-
-    @classmethod
-    def of(cls, sizes: Sequence[float], figures: Sequence[float]) -> Growth:
-        """From three sizes or more, in ascending order; all figures above 0."""
-        xs, ys = [math.log(size) for size in sizes], [math.log(figure) for figure in figures]
-        slope, intercept = statistics.linear_regression(xs, ys)
-        residuals = sum((y - intercept - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
-        spread = statistics.pvariance(xs) * len(xs)
-        return cls(slope, math.sqrt(residuals / (len(xs) - 2) / spread), (ys[-1] - ys[-2]) / (xs[-1] - xs[-2]))
-
-    def __str__(self) -> str:
-        """As in N^0.98 ± 0.02."""
-        return f"N^{round(self.exponent, 2) + 0.0:.2f} ± {self.error:.2f}"  # no -0.00
-
-
-class Target(NamedTuple):
-    """Our figure must be at most `factor` times that of the way `of`; at most `factor` in the row's unit if None."""
-
-    factor: float
-    of: str | None = None
-
-
-class Row(NamedTuple):
-    """One thing measured in several ways, ours (`OURS`) among them.
-
-    Attributes:
-        what: what was measured; the same in all rows that differ by `size` alone.
-        unit: of all figures, such as "s" or "requests".
-        figures: by way; a way that is not there (no JDK, too slow at this size) is left out.
-        targets: what ours must reach. In a quick run they are shown, and mean little.
-        size: the N that growth is measured against; None if there is none.
-    """
-
-    what: str
-    unit: str
-    figures: Mapping[str, Figure]
-    targets: Sequence[Target] = ()
-    size: int | None = None
-
-    @property
-    def label(self) -> str:
-        """What was measured, with the size."""
-        return self.what if self.size is None else f"{self.what}, N = {self.size:,}"
-
-    def verdicts(self) -> Iterator[dict[str, Any]]:
-        """For each target: what it demands in words, the value to compare, whether it is met (None: unknown)."""
-        ours = self.figures[OURS].median
-        for factor, of in self.targets:
-            if of is None:
-                limit, target, value = factor, f"at most {number(factor)} {self.unit}", f"{number(ours)} {self.unit}"
-            else:
-                other = self.figures.get(of)
-                limit = other.median * factor if other else math.nan
-                times = over(ours, other.median) if other else math.nan
-                if factor < 1:
-                    target, value = f"{1 / factor:g} times less than {of}", f"{number(1 / times)} times less"
-                else:
-                    target, value = f"at most {factor:g} times {of}", f"{number(times)} times"
-            known = not math.isnan(limit)
-            yield {
-                "row": self.label,
-                "what": self.what,
-                "target": target,
-                "of": of,
-                "factor": factor,
-                "value": value if known else "not measured",
-                "ratio": over(ours, limit) if known else None,
-                "met": ours <= limit if known else None,
-            }
-
-
-def over(value: float, other: float) -> float:
-    """How many times the other; of nothing, nothing is one time."""
-    return value / other if other else math.inf if value else 1.0
-
-
-def milliseconds(figures: Mapping[K, Figure]) -> dict[K, Figure]:
-    """Of seconds."""
-    return {name: Figure(*(1e3 * value for value in figure)) for name, figure in figures.items()}
 
 
 def rounds(ways: Mapping[K, Callable[[], float]], count: int, *, warm: bool = False) -> dict[K, Figure]:
@@ -248,89 +128,6 @@ class Bench:
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)
 
 
-def metadata(index: int) -> dict[str, str]:
-    """Five entries, one of which no other instance has: who shares what is equal can't share it as a whole."""
-    return {**{f"key-{entry}": f"value-{entry}" for entry in range(4)}, "key-4": f"value-{index}"}
-
-
-class Published:
-    """The instances of one service, ephemeral nodes of one session, written behind the SDK's back.
-
-    Args:
-        truth: the session.
-        namespace: where the service is.
-        service: its name.
-        encode: gives what is stored for an instance.
-    """
-
-    def __init__(
-        self, truth: Truth, namespace: str, service: str = "payments", encode: Encode = encode_instance
-    ) -> None:
-        self.service = service
-        self._encode = encode
-        self.path = f"{namespace}/services/{service}"
-        self._truth = truth
-        truth.create(self.path)  # no container, which ZooKeeper would take away while it is empty
-
-    def instance(self, index: int, **fields: Any) -> Instance:
-        """Instance number `index`, with five entries of metadata."""
-        host = f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}"
-        options = {"id": f"i{index:06}", "metadata": metadata(index), "registered_at": 1_700_000_000.0, **fields}
-        return Instance(self.service, host, 8080, **options)
-
-    def node(self, index: int) -> str:
-        """Its path."""
-        return f"{self.path}/i{index:06}"
-
-    def data(self, index: int, **fields: Any) -> bytes:
-        """What is stored for it."""
-        return self._encode(self.instance(index, **fields))
-
-    def add(self, *indices: int) -> None:
-        """Create them, hundreds in one transaction."""
-        acl = self._truth.session.leaf_acl
-        self._write(Create(self.node(index), self.data(index), acl, EPHEMERAL) for index in indices)
-
-    def add_singly(self, *indices: int) -> None:
-        """Create them, each by itself, all at once."""
-        acl = self._truth.session.leaf_acl
-        self._submit([Create(self.node(index), self.data(index), acl, EPHEMERAL) for index in indices])
-
-    def remove_singly(self, *indices: int) -> None:
-        """Delete them, each by itself, all at once, without deregistering."""
-        self._submit([Delete(self.node(index)) for index in indices])
-
-    def change(self, *indices: int, **fields: Any) -> None:
-        """Write other data into them."""
-        self._write(SetData(self.node(index), self.data(index, **fields)) for index in indices)
-
-    def remove(self, *indices: int) -> None:
-        """Delete them, without deregistering."""
-        self._write(Delete(self.node(index)) for index in indices)
-
-    def _write(self, writes: Iterable[Write]) -> None:
-        pending = list(writes)
-        batches = [Multi(pending[start : start + BATCH]) for start in range(0, len(pending), BATCH)]
-        for start in range(0, len(batches), WINDOW):
-            self._submit(batches[start : start + WINDOW])
-
-    def _submit(self, requests: Sequence[Write | Multi]) -> None:
-        session, deadline = self._truth.session, time.monotonic() + LIMIT
-        for future in [session.submit(request, deadline=deadline) for request in requests]:
-            future.result(LIMIT)
-
-
-@contextlib.contextmanager
-def published(
-    bench: Bench, namespace: str, count: int, service: str = "payments", encode: Encode = encode_instance
-) -> Iterator[Published]:
-    """A service with `count` instances, which are gone with the block."""
-    with Truth(bench.hosts) as truth:
-        instances = Published(truth, namespace, service, encode)
-        instances.add(*range(count))
-        yield instances
-
-
 # -- the answer --
 
 
@@ -386,18 +183,6 @@ def versions(bench: Bench) -> dict[str, str | int]:
         found["curator"] = jar.stem.rpartition("-")[2]
     if "server" in vars(bench):
         found["zookeeper"] = bench.server.source.partition("ZooKeeper ")[2].split()[0].rstrip(",)")
-    return found
-
-
-def growths(rows: Sequence[Row]) -> dict[str, dict[str, Growth]]:
-    """How each figure grows with the size, by what was measured and by way, where there are three sizes or more."""
-    found: dict[str, dict[str, Growth]] = {}
-    for what in dict.fromkeys(row.what for row in rows if row.size):
-        same = [row for row in rows if row.what == what and row.size]
-        for way in dict.fromkeys(way for row in same for way in row.figures):
-            points = sorted((row.size or 0, row.figures[way].median) for row in same if way in row.figures)
-            if len(points) >= 3 and all(value > 0 for _, value in points):
-                found.setdefault(what, {})[way] = Growth.of(*zip(*points, strict=True))
     return found
 
 

@@ -25,7 +25,8 @@ from typing import Protocol
 
 from kazoo.client import KazooClient
 
-from benchmarks.common import LIMIT, OURS, Bench, Figure, Row, Target, main, rounds, timed
+from benchmarks.common import LIMIT, Bench, main, rounds, timed
+from benchmarks.figures import OURS, Figure, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, has_curator
 from benchmarks.peers.tooz import has_tooz

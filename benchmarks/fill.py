@@ -13,11 +13,13 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from benchmarks.common import LIMIT, OURS, Bench, Row, Target, main, milliseconds, published, rounds, timed
+from benchmarks.common import LIMIT, Bench, main, rounds, timed
+from benchmarks.figures import OURS, Row, Target, milliseconds
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo, pipelined
 from benchmarks.peers.tooz import for_tooz, has_tooz, tooz, tooz_members
+from benchmarks.published import published
 from zkdiscovery.session import GetChildren, Session, bulk_read
 
 FLOOR = "bulk read"

@@ -20,7 +20,8 @@ from collections.abc import Callable
 
 from kazoo.client import KazooClient
 
-from benchmarks.common import LIMIT, OURS, SESSION_TIMEOUT, Bench, Figure, Row, main
+from benchmarks.common import LIMIT, SESSION_TIMEOUT, Bench, main
+from benchmarks.figures import OURS, Figure, Row
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, has_curator
 from benchmarks.peers.raw import RawWatch, run

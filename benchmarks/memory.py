@@ -23,23 +23,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks.common import (
-    LIMIT,
-    OURS,
-    SESSION_TIMEOUT,
-    Bench,
-    Encode,
-    Row,
-    Target,
-    encode_instance,
-    main,
-    published,
-    rounds,
-)
+from benchmarks.common import LIMIT, SESSION_TIMEOUT, Bench, main, rounds
+from benchmarks.figures import OURS, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo
 from benchmarks.peers.tooz import for_tooz, has_tooz, tooz, tooz_members
+from benchmarks.published import Encode, encode_instance, published
 from zkdiscovery import Client
 from zkdiscovery.session import GetChildren, Node, bulk_read
 

@@ -21,9 +21,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from benchmarks.common import OURS, Bench, Figure, Row, Target, main, published
+from benchmarks.common import Bench, main
+from benchmarks.figures import OURS, Figure, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
+from benchmarks.published import published
 from tests.support import view_without_client
 from zkdiscovery.balancing import Ejection, Endpoint, Outcome, Pool, resolve_balancer
 from zkdiscovery.discovery import Service

@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt  # noqa: E402 - after the choice of the bac
 from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
 
 from benchmarks.balancing.report import DEFAULT, PEERS, number  # noqa: E402
-from benchmarks.common import OURS, Figure, Row, growths  # noqa: E402
+from benchmarks.figures import OURS, Figure, Row, growths  # noqa: E402
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

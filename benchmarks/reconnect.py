@@ -24,11 +24,13 @@ from functools import partial
 
 from kazoo.client import KazooState
 
-from benchmarks.common import LIMIT, OURS, Bench, Encode, Figure, Published, Row, Target, encode_instance, main, samples
+from benchmarks.common import LIMIT, Bench, main, samples
+from benchmarks.figures import OURS, Figure, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo
 from benchmarks.processes import connections
+from benchmarks.published import Encode, Published, encode_instance
 from tests.support import Truth, wait_view
 from zkdiscovery.session.requests import MultiRead, SetWatches
 from zkdiscovery.testing import FaultProxy

@@ -17,23 +17,12 @@ from collections.abc import Callable
 
 from kazoo.client import KazooClient
 
-from benchmarks.common import (
-    LIMIT,
-    OURS,
-    Bench,
-    Published,
-    Row,
-    Target,
-    main,
-    metadata,
-    milliseconds,
-    published,
-    rounds,
-    timed,
-)
+from benchmarks.common import LIMIT, Bench, main, rounds, timed
+from benchmarks.figures import OURS, Row, Target, milliseconds
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import curator
 from benchmarks.peers.kazoo import kazoo
+from benchmarks.published import Published, metadata, published
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.registration import Options
 from zkdiscovery.testing import zookeeper_server

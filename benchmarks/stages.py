@@ -21,7 +21,9 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
-from benchmarks.common import LIMIT, OURS, Bench, Figure, Row, main, metadata, published
+from benchmarks.common import LIMIT, Bench, main
+from benchmarks.figures import OURS, Figure, Row
+from benchmarks.published import metadata, published
 from tests.support import wait_view
 from zkdiscovery.balancing import Pool
 from zkdiscovery.codecs.curator import CuratorCodec

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from kazoo.client import KazooClient
 
-from benchmarks.common import LIMIT, OURS, RESULTS, SESSION_TIMEOUT, Bench, Figure, Row, Target, main, rounds, timed
+from benchmarks.common import LIMIT, RESULTS, SESSION_TIMEOUT, Bench, main, rounds, timed
+from benchmarks.figures import OURS, Figure, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator
 from benchmarks.peers.tooz import has_tooz, tooz

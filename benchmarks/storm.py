@@ -18,12 +18,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from benchmarks.common import LIMIT, OURS, Bench, Figure, Published, Row, Target, main, published, samples
+from benchmarks.common import LIMIT, Bench, main, samples
+from benchmarks.figures import OURS, Figure, Row, Target
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, curator, for_curator
 from benchmarks.peers.kazoo import KazooView, kazoo, requests_of
 from benchmarks.peers.raw import RawCount
 from benchmarks.processes import received_from
+from benchmarks.published import Published, published
 from tests.support import counting, wait_view
 
 COUNT = 1_000

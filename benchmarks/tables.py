@@ -20,7 +20,8 @@ from rich.table import Table
 
 from benchmarks import carry
 from benchmarks.balancing.report import number, put_into_page
-from benchmarks.common import OURS, RESULTS, Figure, Row, growths
+from benchmarks.common import RESULTS
+from benchmarks.figures import OURS, Figure, Row, growths
 from benchmarks.peers import PEERS, peer_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "scale.md"

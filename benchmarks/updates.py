@@ -25,24 +25,13 @@ from typing import NamedTuple
 
 from kazoo.client import KazooClient
 
-from benchmarks.common import (
-    LIMIT,
-    OURS,
-    SESSION_TIMEOUT,
-    Bench,
-    Encode,
-    Figure,
-    Published,
-    Row,
-    encode_instance,
-    main,
-    published,
-    samples,
-)
+from benchmarks.common import LIMIT, SESSION_TIMEOUT, Bench, main, samples
+from benchmarks.figures import OURS, Figure, Row
 from benchmarks.peers import ahead
 from benchmarks.peers.curator import Curator, for_curator, has_curator
 from benchmarks.peers.raw import RawWatch, run
 from benchmarks.processes import Process, cpu_seconds, received_from
+from benchmarks.published import Encode, Published, encode_instance, published
 from zkdiscovery import Change, Client
 
 SIZE = 1_000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from benchmarks.common import Target
+from benchmarks.figures import Target
 
 PEERS = ("kazoo", "tooz", "Curator")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.common import Published
+from benchmarks.published import Published
 from tests.support import Truth
 
 

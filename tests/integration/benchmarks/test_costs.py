@@ -11,7 +11,7 @@ import sys
 import time
 import tracemalloc
 
-from benchmarks.common import Published
+from benchmarks.published import Published
 from tests.conftest import MakeClient
 from tests.support import LIMIT, Truth, counting, wait_view
 from zkdiscovery.session import GetChildren, bulk_read

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from benchmarks.common import Published
+from benchmarks.published import Published
 from tests.conftest import MakeClient
 from tests.faults.discovery.helpers import Tap
 from tests.integration.election.helpers import Line, settle

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import carry, tables
-from benchmarks.common import OURS, Figure, Growth, Row, Target
+from benchmarks.figures import OURS, Figure, Growth, Row, Target
 from benchmarks.tables import PAGE, PICTURES, QUESTIONS, SHEETS, Result, shown_in
 
 
