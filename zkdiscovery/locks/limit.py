@@ -61,11 +61,12 @@ def read_limit(session: Session, root: str, generation: int, deadline: float) ->
 
 def write_limit(session: Session, root: str, number: int, generation: int, deadline: float) -> None:
     """Store the limit, whatever it was. Raises as `Session.call`."""
-    data = str(number).encode()
+    request = SetData(limit_path(root), str(number).encode())
     try:
-        session.call(SetData(limit_path(root), data), deadline=deadline, generation=generation)
+        session.call(request, deadline=deadline, generation=generation)
     except NodeMissing:
         create_limit(session, root, number, generation, deadline)
+        session.call(request, deadline=deadline, generation=generation)  # another client may have stored another one
 
 
 def create_limit(session: Session, root: str, number: int, generation: int, deadline: float) -> None:

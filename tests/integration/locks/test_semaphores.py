@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.integration.election.helpers import settle
 from tests.integration.locks.conftest import MakeAsync
 from tests.support import LIMIT, Truth, wait_until
 from zkdiscovery import InvalidSettings, LockTimeout, UndecodableNode
+from zkdiscovery.locks import limit
 
 NAME = "gpu"
 
@@ -74,9 +76,9 @@ def test_another_limit_is_an_error(make_client: MakeClient, truth: Truth, root: 
     with pytest.raises(UndecodableNode, match="holds no limit of a semaphore"):
         client.semaphore(NAME, 2).acquire(LIMIT)
     wait_until(lambda: standing(truth, root) == (0, 0))
-    for limit in (0, -1, 1.5, True, 2**31):
+    for number in (0, -1, 1.5, True, 2**31):
         with pytest.raises(InvalidSettings, match="the limit of a semaphore must be"):
-            client.semaphore(NAME, limit)  # type: ignore[arg-type]
+            client.semaphore(NAME, number)  # type: ignore[arg-type]
 
 
 def test_a_limit_that_changes(make_client: MakeClient, truth: Truth, root: str) -> None:
@@ -101,6 +103,23 @@ def test_a_limit_that_changes(make_client: MakeClient, truth: Truth, root: str) 
         assert not result.done()
         second.release()
         result.result(LIMIT)
+
+
+def test_a_limit_that_is_set_while_another_is_stored(
+    make_client: MakeClient, truth: Truth, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first user stores its limit between the write, which finds none, and the creation."""
+    make_container = limit.make_container
+
+    def late(*args: Any, **options: Any) -> None:
+        make_container(*args, **options)
+        truth.create(f"{root}/limit", b"2")
+
+    monkeypatch.setattr(limit, "make_container", late)
+    make_client().semaphore(NAME).set_limit(3)
+    node = truth.get(f"{root}/limit")
+    assert node is not None
+    assert node.data == b"3"
 
 
 def test_the_proof_checks_the_limit(make_client: MakeClient, truth: Truth, root: str) -> None:
