@@ -11,9 +11,10 @@ Guarantees, T being the session timeout:
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,13 +29,14 @@ from zkdiscovery.supervise import Child, Signals, Terminal, lease_now, reap_orph
 
 if TYPE_CHECKING:
     from zkdiscovery import Client
+    from zkdiscovery.threads import Monitor
     from zkdiscovery.znodes import Hold
 
 # All of the session timeout T:
 _LONGEST = 0.3  # that `--kill-after` may be: a hold lasts so long at its beginning
 _DEFAULT = 0.2  # that it is if it is not given
 _MARGIN = 0.02  # from SIGKILL to the deadline of the hold, for processes to be gone
-_LOOKS = 0.02  # between two looks at the hold
+_LOOKS = 0.1  # between two looks at the hold, because a sleep takes no account of the time that a machine is suspended
 _SPARE = 0.05  # that a hold lasts longer than from SIGTERM to its end when the command starts
 
 _SAME = 0.001  # seconds that two computations of one deadline may differ by
@@ -88,7 +90,8 @@ def lock(
             if hold is None:
                 cli.say(f"the lock {name!r} is held by another; skipped")
                 return
-            code = _Run(cli, name, hold, grace, client.session_timeout).run(command)
+            renewals = client.slot.current().session.leases.changed
+            code = _Run(cli, name, hold, renewals, grace, client.session_timeout).run(command)
     raise typer.Exit(code)
 
 
@@ -116,14 +119,15 @@ def _held(cli: Cli, client: Client, name: str, wait: float | None, *, skip_if_he
 class _Run:
     """One command below one hold."""
 
-    def __init__(self, cli: Cli, name: str, hold: Hold, grace: float, timeout: float) -> None:
+    def __init__(self, cli: Cli, name: str, hold: Hold, renewals: Monitor, grace: float, timeout: float) -> None:
         self._cli = cli
         self._name = name
         self._hold = hold
         self._grace = grace
         self._margin = _MARGIN * timeout
         self._spare = _SPARE * timeout
-        self._interval = _LOOKS * timeout
+        self._longest = _LOOKS * timeout
+        self._renewals = renewals
         self._given = 0.0  # the deadline that the guardian has
         self._ending: str | None = None  # why the command is ended, if that is because of the hold
 
@@ -133,7 +137,9 @@ class _Run:
         Raises:
             HoldLost: the hold was lost before the command began.
         """
-        with Signals() as signals:
+        with Signals() as signals, ExitStack() as stack:
+            self._renewals.add_waker(signals.wake)
+            stack.callback(self._renewals.remove_waker, signals.wake)
             self._ripen(signals)
             terminal = Terminal.find()
             self._given = self._deadline()
@@ -145,9 +151,7 @@ class _Run:
             except OSError as error:
                 raise not_started(self._cli, argv, error) from None
             with child:
-                ended = supervise(
-                    child, signals, terminal=terminal, tick=partial(self._tick, child), interval=self._interval
-                )
+                ended = supervise(child, signals, terminal=terminal, tick=partial(self._tick, child))
         if ended.status == -signal.SIGKILL and lease_now() >= self._given:  # the guardian did it while we stood still
             self._note_loss()
         if self._ending is None:
@@ -158,7 +162,7 @@ class _Run:
     def _ripen(self, signals: Signals) -> None:
         """Wait until the hold lasts for longer than ending the command takes."""
         while not self._hold.lost and self._hold.remaining < self._grace + self._margin + self._spare:
-            self._hold.wait_lost(self._interval)
+            select.select([signals], [], [], self._longest)
             self._heed(signals)
         self._heed(signals)
         self._hold.check()
@@ -175,21 +179,23 @@ class _Run:
         now = lease_now()
         return now + self._hold.remaining - self._margin
 
-    def _tick(self, child: Child) -> None:
-        """Renew the deadline of the guardian, or end the command."""
+    def _tick(self, child: Child) -> float:
+        """Renew the deadline of the guardian, or end the command. Return the seconds until the next look."""
         deadline = self._deadline()
         if self._hold.lost or lease_now() >= self._given:
             self._note_loss()
             child.kill()
-        elif self._ending is not None:
-            pass
-        elif deadline - lease_now() <= self._grace:
-            self._ending = f"the lock {self._name!r} was about to be lost, because ZooKeeper did not renew it"
-            self._give(child, deadline)
-            child.signal(signal.SIGTERM)
-            child.signal(signal.SIGCONT)
-        elif abs(deadline - self._given) > _SAME:
-            self._give(child, deadline)
+            return self._margin  # until the next round
+        if self._ending is None:
+            if deadline - lease_now() <= self._grace:
+                self._ending = f"the lock {self._name!r} was about to be lost, because ZooKeeper did not renew it"
+                self._give(child, deadline)
+                child.signal(signal.SIGTERM)
+                child.signal(signal.SIGCONT)
+            elif abs(deadline - self._given) > _SAME:
+                self._give(child, deadline)
+        left = self._given - lease_now() - (self._grace if self._ending is None else 0.0)
+        return min(self._longest, max(0.0, left))
 
     def _note_loss(self) -> None:
         reason = self._hold.reason or "the session was not renewed in time"

@@ -167,7 +167,11 @@ class Proof(NamedTuple):
 
 
 class Leases:
-    """All leases of one session, their renewal, and the exchanges that prove them."""
+    """All leases of one session, their renewal, and the exchanges that prove them.
+
+    Attributes:
+        changed: tells of each renewal, and of each lease that is over.
+    """
 
     def __init__(self, session: LeasingSession, on_begin: Callable[[], None]) -> None:
         self._session = session
@@ -177,6 +181,7 @@ class Leases:
         self._expecting: set[Hashable] = set()  # those that expect a lease to begin soon
         self._used = False
         self._exchanges = Exchanges()
+        self.changed = Monitor()
         session.listen(self._on_state)
 
     # -- what is exchanged --
@@ -313,6 +318,11 @@ class Leases:
         """Renew a lease no more."""
         with self._lock:
             self._held.discard(lease)
+        self._tell()
+
+    def _tell(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
 
     def _leases(self) -> list[Lease]:
         with self._lock:
@@ -360,6 +370,7 @@ class Leases:
                     proven = self._exchanges.proven
                 for lease in leases:
                     lease.extend(proven)
+                self._tell()
             elif isinstance(error, ZkDiscoveryError) and error.operation_index is not None:
                 self._failed(leases, error, error.operation_index)
 

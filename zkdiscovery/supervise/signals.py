@@ -45,9 +45,13 @@ class Signals:
     def read(self) -> list[int]:
         """The signals that have come since the last call, in order. Never blocks."""
         with suppress(BlockingIOError):
-            return list(os.read(self._reading, 1024))
+            return [number for number in os.read(self._reading, 1024) if number]
         return []
 
-    def _take(self, number: int, _frame: FrameType | None) -> None:
-        with suppress(BlockingIOError):  # a thousand are waiting
+    def wake(self) -> None:
+        """Make the file descriptor readable without a signal. Never blocks; any thread, within the block."""
+        self._take(0)
+
+    def _take(self, number: int, _frame: FrameType | None = None) -> None:
+        with suppress(BlockingIOError):  # thousands are waiting
             os.write(self._writing, bytes([number]))

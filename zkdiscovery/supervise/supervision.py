@@ -27,8 +27,7 @@ def supervise(
     signals: Signals,
     *,
     terminal: Terminal | None = None,
-    tick: Callable[[], object] = lambda: None,
-    interval: float | None = None,
+    tick: Callable[[], float | None] = lambda: None,
     forward: Callable[[int], object] | None = None,
 ) -> Ended:
     """Look after a command until nothing of it is left.
@@ -37,16 +36,15 @@ def supervise(
         child: the command.
         signals: what this process receives.
         terminal: of the command; a command that Ctrl-Z stops stops our group as well, as shells expect it.
-        tick: is called every `interval` seconds, and after each event.
-        interval: seconds.
+        tick: is called after each event and each `signals.wake()`; gives the seconds until it is called again at the
+            latest, None: without a limit.
         forward: what is done with a signal; it is sent to the group if not given.
     """
     forward = forward or child.signal
     sources: list[Child | Signals] = [child, signals]
     try:
         while True:
-            tick()
-            ready = select.select(sources, [], [], interval)[0]
+            ready = select.select(sources, [], [], tick())[0]
             for number in signals.read():
                 if number == signal.SIGCHLD:
                     reap_orphans(*child.processes)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support import wait_until
+from tests.support import Truth, wait_until
 from zkdiscovery.cli.exits import ExitCode
 from zkdiscovery.testing import FaultProxy
 
@@ -135,11 +135,12 @@ def attempt(attack: Attack, server: str, namespace: str, folder: Path, *, timeou
     """Attack one holder while another process waits for the lock."""
     lines = Lines(folder / "lines")
     with ExitStack() as stack:
+        truth = stack.enter_context(Truth(server))
         proxy = stack.enter_context(FaultProxy(server))
         holder = stack.enter_context(locking(proxy.address, namespace, lines, timeout))
         lines.wait(1, holder)
         waiting = stack.enter_context(locking(server, namespace, lines, timeout))
-        time.sleep(timeout / 4)  # so that it waits; it would find the lock free otherwise, which shows as much
+        wait_until(lambda: len(truth.children(f"{namespace}/locks/{NAME}")) == 2 or waiting.poll() is not None, LIMIT)
         begun = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         attack.begin(holder, proxy)
         lines.wait(2, waiting)
