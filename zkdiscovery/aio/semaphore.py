@@ -6,8 +6,6 @@ from zkdiscovery.aio.lock import AsyncLock
 from zkdiscovery.aio.operations import Operations
 from zkdiscovery.aio.term import AsyncHold
 from zkdiscovery.locks import BaseSemaphore
-from zkdiscovery.locks.limit import LARGEST
-from zkdiscovery.validation import check_timeout, check_whole
 
 
 class AsyncSemaphore(BaseSemaphore[AsyncHold], AsyncLock):
@@ -27,6 +25,4 @@ class AsyncSemaphore(BaseSemaphore[AsyncHold], AsyncLock):
             InvalidSettings: no limit.
             NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
         """
-        check_whole(limit, "the limit of a semaphore", 1, LARGEST)
-        seconds, core = check_timeout(timeout), self._slot.current()
-        await core.feature(Operations).run(lambda: self._set_limit(core, limit, seconds))
+        await self._slot.current().feature(Operations).run(self._storing(limit, timeout))

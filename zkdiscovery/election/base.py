@@ -14,12 +14,11 @@ from typing import Generic, Literal, TypeVar
 
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.election.candidacy import Candidacy
-from zkdiscovery.election.candidate import MAX_ID
 from zkdiscovery.election.elections import Campaigns
 from zkdiscovery.election.following import Following
 from zkdiscovery.election.term import BaseTerm
 from zkdiscovery.errors import ClientClosed, InvalidName, OperationTimeout
-from zkdiscovery.lifecycle import default_id
+from zkdiscovery.lifecycle import MAX_ID, default_id
 from zkdiscovery.threads import Monitor, Steps, Until, run_steps
 from zkdiscovery.validation import check_timeout, deadline_after
 from zkdiscovery.znodes import Paths

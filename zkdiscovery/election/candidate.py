@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from zkdiscovery.election.cards import CARD
 from zkdiscovery.errors import UndecodableNode
+from zkdiscovery.lifecycle import MAX_ID
 from zkdiscovery.session import Stat
 from zkdiscovery.threads import Subscribers, Subscription
 from zkdiscovery.znodes import Delta, Loader, WatchedChildren
 
-MAX_ID = 256  # characters of a candidate's id
 _MAX_DATA = 4096  # bytes of a candidate's node that are read
 
 

@@ -14,7 +14,7 @@ from zkdiscovery.lifecycle.ending import (
     end_client,
     time_for,
 )
-from zkdiscovery.lifecycle.identity import default_id
+from zkdiscovery.lifecycle.identity import MAX_ID, default_id
 from zkdiscovery.lifecycle.process import inhabit
 from zkdiscovery.lifecycle.signals import DEFAULT_HANDLERS, SIGNALS, close_on_signals
 from zkdiscovery.lifecycle.turns import await_signals, signals_pending
@@ -22,6 +22,7 @@ from zkdiscovery.lifecycle.turns import await_signals, signals_pending
 __all__ = [
     "DEFAULT",
     "DEFAULT_HANDLERS",
+    "MAX_ID",
     "SIGNALS",
     "ClosingSteps",
     "Default",

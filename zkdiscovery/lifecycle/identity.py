@@ -7,6 +7,8 @@ import secrets
 import socket
 from pathlib import Path
 
+MAX_ID = 256  # characters of an id
+
 _known: tuple[int, str] = (0, "")  # the id by the process that it belongs to: a forked child has another one
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from zkdiscovery.errors import NodeExists, NodeMissing, UndecodableNode
 from zkdiscovery.session import Create, GetData, Node, Session, SetData
+from zkdiscovery.validation import check_whole
 from zkdiscovery.znodes import make_container
 
 LARGEST = 2**31 - 1
@@ -34,6 +35,15 @@ class Stored(NamedTuple):
 
     number: int
     version: int
+
+
+def check_limit(number: object) -> None:
+    """Refuse what is no limit.
+
+    Raises:
+        InvalidSettings: it is none.
+    """
+    check_whole(number, "the limit of a semaphore", 1, LARGEST)
 
 
 def limit_path(root: str) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.errors import NodeMissing
+from zkdiscovery.lifecycle import MAX_ID
 from zkdiscovery.locks.leases import Gate, LeasePlace
 from zkdiscovery.locks.limit import Limit, read_limit, write_limit
 from zkdiscovery.locks.names import Kind, Layout, holding, in_order
@@ -22,8 +23,6 @@ from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import BaseHold, name_of
 
 H = TypeVar("H", bound=BaseHold)
-
-MAX_ID = 256  # characters of an id that are shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
-from zkdiscovery.core import Core, CoreSlot
+from zkdiscovery.core import CoreSlot
 from zkdiscovery.locks.base import BaseLock, Outcome, leave
-from zkdiscovery.locks.limit import LARGEST, Limit
+from zkdiscovery.locks.limit import Limit, check_limit
 from zkdiscovery.locks.lock import Lock
 from zkdiscovery.locks.locks import Locks, Standing
 from zkdiscovery.locks.names import Kind
 from zkdiscovery.locks.place import Place
 from zkdiscovery.threads import Steps
-from zkdiscovery.validation import check_timeout, check_whole
+from zkdiscovery.validation import check_timeout
 from zkdiscovery.znodes import BaseHold, Hold, Paths
 
 H = TypeVar("H", bound=BaseHold)
@@ -23,7 +24,7 @@ class BaseSemaphore(BaseLock[H]):
 
     def __init__(self, name: str, limit: int | None, slot: CoreSlot) -> None:
         if limit is not None:
-            check_whole(limit, "the limit of a semaphore", 1, LARGEST)
+            check_limit(limit)
         Paths("").semaphore(name)
         self._limit = limit
         super().__init__(
@@ -52,10 +53,16 @@ class BaseSemaphore(BaseLock[H]):
         core = self._slot.current()
         return core.feature(Locks).semaphore_contenders(self._parent(core), timeout)
 
-    def _set_limit(self, core: Core, limit: int, timeout: float) -> None:
-        """Store another limit; blocks."""
-        core.feature(Locks).set_limit(self._parent(core), limit, timeout)
-        self._limit = limit
+    def _storing(self, limit: int, timeout: float | None) -> Callable[[], None]:
+        """Check another limit. Return what stores it, which blocks."""
+        check_limit(limit)
+        seconds, core = check_timeout(timeout), self._slot.current()
+
+        def store() -> None:
+            core.feature(Locks).set_limit(self._parent(core), limit, seconds)
+            self._limit = limit
+
+        return store
 
 
 class Semaphore(BaseSemaphore[Hold], Lock):
@@ -74,5 +81,4 @@ class Semaphore(BaseSemaphore[Hold], Lock):
             InvalidSettings: no limit.
             NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
         """
-        check_whole(limit, "the limit of a semaphore", 1, LARGEST)
-        self._set_limit(self._slot.current(), limit, check_timeout(timeout))
+        self._storing(limit, timeout)()

@@ -27,9 +27,10 @@ from tests.faults.fuzzing.helpers import (
 )
 from zkdiscovery import Instance, Status, UndecodableNode
 from zkdiscovery.codecs import MAX_DATA_BYTES
-from zkdiscovery.election.candidate import MAX_ID, Candidate
+from zkdiscovery.election.candidate import Candidate
 from zkdiscovery.election.candidate import decode as decode_candidate
 from zkdiscovery.errors import InvalidInstance
+from zkdiscovery.lifecycle import MAX_ID
 
 HEALTHY = dump(plain())
 FIELDS = ("status", "weight", "zone", "version", "tags", "ports")
