@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         AsyncRegistration,
         AsyncSemaphore,
         AsyncService,
+        AsyncShard,
+        AsyncShards,
         AsyncSubscription,
         AsyncTerm,
     )
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
     from zkdiscovery.registration import Registration, RegistrationState
     from zkdiscovery.session import State
     from zkdiscovery.settings import AclEntry, Auth, Guard, Settings, Tls
+    from zkdiscovery.shards import Shard, ShardMember, ShardOwner, Shards, ShardTable
     from zkdiscovery.threads import Subscription
     from zkdiscovery.znodes import Hold
 
@@ -108,6 +111,8 @@ __all__ = [
     "AsyncRegistration",
     "AsyncSemaphore",
     "AsyncService",
+    "AsyncShard",
+    "AsyncShards",
     "AsyncSubscription",
     "AsyncTerm",
     "Attempt",
@@ -169,6 +174,11 @@ __all__ = [
     "Service",
     "SessionExpired",
     "Settings",
+    "Shard",
+    "ShardMember",
+    "ShardOwner",
+    "ShardTable",
+    "Shards",
     "Snapshot",
     "State",
     "Status",
@@ -201,6 +211,8 @@ _HOMES = {
         "AsyncRegistration",
         "AsyncSemaphore",
         "AsyncService",
+        "AsyncShard",
+        "AsyncShards",
         "AsyncSubscription",
         "AsyncTerm",
     ),
@@ -262,6 +274,7 @@ _HOMES = {
     "registration": ("Registration", "RegistrationState"),
     "session": ("State",),
     "settings": ("AclEntry", "Auth", "Guard", "Settings", "Tls"),
+    "shards": ("Shard", "ShardMember", "ShardOwner", "ShardTable", "Shards"),
     "threads": ("Subscription",),
     "znodes": ("Hold",),
 }

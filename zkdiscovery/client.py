@@ -25,6 +25,7 @@ from zkdiscovery.registration import (
     Registration,
 )
 from zkdiscovery.session import State
+from zkdiscovery.shards import ShardMethods
 from zkdiscovery.threads import Subscription
 from zkdiscovery.validation import check_timeout, require_name
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Feature)
 
 
-class Client(LockMethods):
+class Client(LockMethods, ShardMethods):
     """A connection to ZooKeeper for registering, discovering, electing and locking.
 
     Args:

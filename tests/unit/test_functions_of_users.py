@@ -32,6 +32,8 @@ USES: dict[str, Use] = {
     "Lock.on_release_requested": lambda client, fn: client.lock("invoice").on_release_requested(fn),
     "Election.start": lambda client, fn: client.election("report").start(fn),
     "Election.run": lambda client, fn: client.election("report").run(fn),
+    "Shards.run": lambda client, fn: client.shards("orders", 1).run(fn),
+    "Shards.on_change": lambda client, fn: client.shards("orders", 1).on_change(fn),
     "while_leader": lambda client, fn: client.while_leader("report")(fn)(),
     "registered": lambda client, fn: client.registered("orders", 8080)(fn)(),
     "Service.call": lambda client, fn: discover(client).call(fn),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import zkdiscovery
-from zkdiscovery import Client, InvalidSettings, State, close_on_signals, testing
+from tests.support import Recorder
+from zkdiscovery import Client, InvalidSettings, Shard, State, close_on_signals, testing
 from zkdiscovery.lifecycle import DEFAULT
 from zkdiscovery.testing import FaultProxy, StaticClient, static_client
 from zkdiscovery.testing.proxy.frames import FrameFault
@@ -38,6 +40,7 @@ LIMITS = {
     "Counter.compare_and_set": FOR_AN_OPERATION,
     "Counter.set": FOR_AN_OPERATION,
     "Counter.value": FOR_AN_OPERATION,
+    "Client.shard_names": FOR_AN_OPERATION,
     "Election.candidates": FOR_AN_OPERATION,
     "Election.close": FOR_AN_OPERATION,
     "Election.leader": FOR_AN_OPERATION,
@@ -49,6 +52,8 @@ LIMITS = {
     "Lock.waiters": FOR_AN_OPERATION,
     "Registration.close": FOR_AN_OPERATION,
     "Semaphore.set_limit": FOR_AN_OPERATION,
+    "Shards.close": FOR_AN_OPERATION,
+    "Shards.table": FOR_AN_OPERATION,
     "Registration.drain": FOR_AN_OPERATION,
     "FaultProxy.wait_connections": FOR_AN_OPERATION,
     "FrameFault.wait": FOR_AN_OPERATION,
@@ -63,7 +68,8 @@ ASKED_TO_WAIT = {  # what waits for leadership or changes until it is closed, be
     "Service.changes",
 }
 AS_SETTINGS_SAY = {"Client.close", "Client.drain", "close_on_signals"}  # `close_timeout`, which is finite
-SAY_IT = {"Hold.wait_lost"}  # has no default: whoever forgets the answer must not take the end of the wait for a loss
+# These have no default: whoever forgets the answer must not take the end of the wait for a loss.
+SAY_IT = {"Hold.wait_lost", "Shard.wait_lost"}
 OTHERS = {  # finite, and not of the SDK's own waits
     "ZookeeperEnsemble.followers",
     "ZookeeperEnsemble.leader",
@@ -72,20 +78,22 @@ OTHERS = {  # finite, and not of the SDK's own waits
     "ZookeeperServer.wait_ended",
 }
 WAIT_UNTIL_A_DEADLINE = {"Election.leave"}  # of the client that closes
+WAIT_UNTIL_CLOSED = {"Shards.run"}
 NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
     "Barrier.forked", "Barrier.revive",
     "Client.barrier", "Client.counter",
     "Client.discover", "Client.election", "Client.feature", "Client.lock", "Client.on_change", "Client.read_write_lock",
     "Client.register",
-    "Client.register_many", "Client.registered", "Client.semaphore", "Client.start",
+    "Client.register_many", "Client.registered", "Client.semaphore", "Client.shards", "Client.start",
     "Election.end_term", "Election.forked", "Election.on_change", "Election.revive", "Election.start",
     "Hold.check", "Hold.condition", "Hold.ended", "Hold.release",
     "Lock.forked", "Lock.on_release_requested", "Lock.revive",
     "Registration.on_change", "Registration.reclaim", "Registration.set_status", "Registration.update",
     "Service.attempt", "Service.close", "Service.explain", "Service.follow", "Service.forked", "Service.on_change",
     "Service.pick", "Service.revive", "Service.stop_following", "Service.update_hold",
-    "StaticClient.lose_leadership", "StaticClient.lose_lock", "StaticClient.set_instances",
+    "Shards.forked", "Shards.held", "Shards.on_change", "Shards.revive",
+    "StaticClient.lose_leadership", "StaticClient.lose_lock", "StaticClient.lose_shards", "StaticClient.set_instances",
     "Subscription.close",
     "Term.resign",
     "close_on_signals.forked", "close_on_signals.restore",
@@ -95,8 +103,8 @@ NEVER_WAIT = {
 HARNESS = ("FaultProxy.", "FrameFault.", "ZookeeperEnsemble.", "ZookeeperMember.", "ZookeeperServer.", "zookeeper_")
 
 HANDLES = (
-    "Attempt", "Barrier", "Client", "Counter", "Election", "Lock", "Registration", "Semaphore", "Service",
-    "Subscription", "Term", "close_on_signals",
+    "Attempt", "Barrier", "Client", "Counter", "Election", "Lock", "Registration", "Semaphore", "Service", "Shard",
+    "Shards", "Subscription", "Term", "close_on_signals",
 )  # fmt: skip
 
 
@@ -115,7 +123,7 @@ def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
 def methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, method in inspect.getmembers(cls, inspect.isfunction):
         owner = method.__qualname__.partition(".")[0].removeprefix("Base")  # what sync and async handles share
-        owner = "Client" if owner == "LockMethods" else owner
+        owner = "Client" if owner in {"LockMethods", "ShardMethods"} else owner
         if not name.startswith("_"):
             yield f"{owner}.{name}", method
 
@@ -130,7 +138,7 @@ def test_every_method_that_may_wait_has_a_time_limit() -> None:
     unlimited = {name for name in CALLABLES.keys() - LIMITED.keys() if not name.startswith(HARNESS)}
     static = {name for name in unlimited if name.startswith("StaticClient.")}
     of_its_own = {name for name in static if name.replace("StaticClient.", "Client.") not in NEVER_WAIT}
-    assert (unlimited - static) | of_its_own == NEVER_WAIT | WAIT_UNTIL_A_DEADLINE
+    assert (unlimited - static) | of_its_own == NEVER_WAIT | WAIT_UNTIL_A_DEADLINE | WAIT_UNTIL_CLOSED
 
 
 def test_defaults_are_finite() -> None:
@@ -167,6 +175,7 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Client.wait_connected": lambda client, value: nowhere(lambda away: away.wait_connected(value)),
     "Client.instances": lambda client, value: nowhere(lambda away: away.instances("payments", value)),
     "Client.service_names": lambda client, value: nowhere(lambda away: away.service_names(value)),
+    "Client.shard_names": lambda client, value: nowhere(lambda away: away.shard_names(value)),
     "Client.election_names": lambda client, value: nowhere(lambda away: away.election_names(value)),
     "Client.override": lambda client, value: nowhere(lambda away: away.override("a", "b", weight=1.0, timeout=value)),
     "Client.clear_override": lambda client, value: nowhere(lambda away: away.clear_override("a", "b", timeout=value)),
@@ -200,6 +209,9 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Registration.drain": lambda client, value: client.register("a", 80).drain(timeout=value),
     "Registration.close": lambda client, value: client.register("a", 80).close(value),
     "Semaphore.set_limit": lambda client, value: client.semaphore("report").set_limit(2, value),
+    "Shard.wait_lost": lambda client, value: a_shard(client).wait_lost(value),
+    "Shards.close": lambda client, value: client.shards("orders").close(value),
+    "Shards.table": lambda client, value: nowhere(lambda away: away.shards("orders").table(value)),
     "Service.call": lambda client, value: client.discover("payments").call(print, timeout=value),
     "Service.changes": lambda client, value: next(client.discover("payments").changes(value)),
     "Service.wait_ready": lambda client, value: client.discover("payments").wait_ready(value),
@@ -213,6 +225,18 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
 def nowhere(use: Callable[[Client], object]) -> None:
     with Client("127.0.0.1:1") as away:
         use(away)
+
+
+def a_shard(client: Client) -> Shard:
+    """One that is held until the client closes."""
+    begun: Recorder[Shard] = Recorder()
+
+    def consume(shard: Shard) -> None:
+        begun(shard)
+        shard.wait_lost(None)
+
+    threading.Thread(target=client.shards("orders", 1).run, args=(consume,)).start()
+    return begun.wait(bool)[0]
 
 
 def with_proxy(use: Callable[[FaultProxy], object]) -> None:

@@ -15,6 +15,7 @@ from zkdiscovery.aio.lock import AsyncLock, AsyncReadWriteLock
 from zkdiscovery.aio.registration import AsyncRegistration
 from zkdiscovery.aio.semaphore import AsyncSemaphore
 from zkdiscovery.aio.service import AsyncService
+from zkdiscovery.aio.shards import AsyncShard, AsyncShards
 from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.term import AsyncHold, AsyncTerm
 
@@ -29,6 +30,8 @@ __all__ = [
     "AsyncRegistration",
     "AsyncSemaphore",
     "AsyncService",
+    "AsyncShard",
+    "AsyncShards",
     "AsyncSubscription",
     "AsyncTerm",
 ]

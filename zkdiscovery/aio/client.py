@@ -18,6 +18,7 @@ from zkdiscovery.aio.operations import Operations, in_thread
 from zkdiscovery.aio.registration import AsyncRegistration
 from zkdiscovery.aio.running import closing_task
 from zkdiscovery.aio.service import AsyncService
+from zkdiscovery.aio.shard_methods import AsyncShardMethods
 from zkdiscovery.aio.subscription import AsyncSubscription
 from zkdiscovery.aio.waiting import take_steps
 from zkdiscovery.client import Client
@@ -39,7 +40,7 @@ F = TypeVar("F", bound=Feature)
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncLockMethods):
+class AsyncClient(AsyncShardMethods, AsyncLockMethods):
     """A connection to ZooKeeper for registering, discovering, electing and locking, on asyncio.
 
     `async with client:` starts and closes it, off the loop. `register`, `discover`, `election` and what reads memory

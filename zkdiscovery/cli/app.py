@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import zkdiscovery
-from zkdiscovery.cli import balance, elections, lock, locks, operate, register, services, start, watch
+from zkdiscovery.cli import balance, elections, lock, locks, operate, register, services, shards, start, watch
 from zkdiscovery.cli.context import Cli, Output
 from zkdiscovery.cli.doctor import command as doctor
 from zkdiscovery.cli.exits import ExitCode, Terminated, reported, terminate_in_order
@@ -159,6 +159,7 @@ app.command(cls=_SharingCommand)(operate.remove)
 app.command(cls=_SharingCommand)(lock.lock)
 app.command("locks", cls=_SharingCommand)(locks.list_locks)
 app.command("elections", cls=_SharingCommand)(elections.list_elections)
+app.command("shards", cls=_SharingCommand)(shards.list_shards)
 app.command(cls=_SharingCommand)(doctor.doctor)
 
 

@@ -8,7 +8,7 @@ from types import FrameType
 
 _WITH_LOCKS = (
     "aio", "client", "core", "discovery", "election", "integrations", "lifecycle", "locks", "registration",
-    "session", "threads", "znodes",
+    "session", "shards", "threads", "znodes",
 )  # fmt: skip
 _LOCKING = tuple(f"zkdiscovery.{package}" for package in _WITH_LOCKS)
 

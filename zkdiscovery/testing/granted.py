@@ -55,16 +55,22 @@ class GrantedPlace(Place[H]):
     """A place that holds its lock from the beginning."""
 
     def __init__(
-        self, title: str, parent: str, fence: int, make_hold: MakeHold[H], on_request: Callable[[H], object]
+        self,
+        title: str,
+        parent: str,
+        fence: int,
+        make_hold: MakeHold[H],
+        on_request: Callable[[H], object],
+        on_lost: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self.parent = parent
         self.set_up(title, on_request)
         self.changed = Monitor()
-        self._granted_lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
+        self._granted_lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=on_lost)
         self._granted = make_hold(title, fence, self._granted_lease, self.release)
 
     @property
-    def hold(self) -> H:
+    def hold(self) -> H | None:
         """The hold, which may be lost."""
         return self._granted
 

@@ -27,7 +27,9 @@ from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, 
 from zkdiscovery.registration import BaseRegistration, Options, Overrides, Registrar, Sharing
 from zkdiscovery.session import Node, Session, Stat, State
 from zkdiscovery.settings import settings_without_environment
+from zkdiscovery.shards import Sharding, ShardReads
 from zkdiscovery.testing.granted import Granted, GrantedCounters, GrantedLocks
+from zkdiscovery.testing.granted_shards import GrantedReads, GrantedShards
 from zkdiscovery.validation import check_name
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 
@@ -88,6 +90,10 @@ class StaticClient(Client):
     def lose_lock(self, name: str) -> None:
         """End the holds of the locks and semaphores of a name, as if the session had expired."""
         cast("GrantedLocks", self.feature(Locks)).lose(name)
+
+    def lose_shards(self, name: str) -> None:
+        """End the holds of the shards of a name, as if the session had expired. They are taken again."""
+        cast("GrantedShards", self.feature(Sharding)).lose(name)
 
     @property
     def registrations(self) -> list[BaseRegistration]:
@@ -316,6 +322,8 @@ _FEATURES: dict[type[Feature], type[Feature]] = {
     Overrides: _Overrides,
     Records: _Records,
     Registrar: _Registrations,
+    ShardReads: GrantedReads,
+    Sharding: GrantedShards,
     Sharing: _Sharing,
 }
 

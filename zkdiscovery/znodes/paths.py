@@ -1,4 +1,4 @@
-"""The paths of services, elections, locks and records of jobs in ZooKeeper."""
+"""The paths of services, elections, locks, shards and records of jobs in ZooKeeper."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from zkdiscovery.validation import check_name
 
 class Paths:
     """The layout: `<base path>/<name>/<id>` of services, and below the namespace `elections/<name>/<guid>`,
-    `jobs/<name>`, `locks/<name>`, `semaphores/<name>`, `counters/<name>`, `barriers/<name>` and
-    `share/<service>/<id>/<standby>`.
+    `jobs/<name>`, `locks/<name>`, `semaphores/<name>`, `counters/<name>`, `barriers/<name>`,
+    `shards/<name>` and `share/<service>/<id>/<standby>`.
 
     Args:
         namespace: path below which everything lives.
@@ -67,6 +67,14 @@ class Paths:
     def barrier(self, name: str) -> str:
         """Parent of a barrier's parties; a name that begins with `/` is that path itself. Raises InvalidName."""
         return self._shared(f"{self.root}/barriers", name, "the barrier name")
+
+    def all_shards(self) -> str:
+        """Parent of all shards."""
+        return f"{self.root}/shards"
+
+    def shards(self, name: str) -> str:
+        """Parent of the nodes of some shards. Raises InvalidName."""
+        return f"{self.all_shards()}/{check_name(name, 'the name of shards')}"
 
     def _shared(self, parent: str, name: str, what: str) -> str:
         if not str(name).startswith("/"):

@@ -24,6 +24,7 @@ EXPECTED = {
         [],
         r"first leader writes: True\nnext leader writes: True\nlate write of the first: False\nthe store holds: .*\n",
     ),
+    "shards.py": ([], r"three members with two shards each\none has left, and the others have kept .* had: True\n"),
     "operate.py": ([], r"before: \['one', 'two'\]\nset aside: \['two'\]\ngiven back: \['one', 'two'\]\n"),
     "many.py": ([], r"1000 instances, snapshot version \d+\n"),
 }

@@ -19,6 +19,8 @@ from zkdiscovery import (
     AsyncRegistration,
     AsyncSemaphore,
     AsyncService,
+    AsyncShard,
+    AsyncShards,
     AsyncSubscription,
     AsyncTerm,
     Barrier,
@@ -31,6 +33,8 @@ from zkdiscovery import (
     Registration,
     Semaphore,
     Service,
+    Shard,
+    Shards,
     Subscription,
     Term,
 )
@@ -47,6 +51,8 @@ PAIRS = [
     (Semaphore, AsyncSemaphore),
     (Barrier, AsyncBarrier),
     (Counter, AsyncCounter),
+    (Shards, AsyncShards),
+    (Shard, AsyncShard),
     (Subscription, AsyncSubscription),
 ]
 ONLY_SYNC = {"terms"}
@@ -54,9 +60,9 @@ ONLY_ASYNC = {"sync", "of", "aclose", "released", "slot"}  # `slot` is an attrib
 SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
     "attempt", "barrier", "check", "condition", "counter", "discover", "election", "end_term", "ended", "explain",
-    "feature", "follow", "forked",
+    "feature", "follow", "forked", "held",
     "leave", "lock", "locked", "on_change", "on_release_requested", "pick", "read_write_lock", "reclaim", "register",
-    "register_many", "registered", "release", "resign", "revive", "semaphore", "set_status",
+    "register_many", "registered", "release", "resign", "revive", "semaphore", "set_status", "shards",
     "stop_following", "update", "update_hold", "while_leader",
 }  # fmt: skip
 
