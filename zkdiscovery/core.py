@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from zkdiscovery.codecs import Codec
 from zkdiscovery.errors import ClientClosed, ZkDiscoveryError
-from zkdiscovery.lifecycle import ClosingSteps, Ending, await_signals, inhabit, time_for
+from zkdiscovery.lifecycle import Ending, await_signals, inhabit, take_all, time_for, within
 from zkdiscovery.session import Session, State, StateChange
 from zkdiscovery.threads import Dispatcher, Subscribers, Worker, latest
 from zkdiscovery.validation import check_timeout
@@ -180,17 +179,17 @@ class Core:
             self.seal(last)
             begun = [feature for feature in self.features(last) if feature not in self._closing]
             self._closing += begun
-        _run([feature.begin_close for feature in begun], deadline)
+        take_all([feature.begin_close for feature in begun], deadline)
 
     def finish_close(self, deadline: float) -> None:
         """Wait until what has begun to close is closed, at most until `deadline` (monotonic seconds)."""
         closing, self._closing_next = self._closing[self._closing_next :], len(self._closing)
-        _run([feature.close for feature in closing], deadline)
+        take_all([feature.close for feature in closing], deadline)
 
     def end(self, deadline: float) -> None:
         """Wait until the session and all threads have ended, at most until `deadline` (monotonic seconds)."""
         closes = (self.session.close, self.worker.close, self.loader.worker.close, self.checks.close)
-        _run([_within(close) for close in closes], deadline)
+        take_all([within(close) for close in closes], deadline)
 
     def forked(self) -> None:
         """In a forked child, where this core is never used again."""
@@ -346,7 +345,7 @@ class CoreSlot:
         """Wait for the end of the session and of all threads."""
         core, self._last_core = self._last_core, None
         steps = [] if core is None else [core.finish_close, core.end]
-        _run([*steps, _within(self.dispatcher.close)], deadline)
+        take_all([*steps, within(self.dispatcher.close)], deadline)
 
     def forked(self) -> None:
         """In a forked child: nothing of the parent's connection, terms and registrations is ours."""
@@ -376,19 +375,6 @@ def _extra_time(feature: Feature) -> float:
     except Exception:
         log.exception("%r does not tell how long its closing takes", feature)
         return 0.0
-
-
-def _within(close: Callable[[float], object]) -> Callable[[float], object]:
-    """Make a step of what takes seconds and not a deadline."""
-    return lambda deadline: close(max(0.0, deadline - time.monotonic()))
-
-
-def _run(steps: Iterable[Callable[[float], object]], deadline: float) -> None:
-    """Take each step, whatever becomes of the others; raise the first error at the end."""
-    run = ClosingSteps()
-    for step in steps:
-        run.take(step, step, deadline)
-    run.finish()
 
 
 def _guarded(forked: Callable[[], object]) -> None:

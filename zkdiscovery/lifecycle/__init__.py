@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zkdiscovery.lifecycle.budget import leaving
-from zkdiscovery.lifecycle.closing import ClosingSteps
+from zkdiscovery.lifecycle.closing import take_all, within
 from zkdiscovery.lifecycle.ending import (
     DEFAULT,
     Default,
@@ -24,7 +24,6 @@ __all__ = [
     "DEFAULT_HANDLERS",
     "MAX_ID",
     "SIGNALS",
-    "ClosingSteps",
     "Default",
     "Ending",
     "Level",
@@ -37,5 +36,7 @@ __all__ = [
     "inhabit",
     "leaving",
     "signals_pending",
+    "take_all",
     "time_for",
+    "within",
 ]

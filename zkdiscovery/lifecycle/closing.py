@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 log = logging.getLogger("zkdiscovery.lifecycle")
 
@@ -40,3 +40,16 @@ class ClosingSteps:
         """Raise the first error, if there was one."""
         if self._failure is not None:
             raise self._failure
+
+
+def take_all(steps: Iterable[Callable[[float], object]], deadline: float) -> None:
+    """Take each step, whatever becomes of the others; raise the first error at the end."""
+    closing = ClosingSteps()
+    for step in steps:
+        closing.take(step, step, deadline)
+    closing.finish()
+
+
+def within(close: Callable[[float], object]) -> Callable[[float], object]:
+    """Make a step of what takes seconds and not a deadline."""
+    return lambda deadline: close(max(0.0, deadline - time.monotonic()))

@@ -16,21 +16,16 @@ from typing import NamedTuple, Protocol
 from zkdiscovery.core import Core
 from zkdiscovery.errors import ClientClosed, InvalidInstance, NoThreadAvailable, UndecodableNode
 from zkdiscovery.model import Instance, Override, Status
-from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, is_address
+from zkdiscovery.registration.address import Choice, Given
+from zkdiscovery.registration.instance_port import InstancePort
 from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
 from zkdiscovery.registration.options import Ready
-from zkdiscovery.registration.readiness import PROBE_TIMEOUT, PortWatch, accepts, local_addresses
 from zkdiscovery.registration.sharing import Sharing
 from zkdiscovery.threads import Steps, Until
 from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedState
 
 log = logging.getLogger("zkdiscovery.registration")
-
-_MAPPED = (
-    "The advertised {} is no address of this machine. If the program listens at another port than the advertised one,"
-    f" give listen_port=, or set {LISTEN_PORT}"
-)
 
 
 class Place(NamedTuple):
@@ -101,10 +96,11 @@ class OwnedInstance:
         self._owner = owner
         self._codec = core.codec
         self._lock = threading.Lock()
-        self._other: str | None = None  # the IPv6 address to advertise if the program listens on IPv6 alone
         self._was_held = False
-        self._watches_port = ready == "listening"
-        self._port_watch: PortWatch | None = None
+        self._port: InstancePort | None = None  # that its readiness waits for
+        if ready == "listening":
+            silent = partial(owner.note_silent, self)
+            self._port = InstancePort(core.checks, lambda: self.wanted, self._on_listening, silent)
         self.place = place
         self.drain_delay = drain_delay
         self.wanted = instance
@@ -137,16 +133,16 @@ class OwnedInstance:
         Raises:
             NoThreadAvailable: the system has no thread to give.
         """
-        if self._watches_port and not self.leaving:
+        if self._port is not None and not self.leaving:
             self._core.checks.start()
             if self.place.known:
-                self._watch_port()
+                self._port.watch(self.place.listen_port, None)
 
     def abandon(self) -> None:
         """Release it, because its batch could not be registered."""
         with self._lock:
             self.leaving = self.closed = True
-        self._stop_watching()
+        self._close_port()
         with suppress(NoThreadAvailable):  # then the node was not wanted yet
             self.node.release()
         self._owner.forget(self)
@@ -184,7 +180,7 @@ class OwnedInstance:
         with self._lock:
             if not self.leaving:
                 self.leaving = True
-                self._stop_watching()
+                self._close_port()
                 # An operator's override ends here.
                 self.wanted = self.wanted.own.with_(status=Status.DRAINING)
             data = self._final_data() if worth_it else None
@@ -257,9 +253,8 @@ class OwnedInstance:
             self._owner.move(self, wanted, self._codec.encode(wanted))
             self.wanted = wanted
             self.place = place._replace(known=True)
-            self._other = choice.other
-            if self._watches_port and not self.leaving:
-                self._watch_port()
+            if self._port is not None and not self.leaving:
+                self._port.watch(place.listen_port, choice.other)
         return True
 
     def follow_address(self) -> None:
@@ -350,35 +345,19 @@ class OwnedInstance:
 
     # -- its port (threads of the checks) --
 
-    def _watch_port(self) -> None:
-        own, place, other = self.wanted, self.place, self._other
-        hosts = local_addresses(own.host, proxied=place.listen_port is not None)
-        advice = "" if own.host in hosts or place.listen_port or not is_address(own.host) else _MAPPED
-        if other is not None:
-            hosts.append(other)
-        self._port_watch = PortWatch(
-            self._core.checks, hosts, place.listen_port or own.port,
-            self._on_listening, partial(self._owner.note_silent, self), advice.format(own.host),
-        )  # fmt: skip
-        self._port_watch.begin()
-
     @property
     def silence(self) -> str:
-        """Where nothing listens yet, in words, if it is not ready for that; "" otherwise."""
-        watch = self._port_watch
-        return watch.silence if watch and self.wanted.own.status is Status.STARTING else ""
+        """That nothing listens yet, in words, if it is not ready for that; "" otherwise."""
+        return self._port.silence if self._port and self.wanted.own.status is Status.STARTING else ""
 
-    def _stop_watching(self) -> None:
-        if self._port_watch is not None:
-            self._port_watch.close()
+    def _close_port(self) -> None:
+        if self._port is not None:
+            self._port.close()
 
-    def _on_listening(self) -> None:
-        own, other = self.wanted, self._other
-        port = self.place.listen_port or own.port
-        host = own.host
-        if other is not None and not accepts(host, port, PROBE_TIMEOUT) and accepts(other, port, PROBE_TIMEOUT):
-            log.info("%s listens on IPv6 alone: advertising %s in place of %s", self.name, other, host)
-            host = other
+    def _on_listening(self, host: str, port: int) -> None:
+        before = self.wanted.host
+        if host != before:
+            log.info("%s listens on IPv6 alone: advertising %s in place of %s", self.name, host, before)
 
         def ready(own: Instance) -> Instance:
             # A status that was set meanwhile stands.
