@@ -54,7 +54,7 @@ def while_leader(
 
 
 class RegisteredDecorator:
-    """What `client.registered(...)` gives: a decorator for functions with the registration as argument, or none."""
+    """The decorator of `client.registered(...)`, for functions with the registration as argument, or none."""
 
     def __init__(self, register: Callable[[], AsyncRegistration]) -> None:
         self._register = register
@@ -70,7 +70,7 @@ class RegisteredDecorator:
 
 
 class LeaderDecorator:
-    """What `client.while_leader(...)` gives: a decorator for functions with the term as argument, or none."""
+    """The decorator of `client.while_leader(...)`, for functions with the term as argument, or none."""
 
     def __init__(self, election: Callable[[], AsyncElection], timeout: float | None) -> None:
         check_timeout(timeout)

@@ -130,7 +130,7 @@ class AsyncElection(BaseElection[AsyncTerm]):
         return await core.feature(Operations).run(lambda: core.feature(Observers).candidates(self.name, limit))
 
     async def leader(self, timeout: float | None = 5.0) -> Candidate | None:
-        """Who leads, or comes next while a leader leaves; None if nobody stands; one read. Raises as `candidates`."""
+        """The leader, or who comes next while one leaves; None if nobody stands; one read. Raises as `candidates`."""
         return next(iter(await self.candidates(timeout)), None)
 
     def on_change(self, fn: Callable[[Candidate | None], object]) -> AsyncSubscription[Candidate | None]:

@@ -97,7 +97,7 @@ class AsyncLock(BaseLock[AsyncHold]):
         return None if place is None else place.hold
 
     async def holder(self, timeout: float | None = 5.0) -> Contender | None:
-        """Who holds the lock, or comes next while its holder leaves; None if nobody does. Raises as `holders`."""
+        """The holder, or who comes next while it leaves; None if nobody does. Raises as `holders`."""
         return next(iter(await self.holders(timeout)), None)
 
     async def holders(self, timeout: float | None = 5.0) -> list[Contender]:

@@ -24,7 +24,7 @@ class AsyncLockMethods:
 
     @property
     def slot(self) -> CoreSlot:
-        """What holds the core."""
+        """The slot that holds the core."""
         raise NotImplementedError
 
     def lock(self, name: str, *, layout: Layout = "curator") -> AsyncLock:

@@ -1,4 +1,4 @@
-"""What blocks for a while, off the loop: one-off reads and writes, the first use, the closing."""
+"""Work that blocks for a while, off the loop: one-off reads and writes, the first use, the closing."""
 
 from __future__ import annotations
 

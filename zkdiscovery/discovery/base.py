@@ -85,7 +85,7 @@ class BaseService:
 
     @property
     def available(self) -> tuple[Instance, ...]:
-        """What picks choose from: UP and accepted by `where`; suspects only if there is nothing else."""
+        """The instances that picks choose from: UP and accepted by `where`; suspects only if there is nothing else."""
         self._follow()
         return tuple([endpoint.instance for endpoint in self._pool.endpoints])
 
@@ -122,8 +122,8 @@ class BaseService:
         return Attempt(self._pool.pick, key, ids, self._classify, self._nothing)
 
     def explain(self) -> tuple[InstanceReport, ...]:
-        """What the balancer thinks of every instance: weight, calls in flight, answer time, ejected for how long and
-        why.
+        """Explain how the balancer sees every instance: weight, calls in flight, answer time, and for how long and why
+        it is ejected.
         """
         return explain(self.snapshot, self._followed_pool(), self._endpoints.refusal)
 

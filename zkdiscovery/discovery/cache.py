@@ -58,7 +58,7 @@ class ServiceCache(Feed):
 
     @property
     def errors_changed(self) -> Monitor:
-        """What tells of a fatal error."""
+        """The monitor that tells of a fatal error."""
         return self._session.changed
 
     @property

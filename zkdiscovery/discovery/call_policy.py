@@ -1,4 +1,4 @@
-"""How a call is tried: where, how often, and until when. Drivers run it on threads and on event loops."""
+"""The policy of a call: where it is tried, how often, and until when. Drivers run it on threads and on event loops."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class CallPolicy:
         return isinstance(error, self.retry_on) and attempt.outcome is not Outcome.CANCELLED
 
     def _another(self, *, elsewhere: bool = False) -> Endpoint | None:
-        """Where to try again, or to ask as well; None: not again."""
+        """Return where to try again, or to ask as well; None: not again."""
         if len(self._tried) >= self.attempts:
             self._gave_up = f"{self.attempts} attempts at most"
         elif self._end is not None and time.monotonic() >= self._end:

@@ -1,4 +1,4 @@
-"""Which instances a view picks from, and what was learnt of each: kept while an instance stays, and a while longer.
+"""The instances that a view picks from, and what was learnt of each: kept while an instance stays, and a while longer.
 
 Used by one thread at a time: the cache's worker, or the thread that makes the view.
 """

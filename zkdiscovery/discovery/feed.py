@@ -74,7 +74,7 @@ class Feed:
 
     @property
     def errors_changed(self) -> Monitor | None:
-        """What tells of a fatal error; None if there can be none."""
+        """The monitor that tells of a fatal error; None if there can be none."""
         return None
 
     @property

@@ -72,7 +72,7 @@ class BaseElection(Generic[T]):
 
     @property
     def id(self) -> str:
-        """What this candidate calls itself."""
+        """The name that this candidate gives itself."""
         return self._id or default_id()
 
     @property

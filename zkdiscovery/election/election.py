@@ -122,7 +122,7 @@ class Election(BaseElection[Term]):
         return self._slot.current().feature(Observers).candidates(self.name, check_timeout(timeout))
 
     def leader(self, timeout: float | None = 5.0) -> Candidate | None:
-        """Who leads, or comes next while a leader leaves; None if nobody stands; one read. Raises as `candidates`."""
+        """The leader, or who comes next while one leaves; None if nobody stands; one read. Raises as `candidates`."""
         return next(iter(self.candidates(timeout)), None)
 
     def on_change(self, fn: Callable[[Candidate | None], object]) -> Subscription[Candidate | None]:

@@ -164,7 +164,7 @@ def _report_at_end(attempt: Attempt, response: aiohttp.ClientResponse, refuse_ti
 
 
 def _is_of_the_body(error: Exception) -> bool:
-    """Whether the body that the caller sends has raised. aiohttp makes it an error of the connection."""
+    """Return whether the body that the caller sends has raised. aiohttp makes it an error of the connection."""
     cause = error.__cause__
     return (
         type(error) is aiohttp.ClientConnectionError
@@ -174,5 +174,5 @@ def _is_of_the_body(error: Exception) -> bool:
 
 
 def _is_closed_early(error: BaseException | None) -> bool:
-    """Whether it is what aiohttp leaves in a body that is closed before it was read to the end."""
+    """Return whether it is what aiohttp leaves in a body that is closed before it was read to the end."""
     return type(error) is aiohttp.ClientConnectionError and str(error) == "Connection closed"

@@ -1,4 +1,4 @@
-"""What `/healthz` and `/readyz` answer.
+"""The answers of `/healthz` and `/readyz`.
 
 `/healthz` says that the process answers. `/readyz` says that its callers may come: each registration of the process has
 been in ZooKeeper once, STARTING included, and none is leaving. So an outage of ZooKeeper makes no running process
@@ -83,7 +83,7 @@ class Watched:
             self._reached[0] = _ONCE
 
     def objection(self, *, require_registration: bool) -> str:
-        """Why the process is not ready; "" if this registration is no reason."""
+        """Return why the process is not ready; "" if this registration is no reason."""
         ours = os.getpid() == self._pid
         if ours:
             self._note(self.registration)
@@ -96,7 +96,7 @@ class Watched:
         return f"{self._service} has not been registered yet{f': {why}' if why else ''}"
 
     def remark(self) -> str:
-        """Why nobody calls the instance of a process that is ready; "" if they do, or that is not known here."""
+        """Return why nobody calls the instance of a process that is ready; "" if they do, or that is not known here."""
         if os.getpid() != self._pid or self.registration.instance.status is not Status.STARTING:
             return ""
         why = self.registration.why
@@ -107,7 +107,7 @@ _watched: list[Watched] = []
 
 
 def answer_to(path: str, *, require_registration: bool) -> Answer | None:
-    """What to answer to a request for `path`; None if the application answers."""
+    """Return the answer to a request for `path`; None if the application answers."""
     if path == HEALTHZ:
         return Answer(HTTPStatus.OK, b"alive\n")
     if path != READYZ:

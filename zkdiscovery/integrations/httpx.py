@@ -72,7 +72,7 @@ _FOR_ASYNC = "AsyncTransport is for httpx.AsyncClient; give httpx.Client a Trans
 
 
 class _Requests(Generic[T]):
-    """What both transports share: targets, and the transports below, one for each host that names a service.
+    """The part that both transports share: targets, and the transports below, one for each host that names a service.
 
     A pool of httpx takes connections for equal if their addresses are. It would send a request for one service over a
     connection whose certificate was checked for another one, so each host has a pool of its own.

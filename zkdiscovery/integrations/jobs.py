@@ -1,4 +1,4 @@
-"""What schedulers of jobs share: a duty that only the leader has, and the record of the runs that leaders have begun.
+"""Parts that schedulers of jobs share: a duty that only the leader has, and the record of runs that leaders have begun.
 
 Guarantees
 - A run is recorded in ZooKeeper before it begins, by a write that fails once a later term has taken the record over.
@@ -210,7 +210,7 @@ def _decode(election: str, data: bytes) -> tuple[int, dict[str, float]]:
 
 
 class Duty:
-    """What only the leader of an election does: campaigns from `start` to `close`, again after each loss.
+    """A duty that only the leader of an election has: campaigns from `start` to `close`, again after each loss.
 
     A term whose jobs still run when it ends is followed by no other one of this process before they have ended. After
     `close`, and where the client drains, other candidates wait for them as well, within the limits of the election.

@@ -30,7 +30,7 @@ VIEWS = 1000  # services at most that are followed; URLs may come from outside
 
 
 class View(Protocol):
-    """What is needed of a view; both clients' views have it."""
+    """A view, as far as it is needed; both clients' views are one."""
 
     @property
     def snapshot(self) -> Snapshot: ...
@@ -41,7 +41,7 @@ class View(Protocol):
 
 
 class Discovers(Protocol):
-    """What is needed of a client."""
+    """A client, as far as it is needed."""
 
     def discover(self, service: str, **options: Unpack[ViewOptions]) -> View: ...
 

@@ -235,7 +235,7 @@ class _Response(requests.Response):
 
 
 def _reason(error: requests.RequestException) -> Exception | None:
-    """What urllib3 says about an error."""
+    """Return what urllib3 says about an error."""
     inner = error.args[0] if error.args else None
     if isinstance(inner, MaxRetryError):
         inner = inner.reason
@@ -252,7 +252,7 @@ def _connect_timeout(timeout: Any) -> float | None:
 
 
 def _may_resend(request: requests.PreparedRequest, error: Exception | None = None) -> bool:
-    """Whether the body is still there: no generator that has been read."""
+    """Return whether the body is still there: no generator that has been read."""
     body: object = request.body
     if body is None or isinstance(body, (str, bytes)) or isinstance(error, NewConnectionError):
         return True

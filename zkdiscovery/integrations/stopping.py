@@ -1,4 +1,4 @@
-"""How a server that serves a client's instances stops: the instances drain, the server stops, the client closes.
+"""The stop of a server that serves a client's instances: the instances drain, the server stops, the client closes.
 
 Threads: the main thread installs and restores handlers. On any other thread nothing is installed, because signals are
 the main thread's; there the client is left to whoever made it.

@@ -32,7 +32,7 @@ LEAVE_TIMEOUT = 5.0  # seconds that the end of a hold waits for its node to be g
 
 
 class Outcome(Enum):
-    """What became of a place."""
+    """An outcome of a wait for a place."""
 
     HELD = auto()
     BEHIND = auto()  # others are ahead, and nobody wants to wait
@@ -149,7 +149,7 @@ class BaseLock(Generic[H]):
     # -- the others --
 
     def _contenders(self, timeout: float) -> Standing:
-        """Who holds the lock, and who waits for it; blocks."""
+        """Return who holds the lock, and who waits for it; blocks."""
         core = self._slot.current()
         return core.feature(Locks).contenders(self._parent(core), timeout)
 

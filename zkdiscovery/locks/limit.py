@@ -14,7 +14,7 @@ LARGEST = 2**31 - 1
 
 
 class Limit(NamedTuple):
-    """What somebody wants to be the limit.
+    """The limit that somebody wants.
 
     Attributes:
         root: path of the semaphore.

@@ -87,7 +87,7 @@ class Lock(BaseLock[Hold]):
         return None if place is None else place.hold
 
     def holder(self, timeout: float | None = 5.0) -> Contender | None:
-        """Who holds the lock, or comes next while its holder leaves; None if nobody does. Raises as `holders`."""
+        """The holder, or who comes next while it leaves; None if nobody does. Raises as `holders`."""
         return next(iter(self.holders(timeout)), None)
 
     def holders(self, timeout: float | None = 5.0) -> list[Contender]:

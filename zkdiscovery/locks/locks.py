@@ -142,7 +142,7 @@ class Locks(Feature):
         return self.core.session.children(self.core.paths.semaphores(), timeout=timeout)
 
     def contenders(self, parent: str, timeout: float) -> Standing:
-        """Who stands at a lock; two reads.
+        """Return who stands at a lock; two reads.
 
         Raises:
             NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
@@ -156,7 +156,7 @@ class Locks(Feature):
         return self.core.session.retry(once, timeout)
 
     def semaphore_contenders(self, parent: str, timeout: float) -> Standing:
-        """Who stands at a semaphore; five reads. Raises as `contenders`."""
+        """Return who stands at a semaphore; five reads. Raises as `contenders`."""
 
         def once(deadline: float, generation: int) -> Standing:
             session = self.core.session

@@ -20,7 +20,7 @@ _CIRCLE = 2**32
 
 
 class Kind(StrEnum):
-    """What a place is for."""
+    """A purpose of a place."""
 
     LOCK = "lock"
     READ = "read"

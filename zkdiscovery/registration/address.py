@@ -39,7 +39,7 @@ Servers = Mapping[str, Sequence[str]]  # ZooKeeper's hosts, each with the addres
 
 
 class Given(NamedTuple):
-    """What was said about the address.
+    """The rule or the address that was given.
 
     Attributes:
         text: a name or address, an interface or a network; "": nothing was said.
@@ -74,7 +74,7 @@ class Choice(NamedTuple):
 
 
 def given_host(explicit: str | None, environ: Mapping[str, str] = os.environ) -> Given:
-    """What was said about the address, checked as far as that needs no look at the machine.
+    """Return what was said about the address, checked as far as that needs no look at the machine.
 
     Raises:
         InvalidInstance: it is no host, interface or network, or an address to listen on.
@@ -123,7 +123,7 @@ def settled(given: Given, servers: Servers) -> str | None:
 
 
 def forecast(given: Given, servers: Servers) -> str:
-    """What `choose` will most likely choose, by the routing table alone; or else this machine's name."""
+    """Return what `choose` will most likely choose, by the routing table alone; or else this machine's name."""
     if not given.is_rule:
         return given.text
     local = on_loopback(servers) is True
@@ -216,7 +216,7 @@ def _known(servers: Servers) -> list[str]:
 
 
 def _by_name(name: str) -> tuple[str, ...]:
-    """What a name stands for if nobody has resolved it."""
+    """Return what a name stands for if nobody has resolved it."""
     return ("127.0.0.1",) if is_loopback(name) else ()
 
 

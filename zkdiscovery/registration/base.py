@@ -75,7 +75,7 @@ class BaseRegistration:
 
     @property
     def state(self) -> RegistrationState:
-        """Where it stands."""
+        """The stage that it has reached."""
         if self._owned.closed:
             return RegistrationState.CLOSED
         state = _STATES[self._owned.node.state]
@@ -84,12 +84,12 @@ class BaseRegistration:
 
     @property
     def error(self) -> ZkDiscoveryError | None:
-        """Why it is not in ZooKeeper as wanted; None if nothing is wrong."""
+        """The error that keeps it from being in ZooKeeper as wanted; None if nothing is wrong."""
         return None if self._owned.closed else self._owned.node.error
 
     @property
     def why(self) -> str:
-        """What keeps it from being registered, or ready, in words; "" if nothing does, and once it leaves."""
+        """The reason why it is not registered, or not ready, in words; "" if there is none, and once it leaves."""
         state = self.state
         if state in {RegistrationState.DRAINING, RegistrationState.CLOSED}:
             return ""
@@ -98,7 +98,7 @@ class BaseRegistration:
         return self._owned.silence if state is RegistrationState.REGISTERED else self._absence(state)
 
     def _absence(self, state: RegistrationState) -> str:
-        """Why it is not in ZooKeeper, if ZooKeeper has not refused it."""
+        """Return why it is not in ZooKeeper, if ZooKeeper has not refused it."""
         if state is RegistrationState.WAITING:
             return "another owner has the id"
         if not self._owned.place.port_known:

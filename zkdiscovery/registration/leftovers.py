@@ -1,4 +1,4 @@
-"""What a predecessor left: an entry with a default id of the same service, machine, host and port.
+"""Entries that a predecessor left: an entry with a default id of the same service, machine, host and port.
 
 A container that is made anew has another host name, and so another default id, while its address may be the same. The
 entry of its predecessor, if that was killed, would stay for the session timeout and send its callers to the successor.

@@ -1,4 +1,7 @@
-"""Where the instances of one client can be reached. All but `forecast` runs on the owner's worker alone."""
+"""The addresses at which the instances of one client can be reached.
+
+All but `forecast` runs on the owner's worker alone.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Locator:
         self._probing = PROBING
 
     def forecast(self, given: Given, servers: Servers) -> str:
-        """What `locate` will most likely say: what it said last, or what the routing table says (any thread)."""
+        """Return what `locate` will most likely say: what it said last, or what the routing table says (any thread)."""
         if (told := self._told.get(given)) is not None:
             return told.host
         if (host := self._forecasts.get(given)) is None:

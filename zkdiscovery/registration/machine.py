@@ -27,7 +27,7 @@ def default_id(host: str, port: int) -> str:
 
 @functools.cache
 def machine() -> str:
-    """What all processes of this machine, in whichever container, have in common until it boots again.
+    """Return what all processes of this machine, in whichever container, have in common until it boots again.
 
     "unknown" where the system does not tell; that is the same machine as no other.
     """

@@ -1,4 +1,4 @@
-"""What a registration is made of: the arguments of `Client.register`, spelled once."""
+"""The arguments of `Client.register`, spelled once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Ready = Literal["now", "listening", "manual"]
 
 
 class RegisterOptions(TypedDict, total=False):
-    """What `Client.register` takes beside the service and its port."""
+    """The arguments that `Client.register` takes beside the service and its port."""
 
     host: str | None
     listen_port: int | None

@@ -29,7 +29,7 @@ log = logging.getLogger("zkdiscovery.registration")
 
 
 class Place(NamedTuple):
-    """What is known of the address and the id of an instance.
+    """The part of the address and the id of an instance that is known.
 
     Attributes:
         given: what was said about the address.
@@ -50,7 +50,7 @@ class Owner(Protocol):
     """The registrar, as an owned instance uses it."""
 
     def locate(self, given: Given, port: int) -> Choice | None:
-        """Where a port can be reached; None: not known yet (worker)."""
+        """Return where a port can be reached; None: not known yet (worker)."""
 
     def move(self, owned: OwnedInstance, instance: Instance, data: bytes) -> None:
         """Give an instance the path of its id (worker)."""
@@ -330,7 +330,7 @@ class OwnedInstance:
             return None
 
     def _foreign_machine(self, data: bytes) -> str | None:
-        """Who holds our default id, if that is another machine."""
+        """Return who holds our default id, if that is another machine."""
         own = self.wanted
         try:
             found = self._codec.decode(own.service, own.id, data)

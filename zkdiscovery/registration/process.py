@@ -1,4 +1,4 @@
-"""Who a process of this machine is, and whether it still runs.
+"""The identity of a process of this machine, and whether it still runs.
 
 A number of a process means something in its pid namespace alone, and is given out again. So a process is known by the
 machine's boot id, its namespaces, its number and the time at which it started. Two containers may share the first and

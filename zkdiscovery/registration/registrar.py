@@ -42,7 +42,7 @@ _UNREACHED = (
 
 
 class _Told(NamedTuple):
-    """What is logged together within a second."""
+    """Messages that are logged together within a second."""
 
     registered: Digest
     silent: Digest
@@ -148,7 +148,7 @@ class Registrar(Feature):
     # -- what an owned instance asks for --
 
     def locate(self, given: Given, port: int) -> Choice | None:
-        """Where a port can be reached; None: not known yet (worker)."""
+        """Return where a port can be reached; None: not known yet (worker)."""
         choice = self._locator.locate(given, port)
         if choice is None:
             self._worker.schedule(self, self._ask_again, ASK_AGAIN)

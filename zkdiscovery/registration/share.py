@@ -219,7 +219,7 @@ class Share:
         return Seen(None if group is None else group.stat, instance, self._standbys)
 
     def _answer(self, request: Request, future: Future[Any], deadline: float) -> Any:
-        """What is on a path; None: nothing."""
+        """Return what is on a path; None: nothing."""
         try:
             return self._session.result(future, request, deadline)
         except NodeMissing:

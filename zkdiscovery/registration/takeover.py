@@ -1,4 +1,4 @@
-"""Which of several processes holds the registration that they share: what a sharer does about what it sees.
+"""The decision which of several processes holds the registration that they share, from what one of them sees.
 
 Nodes
 - The group, `/share/<service>/<id>`, is a container. Its version grows with each take-over and each new sharer.
@@ -35,7 +35,7 @@ YIELD = 0.5  # seconds that one who is not ready lets a mate go first
 
 
 class Patience(StrEnum):
-    """What a sharer waits for, but not for ever."""
+    """Waits of a sharer that have a limit."""
 
     MATE = "MATE"  # that takes over from us
     FIRST = "FIRST"  # that takes over before us
@@ -43,7 +43,7 @@ class Patience(StrEnum):
 
 
 class Sharer(NamedTuple):
-    """What a standby says.
+    """A process that shares the registration, as its standby says it.
 
     Attributes:
         process: whose standby it is.
@@ -63,14 +63,14 @@ class Sharer(NamedTuple):
         return machine != UNKNOWN and (machine, self.address) == (other.process.machine, other.address)
 
     def encode(self) -> bytes:
-        """What the standby holds."""
+        """Return the data that the standby holds."""
         fields = {**self.process._asdict(), **self._asdict()}
         del fields["process"]
         return json.dumps(fields).encode()
 
 
 def decode_sharer(data: bytes) -> Sharer | None:
-    """What a standby holds; None if that is no sharer."""
+    """Return what a standby holds; None if that is no sharer."""
     try:
         found: Any = json.loads(data)
         process = Process(found["machine"], found["namespace"], found["pid"], found["started"])
@@ -89,7 +89,10 @@ class Standby(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was found. The group was read first, so a write that is bound to its version meets what was seen after."""
+    """The nodes that were found.
+
+    The group was read first, so a write that is bound to its version meets what was seen after.
+    """
 
     group: Stat | None
     node: Node | None
@@ -97,7 +100,7 @@ class Seen(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What one sharer wants, and what it knows of itself.
+    """The wishes of one sharer, and what it knows of itself.
 
     Attributes:
         path: of the instance.
@@ -129,7 +132,7 @@ class Wish(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What to do.
+    """A step to take.
 
     Attributes:
         state: of the registration, once there is nothing to write.
@@ -147,7 +150,7 @@ class Step(NamedTuple):
 
 
 def decide(wish: Wish, seen: Seen) -> Step:
-    """What one sharer does about what it sees."""
+    """Decide what one sharer does about what it sees."""
     mates = [
         standby.sharer
         for name, standby in seen.standbys.items()

@@ -1,4 +1,4 @@
-"""Which failures pass by themselves, and how work is repeated after one."""
+"""Failures that pass by themselves, and the repetition of work after one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of the session: its state, two counters, and why there is no connection."""
+"""The status of the session: its state, two counters, and why there is no connection."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SessionStatus:
 
     @property
     def fatal_error(self) -> ZkDiscoveryError | None:
-        """Why no connection will come any more unless the servers change: they refuse us. None if that is not so."""
+        """The error for which the servers refuse us: no connection comes unless they change. None if there is none."""
         return self.failure if self._failure_final else None
 
     @property
@@ -82,7 +82,7 @@ class SessionStatus:
 
     @property
     def status_message(self) -> str:
-        """Why there is no connection, with the servers and the last attempt; "" while there is one."""
+        """The reason why there is no connection, with the servers and the last attempt; "" while there is one."""
         if self.state is State.CONNECTED:
             return ""
         return str(self.failure) if self.failure is not None else self._absence()

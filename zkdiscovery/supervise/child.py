@@ -123,7 +123,7 @@ class Child:
         self._kill_group()
 
     def read(self) -> Iterator[Stopped | Ended]:
-        """What has happened since the last call. Blocks if there is nothing, at most until the command ends."""
+        """Yield what has happened since the last call. Blocks if there is nothing, at most until the command ends."""
         if self._ended is not None:
             yield self._ended
             return

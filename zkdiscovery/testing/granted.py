@@ -1,4 +1,4 @@
-"""What a static client grants at once: terms of elections, locks, barriers, and changes of counters."""
+"""Terms of elections, locks, barriers and changes of counters, which a static client grants at once."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class OwnedState(StrEnum):
 
 
 class DesiredState(NamedTuple):
-    """What is wanted of a node.
+    """A desired state of a node.
 
     Attributes:
         data: what the node must hold; None: the node must not exist.
@@ -139,7 +139,7 @@ class OwnedNode:
 
     @property
     def ours(self) -> Node | None:
-        """What is on the path, if the node is ours."""
+        """The node on the path, if it is ours."""
         return self.known if self.state is OwnedState.HELD else None
 
     @property

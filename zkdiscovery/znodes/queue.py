@@ -151,7 +151,7 @@ class QueuePlace(ABC, Generic[H]):
 
     @property
     def error(self) -> ZkDiscoveryError | None:
-        """Why the place does not get on; None if nothing is known to be wrong."""
+        """The error that keeps the place from getting on; None if nothing is known to be wrong."""
         return self.node.error or self._error
 
     def wait(self, condition: Callable[[Self], object], end: float) -> None:

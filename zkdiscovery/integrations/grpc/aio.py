@@ -29,7 +29,7 @@ Begun = tuple[Steps[grpc.aio.Channel], Connect[grpc.aio.Channel] | Pause]
 
 
 class AioChannel(grpc.aio.Channel):
-    """What `aio_channel` gives: a `grpc.aio.Channel`.
+    """The `grpc.aio.Channel` that `aio_channel` gives.
 
     Attributes:
         view: the view of the service, for `view.explain()`; closed with the channel.

@@ -1,4 +1,4 @@
-"""What RPCs of the synchronous channel give: a call that reports its end, and one that was not sent."""
+"""The calls that RPCs of the synchronous channel give: one that reports its end, and one that was not sent."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _RECONNECT = {
 
 
 class Target:
-    """What is called on each instance of a service.
+    """The multi-callables of each instance of a service.
 
     Args:
         service: its name.

@@ -1,4 +1,4 @@
-"""Where an RPC goes: the policy that both channels share, as a generator that each of them drives in its way.
+"""The choice of an instance for an RPC: a generator, which each channel drives in its way.
 
 An RPC is sent only on a connection that is READY, as by gRPC's own policies. So whatever fails before that has sent
 nothing, and the RPC goes to another instance. Once it is sent, it is sent once.
@@ -35,7 +35,7 @@ class NotSent(Exception):  # noqa: N818 - it becomes an RpcError of the kind tha
 
 
 class Arguments:
-    """What a multi-callable was called with."""
+    """The arguments of a call of a multi-callable."""
 
     __slots__ = ("compression", "credentials", "end", "metadata", "request", "wait_for_ready")
 

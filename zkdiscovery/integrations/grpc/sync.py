@@ -58,7 +58,7 @@ def _connected(channel: grpc.Channel, seconds: float) -> bool:
 
 
 class Channel(grpc.Channel):
-    """What `channel` gives: a `grpc.Channel`.
+    """The `grpc.Channel` that `channel` gives.
 
     Attributes:
         view: the view of the service, for `view.explain()` and `view.wait_ready()`; closed with the channel.

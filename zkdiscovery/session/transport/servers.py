@@ -1,4 +1,4 @@
-"""Which server to try next, and for how long.
+"""The choice of the server to try next, and for how long.
 
 T is the session timeout that the server granted, or the one asked for before the first grant. A lease lasts for at
 least 0.5 T when the connection breaks, and a blip of 0.4 T must end none, although one of three servers says nothing.

@@ -1,4 +1,4 @@
-"""Which version of ZooKeeper a server for tests is to have: the one asked for, else `ZKDISCOVERY_ZOOKEEPER_VERSION`."""
+"""The version of ZooKeeper for a server of tests: the one asked for, else `ZKDISCOVERY_ZOOKEEPER_VERSION`."""
 
 from __future__ import annotations
 
