@@ -5,6 +5,8 @@ been in ZooKeeper once, STARTING included, and none is leaving. So an outage of 
 unready. A process that starts during an outage is not ready until it is registered, unless
 `require_registration=False`. While an instance stays STARTING because nothing listens at its port, the text says so.
 
+Anybody may ask. So no text names the servers of ZooKeeper, a path or another owner: the log does, once.
+
 A registration counts for the process whose integration made it, and for the processes that are forked from it: the
 workers of gunicorn answer for their arbiter. They share a byte of memory for each registration.
 
@@ -13,13 +15,17 @@ Threads: any thread asks; the client's dispatcher notes the changes.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 from http import HTTPStatus
 from typing import NamedTuple
 
+from zkdiscovery.errors import RegistrationConflict
 from zkdiscovery.model import Status
 from zkdiscovery.registration import Registration, RegistrationState
+
+log = logging.getLogger("zkdiscovery.integrations")
 
 HEALTHZ = "/healthz"
 READYZ = "/readyz"
@@ -63,6 +69,7 @@ class Watched:
         self._service = service
         self._pid = os.getpid()
         self._reached = mmap.mmap(-1, 1)  # shared with forked processes
+        self._logged: set[str] = set()  # reasons
         self._subscription = registration.on_change(self._note)
         _watched.append(self)
         self._note(registration)
@@ -92,14 +99,30 @@ class Watched:
             return f"{self._service} is leaving"
         if reached == _ONCE or not require_registration:
             return ""
-        why = self.registration.why if ours else ""
-        return f"{self._service} has not been registered yet{f': {why}' if why else ''}"
+        return f"{self._service} has not been registered yet{f': {self._tell()}' if ours else ''}"
+
+    def _tell(self) -> str:
+        """Return in few words why it has not been registered, and log all of it, once for each reason."""
+        error, state, why = self.registration.error, self.registration.state, self.registration.why
+        if state is RegistrationState.WAITING or isinstance(error, RegistrationConflict):
+            reason = "another owner has the id"
+        elif error is not None:
+            reason = "ZooKeeper refuses it"
+        else:
+            reason = "ZooKeeper has not confirmed it"
+        if reason not in self._logged:
+            self._logged.add(reason)
+            log.info("not ready, because %s has not been registered yet: %s", self._service, why)
+        return reason
 
     def remark(self) -> str:
         """Return why nobody calls the instance of a process that is ready; "" if they do, or that is not known here."""
-        if os.getpid() != self._pid or self.registration.instance.status is not Status.STARTING:
+        registration = self.registration
+        if os.getpid() != self._pid or registration.instance.status is not Status.STARTING:
             return ""
-        why = self.registration.why
+        if registration.state is not RegistrationState.REGISTERED or registration.error is not None:
+            return ""
+        why = registration.why
         return f"{self._service} is STARTING: {why}" if why else ""
 
 
