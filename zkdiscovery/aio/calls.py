@@ -3,11 +3,15 @@
 Attempts run in the caller's task, one after the other; with a hedge each is a task of its own, and the first good
 answer cancels the others. An attempt that is cut off because the time is over counts as a failure of its instance; one
 that the caller cancels, or that another answer has beaten, does not.
+
+A function may swallow its cancellation. Its task is then left behind and logged; the call does not wait for it. Without
+a hedge the function runs in the caller's task, so the call lasts as long as the function does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -15,6 +19,12 @@ from zkdiscovery.aio.functions import awaitable
 from zkdiscovery.balancing import Endpoint, Outcome
 from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.discovery.call_policy import Answer, CallPolicy
+
+log = logging.getLogger("zkdiscovery.discovery")
+
+GRACE = 1.0  # seconds that a cancelled attempt may take to end
+
+_left_behind: set[asyncio.Task[Answer]] = set()  # loops refer weakly to tasks
 
 
 class AsyncCall(CallPolicy):
@@ -49,7 +59,10 @@ class AsyncCall(CallPolicy):
         pause: float | None = delay
         try:
             while True:
-                done, running = await asyncio.wait(running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                limit = self._limit(pause)
+                done, running = await asyncio.wait(running, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                if not done and self._end is not None and time.monotonic() >= self._end + GRACE:
+                    raise self._late()
                 answers = [task.result() for task in done]
                 for answer in answers:
                     if answer.error is None:
@@ -68,10 +81,24 @@ class AsyncCall(CallPolicy):
                     self._tell(error)
                     raise error
         finally:
-            for task in running:
-                task.cancel()
-            if running:
-                await asyncio.wait(running)
+            await self._cancel(running)
+
+    def _limit(self, pause: float | None) -> float | None:
+        """Return the seconds until somebody else is asked, or until the attempts should have noticed their time."""
+        if self._left is None:
+            return pause
+        left = self._left + GRACE
+        return left if pause is None else min(pause, left)
+
+    async def _cancel(self, running: set[asyncio.Task[Answer]]) -> None:
+        for task in running:
+            task.cancel()
+        if running:
+            _, deaf = await asyncio.wait(running, timeout=GRACE)
+            for task in deaf:
+                _left_behind.add(task)
+                task.add_done_callback(_left_behind.discard)
+                log.warning("%r runs on, %g s after its call of %r has cancelled it", self.fn, GRACE, self.service)
 
     def _weigh(self, answers: list[Answer], *, last: bool) -> bool:
         """Note failed attempts. True if others may be asked; raise an error that must not be retried if none runs."""

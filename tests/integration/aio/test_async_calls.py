@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
 from tests.integration.aio.conftest import MakeAsync
-from tests.integration.aio.loops import on_loop
+from tests.integration.aio.loops import on_loop, until
 from tests.support import LIMIT
 from zkdiscovery import AsyncService, Instance, OperationTimeout
 
@@ -123,6 +124,38 @@ async def test_a_hedge_asks_another_and_cancels_the_slower_one(make_view: MakeAs
     assert await view.call(fetch, hedge=0.02) == asked[1] != asked[0]
     assert cancelled == [asked[0]]
     assert counts(view) == {asked[0]: (0, 0, 0), asked[1]: (1, 0, 0)}
+
+
+@on_loop
+@pytest.mark.parametrize("timeout", [None, 0.1])
+async def test_a_hedged_call_does_not_wait_for_who_swallows_its_cancellation(
+    make_view: MakeAsync, timeout: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither for a good answer nor for the end of its time."""
+    view = await make_view()
+    ended = asyncio.Event()
+    asked: list[str] = []
+
+    async def fetch(instance: Instance) -> str:
+        asked.append(instance.id)
+        if timeout is None and len(asked) == 2:
+            return "good"
+        while not ended.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await ended.wait()
+        return "late"
+
+    call = view.call(fetch, hedge=0.02, timeout=timeout)
+    if timeout is None:
+        assert await asyncio.wait_for(call, LIMIT) == "good"
+    else:
+        with pytest.raises(OperationTimeout, match="no answer yet"):
+            await asyncio.wait_for(call, LIMIT)
+    left_behind = caplog.text.count("runs on, 1 s after its call of 'payments' has cancelled it")
+    assert left_behind == (1 if timeout is None else 2)
+    assert counts(view)[asked[0]] == (0, 0, 1)
+    ended.set()
+    await until(lambda: counts(view)[asked[0]][2] == counts(view)[asked[1]][2] == 0)
 
 
 @on_loop
