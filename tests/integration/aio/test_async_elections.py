@@ -10,7 +10,16 @@ import pytest
 from tests.integration.aio.conftest import MakeAsync
 from tests.integration.aio.loops import on_loop, until
 from tests.support import LIMIT, Truth
-from zkdiscovery import AsyncClient, AsyncTerm, Candidate, Client, ClientClosed, LeadershipLost, OperationTimeout
+from zkdiscovery import (
+    AsyncClient,
+    AsyncTerm,
+    Candidate,
+    Client,
+    ClientClosed,
+    LeadershipLost,
+    OperationTimeout,
+    State,
+)
 
 Expire = Callable[[Client], object]
 
@@ -135,6 +144,20 @@ async def test_a_block_may_close_what_it_runs_in(make_async: MakeAsync, end: str
     with pytest.raises(ClientClosed):
         async with election.campaign(LIMIT):
             pass
+
+
+@pytest.mark.parametrize("end", ["election", "client"])
+@on_loop
+async def test_a_block_that_awaits_another_task_which_closes_is_cancelled(make_async: MakeAsync, end: str) -> None:
+    """`asyncio.wait_for` makes such a task before Python 3.12."""
+    client = make_async()
+    election = client.election("report")
+    async with asyncio.timeout(3.0):
+        with pytest.raises(LeadershipLost, match="closed"):
+            async with election.campaign(LIMIT):
+                await asyncio.create_task(election.aclose() if end == "election" else client.aclose())
+    if end == "client":
+        await until(lambda: client.state is State.CLOSED)
 
 
 @pytest.mark.parametrize("end", ["election", "client", "thread"])
