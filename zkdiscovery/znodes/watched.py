@@ -153,7 +153,9 @@ class WatchedChildren(Generic[T]):
                 self._marked[name] = known.then(Marks(changed_at=now))
             else:
                 self._marked[name] = known.then(Marks(deleted_at=now, there=False))
-        self._schedule(self._flush, self.pacing.delay(now))
+            delay = self.pacing.delay(now)
+        if delay is not None:
+            self._schedule(self._flush, delay)
 
     # -- called by the loader, on the worker --
 
@@ -188,28 +190,34 @@ class WatchedChildren(Generic[T]):
 
     def _flush(self) -> None:
         """Read what the events marked, and put it in force."""
-        session = self._session
-        generation = session.generation
+        generation = self._session.generation
         if self._closed or generation != self._generation:
             return  # a load is due first; the marks wait for it
         began = time.monotonic()
         marked = self._take_due(began)
         if not marked:
             return
-        limit = session.settings.operation_timeout
+        try:
+            self._read_marked(marked, began, generation)
+        finally:
+            self.pacing.give_up()
+
+    def _read_marked(self, marked: dict[str, Marks], began: float, generation: int) -> None:
+        limit = self._session.settings.operation_timeout
         batch = self.batch(name for name, marks in marked.items() if marks.there)
         try:
-            reading = self._decoded(read_batches(session, [batch], ReadLimits(generation, began + limit, limit)))
+            reading = self._decoded(read_batches(self._session, [batch], ReadLimits(generation, began + limit, limit)))
         except (ZkDiscoveryError, TimeoutError) as error:
             with unreadable() as digest:
                 self._failed(self._flush, error, marked, digest)
             return
         gone = [name for name in marked if name not in reading.present]
         self._apply(reading, self._explained(gone, marked), reloaded=False)
-        more = len(self._marked) > self._deferred
-        self.pacing.flushed(began, time.monotonic(), read=bool(reading.present), more=more)
-        if more:
-            self._schedule(self._flush, self.pacing.pause)
+        with self._lock:
+            more = len(self._marked) > self._deferred
+            pause = self.pacing.flushed(began, time.monotonic(), read=bool(reading.present), more=more)
+        if pause is not None:
+            self._schedule(self._flush, pause)
 
     def _note_unread(self, reading: Reading[T]) -> None:
         self._unread = reading.unread | {name for name in self._unread - reading.present if name in self._rejected}
@@ -231,6 +239,8 @@ class WatchedChildren(Generic[T]):
             self._deferred = len(self._marked)
             for name in self._marked:
                 del due[name]
+            if due:
+                self.pacing.begin()
             deferred = [marks.deleted_at for marks in self._marked.values()]
         if deferred:
             self._schedule(self._flush, min(deferred) + ONE_TRANSACTION - now)
