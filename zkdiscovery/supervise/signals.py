@@ -18,23 +18,28 @@ class Signals:
     """Takes all signals that can be forwarded, and SIGCHLD, for the time of a `with` block. Main thread only.
 
     A signal that is ignored, as SIGHUP is below `nohup`, stays ignored.
+
+    The interpreter writes the numbers to the file descriptor in C. A handler in Python may write too late: it does not
+    run while the main thread waits in a system call that the signal has not interrupted.
     """
 
     def __enter__(self) -> Self:
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
         os.set_blocking(self._writing, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         self._before: dict[int, Any] = {}
         for number in _TAKEN:
             before = signal.getsignal(number)
             if number == signal.SIGCHLD or before not in (signal.SIG_IGN, None):
                 self._before[number] = before
-                signal.signal(number, self._take)
+                signal.signal(number, _ignore)
         return self
 
     def __exit__(self, *exc: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+        signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._writing)
         os.close(self._reading)
 
@@ -45,13 +50,14 @@ class Signals:
     def read(self) -> list[int]:
         """The signals that have come since the last call, in order. Never blocks."""
         with suppress(BlockingIOError):
-            return [number for number in os.read(self._reading, 1024) if number]
+            return [number for number in os.read(self._reading, 1024) if number in self._before]
         return []
 
     def wake(self) -> None:
         """Make the file descriptor readable without a signal. Never blocks; any thread, within the block."""
-        self._take(0)
+        with suppress(BlockingIOError):  # it is readable
+            os.write(self._writing, b"\0")
 
-    def _take(self, number: int, _frame: FrameType | None = None) -> None:
-        with suppress(BlockingIOError):  # thousands are waiting
-            os.write(self._writing, bytes([number]))
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Survive a signal. In place of SIG_IGN, which commands would inherit."""

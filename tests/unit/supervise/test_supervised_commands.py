@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ import pytest
 from tests.support import LIMIT, wait_until
 from tests.unit.supervise.processes import Supervised, children_of
 from zkdiscovery.session.clock import lease_now as clock_of_leases
-from zkdiscovery.supervise import Child, Ended, Stopped, lease_now
+from zkdiscovery.supervise import Child, Ended, Signals, Stopped, lease_now
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -70,6 +71,34 @@ def test_signals_reach_the_whole_group(number: signal.Signals) -> None:
         supervised.signal(number)
         assert {supervised.line(), supervised.line()} == {"inner", "outer"}
         assert supervised.wait() == 4
+
+
+def test_a_signal_is_read_although_the_main_thread_waits() -> None:
+    """Python's handlers run on the main thread, which the signal may reach just before a system call."""
+    found: list[int] = []
+    main_thread_waits, over = threading.Lock(), threading.Lock()
+    main_thread_waits.acquire()
+    over.acquire()
+
+    def receive(signals: Signals) -> None:
+        with main_thread_waits:
+            signal.raise_signal(signal.SIGUSR1)  # interrupts this thread alone
+            select.select([signals], [], [], 1.0)
+            found.extend(signals.read())
+            over.release()
+
+    interval = sys.getswitchinterval()
+    with Signals() as signals:
+        thread = threading.Thread(target=receive, args=(signals,))
+        thread.start()
+        sys.setswitchinterval(LIMIT)  # so that the main thread goes on until it waits
+        try:
+            main_thread_waits.release()
+            assert over.acquire(timeout=LIMIT)
+        finally:
+            sys.setswitchinterval(interval)
+        thread.join(LIMIT)
+    assert found == [signal.SIGUSR1]
 
 
 def test_what_outlives_the_command_is_told_and_then_killed() -> None:
