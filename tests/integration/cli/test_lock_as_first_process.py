@@ -1,21 +1,31 @@
-"""lock as the first process of a container."""
+"""lock as the first process of a PID namespace, and of a real container."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.lifecycle.first_container import FirstOfContainer, Machine, machine
 from tests.integration.lifecycle.first_process import FirstProcess
 from tests.support import LIMIT, Truth, wait_until
 from zkdiscovery.testing import ZookeeperServer
 
+First = Callable[[str], FirstProcess | FirstOfContainer]
+
 NAME = "nightly"
 ROOT = Path(__file__).parents[3]
 LOOP = "trap 'echo told; exit 4' TERM; while :; do sleep 0.05; done"
+
+
+@pytest.fixture(scope="module")
+def _machine() -> Iterator[Machine]:
+    with machine() as made:
+        yield made
 
 
 @pytest.fixture
@@ -24,25 +34,33 @@ def queue(namespace: str) -> str:
     return f"{namespace}/locks/{NAME}"
 
 
-@pytest.fixture
-def options(zkdiscovery_server: ZookeeperServer, namespace: str) -> list[str]:
-    """What comes before the command."""
-    return ["-m", "zkdiscovery.cli", "--hosts", zkdiscovery_server.hosts, "--namespace", namespace, "lock", NAME, "--"]
+@pytest.fixture(params=["namespace", pytest.param("container", marks=pytest.mark.container)])
+def first(request: pytest.FixtureRequest, zkdiscovery_server: ZookeeperServer, namespace: str, tmp_path: Path) -> First:
+    """Runs a shell script below `lock`, which is the first process."""
+    lock = ["-m", "zkdiscovery.cli", "--hosts", zkdiscovery_server.hosts, "--namespace", namespace, "lock", NAME, "--"]
 
+    def in_namespace(script: str) -> FirstProcess:
+        return FirstProcess(*lock, "sh", "-c", script, folder=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
-def first(options: list[str], script: str) -> FirstProcess:
-    return FirstProcess(*options, "sh", "-c", script, folder=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    def in_container(script: str) -> FirstOfContainer:
+        command = [*lock, "sh", "-c", script]
+        return FirstOfContainer(made, *command, folder=ROOT, writable=tmp_path, env={"PYTHONPATH": str(ROOT)})
+
+    if request.param == "namespace":
+        return in_namespace
+    made: Machine = request.getfixturevalue("_machine")
+    return in_container
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -KILL $$", 137)])
-def test_exit_codes(options: list[str], script: str, code: int) -> None:
-    with first(options, script) as process:
+def test_exit_codes(first: First, script: str, code: int) -> None:
+    with first(script) as process:
         assert process.wait() == code
 
 
-def test_sigterm_goes_to_the_command(options: list[str], truth: Truth, queue: str, tmp_path: Path) -> None:
+def test_sigterm_goes_to_the_command(first: First, truth: Truth, queue: str, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    with first(options, f"echo > {started}; {LOOP}") as process:
+    with first(f"echo > {started}; {LOOP}") as process:
         wait_until(started.exists)
         process.signal(signal.SIGTERM)
         assert process.wait() == 4
@@ -50,11 +68,11 @@ def test_sigterm_goes_to_the_command(options: list[str], truth: Truth, queue: st
     assert truth.children(queue) == []
 
 
-def test_sigterm_while_it_waits(options: list[str], truth: Truth, queue: str, tmp_path: Path) -> None:
+def test_sigterm_while_it_waits(first: First, truth: Truth, queue: str, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    with first(options, f"echo > {started}; {LOOP}"):
+    with first(f"echo > {started}; {LOOP}"):
         wait_until(started.exists)
-        with first(options, "echo ran") as waiting:
+        with first("echo ran") as waiting:
             truth.wait(queue, lambda _: len(truth.children(queue)) == 2)
             waiting.signal(signal.SIGTERM)
             assert waiting.wait() == 143
@@ -62,10 +80,10 @@ def test_sigterm_while_it_waits(options: list[str], truth: Truth, queue: str, tm
             assert len(truth.children(queue)) == 1
 
 
-def test_orphans_are_reaped(options: list[str], truth: Truth, queue: str, tmp_path: Path) -> None:
+def test_orphans_are_reaped(first: First, truth: Truth, queue: str, tmp_path: Path) -> None:
     """Those of the command, and those of whoever enters the container."""
     started = tmp_path / "started"
-    with first(options, f"(sleep 0.1 &); echo > {started}; {LOOP}") as process:
+    with first(f"(sleep 0.1 &); echo > {started}; {LOOP}") as process:
         wait_until(started.exists)
         enter = ["nsenter", "--pid", "--target", str(process.pid), "sh", "-c", "(sleep 0.1 &); (sleep 0.2 &)"]
         subprocess.run(enter, timeout=LIMIT, check=True)

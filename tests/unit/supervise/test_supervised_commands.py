@@ -15,7 +15,7 @@ import pytest
 from tests.support import LIMIT, wait_until
 from tests.unit.supervise.processes import Supervised, children_of
 from zkdiscovery.session.clock import lease_now as clock_of_leases
-from zkdiscovery.supervise import Child, Ended, Signals, Stopped, lease_now
+from zkdiscovery.supervise import Child, Ended, Signals, Stopped, lease_now, supervise
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -99,6 +99,22 @@ def test_a_signal_is_read_although_the_main_thread_waits() -> None:
             sys.setswitchinterval(interval)
         thread.join(LIMIT)
     assert found == [signal.SIGUSR1]
+
+
+def test_the_loop_sleeps_until_something_happens() -> None:
+    looks = 0
+
+    def tick() -> None:
+        nonlocal looks
+        looks += 1
+        if looks < 3:
+            threading.Thread(target=signals.wake).start()
+        else:
+            child.signal(signal.SIGTERM)
+
+    with Signals() as signals, Child(["sleep", "3600"], env=os.environ, grace=1.0) as child:
+        assert supervise(child, signals, tick=tick).code == 143
+    assert 3 <= looks <= 5, "twice woken, and by the end of the command"
 
 
 def test_what_outlives_the_command_is_told_and_then_killed() -> None:
