@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.conftest import MakeClient
@@ -118,7 +116,7 @@ def test_the_deletion_at_closing(
     line.wait_length(1)
     candidacy = first.election._candidacy
     assert candidacy is not None
-    candidacy.wait(lambda it: it.over, time.monotonic() + LIMIT)
+    candidacy.changed.wait_for(lambda: candidacy.over, LIMIT)
     assert (candidacy.error, len(first.terms.items)) == (None, 1)
 
 

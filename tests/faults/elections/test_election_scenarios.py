@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -121,7 +120,7 @@ def test_closed_while_its_node_is_being_created(
     late.join()
     candidacy = late.election._candidacy
     assert candidacy is not None
-    candidacy.wait(lambda it: it.over, time.monotonic() + LIMIT)
+    candidacy.changed.wait_for(lambda: candidacy.over, LIMIT)
     assert truth.children(line.path) == [path_of(leader).rpartition("/")[2]]
     assert not late.terms.items
 
