@@ -103,7 +103,8 @@ docs: setup
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[docs]'
 	$(BIN)/mkdocs build --strict
 
-# Curator is one of the peers where it is installed: libcurator-discovery-java, libcurator-recipes-java, and a JDK.
+# Curator is one of the peers where there is a JDK, and `make interop` got it, or Debian's libcurator-discovery-java and
+# libcurator-recipes-java are installed.
 bench: server bench-setup
 	@$(BIN)/python -m benchmarks $(ARGS)
 

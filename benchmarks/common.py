@@ -39,6 +39,7 @@ from zkdiscovery.testing import ZookeeperServer, zookeeper_server
 RESULTS = Path(__file__).parent / "results"
 RUN = "BENCHMARK_RUN"  # variable of the environment with the name of the run that a question is part of
 JARS = Path("/usr/share/java")  # where Debian puts Curator
+INTEROP = Path(__file__).parents[1] / ".cache" / "interop" / "lib"  # where `make interop` puts it
 LIMIT = 120.0  # seconds for anything that is waited for
 SESSION_TIMEOUT = 10.0  # seconds; what a server with a tick of 0.5 s grants at most
 HEAP = "-Xmx1g"  # of a server that we start here: hundreds of thousands of nodes take more than what tests give it
@@ -179,7 +180,7 @@ def versions(bench: Bench) -> dict[str, str | int]:
     for package in ("zkdiscovery", "kazoo", "tooz"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-    for jar in JARS.glob("curator-x-discovery-*.jar"):
+    for jar in [*INTEROP.glob("curator-x-discovery-*.jar"), *JARS.glob("curator-x-discovery-*.jar")]:
         found["curator"] = jar.stem.rpartition("-")[2]
     if "server" in vars(bench):
         found["zookeeper"] = bench.server.source.partition("ZooKeeper ")[2].split()[0].rstrip(",)")

@@ -27,8 +27,8 @@ from benchmarks.peers import PEERS, peer_of
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "scale.md"
 PICTURES = PAGE.with_suffix("")
 QUESTIONS = (
-    "start", "pick", "fill", "memory", "change", "storm", "register", "reconnect", "election", "fanout", "carry",
-    "idle", "updates",
+    "start", "pick", "fill", "memory", "change", "storm", "register", "reconnect", "election", "locks", "fanout",
+    "carry", "idle", "updates",
 )  # fmt: skip
 GROWING = ("fill", "change", "memory", "pick")
 DRAWN = {

@@ -42,6 +42,9 @@ import org.apache.curator.x.discovery.strategies.RoundRobinStrategy;
  * select PATH SERVICE PICKS        picks from a ServiceProvider, round robin              {"nanoseconds": … a pick}
  * lead PATH                        a LeaderLatch                     {"started": …}, later {"leading": nanoseconds}
  * resign                           closes it                             {"resigned": nanoseconds, just before}
+ * contend PATH CLIENTS MANY TURNS  so many contenders of an InterProcessMutex take all turns         {"seconds": …}
+ * line PATH CLIENTS MANY GAP       so many arrive at it one by one, GAP milliseconds apart
+ *                                                          {"places": … out of the order of arrival, on the mean}
  */
 public class Peer {
     private static final long LIMIT = 120_000_000_000L; // nanoseconds for anything that is waited for
@@ -53,6 +56,7 @@ public class Peer {
     private final AtomicLong calls = new AtomicLong();
     @SuppressWarnings("rawtypes")
     private final List<ServiceCache<Map>> held = new ArrayList<>();
+    private final List<CuratorFramework> sharing = new ArrayList<>(); // the connections of contenders
     private LeaderLatch latch;
 
     private Peer(String hosts, int sessionTimeout) throws Exception {
@@ -79,6 +83,9 @@ public class Peer {
             } catch (Exception error) {
                 say("{\"error\": \"" + error.toString().replaceAll("[\"\\\\\\p{Cntrl}]", " ") + "\"}");
             }
+        }
+        for (CuratorFramework each : peer.sharing) {
+            each.close();
         }
         peer.client.close();
     }
@@ -126,6 +133,14 @@ public class Peer {
                 break;
             case "lead":
                 lead(words[1]);
+                break;
+            case "contend":
+                double took = contenders(words).contend(Integer.parseInt(words[3]), Integer.parseInt(words[4]));
+                say("{\"seconds\": " + took + "}");
+                break;
+            case "line":
+                double off = contenders(words).lineUp(Integer.parseInt(words[3]), Integer.parseInt(words[4]));
+                say("{\"places\": " + off + "}");
                 break;
             case "resign":
                 say("{\"resigned\": " + System.nanoTime() + "}");
@@ -280,6 +295,13 @@ public class Peer {
         say("{\"closed\": " + open.size() + "}");
         open.clear();
         held.clear();
+    }
+
+    private Contenders contenders(String[] words) throws Exception {
+        while (sharing.size() < Integer.parseInt(words[2])) {
+            sharing.add(sharing.isEmpty() ? client : connected());
+        }
+        return new Contenders(sharing, words[1]);
     }
 
     @SuppressWarnings("rawtypes")

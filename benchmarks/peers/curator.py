@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import JARS, LIMIT, SESSION_TIMEOUT, Bench
+from benchmarks.common import INTEROP, JARS, LIMIT, SESSION_TIMEOUT, Bench
 from zkdiscovery import Instance
 from zkdiscovery.codecs.curator import CuratorCodec
 
@@ -27,6 +27,7 @@ CLASS_PATH = [
     )
 ]  # fmt: skip
 PACKAGES = "libcurator-discovery-java libcurator-recipes-java libslf4j-java default-jdk-headless"
+LOGGING = ("logback", "log4j")  # it writes to stdout, where our answers go
 PROGRAM = Path(__file__).parents[1] / "curator" / "Peer.java"
 
 
@@ -103,9 +104,9 @@ class Curator:
 
 def has_curator(bench: Bench) -> bool:
     """Are it and a JDK installed?"""
-    found = all(map(shutil.which, ("java", "javac"))) and all(jar.exists() for jar in CLASS_PATH)
+    found = bool(all(map(shutil.which, ("java", "javac"))) and libraries())
     if not found:
-        bench.say(f"left out: Curator, for it or a JDK is not installed (Debian: {PACKAGES})")
+        bench.say(f"left out: Curator, because it or a JDK is not installed (`make interop`, or on Debian: {PACKAGES})")
     return found
 
 
@@ -124,6 +125,13 @@ def class_path() -> str:
     """Where Java finds Curator, and the program, which is compiled here."""
     classes = tempfile.mkdtemp(prefix="zkdiscovery-curator-")
     atexit.register(shutil.rmtree, classes, ignore_errors=True)
-    libraries = ":".join(map(str, CLASS_PATH))
-    subprocess.run(["javac", "-cp", libraries, "-d", classes, PROGRAM], check=True)
-    return f"{libraries}:{classes}"
+    path = ":".join(map(str, libraries()))
+    subprocess.run(["javac", "-cp", path, "-d", classes, *PROGRAM.parent.glob("*.java")], check=True)
+    return f"{path}:{classes}"
+
+
+def libraries() -> list[Path]:
+    """Curator and what it needs, from Debian or from `make interop`; empty if neither is there."""
+    if all(jar.exists() for jar in CLASS_PATH):
+        return CLASS_PATH
+    return [jar for jar in sorted(INTEROP.glob("*.jar")) if not jar.name.startswith(LOGGING)]
