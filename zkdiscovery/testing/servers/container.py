@@ -102,6 +102,7 @@ class Container(Source):
                 env={
                     **{variable: config[key] for key, variable in _VARIABLES.items() if key in config},
                     "ZOO_CFG_EXTRA": extra,
+                    "JVMFLAGS": os.environ.get("JVMFLAGS", ""),  # as a local process has it
                     **environment,
                 },
             )
