@@ -6,6 +6,7 @@ import gc
 import threading
 
 import psutil
+import pytest
 
 from tests.conftest import MakeClient
 from tests.faults.discovery.helpers import quiesce, watched_paths
@@ -48,6 +49,7 @@ def left_of(*kinds: type) -> list[object]:
     return [each for each in gc.get_objects() if issubclass(type(each), kinds)]
 
 
+@pytest.mark.timeout(300)  # fifteen seconds of work, which beside others take a multiple; nothing is said of time
 def test_ten_thousand_caches(
     make_client: MakeClient, payments: Written, namespace: str, zkdiscovery_server: ZookeeperServer
 ) -> None:
