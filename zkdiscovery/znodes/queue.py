@@ -21,7 +21,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.session import (
@@ -38,7 +38,7 @@ from zkdiscovery.session import (
     Unproven,
     bulk_read,
 )
-from zkdiscovery.threads import Monitor, Steps, Until, Worker
+from zkdiscovery.threads import Monitor, Steps, Until, Worker, run_steps
 from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes.hold import BaseHold
 from zkdiscovery.znodes.owned import Numbered, OwnedNode, OwnedState
@@ -154,8 +154,19 @@ class QueuePlace(ABC, Generic[H]):
         """The error that keeps the place from getting on; None if nothing is known to be wrong."""
         return self.node.error or self._error
 
-    def leaving(self, timeout: float) -> Steps[None]:
+    def wait(self, condition: Callable[[Self], object], end: float) -> None:
+        """Wait until `condition(place)`, which must be quick and take no lock, or until `end` (monotonic seconds).
+
+        It is asked again after each change of the place or the session, and after `wake()`.
+        """
+        self.changed.wait_for(lambda: condition(self), end - time.monotonic())
+
+    def wait_gone(self, timeout: float) -> None:
         """In contact with ZooKeeper, wait until the node is out of it; without contact, return at once."""
+        run_steps(self.leaving(timeout))
+
+    def leaving(self, timeout: float) -> Steps[None]:
+        """The steps of `wait_gone`."""
         yield Until(
             lambda: self._over or self._session.state is not State.CONNECTED, deadline_after(timeout), self.changed
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.conftest import MakeClient
@@ -116,7 +118,7 @@ def test_the_deletion_at_closing(
     line.wait_length(1)
     candidacy = first.election._candidacy
     assert candidacy is not None
-    candidacy.changed.wait_for(lambda: candidacy.over, LIMIT)
+    candidacy.wait(lambda it: it.over, time.monotonic() + LIMIT)
     assert (candidacy.error, len(first.terms.items)) == (None, 1)
 
 

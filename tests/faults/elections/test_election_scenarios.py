@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -120,7 +121,7 @@ def test_closed_while_its_node_is_being_created(
     late.join()
     candidacy = late.election._candidacy
     assert candidacy is not None
-    candidacy.changed.wait_for(lambda: candidacy.over, LIMIT)
+    candidacy.wait(lambda it: it.over, time.monotonic() + LIMIT)
     assert truth.children(line.path) == [path_of(leader).rpartition("/")[2]]
     assert not late.terms.items
 
