@@ -60,9 +60,12 @@ class Overrides(Feature):
         def once(deadline: float, _generation: int) -> bool:
             nonlocal tried, known
             self._session.call(Sync(path), deadline=deadline)
-            if tried and self._created(path, deadline) > known:
-                return True  # an earlier attempt did it, and its answer was lost; this node is newer
-            if not tried:
+            if tried:
+                created = self._created(path, deadline)
+                # An earlier attempt did it, and its answer was lost. The next node would be a newer one.
+                if created is None or created > known:
+                    return True
+            else:
                 known = self._session.highest_zxid
             try:
                 self._session.call(Delete(path), deadline=deadline)
@@ -75,11 +78,13 @@ class Overrides(Feature):
 
         return self._session.retry(once, timeout)
 
-    def _created(self, path: str, deadline: float) -> int:
-        """The transaction that created a node; 0 if there is none, or we may not know."""
+    def _created(self, path: str, deadline: float) -> int | None:
+        """The transaction that created a node; None if there is none, 0 if we may not know."""
         try:
             node: Node = self._session.call(GetData(path), deadline=deadline)
-        except (NodeMissing, AccessDenied):
+        except NodeMissing:
+            return None
+        except AccessDenied:
             return 0
         return node.stat.czxid
 

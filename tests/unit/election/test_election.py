@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 
@@ -101,6 +101,14 @@ class _Session:
     state = State.NEW
     generation = 0
     leaf_acl = (AccessEntry(31, "world", "anyone"),)
+
+    @property
+    def leases(self) -> Self:
+        """Those of this session, which never begin."""
+        return self
+
+    def expect(self, _place: object) -> None:
+        """Nothing will be held."""
 
     def listen(self, _listener: object) -> None:
         """Nothing will happen."""
