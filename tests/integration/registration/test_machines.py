@@ -23,8 +23,12 @@ hosts, namespace, timeout, *port = sys.argv[1:]
 client = Client(hosts, namespace=namespace, session_timeout=float(timeout))
 registration = client.register("payments", int(*port or [8080]))
 registration.on_change(lambda registration: print("state", registration.state))
-registration.wait_registered(20.0)
-print("registered", registration.instance.id)
+try:
+    registration.wait_registered(20.0)
+except Exception as error:  # in one piece: a traceback would be mixed with the log of other threads
+    sys.stdout.write(f"{type(error).__module__}.{type(error).__name__}: {error}\\n")
+else:
+    print("registered", registration.instance.id)
 """
 
 
