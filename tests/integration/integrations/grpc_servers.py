@@ -38,15 +38,15 @@ service Echo {
 @functools.cache
 def generated() -> tuple[ModuleType, ModuleType]:
     """The modules of messages and of stubs."""
-    folder = Path(tempfile.mkdtemp(prefix="echo"))
-    (folder / "echo.proto").write_text(PROTO)
-    flags = ["protoc", f"-I{folder}", f"--python_out={folder}", f"--grpc_python_out={folder}", "echo.proto"]
-    assert protoc.main(flags) == 0
-    sys.path.insert(0, str(folder))
-    try:
-        return importlib.import_module("echo_pb2"), importlib.import_module("echo_pb2_grpc")
-    finally:
-        sys.path.remove(str(folder))
+    with tempfile.TemporaryDirectory(prefix="echo") as folder:
+        (Path(folder) / "echo.proto").write_text(PROTO)
+        flags = ["protoc", f"-I{folder}", f"--python_out={folder}", f"--grpc_python_out={folder}", "echo.proto"]
+        assert protoc.main(flags) == 0
+        sys.path.insert(0, folder)
+        try:
+            return importlib.import_module("echo_pb2"), importlib.import_module("echo_pb2_grpc")
+        finally:
+            sys.path.remove(folder)
 
 
 def say(text: str = "hello", **fields: Any) -> Any:
