@@ -20,11 +20,11 @@ from collections.abc import Mapping
 
 from zkdiscovery.core import Core
 from zkdiscovery.errors import AccessDenied, NodeChanged, UndecodableNode, ZkDiscoveryError
-from zkdiscovery.session import Check, Multi, SetData, State
+from zkdiscovery.session import SetData, State
 from zkdiscovery.shards.place import ShardPlace
-from zkdiscovery.shards.table import Card, Layout, create_table, decode_card, encode_table, read_table
+from zkdiscovery.shards.table import Card, Layout, decode_card, encode_table, ensure_table
 from zkdiscovery.threads import Steps
-from zkdiscovery.znodes import Delta, Hold, WatchedChildren
+from zkdiscovery.znodes import Delta, Hold, WatchedChildren, execute_writes
 
 log = logging.getLogger("zkdiscovery.shards")
 
@@ -125,30 +125,28 @@ class Turn:
     def _assign(self) -> None:
         """Write the table for the present members, unless it stands (worker)."""
         session = self._core.session
-        if self._closed or not self._place.holds or session.state is not State.CONNECTED:
+        hold = self._place.hold
+        if self._closed or hold is None or hold.lost or session.state is not State.CONNECTED:
             return  # the members are loaded anew on the next connection, and call again
         deadline = time.monotonic() + session.settings.operation_timeout
         try:
-            self._write(session.generation, deadline)
+            self._write(hold, session.generation, deadline)
         except (ZkDiscoveryError, TimeoutError) as error:
             self._note_failure(error)
             self._schedule(RIGHTS_DELAY if isinstance(error, (AccessDenied, UndecodableNode)) else RETRY_DELAY)
         else:
             self._failure = ""
 
-    def _write(self, generation: int, deadline: float) -> None:
+    def _write(self, hold: Hold, generation: int, deadline: float) -> None:
         session, layout = self._core.session, self._layout
-        stored = read_table(session, layout, generation, deadline)
-        if stored is None:  # somebody has deleted it
-            create_table(session, layout, self._count, generation, deadline)
-            stored = read_table(session, layout, generation, deadline)
+        stored = ensure_table(session, layout, self._count, generation, deadline)  # somebody may have deleted it
         if stored is None:
             raise NodeChanged(f"{layout.table} was deleted in this moment", path=layout.table)
         table = stored.table.followed_by(self._members)
         if table == stored.table:
             return
         write = SetData(layout.table, encode_table(table), stored.version)
-        session.call(Multi([Check(self._place.node.path), write]), deadline=deadline, generation=generation)
+        execute_writes(session, [write], guard=hold, generation=generation, deadline=deadline)
         self._written = time.monotonic()
         moved = sum(stored.table.owners().get(shard) != key for shard, key in table.owners().items())
         log.info("assigned %s to %d members: %d move", layout.title, len(table.cards), moved)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from zkdiscovery.core import Feature
 from zkdiscovery.errors import NodeMissing, UndecodableNode, ZkDiscoveryError
+from zkdiscovery.lifecycle import MAX_ID
 from zkdiscovery.locks.names import in_order
 from zkdiscovery.session import Found, GetChildren, Node, ReadLimits, Session, bulk_read, pipelined
-from zkdiscovery.shards.table import MAX_ID, Card, Layout, Table, decode_card, read_table
+from zkdiscovery.shards.table import Card, Layout, Table, decode_card, read_table
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from zkdiscovery.errors import InvalidSettings, NodeExists, NodeMissing, UndecodableNode
+from zkdiscovery.lifecycle import MAX_ID
 from zkdiscovery.session import Create, GetData, Node, Session, Stat
 from zkdiscovery.shards.assignment import assign
 from zkdiscovery.znodes import make_container
 
 MOST_SHARDS = 4096
-MAX_ID = 256  # characters of an id
 
 TABLE = "table"
 
@@ -190,10 +190,10 @@ def settle_table(session: Session, layout: Layout, count: int | None, generation
         UndecodableNode: what is stored is no table.
         ZkDiscoveryError: as `Session.call`.
     """
-    found = read_table(session, layout, generation, deadline)
-    if found is None and count is not None:
-        create_table(session, layout, count, generation, deadline)
+    if count is None:
         found = read_table(session, layout, generation, deadline)
+    else:
+        found = ensure_table(session, layout, count, generation, deadline)
     return check_count(layout, None if found is None else found.table.size, count)
 
 
@@ -212,9 +212,18 @@ def check_count(layout: Layout, stored: int | None, wanted: int | None) -> int:
     return stored
 
 
-def create_table(session: Session, layout: Layout, count: int, generation: int, deadline: float) -> None:
-    """Store a table without members unless one is stored. Raises as `Session.call`."""
+def ensure_table(session: Session, layout: Layout, count: int, generation: int, deadline: float) -> Stored | None:
+    """Read the table; store one without members first, if there is none. None if it was deleted in that moment.
+
+    Raises:
+        UndecodableNode: what is stored is no table.
+        ZkDiscoveryError: as `Session.call`.
+    """
+    found = read_table(session, layout, generation, deadline)
+    if found is not None:
+        return found
     make_container(session, layout.assignment, generation=generation, deadline=deadline)
     with suppress(NodeExists):  # by another client in the same moment
         request = Create(layout.table, encode_table(Table(count, {}, {})), session.parent_acl)
         session.call(request, deadline=deadline, generation=generation)
+    return read_table(session, layout, generation, deadline)
