@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from kazoo.client import KazooClient
 
-from tests.support import Truth
+from tests.support import LIMIT, Truth
 from zkdiscovery import Client
 from zkdiscovery.testing import ZookeeperServer
 
@@ -54,3 +55,13 @@ def make_client(zkdiscovery_server: ZookeeperServer, namespace: str) -> Iterator
             return client
 
         yield make
+
+
+@pytest.fixture
+def kazoo(zkdiscovery_server: ZookeeperServer) -> Iterator[KazooClient]:
+    """A client of kazoo alone."""
+    client = KazooClient(zkdiscovery_server.hosts)
+    client.start(LIMIT)
+    yield client
+    client.stop()
+    client.close()

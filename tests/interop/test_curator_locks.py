@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from tests.interop.programs import Program
 from tests.support import LIMIT, Recorder, Truth
 from zkdiscovery import Client, Hold
 from zkdiscovery.locks import Layout
-from zkdiscovery.testing import ZookeeperServer
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -24,15 +22,6 @@ KINDS = ["mutex", "read", "write"]
 @pytest.fixture
 def curator(program: GetProgram) -> Program:
     return program("Curator")
-
-
-@pytest.fixture
-def kazoo(zkdiscovery_server: ZookeeperServer) -> Iterator[KazooClient]:
-    client = KazooClient(zkdiscovery_server.hosts)
-    client.start(LIMIT)
-    yield client
-    client.stop()
-    client.close()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ KINDS = {
 }
 
 PACE = 0.4  # seconds between two turns on the mean
-WAITS = (None, None, 0.3, 2.0, 10.0)  # seconds; whoever waits without limit shows a waiter that nobody wakes
+WAITS = (None, None, 0.3, 2.0, 10.0)  # seconds; without a limit, a waiter that nobody wakes shows
 LONG = 0.15  # share of the holds that last for seconds
 LOOK = 0.05  # seconds between two looks of a holder
 

@@ -7,30 +7,26 @@ candidate's lease begins, on the clock of this machine.
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from tests.faults.elections.helpers import CHECK, MULTI, requests
 from tests.faults.leases.recorded import RecordedLease, Span
 from tests.faults.links import FollowerLink
 from tests.integration.election.helpers import Campaigner
-from tests.support import Recorder, Truth
+from tests.support import Truth
+from tests.talking import TalkingProcess
 from zkdiscovery import Client
 from zkdiscovery.session.clock import lease_now
 from zkdiscovery.testing import FaultProxy, ZookeeperEnsemble
 
-ROOT = Path(__file__).parents[3]
 CREATE_AND_LEAD = 90.0  # seconds that a busy machine may take for what takes no time
 
 
@@ -50,23 +46,14 @@ class Outcome(NamedTuple):
     lasted: float
 
 
-class Candidate:
+class Candidate(TalkingProcess):
     """The process under attack."""
 
-    def __init__(self, hosts: str, namespace: str, election: str, timeout: float, rule: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.leases.candidate", hosts, namespace, election, str(timeout), rule],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        self.said: Recorder[dict[str, Any]] = Recorder()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+    limit = CREATE_AND_LEAD
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.said(json.loads(line))
+    def __init__(self, hosts: str, namespace: str, election: str, timeout: float, rule: str) -> None:
+        program = "-m", "tests.faults.leases.candidate"
+        super().__init__(*program, hosts, namespace, election, str(timeout), rule, stderr=subprocess.DEVNULL)
 
     def wait(self, *events: str, timeout: float = CREATE_AND_LEAD) -> dict[str, Any] | None:
         """The first of such events; None if there is none in time."""
@@ -76,26 +63,9 @@ class Candidate:
             return None
         return next(item for item in said if item["event"] in events)
 
-    def tell(self, line: str) -> None:
-        """Send it a line."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-
     def resume(self) -> None:
         """Let it go on."""
-        self._process.send_signal(signal.SIGCONT)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._process.kill()
-        self._process.wait(CREATE_AND_LEAD)
-        self._reader.join(CREATE_AND_LEAD)
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            stream.close()
+        self.signal(signal.SIGCONT)
 
 
 class Scene:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.docs.samples import run, write_samples
-from zkdiscovery.testing import ZookeeperServer
+from tests.integration.docs.samples import run
 
 PAGE = "docs/how-to/barriers-and-counters.md"
 
@@ -22,12 +21,6 @@ PRINTED = {
     "number_async.py": ["each another one: [3, 4, 5]"],
     "load.py": ["loaded by all when each one goes on: [3, 3, 3]"],
 }
-
-
-@pytest.fixture
-def folder(tmp_path: Path, zkdiscovery_server: ZookeeperServer, namespace: str) -> Path:
-    assert write_samples(PAGE, tmp_path, hosts=zkdiscovery_server.hosts, namespace=namespace) == list(PRINTED)
-    return tmp_path
 
 
 @pytest.mark.parametrize("name", PRINTED)

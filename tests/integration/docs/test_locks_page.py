@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.docs.samples import run, write_samples
-from zkdiscovery.testing import ZookeeperServer
+from tests.integration.docs.samples import run
 
 PAGE = "docs/how-to/locks.md"
 
@@ -32,12 +31,6 @@ PRINTED = {
     "reindex.py": ["asked: 1", "still held: True"],
     "kazoo_names.py": ["free: False"],
 }
-
-
-@pytest.fixture
-def folder(tmp_path: Path, zkdiscovery_server: ZookeeperServer, namespace: str) -> Path:
-    assert write_samples(PAGE, tmp_path, hosts=zkdiscovery_server.hosts, namespace=namespace) == list(PRINTED)
-    return tmp_path
 
 
 @pytest.mark.parametrize("name", PRINTED)

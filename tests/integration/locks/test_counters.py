@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from zkdiscovery import (
     UndecodableNode,
 )
 from zkdiscovery.session import Multi
-from zkdiscovery.testing import ZookeeperServer
 
 NAME = "invoices"
 
@@ -33,15 +31,6 @@ NAME = "invoices"
 def path(namespace: str) -> str:
     """The node of the counter."""
     return f"{namespace}/counters/{NAME}"
-
-
-@pytest.fixture
-def kazoo(zkdiscovery_server: ZookeeperServer) -> Iterator[KazooClient]:
-    client = KazooClient(zkdiscovery_server.hosts)
-    client.start(LIMIT)
-    yield client
-    client.stop()
-    client.close()
 
 
 def test_changes(make_client: MakeClient, truth: Truth, path: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,20 +15,10 @@ from tests.integration.locks.conftest import Queue
 from tests.support import LIMIT
 from zkdiscovery import Client
 from zkdiscovery.locks import Layout
-from zkdiscovery.testing import ZookeeperServer
 
 TURNS = 50
 
 NAME = "invoice"
-
-
-@pytest.fixture
-def kazoo(zkdiscovery_server: ZookeeperServer) -> Iterator[KazooClient]:
-    client = KazooClient(zkdiscovery_server.hosts)
-    client.start(LIMIT)
-    yield client
-    client.stop()
-    client.close()
 
 
 def theirs(kazoo: KazooClient, parent: str, kind: str, layout: Layout) -> Any:
