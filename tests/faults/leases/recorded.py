@@ -42,9 +42,10 @@ class RecordedLease(Lease):
         super().end(reason)
         self._ended = self._ended or lease_now()
 
-    def _extend(self, deadline: float) -> None:
+    def extend(self, deadline: float) -> None:
+        """As it does, with what was left after the first renewal."""
         before = self._deadline
-        super()._extend(deadline)
+        super().extend(deadline)
         if self._renewed is None and self._deadline > before:
             self._renewed = self._deadline - lease_now()
 
