@@ -91,6 +91,7 @@ PLANTS: dict[str, Callable[[], None]] = {
     "foreign-place": lock_bugs.adopt_first_node,
     "first-writer": lock_bugs.watch_first_writer,
     "container-limit": lock_bugs.keep_limit_in_container,
+    "shard-without-lock": lock_bugs.take_shards_at_once,
 }
 
 

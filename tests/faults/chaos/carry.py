@@ -1,7 +1,7 @@
 """What the invariants share: holds and spans of time as histories tell of them, and what one round leaves for the next.
 
-A hold is a term of an election, or a hold of a lock. A process proves that it was valid at a stamp, and so from its
-begin to that stamp, because a lost hold never revives.
+A hold is a term of an election, or a hold of a lock or of a shard. A process proves that it was valid at a stamp, and
+so from its begin to that stamp, because a lost hold never revives.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class HoldSeen:
 
     Attributes:
         who: the process.
-        kind: "term", or what a place of a lock is for.
-        of: the election or the lock.
+        kind: "term", "shard", or what a place of a lock is for.
+        of: the election, the lock or the shard.
         fence: of the hold.
         asked: when the process began to wait for it.
         begin: the first stamp.
@@ -112,7 +112,7 @@ class Carry:
     exempt: set[int] = field(default_factory=set)  # fences of nodes that were deleted from outside
     forced: list[Span] = field(default_factory=list)  # sessions ended by force
     stops: list[Span] = field(default_factory=list)  # processes stopped by a signal
-    accepted: dict[str, int] = field(default_factory=dict)  # largest fence in the store, by election or lock
+    accepted: dict[str, int] = field(default_factory=dict)  # largest fence in the store, by what holds are of
     seen: dict[tuple[str, str, str, str], tuple[int, int, int]] = field(default_factory=dict)
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
     told: set[tuple[str, int, int]] = field(default_factory=set)  # invariants that a pair of holds was found to break
@@ -131,11 +131,15 @@ class Carry:
             told=set(self.told),
         )
 
-    def beyond_leases(self, fence: int) -> bool:
-        """Return whether only the fence counts: the node was deleted from outside, or its session closed by force."""
+    def beyond_leases(self, fence: int, over: float = 0.0) -> bool:
+        """Return whether only the fence counts: the node was deleted from outside, or its session closed by force.
+
+        `over` is when the process knew that the hold was over, if that counts.
+        """
         hold = self.holds.get(fence)
         return fence in self.exempt or (
-            hold is not None and any(s.who == hold.who and s.overlap(hold.begin, hold.last) > 0 for s in self.forced)
+            hold is not None
+            and any(s.who == hold.who and s.overlap(hold.begin, max(hold.last, over)) > 0 for s in self.forced)
         )
 
     def forget(self, events: list[Event]) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 
 from tests.faults.chaos.carry import Carry, Span, T, Violation
 from tests.faults.chaos.history import Event
-from tests.faults.chaos.holds import check_holds, check_limits, note_holds, note_limits
+from tests.faults.chaos.holds import check_ends, check_holds, check_limits, note_holds, note_limits
 from tests.faults.chaos.machine import MACHINE
+from zkdiscovery.shards.assigner import MERGE
 
 TICK = 0.5  # seconds, the ensemble's
 
@@ -29,7 +30,7 @@ FORCED = T  # seconds
 RECONNECT = T / 3 + T / 12 + T
 EXPIRY = T + 2 * TICK
 NOISE = 3.0  # seconds for a busy machine
-START = 60.0  # until ten processes have begun, on two cores
+START = 90.0  # until ten processes have begun, on two busy cores
 SETTLED = RECONNECT + EXPIRY + NOISE
 BOUNDS = {
     "reports": SETTLED,  # an act under way: two writes of 2 s, a deregistration of 5 s, or a wait for a lock
@@ -40,6 +41,7 @@ BOUNDS = {
     "leaders": SETTLED,
     "waiters": SETTLED,  # one after the other, because each holder leaves at once
     "orphans": SETTLED,
+    "shards": SETTLED + 2 * MERGE,  # a table without those that are gone, then one with those that are back
 }
 
 
@@ -50,6 +52,7 @@ def check_round(events: list[Event], carry: Carry) -> tuple[list[Violation], Car
     _note_faults(events, after)
     violations += check_holds(events, after)
     violations += check_limits(events, after)
+    violations += check_ends(events, after)
     violations += check_store(_of(events, "write"), after)
     violations += check_calls(_of(events, "call"), after.stops)
     violations += check_observers(_of(events, "seen"), after)

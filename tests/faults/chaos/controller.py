@@ -21,6 +21,7 @@ from tests.faults.chaos.machine import Machine
 from tests.faults.chaos.process import WorkerProcess
 from tests.faults.chaos.schedule import BEGIN, plan_round
 from tests.faults.chaos.settled import CATEGORIES, Problems, find_problems
+from tests.faults.chaos.sharding import SHARD_NODES
 from tests.faults.chaos.store import FencedStore
 from tests.faults.chaos.truth import Observatory
 from tests.support import Truth
@@ -122,7 +123,7 @@ class Run:
     def _one_round(self, number: int) -> None:
         plan = plan_round(
             self._options.seed, number, clients=len(self._workers), services=len(SERVICES), elections=len(ELECTIONS),
-            queues=len(QUEUES), timeout=T,
+            queues=len(QUEUES), shards=len(SHARD_NODES), timeout=T,
         )  # fmt: skip
         self._history.rotate(number)
         self._store.history.rotate(number)

@@ -14,6 +14,7 @@ from tests.faults.chaos.leading import queue_of
 from tests.faults.chaos.locking import QUEUES
 from tests.faults.chaos.process import WorkerProcess
 from tests.faults.chaos.schedule import Fault
+from tests.faults.chaos.sharding import SHARD_NODES
 from tests.faults.chaos.truth import Observatory
 from tests.faults.links import FollowerLink
 from tests.support import Truth
@@ -140,10 +141,17 @@ class Faults:
             self._truth.call(Delete(candidates[place]["path"]))
 
     def _delete_place(self, fault: Fault) -> None:
-        places = self._observatory.places(QUEUES[fault.target])
+        self._delete_one(QUEUES[fault.target], fault.options["pick"])
+
+    def _delete_shard(self, fault: Fault) -> None:
+        """The place of an owner, or the node of a member, or the place of the assigner."""
+        self._delete_one(SHARD_NODES[fault.target], fault.options["pick"])
+
+    def _delete_one(self, queue: str, pick: float) -> None:
+        places = self._observatory.places(queue)[queue]
         if places:  # mostly the first one, which holds the lock
-            place = places[0 if fault.options["pick"] < 0.7 else int(fault.options["pick"] * len(places))]
-            self._history.write("exempt", fence=place["fence"], of=QUEUES[fault.target])
+            place = places[0 if pick < 0.7 else int(pick * len(places))]
+            self._history.write("exempt", fence=place["fence"], of=queue)
             self._truth.call(Delete(place["path"]))
 
     def _pick_instance(self, fault: Fault) -> str | None:

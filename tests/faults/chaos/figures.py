@@ -10,13 +10,19 @@ from typing import Any
 from tests.faults.chaos.carry import Carry, HoldSeen, Span, Violation
 from tests.faults.chaos.checker import overtime
 from tests.faults.chaos.history import Event
-from tests.faults.chaos.holds import LEASE, READ, together
+from tests.faults.chaos.holds import LEASE, READ, SHARD, together
 from tests.faults.chaos.leading import TERM
 from tests.faults.chaos.machine import MACHINE
 from tests.faults.chaos.schedule import ENSEMBLE_FAULTS
 
 OUTAGES = frozenset(ENSEMBLE_FAULTS)
-PROOFS = ("terms won", "holds of locks", "readers beside readers", "holders of a semaphore beside others")
+PROOFS = (
+    "terms won",
+    "holds of locks",
+    "readers beside readers",
+    "holders of a semaphore beside others",
+    "moves of shards to other processes",
+)
 AFTERMATH = 6.0  # seconds after a fault of the ensemble, in which it elects and sessions expire
 
 
@@ -41,14 +47,16 @@ class Figures:
         self.longest_stale = 0.0
         self.settle: dict[str, float] = {}
         self.settle_times: list[float] = []
-        self.gap = (0.0, 0.0)  # overall, and outside faults of the ensemble
+        self.gaps = {TERM: (0.0, 0.0), SHARD: (0.0, 0.0)}  # overall, and outside faults of the ensemble
+        self.moves = 0  # holds of shards by another process than the one before
         self.size = 0
         self.violations: list[Violation] = []
         self.stalls = (0.0, 0.0)  # of the machine: the longest one, and all together, in seconds
         self._outages: list[Span] = []
         self._stops: list[Span] = []
         self._stale: dict[tuple[str, str], float] = {}
-        self._ends: dict[str, tuple[int, float]] = {}  # fence and last stamp of the latest term of each election
+        self._owners: dict[str, str] = {}  # of each shard, the latest one
+        self._ends: dict[str, tuple[int, float]] = {}  # fence and last stamp of the latest hold of each queue
 
     def add(self, events: list[Event], carry: Carry) -> None:
         """A round was checked."""
@@ -68,7 +76,7 @@ class Figures:
         fences = {event["fence"] for event in events if event["ev"] == "hold"}
         for kind in (READ, LEASE):
             self.beside[kind] += together(carry.holds.values(), fences, kind)
-        self._note_gaps([hold for hold in carry.holds.values() if hold.kind == TERM])
+        self._note_gaps([hold for hold in carry.holds.values() if hold.kind in self.gaps])
 
     def _note_act(self, _event: Event) -> None:
         self.steps += 1
@@ -85,6 +93,9 @@ class Figures:
 
     def _note_hold(self, event: Event) -> None:
         self.holds[event["kind"]] += 1
+        if event["kind"] == SHARD:
+            self.moves += self._owners.get(event["of"], event["who"]) != event["who"]
+            self._owners[event["of"]] = event["who"]
 
     def _note_limit(self, event: Event) -> None:
         self.limits[event["result"]] += 1
@@ -111,17 +122,18 @@ class Figures:
         for category, value in event["took"].items():
             self.settle[category] = max(self.settle.get(category, 0.0), value if value is not None else 999.0)
 
-    def _note_gaps(self, terms: list[HoldSeen]) -> None:
-        for term in sorted(terms, key=lambda term: term.fence):
-            fence, last = self._ends.get(term.of, (0, 0.0))
-            if term.fence > fence:
+    def _note_gaps(self, holds: list[HoldSeen]) -> None:
+        for hold in sorted(holds, key=lambda hold: hold.fence):
+            fence, last = self._ends.get(hold.of, (0, 0.0))
+            if hold.fence > fence:
                 if fence:
-                    gap = max(0.0, term.begin - last)
-                    calm = all(span.overlap(last, term.begin) == 0 for span in self._outages)
-                    self.gap = max(self.gap[0], gap), max(self.gap[1], gap if calm else 0.0)
-                self._ends[term.of] = term.fence, term.last
-            elif term.fence == fence:
-                self._ends[term.of] = fence, max(last, term.last)
+                    gap = max(0.0, hold.begin - last)
+                    calm = all(span.overlap(last, hold.begin) == 0 for span in self._outages)
+                    longest, longest_calm = self.gaps[hold.kind]
+                    self.gaps[hold.kind] = max(longest, gap), max(longest_calm, gap if calm else 0.0)
+                self._ends[hold.of] = hold.fence, hold.last
+            elif hold.fence == fence:
+                self._ends[hold.of] = fence, max(last, hold.last)
 
     def table(self) -> dict[str, Any]:
         """All figures by name."""
@@ -135,12 +147,16 @@ class Figures:
             "faults by kind": dict(sorted(self.faults.items())),
             "faults that could not be done": dict(sorted(self.failed_faults.items())),
             "terms won": self.holds[TERM],
-            "holds of locks": {kind: count for kind, count in sorted(self.holds.items()) if kind != TERM},
+            "holds of locks": {kind: count for kind, count in sorted(self.holds.items()) if kind not in self.gaps},
             "readers beside readers": self.beside[READ],
             "holders of a semaphore beside others": self.beside[LEASE],
             "changes of limits": dict(self.limits),
-            "longest gap without a leader, s": round(self.gap[0], 2),
-            "the same, outside faults of the ensemble, s": round(self.gap[1], 2),
+            "holds of shards": self.holds[SHARD],
+            "moves of shards to other processes": self.moves,
+            "longest gap without a leader, s": round(self.gaps[TERM][0], 2),
+            "the same, outside faults of the ensemble, s": round(self.gaps[TERM][1], 2),
+            "longest gap without an owner of a shard, s": round(self.gaps[SHARD][0], 2),
+            "longest gap without an owner, outside faults of the ensemble, s": round(self.gaps[SHARD][1], 2),
             "fenced writes": dict(self.writes),
             "calls": self.calls,
             "longest time of a call beyond its limit, s": round(self.longest_call_over, 2),

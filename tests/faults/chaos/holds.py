@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterable, Iterator
 from tests.faults.chaos.carry import EXCERPT, FIRST_LIMIT, Carry, HoldSeen, LimitChange, T, Violation
 from tests.faults.chaos.history import Event
 
-ALONE = frozenset({"term", "lock", "write"})  # kinds of holds that exclude all others of their queue
+SHARD = "shard"  # the kind of a shard
+ALONE = frozenset({"term", "lock", "write", SHARD})  # kinds of holds that exclude all others of their queue
 READ, LEASE = "read", "lease"  # kinds that several have at once
 
 ASKED = "asked"  # what a change of a limit begins with, whatever comes of it
 FORGOTTEN = "forgotten"  # how a process finds a semaphore whose limit was stored before, and is no more
+FROM_OUTSIDE = "deleted from outside"  # part of the reason of a hold whose node somebody else has deleted
 
 
 def excludes(one: HoldSeen, other: HoldSeen) -> bool:
@@ -80,6 +82,17 @@ def check_holds(events: list[Event], carry: Carry) -> Iterator[Violation]:
                 highest[hold.kind] = hold
 
 
+def check_ends(events: list[Event], carry: Carry) -> Iterator[Violation]:
+    """The node of a hold is deleted by an operator, or with a session that was ended by force, and by nobody else."""
+    for event in events:
+        if event["ev"] != "valid" or FROM_OUTSIDE not in (event["over"] or ""):
+            continue
+        hold = carry.holds.get(event["fence"])
+        if hold is not None and not carry.beyond_leases(hold.fence, event["t"]):
+            text = f"{hold.of}: no operator deleted the node of this hold"
+            yield from _tell("nobody deletes the node of a hold", text, (hold,), events, carry)
+
+
 def check_limits(events: list[Event], carry: Carry) -> Iterator[Violation]:
     """Never more valid holds of a semaphore than the limit in force when the newest of them was acquired.
 
@@ -127,6 +140,8 @@ def _exclusion(one: HoldSeen, other: HoldSeen) -> str:
     kinds = {one.kind, other.kind}
     if kinds == {"term"}:
         return "one leader at a time"
+    if kinds == {SHARD}:
+        return "one owner of a shard at a time"
     return "no reader beside a writer" if READ in kinds else "one holder at a time"
 
 
@@ -134,7 +149,8 @@ def _tell(
     invariant: str, text: str, holds: tuple[HoldSeen, ...], events: list[Event], carry: Carry
 ) -> Iterator[Violation]:
     """Tell it once, unless the earliest in the queue is beyond any lease."""
-    first, *_, last = sorted(hold.fence for hold in holds)
+    fences = [hold.fence for hold in holds]
+    first, last = min(fences), max(fences)
     key = invariant, first, last
     if key in carry.told or carry.beyond_leases(first):
         return

@@ -1,4 +1,4 @@
-"""Planted bugs of locks. Each replaces a part of the SDK in this process."""
+"""Planted bugs of locks and shards. Each replaces a part of the SDK in this process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from zkdiscovery.locks import Kind, Place, leases, limit, locks
 from zkdiscovery.locks.limit import Stored
 from zkdiscovery.locks.names import in_order
 from zkdiscovery.session import Exists, GetChildren, GetData, Node, Session, SetData, Stat, Sync
+from zkdiscovery.shards.place import ShardPlace
 from zkdiscovery.znodes import NumberedNode, QueuePlace, make_container
 from zkdiscovery.znodes.reconciler import Reconciler
 
@@ -72,3 +73,14 @@ def keep_limit_in_container() -> None:
         }.items():
             if hasattr(module, name):
                 setattr(module, name, replacement)
+
+
+def take_shards_at_once() -> None:
+    """A member that takes a shard as soon as the table says so, whoever holds the lock of the shard."""
+    read = ShardPlace.read_queue
+
+    def careless(self: Any, generation: int, deadline: float) -> list[str]:
+        queue = read(self, generation, deadline)
+        return [self.node.path] if "/locks/" in self.node.path else queue
+
+    ShardPlace.read_queue = careless  # type: ignore[method-assign]

@@ -60,10 +60,10 @@ def main() -> int:
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(2**31)
     outcomes = [search(plant, seed, arguments.source) for plant in arguments.plants or PLANTS]
-    print(f"{'planted bug':<18}{'found after':>12}  {'rounds':>6}  violated")
+    print(f"{'planted bug':<20}{'found after':>12}  {'rounds':>6}  violated")
     for outcome in outcomes:
         when = f"{outcome.seconds:.0f} s" if outcome.found else "not found"
-        print(f"{outcome.plant:<18}{when:>12}  {outcome.rounds:>6}  {', '.join(outcome.violated)}")
+        print(f"{outcome.plant:<20}{when:>12}  {outcome.rounds:>6}  {', '.join(outcome.violated)}")
     return 0 if all(outcome.found and outcome.seconds <= MINUTES * 60 for outcome in outcomes) else 1
 
 

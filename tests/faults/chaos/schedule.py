@@ -25,7 +25,7 @@ CLIENT_FAULTS = {
 }  # fmt: skip
 OPERATOR_FAULTS = {
     "delete_candidate": 2, "delete_instance": 3, "delete_service": 2, "override": 3, "garbage": 2,
-    "delete_place": 3,
+    "delete_place": 3, "delete_shard": 3,
 }  # fmt: skip
 ENSEMBLE_FAULTS = {
     "trap": 6, "kill_member": 3, "pause_member": 3, "isolate": 3, "cut": 2, "rolling_restart": 1, "restart_all": 1,
@@ -43,7 +43,7 @@ class Fault(NamedTuple):
         begin: seconds after the beginning of the round.
         duration: seconds; 0.0 for what happens at one moment.
         target: what it strikes: the number of a client, "leader" or "follower" of the ensemble, the number of an
-            election, a service or the queue of a lock.
+            election, a service, the queue of a lock or a parent of nodes of shards.
         options: what else the kind needs.
     """
 
@@ -71,14 +71,14 @@ class Round(NamedTuple):
 
 
 def plan_round(
-    seed: int, number: int, *, clients: int, services: int, elections: int, queues: int, timeout: float
+    seed: int, number: int, *, clients: int, services: int, elections: int, queues: int, shards: int, timeout: float
 ) -> Round:
     """The round of that number.
 
     Args:
         seed: of the run.
         number: of the round.
-        clients, services, elections, queues: how many there are.
+        clients, services, elections, queues, shards: how many targets there are of each.
         timeout: session timeout of the clients in seconds.
     """
     rng = random.Random(f"{seed}/{number}")
@@ -94,7 +94,8 @@ def plan_round(
     faults += [_client_fault(rng, kind, free.pop(), timeout) for kind in kinds]
     if not calm:
         for kind in _draw(rng, OPERATOR_FAULTS, rng.randint(0, 3)):
-            target = rng.randrange({"delete_candidate": elections, "delete_place": queues}.get(kind, services))
+            targets = {"delete_candidate": elections, "delete_place": queues, "delete_shard": shards}
+            target = rng.randrange(targets.get(kind, services))
             lasts = rng.uniform(1.0, 5.0) if kind == "override" else 0.0
             faults.append(Fault(kind, rng.uniform(0.0, BEGIN), lasts, target, {"pick": rng.random()}))
         for _ in range(rng.randint(1, 3)):  # no faults, but changes in the midst of them

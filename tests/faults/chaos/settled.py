@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-CATEGORIES = ("reports", "registrations", "twins", "unwanted", "caches", "leaders", "waiters", "orphans")
+CATEGORIES = ("reports", "registrations", "twins", "unwanted", "caches", "leaders", "waiters", "orphans", "shards")
 
 Problems = dict[str, list[str]]
 
@@ -38,6 +38,7 @@ def find_problems(truth: dict[str, Any], states: dict[str, dict[str, Any]], work
     problems["waiters"] += [f"{who} waits for {of}" for who, state in present.items() for of in state["waits"]]
     # By now nobody wants to hold a lock, so whoever waits is served, and all nodes go.
     problems["orphans"] += [f"{path} stands" for paths in truth["queues"].values() for path in paths]
+    problems["shards"] += shard_problems(truth["shards"], truth["sharers"], present)
     return problems
 
 
@@ -118,3 +119,30 @@ def leader_problems(candidates: list[dict[str, Any]], terms: dict[str, int | Non
     if terms[leaders[0]] != first["fence"]:
         return [f"{leaders[0]} leads with {terms[leaders[0]]}, and the first in the queue has {first['fence']}"]
     return []
+
+
+def shard_problems(
+    shards: dict[str, list[dict[str, Any]]], sharers: dict[str, list[dict[str, Any]]], states: dict[str, dict[str, Any]]
+) -> list[str]:
+    """Each shard has one owner, which knows; all members are there, and as even as whole shards permit.
+
+    Args:
+        shards: the places in the queue of each shard.
+        sharers: the nodes of the members, and the places of those who may assign.
+        states: the reports.
+    """
+    problems = []
+    for of, places in shards.items():
+        holders = [who for who, state in states.items() if of in state["shards"]]
+        if len(holders) != 1 or len(places) != 1:
+            problems.append(f"{of}: held by {holders}, and {len(places)} places in the queue")
+        elif (held := states[holders[0]]["shards"][of]) != places[0]["fence"]:
+            problems.append(f"{of}: {holders[0]} holds it with {held}, and the place has {places[0]['fence']}")
+    sessions = sorted(state["session"] for state in states.values())
+    for of, nodes in sharers.items():
+        if (owners := sorted(node["owner"] for node in nodes)) != sessions:
+            problems.append(f"{of}: nodes of {owners}, and the members have {sessions}")
+    numbers = {who: len(state["shards"]) for who, state in states.items()}
+    if numbers and max(numbers.values()) - min(numbers.values()) > 1:
+        problems.append(f"uneven: {numbers}")
+    return problems

@@ -1,4 +1,4 @@
-"""Each invariant of locks: a history that breaks it is found, and one that does not is let pass."""
+"""Each invariant of locks and shards: a history that breaks it is found, and one that does not is let pass."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from tests.faults.chaos.history import Event
 from tests.faults.chaos.holds import ASKED, FORGOTTEN, most_in_force, together
 from tests.faults.chaos.test_chaos_checker import event, violated
 
-MUTEX, INDEX, GPU = "locks/mutex", "locks/index", "semaphores/gpu"
+MUTEX, INDEX, GPU, PART = "locks/mutex", "locks/index", "semaphores/gpu", "shards/parts/locks/0"
 
 ALONE, BESIDE = {"one holder at a time"}, {"no reader beside a writer"}
 TOO_MANY = {"never more holds than the limit"}
+FOREIGN = {"nobody deletes the node of a hold"}
 
 
 def hold(
-    kind: str, fence: int, begin: float, last: float, *, of: str = INDEX, asked: float | None = None
+    kind: str,
+    fence: int,
+    begin: float,
+    last: float,
+    *,
+    of: str = INDEX,
+    asked: float | None = None,
+    over: str | None = None,
 ) -> list[Event]:
     """A hold that was proven valid from `begin` to `last`, each in a process of its own."""
     who, asked = f"w{fence}.1", begin if asked is None else asked
     return [
         event(begin, who, "hold", kind=kind, of=of, fence=fence, asked=asked, begin=begin, remaining=1.0),
-        event(last, who, "valid", of=of, fence=fence, to=last, remaining=1.0, over=None),
+        event(last, who, "valid", of=of, fence=fence, to=last, remaining=1.0, over=over),
     ]
 
 
@@ -87,6 +95,59 @@ def test_a_node_deleted_from_outside_is_beyond_any_lease() -> None:
     both = [event(4.8, "controller", "exempt", of=INDEX, fence=fence) for fence in (10, 11)]
     assert not violated([*both, *overlap])
     assert violated([both[0], *overlap]) == BESIDE
+
+
+# -- shards --
+
+
+def owned(fence: int, begin: float, last: float, over: str | None = None) -> list[Event]:
+    return hold("shard", fence, begin, last, of=PART, over=over)
+
+
+def test_owners_that_follow_each_other() -> None:
+    """The next one begins after the one before has ended; another shard is another queue."""
+    assert not violated([*owned(10, 1.0, 2.0, "released"), *owned(20, 2.1, 3.0)])
+    assert not violated([*owned(10, 1.0, 2.0), *hold("shard", 20, 1.9, 3.0, of="shards/parts/locks/1")])
+
+
+def test_a_shard_that_is_held_twice() -> None:
+    """By what both owners have proved."""
+    assert violated([*owned(10, 1.0, 2.0), *owned(20, 1.9, 3.0)]) == {"one owner of a shard at a time"}
+
+
+def test_fences_of_a_shard_that_fall() -> None:
+    """From owner to owner."""
+    assert violated([*owned(20, 1.0, 2.0), *owned(10, 2.1, 3.0)]) == {"fences grow"}
+
+
+# -- how holds end --
+
+REASONS = ("its node was deleted from outside", "/locks/index/_c_1-lock-0000000001 was deleted from outside")
+
+
+@pytest.mark.parametrize("kind", ["lock", "read", "lease", "shard", "term"])
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_node_that_nobody_of_the_run_deleted(kind: str, reason: str) -> None:
+    """Something deletes nodes that are not its own."""
+    events = hold(kind, 10, 1.0, 2.0, over=reason)
+    assert violated(events) == FOREIGN
+    assert not violated([event(1.5, "controller", "exempt", of=INDEX, fence=10), *events])
+    assert violated([event(1.5, "controller", "exempt", of=INDEX, fence=11), *events]) == FOREIGN
+
+
+def test_a_node_that_went_with_a_session_ended_by_force() -> None:
+    """Its process may hear of the node first, and had no time for a stamp since."""
+    first, last = hold("lock", 10, 1.0, 2.0, over=REASONS[0])
+    told = {**last, "t": 2.3}
+    forced = [event(2.1, "w10.1", "forced", done=False), event(2.2, "w10.1", "forced", done=True)]
+    assert not violated([first, *forced, told])
+    assert violated([first, *[{**each, "who": "w11.1"} for each in forced], told]) == FOREIGN
+
+
+@pytest.mark.parametrize("reason", ["released", "the session was not renewed in time", "it was lost with its session"])
+def test_holds_that_end_as_they_may(reason: str) -> None:
+    """By their holder, or because the session is over."""
+    assert not violated(hold("lock", 10, 1.0, 2.0, over=reason))
 
 
 # -- limits --

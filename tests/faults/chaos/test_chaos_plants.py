@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -10,10 +11,12 @@ from tests.conftest import MakeClient
 from tests.faults.chaos.bugs import plant
 from tests.integration.discovery.helpers import Written
 from tests.integration.election.helpers import settle
+from tests.integration.shards.helpers import NAME, Consuming
 from tests.support import LIMIT, Truth, wait_until, wait_view
 from zkdiscovery import InvalidSettings, LockTimeout, RegistrationConflict
 from zkdiscovery.errors import NodeNotEmpty
 from zkdiscovery.locks import leases, limit, locks
+from zkdiscovery.shards.place import ShardPlace
 from zkdiscovery.testing import FaultProxy
 from zkdiscovery.znodes import NumberedNode, QueuePlace, WatchedChildren
 from zkdiscovery.znodes.reconciler import Reconciler
@@ -138,3 +141,30 @@ def test_a_limit_in_a_container(
         with pytest.raises(NodeNotEmpty):
             truth.delete(root)
         client.semaphore("gpu").acquire(LIMIT).release()
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_shard_that_is_taken_without_its_lock(
+    make_client: MakeClient, truth: Truth, namespace: str, monkeypatch: pytest.MonkeyPatch, planted: bool
+) -> None:
+    """The member that joins begins while the one that gives the shard up still consumes it."""
+    monkeypatch.setattr(ShardPlace, "read_queue", ShardPlace.read_queue)  # put back afterwards
+    if planted:
+        plant("shard-without-lock")
+    locks = f"{namespace}/shards/{NAME}/locks"
+    with ExitStack() as stack:
+        first = stack.enter_context(Consuming(make_client(), 2, 1.0))
+        first.wait_held(2)
+        first.finish.clear()
+        second = stack.enter_context(Consuming(make_client(), 2, 1.0))
+        wait_until(lambda: sum(len(truth.children(f"{locks}/{number}")) for number in range(2)) == 3)
+        if planted:
+            [shard] = second.begun.wait(bool)
+            owner = next(each for each in first.begun.items if each.number == shard.number)
+            assert not owner.hold.lost
+            assert not shard.hold.lost
+        else:
+            settle(second.client)
+            assert not second.begun.items
+            first.finish.set()
+            assert second.begun.wait(bool)

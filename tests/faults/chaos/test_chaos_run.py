@@ -23,6 +23,7 @@ def test_a_short_chaos_run_finds_nothing(ensemble: ZookeeperEnsemble, tmp_path: 
     assert figures["rounds"] >= 3
     assert figures["faults"] >= 4
     assert figures["terms won"] >= 3
+    assert figures["moves of shards to other processes"] >= 3
     assert figures["fenced writes"]["accepted"] > 50
     assert figures["steps"] > 20
     assert figures["snapshots seen"] > 50

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.faults.chaos.faults import Faults
 from tests.faults.chaos.schedule import CLIENT_FAULTS, ENSEMBLE_FAULTS, OPERATOR_FAULTS, Round, plan_round
 
-SIZES: dict[str, Any] = {"clients": 10, "services": 2, "elections": 3, "queues": 4, "timeout": 4.0}
+SIZES: dict[str, Any] = {"clients": 10, "services": 2, "elections": 3, "queues": 4, "shards": 14, "timeout": 4.0}
 
 
 def rounds(seed: int, count: int) -> list[Round]:

@@ -21,16 +21,22 @@ def claim(by: str, id: str, state: str, *, twin: bool = False) -> dict[str, Any]
     return {**instance(by), "service": "alpha", "id": id, "state": state, "twin": twin, "mode": "wait"}
 
 
-def state(session: int, claims: list[dict[str, Any]], instances: dict[str, Any], term: int | None) -> dict[str, Any]:
+def state(
+    session: int,
+    claims: list[dict[str, Any]],
+    instances: dict[str, Any],
+    term: int | None,
+    shards: dict[str, int],
+) -> dict[str, Any]:
     cache = {"loaded": True, "stale": False, "suspects": [], "rejected": [], "instances": instances}
     return {
         "round": 4, "busy": 0, "session": session, "wanted": claims, "caches": {"alpha": cache}, "terms": {"one": term},
-        "waits": [],
+        "waits": [], "shards": shards,
     }  # fmt: skip
 
 
 def settled() -> tuple[dict[str, Any], dict[str, Any]]:
-    """ZooKeeper, and the reports of two processes: each has an instance of its own, and they share a third id."""
+    """ZooKeeper, and the reports of two processes: each has an instance and a shard, and they share a third id."""
     nodes = {
         "w1-a": {"owner": 1, "instance": instance("w1")},
         "w2-a": {"owner": 2, "instance": instance("w2")},
@@ -38,10 +44,17 @@ def settled() -> tuple[dict[str, Any], dict[str, Any]]:
     }
     instances = {name: node["instance"] for name, node in nodes.items()}
     queue = [{"fence": 10, "owner": 1, "data": "w1"}, {"fence": 20, "owner": 2, "data": "w2"}]
-    truth = {"services": {"alpha": nodes}, "elections": {"one": queue}, "queues": {"locks/mutex": []}}
+    truth = {
+        "services": {"alpha": nodes}, "elections": {"one": queue}, "queues": {"locks/mutex": []},
+        "shards": {"zero": [{"fence": 30, "owner": 1}], "first": [{"fence": 40, "owner": 2}]},
+        "sharers": {"members": [{"owner": 2}, {"owner": 1}], "assigner": [{"owner": 1}, {"owner": 2}]},
+    }  # fmt: skip
     first = [claim("w1", "w1-a", "REGISTERED"), claim("w1", "twin", "WAITING", twin=True)]
     second = [claim("w2", "w2-a", "REGISTERED"), claim("w2", "twin", "REGISTERED", twin=True)]
-    return truth, {"w1.1": state(1, first, dict(instances), 10), "w2.1": state(2, second, dict(instances), None)}
+    return truth, {
+        "w1.1": state(1, first, dict(instances), 10, {"zero": 30}),
+        "w2.1": state(2, second, dict(instances), None, {"first": 40}),
+    }
 
 
 def categories(truth: dict[str, Any], states: dict[str, Any]) -> set[str]:
@@ -158,10 +171,40 @@ def _left_behind(truth: Any, _states: Any) -> None:
     truth["queues"]["locks/mutex"] = ["/locks/mutex/_c_1-lock-0000000001"]
 
 
+def _nobody_owns(truth: Any, states: Any) -> None:
+    states["w1.1"]["shards"] = {}
+    truth["shards"]["zero"] = []
+
+
+def _two_own(_truth: Any, states: Any) -> None:
+    states["w1.1"]["shards"]["first"] = 41
+
+
+def _another_place(truth: Any, _states: Any) -> None:
+    truth["shards"]["zero"][0]["fence"] = 50
+
+
+def _waits_for_a_shard(truth: Any, _states: Any) -> None:
+    truth["shards"]["zero"].append({"fence": 50, "owner": 2})
+
+
+def _member_missing(truth: Any, _states: Any) -> None:
+    truth["sharers"]["members"].pop()
+
+
+def _assigner_twice(truth: Any, _states: Any) -> None:
+    truth["sharers"]["assigner"].append({"owner": 2})
+
+
+def _uneven(truth: Any, states: Any) -> None:
+    truth["shards"] |= {"second": [{"fence": 60, "owner": 2}], "third": [{"fence": 70, "owner": 2}]}
+    states["w2.1"]["shards"] |= {"second": 60, "third": 70}
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (_late_report, {"reports", "unwanted", "leaders"}),
+        (_late_report, {"reports", "unwanted", "leaders", "shards"}),
         (_busy, {"reports"}),
         (_missing, {"registrations"}),
         (_foreign_owner, {"registrations"}),
@@ -183,6 +226,13 @@ def _left_behind(truth: Any, _states: Any) -> None:
         (_no_candidate, {"leaders"}),
         (_waits_for_ever, {"waiters"}),
         (_left_behind, {"orphans"}),
+        (_nobody_owns, {"shards"}),
+        (_two_own, {"shards"}),
+        (_another_place, {"shards"}),
+        (_waits_for_a_shard, {"shards"}),
+        (_member_missing, {"shards"}),
+        (_assigner_twice, {"shards"}),
+        (_uneven, {"shards"}),
     ],
 )
 def test_what_is_not_as_it_should_be(change: Change, found: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""A client process: registers, leads, takes locks, discovers and calls at random, and records all it sees.
+"""A client process: registers, leads, takes locks, shares shards, discovers and calls, and records all it sees.
 
 worker.py is told on standard input, a line of JSON each:
     {"do": "go", "round": 3, "calm": false}    a round begins; its history goes to a file of its own
@@ -7,8 +7,8 @@ worker.py is told on standard input, a line of JSON each:
     {"do": "limit", "number": 3}               change the limit of the semaphore
     {"do": "leave"}                            close the client and end
 
-Threads: one for each service registers, one for each election campaigns, one for each lock takes it, one calls, one
-samples the holds, one reports.
+Threads: one for each service registers, one for each election campaigns, one for each lock takes it, one runs the
+member of the shards, one calls, one samples the holds, one reports.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tests.faults.chaos.locking import LOCKS, Locker, set_limit
 from tests.faults.chaos.mood import Mood
 from tests.faults.chaos.on_loop import Loop
 from tests.faults.chaos.sampling import Sampler
+from tests.faults.chaos.sharding import Sharer
 from tests.faults.chaos.watching import Watcher
 from tests.support import core_of
 from zkdiscovery import Client
@@ -73,6 +74,9 @@ class Worker:
                    Random(rng.random()), loop)
             for of in LOCKS
         ]  # fmt: skip
+        self.sharer = Sharer(
+            self.client, self.who, config["store"], self.history, self.sampler, self.mood, Random(rng.random()), loop
+        )
         self.caller = Caller(self.client, config, self.history, self.mood, Random(rng.random()))
 
     def run(self) -> None:
@@ -82,7 +86,7 @@ class Worker:
         self.client.start()
         self.watcher.start()
         tasks = [*(h.run for h in self.hands), *(c.run for c in self.campaigners), *(each.run for each in self.lockers)]
-        for task in (*tasks, self.caller.run, self._report, self.sampler.run):
+        for task in (*tasks, self.sharer.run, self.caller.run, self._report, self.sampler.run):
             threading.Thread(target=self._guarded, args=(task,), daemon=True).start()
         for line in sys.stdin:
             order = json.loads(line)
@@ -147,6 +151,7 @@ class Worker:
             "caches": self.watcher.caches(),
             "terms": {campaigner.name: campaigner.fence() for campaigner in self.campaigners},
             "waits": [locker.of for locker in self.lockers if locker.waiting],
+            "shards": self.sharer.fences(),
         }
 
 
