@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.faults.ensemble.helpers import expect_written, top
@@ -70,6 +71,21 @@ def test_another_member_leads_once_the_leader_is_gone(
     ensemble.wait_serving()
     assert gone.mode() == "follower"
     expect_written(gone.hosts, path)
+
+
+def test_a_member_that_ended_by_itself_is_started_again(ensemble: ZookeeperEnsemble) -> None:
+    """`repair` notices that the process of a member has gone, although nobody stopped it."""
+    gone = ensemble.followers()[0]
+    port = int(gone.hosts.rpartition(":")[2])
+    (process,) = {
+        listener.pid
+        for listener in psutil.net_connections("tcp")
+        if listener.status == psutil.CONN_LISTEN and listener.laddr.port == port
+    }
+    psutil.Process(process).kill()
+    assert gone.wait_ended(LIMIT)
+    ensemble.repair()
+    assert gone.mode() == "follower"
 
 
 def test_a_rolling_restart_ends_no_session(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -> None:

@@ -156,7 +156,9 @@ class ZookeeperEnsemble:
         """Heal, start the members that do not run, and wait until all serve.
 
         A leader whose followers come back to it just before it would give up may lead on and commit nothing, for good:
-        it waits for acknowledgements of what it had proposed meanwhile (seen with ZooKeeper 3.8.0). It is restarted.
+        it waits for acknowledgements of what it had proposed meanwhile (seen with ZooKeeper 3.8.0). It is restarted. A
+        follower that leaves its leader may end by itself, with "Committed proposal cached out of order" in its log
+        (seen with ZooKeeper 3.9.5). It is started again.
 
         Raises:
             NoServerForTests: they don't within 30 s.
@@ -166,7 +168,7 @@ class ZookeeperEnsemble:
             if not member.running:
                 member.restart(wait=False)
         leader = self.leader(_ELECTION)
-        self._wait_each(lambda member: member.mode() is not None, time.monotonic() + _ELECTION)
+        self._wait_each(_serves_or_starts_again, time.monotonic() + _ELECTION)
         try:
             self._wait_each(_takes_sessions, time.monotonic() + _HUNG)
         except NoServerForTests:
@@ -238,6 +240,16 @@ class ZookeeperEnsemble:
                     server=self.hosts,
                 )
             time.sleep(_POLL)
+
+
+def _serves_or_starts_again(member: ZookeeperMember) -> bool:
+    """Tell whether the member has a role; start it again if its process has ended by itself."""
+    if member.mode() is not None:
+        return True
+    if member.wait_ended(0):
+        _log.warning("%r has ended by itself; starting it again", member)
+        member.restart(wait=False)
+    return False
 
 
 def _takes_sessions(member: ZookeeperMember) -> bool:
