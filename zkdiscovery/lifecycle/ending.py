@@ -16,11 +16,14 @@ import time
 from collections.abc import Iterable
 from contextlib import nullcontext
 from enum import Enum, IntEnum
-from typing import Final, NamedTuple, Protocol, Self
+from functools import partial
+from typing import Final, Protocol
 
+from zkdiscovery.errors import NoThreadAvailable
 from zkdiscovery.lifecycle.budget import CLOSE_OVERHEAD, SHORTEST, process_end
 from zkdiscovery.lifecycle.closing import ClosingSteps
 from zkdiscovery.lifecycle.interrupts import interrupts_a_call
+from zkdiscovery.threads import start_thread
 from zkdiscovery.validation import check_timeout, deadline_after
 
 log = logging.getLogger("zkdiscovery.lifecycle")
@@ -44,28 +47,6 @@ class Level(IntEnum):
     OPEN = 0
     DRAINED = 1
     CLOSED = 2
-
-
-class Limits(NamedTuple):
-    """One limit, shared by the steps: moments in monotonic seconds.
-
-    Attributes:
-        drained: until when to wait for terms and instances to be gone.
-        closed: the end.
-    """
-
-    drained: float
-    closed: float
-
-    @classmethod
-    def within(cls, timeout: float) -> Self:
-        """Limits that begin now.
-
-        Raises:
-            ValueError: no number.
-        """
-        end = deadline_after(timeout)
-        return cls(end - min(RESERVE, 0.2 * max(0.0, timeout)), end)
 
 
 def delays_until(deadline: float) -> float:
@@ -196,12 +177,11 @@ def end_client(client: Closable, level: Level, timeout: float | Default | None) 
     if not interrupts_a_call():
         end([client], level, limit)
     else:
-        thread = threading.Thread(target=end, args=([client], level, limit), name="zkdiscovery-closing", daemon=True)
         try:
-            thread.start()
-        except RuntimeError as error:
+            start_thread(partial(end, [client], level, limit), "zkdiscovery-closing")
+        except NoThreadAvailable as error:
             if threading.main_thread().is_alive():  # else the interpreter's end closes all clients itself
-                log.error("a client can't be ended in a signal handler, because no thread can be started: %s", error)  # noqa: TRY400
+                log.error("a client can't be ended in a signal handler: %s", error)  # noqa: TRY400
 
 
 def end(clients: Iterable[Closable], level: Level, timeout: float | None = None, *, process: bool = False) -> None:
@@ -220,38 +200,35 @@ def end(clients: Iterable[Closable], level: Level, timeout: float | None = None,
         BaseException: what a step has raised first, once all steps are taken.
     """
     with process_end.counted() if process else nullcontext():
-        _end(clients, level, timeout)
-
-
-def _end(clients: Iterable[Closable], level: Level, timeout: float | None) -> None:
-    mine = [client for client in clients if client.ending.claim(level)]
-    try:
-        steps = _take_steps(mine, timeout)
-    except BaseException:
-        for client in mine:
-            client.ending.give_up()
-        raise
-    steps.finish()
+        mine = [client for client in clients if client.ending.claim(level)]
+        try:
+            steps = _take_steps(mine, timeout)
+        except BaseException:
+            for client in mine:
+                client.ending.give_up()
+            raise
+        steps.finish()
 
 
 def _take_steps(mine: list[Closable], timeout: float | None) -> ClosingSteps:
     if timeout is None:
         needed = time_needed(mine)
         timeout = max(min(SHORTEST, needed), needed - process_end.spent)
-    limits = Limits.within(timeout)
+    closed = deadline_after(timeout)
+    drained = closed - min(RESERVE, 0.2 * timeout)
     for client in mine:
-        client.ending.expect(limits.closed)
+        client.ending.expect(closed)
     steps = ClosingSteps()
     held = [client for client in mine if client.ending.reached is Level.OPEN]
     for client in held:
-        steps.take(client, client.begin_drain, limits.drained, DRAIN_GRACE)
+        steps.take(client, client.begin_drain, drained, DRAIN_GRACE)
     for client in held:
-        steps.take(client, client.finish_drain, limits.drained, DRAIN_GRACE)
+        steps.take(client, client.finish_drain, drained, DRAIN_GRACE)
     left = [client for client in mine if client.ending.reach(Level.DRAINED)]
     for client in left:
-        steps.take(client, client.begin_close, limits.closed, SHORTEST)
+        steps.take(client, client.begin_close, closed, SHORTEST)
     for client in left:
-        steps.take(client, client.finish_close, limits.closed, SHORTEST)
+        steps.take(client, client.finish_close, closed, SHORTEST)
     for client in left:
         client.ending.reach(Level.CLOSED)
     return steps

@@ -19,12 +19,15 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable
+from functools import partial
 from types import FrameType
 from typing import Any, Self
 
+from zkdiscovery.errors import NoThreadAvailable
 from zkdiscovery.lifecycle.ending import DEFAULT, Default, HasSlot, Level, end, time_needed
 from zkdiscovery.lifecycle.interrupts import is_in_a_call
 from zkdiscovery.lifecycle.turns import Turn
+from zkdiscovery.threads import start_thread
 from zkdiscovery.validation import check_timeout
 
 log = logging.getLogger("zkdiscovery.lifecycle")
@@ -111,15 +114,14 @@ class close_on_signals:  # noqa: N801 - reads as a function: `with close_on_sign
             self._proceed(number, frame)
             return
         self._turn = Turn()
-        # A daemon: starting another kind takes a lock that a join() under way may hold.
-        thread = threading.Thread(target=self._end, args=(number,), name="zkdiscovery-closing", daemon=True)
         try:
-            thread.start()
-        except RuntimeError as error:  # none to be had; from Python 3.12 on also while the interpreter ends
+            # A daemon: starting another kind takes a lock that a join() under way may hold.
+            start_thread(partial(self._end, number), "zkdiscovery-closing")
+        except NoThreadAvailable as error:  # from Python 3.12 on also while the interpreter ends
             if not is_in_a_call(frame):
                 self._end(number)
             elif threading.main_thread().is_alive():
-                log.error("%s, but no thread can be started to deregister: %s", _name(number), error)  # noqa: TRY400
+                log.error("%s, and the clients stay open: %s", _name(number), error)  # noqa: TRY400
                 self._proceed(number, frame)
             # Else the interpreter's end is closing the clients already.
 

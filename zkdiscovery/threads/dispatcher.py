@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Self, TypeVar
 
+from zkdiscovery.errors import NoThreadAvailable
+from zkdiscovery.threads.start import start_thread
 from zkdiscovery.validation import check_function, refuse_coroutine
 
 T = TypeVar("T")
@@ -194,15 +196,12 @@ class Dispatcher:
 
     def _start(self) -> None:
         """Start the thread. If there is none to be had, callbacks wait: nothing else must fail because of them."""
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
-            thread.start()
-        except RuntimeError as error:
+            self._thread = start_thread(self._run, self._name)
+        except NoThreadAvailable as error:
             # From Python 3.12 on this is usual while the interpreter ends.
             level = logging.WARNING if threading.main_thread().is_alive() else logging.DEBUG
-            log.log(level, "callbacks wait for the next news, because no thread can be started: %s", error)
-        else:
-            self._thread = thread
+            log.log(level, "callbacks wait for the next news: %s", error)
 
     def _run(self) -> None:
         while True:
