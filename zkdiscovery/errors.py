@@ -48,7 +48,6 @@ class ZkDiscoveryError(Exception):
     """
 
     operation_index: int | None = None  # of a failed transaction: which of its operations failed
-    was_not_executed: bool = False  # the server says so, and that the request may be sent again
 
     def __init__(
         self,

@@ -20,17 +20,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import tenacity
+
 from zkdiscovery.errors import ClientClosed, NodeMissing, OperationTimeout, ZkDiscoveryError
-from zkdiscovery.session.acl import acl_entries
 from zkdiscovery.session.care import Care
 from zkdiscovery.session.lease import Leases
 from zkdiscovery.session.links import Links
-from zkdiscovery.session.requests import GetChildren, Request
+from zkdiscovery.session.requests import AccessEntry, GetChildren, Request
 from zkdiscovery.session.resolver import Resolver
-from zkdiscovery.session.retry import retrying
 from zkdiscovery.session.states import State
 from zkdiscovery.session.status import SessionStatus
-from zkdiscovery.session.translate import describe, path_of
+from zkdiscovery.session.translate import PASSING, describe, path_of
 from zkdiscovery.session.transport.options import link_options
 from zkdiscovery.session.watchdog import Watchdog
 from zkdiscovery.session.watches import TreeWatches
@@ -39,9 +39,11 @@ from zkdiscovery.threads.worker import Worker
 from zkdiscovery.validation import deadline_after
 
 if TYPE_CHECKING:
-    from zkdiscovery.settings import Settings
+    from zkdiscovery.settings import Acl, Settings
 
 T = TypeVar("T")
+
+_PERMISSIONS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
 
 
 class Session(SessionStatus):
@@ -191,7 +193,15 @@ class Session(SessionStatus):
             self.wait_connected(max(0.0, deadline - time.monotonic()))
             return attempt(deadline, self.generation)
 
-        return retrying(deadline, self.closing)(once)
+        pause = tenacity.wait_random_exponential(multiplier=0.02, max=0.5)
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(PASSING),
+            stop=lambda _: time.monotonic() >= deadline,
+            wait=lambda attempt: min(pause(attempt), max(0.0, deadline - time.monotonic())),
+            sleep=tenacity.sleep_using_event(self.closing),
+            reraise=True,
+        )
+        return again(once)
 
     def children(self, path: str, *, timeout: float) -> list[str]:
         """Names of the children of a node, sorted; none if there is no such node; one read. Raises as `read`."""
@@ -203,3 +213,12 @@ class Session(SessionStatus):
     def read(self, request: Request, *, timeout: float) -> Any:
         """Send a read until it is answered or `timeout` seconds are over. Raises as `retry` and `call`."""
         return self.retry(lambda deadline, _: self.call(request, deadline=deadline), timeout)
+
+
+def acl_entries(acl: Acl) -> tuple[AccessEntry, ...]:
+    """Make the entries of an access control list, as they go over the wire."""
+    if acl == "open":
+        return (AccessEntry(31, "world", "anyone"),)
+    if acl == "creator":
+        return (AccessEntry(31, "auth", ""),)
+    return tuple(AccessEntry(sum(_PERMISSIONS[letter] for letter in set(e.permissions)), e.scheme, e.id) for e in acl)

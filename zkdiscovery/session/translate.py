@@ -23,6 +23,7 @@ from zkdiscovery.errors import (
 
 NO_NODE = -101
 
+PASSING = (NotConnected, SessionExpired)  # the same request may succeed a moment later
 BROKEN = (NotConnected, SessionExpired, OperationTimeout, ClientClosed)  # caused by the connection, not the request
 
 # ZooKeeper's KeeperException.Code.
@@ -53,20 +54,15 @@ _BY_CODE: dict[int, tuple[type[ZkDiscoveryError], str]] = {
     -127: (NotConnected, "the server is overloaded and refused the request"),
 }
 
-# Answers which say that the request was not executed and may be sent again.
-NOT_EXECUTED = frozenset({-118, -119, -127})
-
 _LONGEST_PATH = 600  # characters in a message; most paths are shorter
 
 
 def error_for_code(code: int, request: object, server: str | None = None) -> ZkDiscoveryError:
     """Make the error for an answer's code. It names the request, its path and the server."""
     cls, reason = _BY_CODE.get(code, (NodeError, f"the server answered with the unknown error code {code}"))
-    error = cls(
+    return cls(
         f"{describe(request)}: {reason}{f' (server {server})' if server else ''}", path=path_of(request), server=server
     )
-    error.was_not_executed = code in NOT_EXECUTED
-    return error
 
 
 def path_of(request: object) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from zkdiscovery.errors import InvalidSettings
-from zkdiscovery.session.acl import acl_entries
+from zkdiscovery.session.session import acl_entries
 from zkdiscovery.session.transport.options import link_options
 from zkdiscovery.settings import AclEntry, Auth, settings_without_environment
 
