@@ -54,6 +54,10 @@ _BY_CODE: dict[int, tuple[type[ZkDiscoveryError], str]] = {
     -127: (NotConnected, "the server is overloaded and refused the request"),
 }
 
+# ZooKeeper's own servers answer none of these. Others that speak its protocol do, such as ClickHouse Keeper, and may
+# have executed the request.
+_OUTCOME_UNKNOWN = frozenset({-4, -7, -122})
+
 _LONGEST_PATH = 600  # characters in a message; most paths are shorter
 
 
@@ -61,7 +65,10 @@ def error_for_code(code: int, request: object, server: str | None = None) -> ZkD
     """Make the error for an answer's code. It names the request, its path and the server."""
     cls, reason = _BY_CODE.get(code, (NodeError, f"the server answered with the unknown error code {code}"))
     return cls(
-        f"{describe(request)}: {reason}{f' (server {server})' if server else ''}", path=path_of(request), server=server
+        f"{describe(request)}: {reason}{f' (server {server})' if server else ''}",
+        path=path_of(request),
+        server=server,
+        outcome_unknown=code in _OUTCOME_UNKNOWN,
     )
 
 

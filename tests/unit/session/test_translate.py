@@ -76,6 +76,11 @@ def test_what_will_not_pass(code: int) -> None:
     assert not isinstance(error_for_code(code, Sync("/")), PASSING)
 
 
+@pytest.mark.parametrize(("code", "unknown"), [(-4, True), (-7, True), (-122, True), (-118, False), (-127, False)])
+def test_whether_it_may_have_been_executed(code: int, unknown: bool) -> None:
+    assert error_for_code(code, SetData("/a", SECRET)).outcome_unknown is unknown
+
+
 @pytest.mark.parametrize(
     ("request_", "words", "path"),
     [
