@@ -18,184 +18,104 @@ from typing import TYPE_CHECKING
 from zkdiscovery.lazy import lazy
 
 if TYPE_CHECKING:
-    from zkdiscovery.aio import (
-        AsyncBarrier,
-        AsyncClient,
-        AsyncCounter,
-        AsyncElection,
-        AsyncHold,
-        AsyncLock,
-        AsyncReadWriteLock,
-        AsyncRegistration,
-        AsyncSemaphore,
-        AsyncService,
-        AsyncShard,
-        AsyncShards,
-        AsyncSubscription,
-        AsyncTerm,
-    )
-    from zkdiscovery.balancing import (
-        Balancer,
-        Ejection,
-        LeastInFlight,
-        Maglev,
-        Outcome,
-        P2cEwma,
-        Picker,
-        PreferZone,
-        Random,
-        Rendezvous,
-        RingHash,
-        RoundRobin,
-        Sticky,
-        Subset,
-        Tiers,
-        Weighted,
-        WeightedRoundRobin,
-    )
-    from zkdiscovery.client import Client
-    from zkdiscovery.codecs import Codec
-    from zkdiscovery.core import Core, Feature, Phase
-    from zkdiscovery.discovery import Attempt, InstanceReport, Service, outcome_of
-    from zkdiscovery.election import Candidate, Election, Term
-    from zkdiscovery.errors import (
-        AccessDenied,
-        AuthenticationFailed,
-        ClientClosed,
-        CounterOverflow,
-        HoldLost,
-        InvalidInstance,
-        InvalidName,
-        InvalidSettings,
-        LeadershipLost,
-        LockTimeout,
-        NodeChanged,
-        NodeError,
-        NodeExists,
-        NodeMissing,
-        NodeNotEmpty,
-        NoInstanceAvailable,
-        NoServerForTests,
-        NotConnected,
-        NoThreadAvailable,
-        OperationTimeout,
-        QuotaExceeded,
-        RegistrationConflict,
-        SessionExpired,
-        UndecodableNode,
-        UnsupportedServer,
-        ZkDiscoveryError,
-    )
-    from zkdiscovery.lifecycle import close_on_signals
-    from zkdiscovery.locks import Barrier, Contender, Counter, Lock, ReadWriteLock, Semaphore
-    from zkdiscovery.model import Change, Instance, Override, Snapshot, Status
-    from zkdiscovery.registration import Registration, RegistrationState
-    from zkdiscovery.session import State
-    from zkdiscovery.settings import AclEntry, Auth, Guard, Settings, Tls
-    from zkdiscovery.shards import Shard, ShardMember, ShardOwner, Shards, ShardTable
-    from zkdiscovery.threads import Subscription
-    from zkdiscovery.znodes import Hold
+    from zkdiscovery.aio import AsyncBarrier as AsyncBarrier
+    from zkdiscovery.aio import AsyncClient as AsyncClient
+    from zkdiscovery.aio import AsyncCounter as AsyncCounter
+    from zkdiscovery.aio import AsyncElection as AsyncElection
+    from zkdiscovery.aio import AsyncHold as AsyncHold
+    from zkdiscovery.aio import AsyncLock as AsyncLock
+    from zkdiscovery.aio import AsyncReadWriteLock as AsyncReadWriteLock
+    from zkdiscovery.aio import AsyncRegistration as AsyncRegistration
+    from zkdiscovery.aio import AsyncSemaphore as AsyncSemaphore
+    from zkdiscovery.aio import AsyncService as AsyncService
+    from zkdiscovery.aio import AsyncShard as AsyncShard
+    from zkdiscovery.aio import AsyncShards as AsyncShards
+    from zkdiscovery.aio import AsyncSubscription as AsyncSubscription
+    from zkdiscovery.aio import AsyncTerm as AsyncTerm
+    from zkdiscovery.balancing import Balancer as Balancer
+    from zkdiscovery.balancing import Ejection as Ejection
+    from zkdiscovery.balancing import LeastInFlight as LeastInFlight
+    from zkdiscovery.balancing import Maglev as Maglev
+    from zkdiscovery.balancing import Outcome as Outcome
+    from zkdiscovery.balancing import P2cEwma as P2cEwma
+    from zkdiscovery.balancing import Picker as Picker
+    from zkdiscovery.balancing import PreferZone as PreferZone
+    from zkdiscovery.balancing import Random as Random
+    from zkdiscovery.balancing import Rendezvous as Rendezvous
+    from zkdiscovery.balancing import RingHash as RingHash
+    from zkdiscovery.balancing import RoundRobin as RoundRobin
+    from zkdiscovery.balancing import Sticky as Sticky
+    from zkdiscovery.balancing import Subset as Subset
+    from zkdiscovery.balancing import Tiers as Tiers
+    from zkdiscovery.balancing import Weighted as Weighted
+    from zkdiscovery.balancing import WeightedRoundRobin as WeightedRoundRobin
+    from zkdiscovery.client import Client as Client
+    from zkdiscovery.codecs import Codec as Codec
+    from zkdiscovery.core import Core as Core
+    from zkdiscovery.core import Feature as Feature
+    from zkdiscovery.core import Phase as Phase
+    from zkdiscovery.discovery import Attempt as Attempt
+    from zkdiscovery.discovery import InstanceReport as InstanceReport
+    from zkdiscovery.discovery import Service as Service
+    from zkdiscovery.discovery import outcome_of as outcome_of
+    from zkdiscovery.election import Candidate as Candidate
+    from zkdiscovery.election import Election as Election
+    from zkdiscovery.election import Term as Term
+    from zkdiscovery.errors import AccessDenied as AccessDenied
+    from zkdiscovery.errors import AuthenticationFailed as AuthenticationFailed
+    from zkdiscovery.errors import ClientClosed as ClientClosed
+    from zkdiscovery.errors import CounterOverflow as CounterOverflow
+    from zkdiscovery.errors import HoldLost as HoldLost
+    from zkdiscovery.errors import InvalidInstance as InvalidInstance
+    from zkdiscovery.errors import InvalidName as InvalidName
+    from zkdiscovery.errors import InvalidSettings as InvalidSettings
+    from zkdiscovery.errors import LeadershipLost as LeadershipLost
+    from zkdiscovery.errors import LockTimeout as LockTimeout
+    from zkdiscovery.errors import NodeChanged as NodeChanged
+    from zkdiscovery.errors import NodeError as NodeError
+    from zkdiscovery.errors import NodeExists as NodeExists
+    from zkdiscovery.errors import NodeMissing as NodeMissing
+    from zkdiscovery.errors import NodeNotEmpty as NodeNotEmpty
+    from zkdiscovery.errors import NoInstanceAvailable as NoInstanceAvailable
+    from zkdiscovery.errors import NoServerForTests as NoServerForTests
+    from zkdiscovery.errors import NotConnected as NotConnected
+    from zkdiscovery.errors import NoThreadAvailable as NoThreadAvailable
+    from zkdiscovery.errors import OperationTimeout as OperationTimeout
+    from zkdiscovery.errors import QuotaExceeded as QuotaExceeded
+    from zkdiscovery.errors import RegistrationConflict as RegistrationConflict
+    from zkdiscovery.errors import SessionExpired as SessionExpired
+    from zkdiscovery.errors import UndecodableNode as UndecodableNode
+    from zkdiscovery.errors import UnsupportedServer as UnsupportedServer
+    from zkdiscovery.errors import ZkDiscoveryError as ZkDiscoveryError
+    from zkdiscovery.lifecycle import close_on_signals as close_on_signals
+    from zkdiscovery.locks import Barrier as Barrier
+    from zkdiscovery.locks import Contender as Contender
+    from zkdiscovery.locks import Counter as Counter
+    from zkdiscovery.locks import Lock as Lock
+    from zkdiscovery.locks import ReadWriteLock as ReadWriteLock
+    from zkdiscovery.locks import Semaphore as Semaphore
+    from zkdiscovery.model import Change as Change
+    from zkdiscovery.model import Instance as Instance
+    from zkdiscovery.model import Override as Override
+    from zkdiscovery.model import Snapshot as Snapshot
+    from zkdiscovery.model import Status as Status
+    from zkdiscovery.registration import Registration as Registration
+    from zkdiscovery.registration import RegistrationState as RegistrationState
+    from zkdiscovery.session import State as State
+    from zkdiscovery.settings import AclEntry as AclEntry
+    from zkdiscovery.settings import Auth as Auth
+    from zkdiscovery.settings import Guard as Guard
+    from zkdiscovery.settings import Settings as Settings
+    from zkdiscovery.settings import Tls as Tls
+    from zkdiscovery.shards import Shard as Shard
+    from zkdiscovery.shards import ShardMember as ShardMember
+    from zkdiscovery.shards import ShardOwner as ShardOwner
+    from zkdiscovery.shards import Shards as Shards
+    from zkdiscovery.shards import ShardTable as ShardTable
+    from zkdiscovery.threads import Subscription as Subscription
+    from zkdiscovery.znodes import Hold as Hold
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "AccessDenied",
-    "AclEntry",
-    "AsyncBarrier",
-    "AsyncClient",
-    "AsyncCounter",
-    "AsyncElection",
-    "AsyncHold",
-    "AsyncLock",
-    "AsyncReadWriteLock",
-    "AsyncRegistration",
-    "AsyncSemaphore",
-    "AsyncService",
-    "AsyncShard",
-    "AsyncShards",
-    "AsyncSubscription",
-    "AsyncTerm",
-    "Attempt",
-    "Auth",
-    "AuthenticationFailed",
-    "Balancer",
-    "Barrier",
-    "Candidate",
-    "Change",
-    "Client",
-    "ClientClosed",
-    "Codec",
-    "Contender",
-    "Core",
-    "Counter",
-    "CounterOverflow",
-    "Ejection",
-    "Election",
-    "Feature",
-    "Guard",
-    "Hold",
-    "HoldLost",
-    "Instance",
-    "InstanceReport",
-    "InvalidInstance",
-    "InvalidName",
-    "InvalidSettings",
-    "LeadershipLost",
-    "LeastInFlight",
-    "Lock",
-    "LockTimeout",
-    "Maglev",
-    "NoInstanceAvailable",
-    "NoServerForTests",
-    "NoThreadAvailable",
-    "NodeChanged",
-    "NodeError",
-    "NodeExists",
-    "NodeMissing",
-    "NodeNotEmpty",
-    "NotConnected",
-    "OperationTimeout",
-    "Outcome",
-    "Override",
-    "P2cEwma",
-    "Phase",
-    "Picker",
-    "PreferZone",
-    "QuotaExceeded",
-    "Random",
-    "ReadWriteLock",
-    "Registration",
-    "RegistrationConflict",
-    "RegistrationState",
-    "Rendezvous",
-    "RingHash",
-    "RoundRobin",
-    "Semaphore",
-    "Service",
-    "SessionExpired",
-    "Settings",
-    "Shard",
-    "ShardMember",
-    "ShardOwner",
-    "ShardTable",
-    "Shards",
-    "Snapshot",
-    "State",
-    "Status",
-    "Sticky",
-    "Subscription",
-    "Subset",
-    "Term",
-    "Tiers",
-    "Tls",
-    "UndecodableNode",
-    "UnsupportedServer",
-    "Weighted",
-    "WeightedRoundRobin",
-    "ZkDiscoveryError",
-    "close_on_signals",
-    "outcome_of",
-]
 
 # Importing the package costs nothing, so that its pytest plugin can be loaded before a coverage tool starts, and a
 # process that only needs the model never loads kazoo.
@@ -278,4 +198,5 @@ _HOMES = {
     "threads": ("Subscription",),
     "znodes": ("Hold",),
 }
+__all__ = [name for names in _HOMES.values() for name in names]
 __getattr__, __dir__ = lazy(__name__, _HOMES)
