@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -39,7 +38,6 @@ class OwnedNodes:
         self._due: dict[OwnedNode, None] = {}
         # Used by the worker only:
         self.session_ids: set[int] = set()  # of our sessions so far
-        self._later: dict[OwnedNode, float] = {}  # when to see to them again, monotonic seconds
         session.listen(self._on_state)
 
     def own(self, path: str, data: bytes, **options: Any) -> OwnedNode:
@@ -134,23 +132,11 @@ class OwnedNodes:
 
     def _retry(self, refused: Iterable[Tracked]) -> None:
         """See to these later. Those that failed together are tried together."""
-        now, jitter = time.monotonic(), random.uniform(0.75, 1.25)
+        jitter = random.uniform(0.75, 1.25)
         first, longest = BACKOFF
         for tracked in refused:
-            self._later[tracked.node] = now + min(longest, first * 2.0 ** min(tracked.failures - 1, 10)) * jitter
-        self._wake()
+            self.see_again(tracked.node, min(longest, first * 2.0 ** min(tracked.failures - 1, 10)) * jitter)
 
-    def see_again(self, node: OwnedNode, when: float) -> None:
-        """Make a node due at `when`, in monotonic seconds (worker)."""
-        self._later[node] = when
-        self._wake()
-
-    def _wake(self) -> None:
-        now = time.monotonic()
-        ripe = [node for node, due in self._later.items() if due <= now]
-        for node in ripe:
-            del self._later[node]
-        if ripe:
-            self.make_due(*ripe)
-        if self._later:
-            self._worker.schedule((self, "later"), self._wake, min(self._later.values()) - now)
+    def see_again(self, node: OwnedNode, delay: float) -> None:
+        """Make a node due in `delay` seconds (worker)."""
+        self._worker.schedule((node, "again"), partial(self.make_due, node), delay)

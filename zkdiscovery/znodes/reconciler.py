@@ -93,7 +93,7 @@ class Owner(Protocol):
 
     def make_due(self, *nodes: OwnedNode) -> None: ...
 
-    def see_again(self, node: OwnedNode, when: float) -> None: ...
+    def see_again(self, node: OwnedNode, delay: float) -> None: ...
 
     def watch(self, tracked: Tracked) -> None: ...
 
@@ -291,9 +291,9 @@ class Reconciler:
         now = time.monotonic()
         if tracked.patience_ends is None:
             tracked.patience_ends = now + 2 * self._session.timeout
-            self._owner.see_again(tracked.node, tracked.patience_ends)
-        if now < tracked.patience_ends:
+        if (left := tracked.patience_ends - now) > 0:
             tracked.node.dirty = True  # no event says that the time is over
+            self._owner.see_again(tracked.node, left)
             return True
         return False
 
