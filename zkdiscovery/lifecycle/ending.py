@@ -92,11 +92,15 @@ class HasSlot(Protocol):
 
 
 class Ending:
-    """The progress of closing one client, and whether a thread is closing it. Any thread may call."""
+    """The progress of closing one client, and whether a thread is closing it. Any thread may call.
+
+    Attributes:
+        reached: the level that it has reached.
+    """
 
     def __init__(self, reached: Level = Level.OPEN) -> None:
         self._lock = threading.Lock()
-        self._wanted = self._reached = reached
+        self._wanted = self.reached = reached
         self._busy = False
         self._idle = threading.Event()
         self._idle.set()
@@ -114,7 +118,7 @@ class Ending:
         """
         with self._lock:
             self._wanted = max(self._wanted, level)
-            if self._busy or self._wanted == self._reached:
+            if self._busy or self._wanted == self.reached:
                 return False
             self._busy = True
             self._until = time.monotonic() + SHORTEST
@@ -128,7 +132,7 @@ class Ending:
     def reach(self, level: Level) -> bool:
         """Note that `level` is reached. True if more is wanted; else another thread may go on."""
         with self._lock:
-            self._reached = level
+            self.reached = level
             self._busy = busy = self._wanted > level
             if not busy:
                 self._idle.set()
@@ -138,13 +142,8 @@ class Ending:
         """Let another thread claim what this one could not finish."""
         with self._lock:
             self._busy = False
-            self._wanted = self._reached
+            self._wanted = self.reached
             self._idle.set()
-
-    @property
-    def reached(self) -> Level:
-        """The level that it has reached."""
-        return self._reached
 
     def wait(self) -> None:
         """Wait for what is under way on another thread, for as long as that may take."""
@@ -159,7 +158,7 @@ class Ending:
 
     def forked(self) -> Ending:
         """In a forked child: what was closed is closed, and nothing is under way."""
-        return Ending(Level.CLOSED if self._reached is Level.CLOSED else Level.OPEN)
+        return Ending(Level.CLOSED if self.reached is Level.CLOSED else Level.OPEN)
 
 
 def time_needed(clients: Iterable[Closable]) -> float:

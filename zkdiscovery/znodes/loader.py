@@ -89,15 +89,12 @@ class Loader:
                 del self._due[set_]
             more = bool(self._due)
         if session.state is State.CONNECTED:  # or else all are due again on the next connection
-            self._load([set_ for set_ in group if set_.wants_load(generation)], generation)
+            with unreadable() as digest:
+                self._load([set_ for set_ in group if set_.wants_load(generation)], generation, digest)
         if more:
             self.worker.schedule(self, self._run)
 
-    def _load(self, group: list[Loadable], generation: int) -> None:
-        with unreadable() as digest:
-            self._read(group, generation, digest)
-
-    def _read(self, group: list[Loadable], generation: int, digest: Digest) -> None:
+    def _load(self, group: list[Loadable], generation: int, digest: Digest) -> None:
         for set_ in group:
             set_.begin_load()
         waiting = dict.fromkeys(group)

@@ -68,6 +68,10 @@ class WatchedChildren(Generic[T]):
         largest: bytes of data; a node with more is rejected, and not read if that is known before.
         may_return: `may_return(name, marks)` is True if this deletion may be half of a replacement; called on the
             worker; None: never.
+
+    Attributes:
+        error: the error of the last read on a standing connection; None if it succeeded.
+        generation: number of the connection for which it was loaded last; 0: never.
     """
 
     def __init__(
@@ -101,25 +105,15 @@ class WatchedChildren(Generic[T]):
         self._rejected: dict[str, str] = {}
         self._notified_rejected: dict[str, str] = {}
         self._unread: set[str] = set()  # of the rejected, those that the server did not let us read
-        self._generation = 0  # of the last complete load
         self._failures = 0  # in a row
         self._deferred = 0  # deletions that the last flush has left for a later one
         # Read or written by other threads, too; any order will do:
-        self._error: ZkDiscoveryError | None = None
+        self.error: ZkDiscoveryError | None = None
+        self.generation = 0
         self.pacing = Pacing()
         self.watch = session.watches.add(path, self._on_event)
         session.listen(self._on_state)
         loader.due(self)
-
-    @property
-    def error(self) -> ZkDiscoveryError | None:
-        """The error of the last read on a standing connection; None if it succeeded."""
-        return self._error
-
-    @property
-    def generation(self) -> int:
-        """Number of the connection for which it was loaded last; 0: never."""
-        return self._generation
 
     def close(self) -> None:
         """Stop; no call of `on_change` begins after the one that may run now."""
@@ -161,7 +155,7 @@ class WatchedChildren(Generic[T]):
 
     def wants_load(self, generation: int) -> bool:
         """Return True if it must be read on this connection."""
-        return not self._closed and generation != self._generation
+        return not self._closed and generation != self.generation
 
     def begin_load(self) -> None:
         """Begin a full load; the loader asks for the watch next, then for the list."""
@@ -177,7 +171,7 @@ class WatchedChildren(Generic[T]):
     def load(self, nodes: Iterable[tuple[str, Found]], generation: int) -> None:
         """Take what all watched nodes hold. If the iteration of `nodes` raises, nothing changes."""
         reading = self._decoded(nodes)
-        self._generation, self._data_losses = generation, self._losses_then
+        self.generation, self._data_losses = generation, self._losses_then
         gone = [name for name in (*self._keys, *self._rejected) if name not in reading.present]
         self._apply(reading, self._explained(gone, self._earlier), reloaded=True)
         self._schedule(self._flush)
@@ -191,7 +185,7 @@ class WatchedChildren(Generic[T]):
     def _flush(self) -> None:
         """Read what the events marked, and put it in force."""
         generation = self._session.generation
-        if self._closed or generation != self._generation:
+        if self._closed or generation != self.generation:
             return  # a load is due first; the marks wait for it
         began = time.monotonic()
         marked = self._take_due(began)
@@ -321,7 +315,7 @@ class WatchedChildren(Generic[T]):
             self._rejected.pop(name, None)
             if self._keys.pop(name, None) is not None:
                 delta.removed[name] = marks
-        self._failures, self._error = 0, None
+        self._failures, self.error = 0, None
         self._note_unread(reading)
         if reloaded or delta.changed or delta.removed or self._rejected != self._notified_rejected:
             self._notified_rejected = delta.rejected = dict(self._rejected)
@@ -345,9 +339,9 @@ class WatchedChildren(Generic[T]):
             return
         if not isinstance(error, ZkDiscoveryError):
             error = OperationTimeout(f"watch {self.path}: no answer from {self._session.server}", path=self.path)
-        if self._error is None:
+        if self.error is None:
             digest.add(self.path, str(error))
-        self._error = error
+        self.error = error
         first, longest = RETRY_DELAYS
         delay = min(longest, first * 2.0 ** min(self._failures, 10))
         self._failures += 1
