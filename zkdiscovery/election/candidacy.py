@@ -39,7 +39,7 @@ class Candidacy(QueuePlace[BaseTerm]):
         where, public = f"{path}/{uuid.uuid4().hex}", place_acl(session.leaf_acl)
         self._card: OwnedNode | None = None
         if public is not None:  # the card first: whoever sees the place finds it
-            self._card = nodes.own(f"{where}{CARD}", data, on_state=_ignore, restore=False)
+            self._card = nodes.own(f"{where}{CARD}", data, restore=False)
             data = b""
         super().__init__(session, nodes, worker, where, data, acl=public, hold=hold)
 
@@ -70,7 +70,3 @@ class Candidacy(QueuePlace[BaseTerm]):
         super().release_nodes()
         if self._card is not None:
             self._card.release()
-
-
-def _ignore(_node: OwnedNode) -> None:
-    """Ignore the state of a card, which counts only beside a place that stands."""

@@ -131,14 +131,10 @@ class Member:
             self._table = WatchedChildren(core.loader, layout.assignment, decode_table, self._on_table)
             self._assigner = Assigner(core, layout, count)
             path = f"{layout.members}/{self._membership.key}"
-            self._node = core.nodes.own(path, encode_card(self._card), on_state=_ignore)
+            self._node = core.nodes.own(path, encode_card(self._card))
 
     def _on_table(self, delta: Delta[Table]) -> None:
         """Follow a newer table (worker of the loader). If it was deleted, or can't be used, the last one stands."""
         table = delta.changed.get(TABLE)
         if table is not None:
             self._membership.take_table(table)
-
-
-def _ignore(_node: OwnedNode) -> None:
-    """Ignore the state of the node: the table tells what becomes of it."""

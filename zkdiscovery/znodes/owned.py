@@ -109,7 +109,7 @@ class OwnedNode:
         data: bytes,
         *,
         on_conflict: OnConflict = "replace",
-        on_state: Callable[[OwnedNode], None],
+        on_state: Callable[[OwnedNode], None] | None = None,
         on_foreign_write: Callable[[bytes], None] | None = None,
         restore: bool = True,
         acl: Sequence[AccessEntry] | None = None,
@@ -239,7 +239,7 @@ class OwnedNode:
                 self.error = error
             changed = before != (self.state, self.error)
             self.changed.notify_all()
-        if changed:
+        if changed and self._on_state is not None:
             self._on_state(self)
 
     def take_foreign_write(self, data: bytes) -> None:
