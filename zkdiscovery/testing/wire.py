@@ -13,12 +13,9 @@ import itertools
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from zkdiscovery.errors import NodeError, NodeExists, NodeMissing, NodeNotEmpty, SessionExpired, ZkDiscoveryError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 CREATE, DELETE, EXISTS, GET_CHILDREN, CLOSE_SESSION = 1, 2, 3, 8, -11
 
@@ -191,9 +188,7 @@ class RawSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         with contextlib.suppress(OSError, ZkDiscoveryError):
             self.close()
 
