@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zkdiscovery.election.base import LEAVE_TIMEOUT, RESTART_DELAY, BaseElection, OnSuspend
 from zkdiscovery.election.candidate import Candidate
-from zkdiscovery.election.decorator import LeaderDecorator, while_leader
+from zkdiscovery.election.decorator import LeaderDecorator
 from zkdiscovery.election.election import Election
 from zkdiscovery.election.elections import Campaigns, Observers
 from zkdiscovery.election.term import BaseTerm, Term
@@ -21,5 +21,4 @@ __all__ = [
     "Observers",
     "OnSuspend",
     "Term",
-    "while_leader",
 ]

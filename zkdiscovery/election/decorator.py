@@ -13,22 +13,6 @@ from zkdiscovery.validation import check_function, check_timeout, takes_argument
 R = TypeVar("R")
 
 
-def while_leader(
-    fn: Callable[..., R], election: Callable[[], Election], timeout: float | None, *, takes_term: bool
-) -> Callable[[], R | None]:
-    """Wrap `fn`: campaign, call it (with the term, if it takes one), again after a loss."""
-
-    def call(term: Term) -> R:
-        return fn(term) if takes_term else fn()
-
-    @functools.wraps(fn)
-    def wrapper() -> R | None:
-        with election() as candidate:
-            return candidate.run(call, timeout)
-
-    return wrapper
-
-
 class LeaderDecorator:
     """The decorator of `client.while_leader(...)`, for functions with the term as argument, or none."""
 
@@ -45,4 +29,14 @@ class LeaderDecorator:
 
     def __call__(self, fn: Callable[..., R]) -> Callable[[], R | None]:
         check_function(fn, "what is decorated")
-        return while_leader(fn, self._election, self._timeout, takes_term=takes_argument(fn))
+        takes_term = takes_argument(fn)
+
+        def call(term: Term) -> R:
+            return fn(term) if takes_term else fn()
+
+        @functools.wraps(fn)
+        def wrapper() -> R | None:
+            with self._election() as candidate:
+                return candidate.run(call, self._timeout)
+
+        return wrapper
