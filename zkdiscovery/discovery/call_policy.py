@@ -18,6 +18,8 @@ from zkdiscovery.validation import check_number, check_whole, deadline_after
 
 R_co = TypeVar("R_co", covariant=True)
 
+SHARE, RESERVE = 0.2, 10.0  # retries for each call, and more than that
+
 
 class TimedCall(Protocol[R_co]):
     """A function for `Service.call` that takes the seconds that are left for it."""
@@ -31,19 +33,17 @@ _TAKES_TIMEOUT = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEY
 class RetryBudget:
     """Bounds retries to a share of the calls, so that retries do not multiply an overload (Finagle's retry budget).
 
-    Each call adds `share` tokens up to `reserve`, each retry takes one.
+    Each call adds `SHARE` tokens up to `RESERVE`, each retry takes one.
     """
 
-    def __init__(self, share: float = 0.2, reserve: float = 10.0) -> None:
-        self._share = share
-        self._reserve = reserve
-        self._tokens = reserve
+    def __init__(self) -> None:
+        self._tokens = RESERVE
         self._lock = threading.Lock()
 
     def call(self) -> None:
         """A call began."""
         with self._lock:
-            self._tokens = min(self._reserve, self._tokens + self._share)
+            self._tokens = min(RESERVE, self._tokens + SHARE)
 
     def retry(self) -> bool:
         """May a retry, or a hedge, begin?"""
