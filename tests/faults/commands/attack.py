@@ -118,7 +118,7 @@ class Lines:
 def locking(hosts: str, namespace: str, lines: Lines, timeout: float, *options: str) -> Iterator[subprocess.Popen[str]]:
     """`zkdiscovery lock`, with a session timeout of `timeout` seconds."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "zkdiscovery.cli", "--hosts", hosts, "--namespace", namespace, "lock", NAME, *options,
+        [sys.executable, "-m", "zkdiscovery", "--hosts", hosts, "--namespace", namespace, "lock", NAME, *options,
          "--", sys.executable, "-I", "-S", str(PROGRAM), str(lines.path)],
         cwd=ROOT, env=os.environ | {"ZKDISCOVERY_SESSION_TIMEOUT": str(timeout)}, stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True,

@@ -184,7 +184,7 @@ def test_nohup(options: list[str], tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "zkdiscovery.cli",
+        "zkdiscovery",
         *options,
         "lock",
         NAME,

@@ -1,7 +1,0 @@
-"""`python -m zkdiscovery.cli`: the command, where its script is on no PATH."""
-
-from __future__ import annotations
-
-from zkdiscovery.cli import main
-
-main()
