@@ -19,7 +19,7 @@ from zkdiscovery.model import Snapshot
 from zkdiscovery.session import EPHEMERAL, Create, Delete, GetChildren, GetData, Node, Session, SetData, State, Sync
 from zkdiscovery.session.requests import RemoveWatches
 from zkdiscovery.settings import load_settings
-from zkdiscovery.threads import Dispatcher
+from zkdiscovery.threads import Dispatcher, Monitor
 from zkdiscovery.znodes import OwnedNode, parent_of
 from zkdiscovery.znodes.parents import make_container
 
@@ -59,13 +59,14 @@ def join_feed(view: Service, follower: Follower) -> None:
 def view_without_client(service: str, make_pool: Callable[[], Pool]) -> Service:
     """A view that follows nothing; a test calls its `follow`."""
     slot: Any = SimpleNamespace(dispatcher=Dispatcher("unused"))
-    nobody: Any = None
+    session = SimpleNamespace(failure=None, fatal_error=None, status_message="", changed=Monitor())
+    core: Any = SimpleNamespace(session=session, loader=SimpleNamespace(worker=None))
 
     def attach(_core: object, _view: Service) -> Feed:
-        return Feed(service, "nowhere", nobody, lambda _: None, SimpleQueue())
+        return Feed(core, service, "nowhere", lambda _: None, SimpleQueue())
 
     view = Service(service, slot, attach, make_pool)
-    view.revive(nobody)
+    view.revive(core)
     return view
 
 

@@ -17,7 +17,6 @@ from zkdiscovery.discovery.guard import LEAVING, MassLossGuard, was_deregistered
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import Change, Instance, Snapshot
 from zkdiscovery.session import Stat, State, StateChange
-from zkdiscovery.threads import Monitor
 from zkdiscovery.znodes import Delta, Marks, WatchedChildren
 
 log = logging.getLogger("zkdiscovery.discovery")
@@ -35,8 +34,7 @@ class ServiceCache(Feed):
         on_unused: Callable[[Feed], object],
         collected: SimpleQueue[Feed],
     ) -> None:
-        super().__init__(service, core.paths.service(service), core.loader.worker, on_unused, collected)
-        self._session = core.session
+        super().__init__(core, service, core.paths.service(service), on_unused, collected)
         self._codec = core.codec
         self._guard = MassLossGuard(core.settings.guard, core.session.timeout)
         self._instances: dict[str, Instance] = {}
@@ -48,24 +46,12 @@ class ServiceCache(Feed):
 
     @property
     def error(self) -> ZkDiscoveryError | None:
-        """The error of reading it; None if nothing is known to be wrong."""
-        return self._children.error or self._session.failure
-
-    @property
-    def fatal_error(self) -> ZkDiscoveryError | None:
-        """The error because of which it will not be loaded, unless something changes at the servers."""
-        return self._session.fatal_error
-
-    @property
-    def errors_changed(self) -> Monitor:
-        """The monitor that tells of a fatal error."""
-        return self._session.changed
+        return self._children.error or super().error
 
     @property
     def status_message(self) -> str:
-        """The reason why it is not loaded, in words."""
         error = self._children.error
-        return str(error) if error else self._session.status_message or "ZooKeeper has not answered yet"
+        return str(error) if error else super().status_message
 
     def close(self) -> None:
         """Stop following ZooKeeper. Never blocks."""

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
+from zkdiscovery.core import Core
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import Change, Instance, Snapshot
-from zkdiscovery.threads import Monitor, Worker
+from zkdiscovery.threads import Monitor
 
 log = logging.getLogger("zkdiscovery.discovery")
 
@@ -36,25 +37,26 @@ class Feed:
     """The snapshots of one service.
 
     Args:
+        core: of the client.
         service: its name.
         path: where it stands.
-        worker: runs what can't be done on the thread of a caller.
         on_unused: called when the last follower is gone, on the thread that notices it.
         collected: takes the feed when a follower was collected.
     """
 
     def __init__(
         self,
+        core: Core,
         service: str,
         path: str,
-        worker: Worker,
         on_unused: Callable[[Feed], object],
         collected: SimpleQueue[Feed],
     ) -> None:
         self.service = service
         self.path = path
         self.snapshot = Snapshot(service)
-        self._worker = worker
+        self._session = core.session
+        self._worker = core.loader.worker
         self._on_unused = on_unused
         self._collected = collected
         self._lock = threading.Lock()
@@ -65,22 +67,22 @@ class Feed:
     @property
     def error(self) -> ZkDiscoveryError | None:
         """The error of reading it; None if nothing is known to be wrong."""
-        return None
+        return self._session.failure
 
     @property
     def fatal_error(self) -> ZkDiscoveryError | None:
         """The error because of which it will not be loaded, unless something changes at the servers."""
-        return None
+        return self._session.fatal_error
 
     @property
-    def errors_changed(self) -> Monitor | None:
-        """The monitor that tells of a fatal error; None if there can be none."""
-        return None
+    def errors_changed(self) -> Monitor:
+        """The monitor that tells of a fatal error."""
+        return self._session.changed
 
     @property
     def status_message(self) -> str:
         """The reason why it is not loaded, in words."""
-        return ""
+        return self._session.status_message or "ZooKeeper has not answered yet"
 
     @property
     def used(self) -> bool:

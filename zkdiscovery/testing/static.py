@@ -145,7 +145,7 @@ class _Services(Discovery):
         self._versions = itertools.count(1)
 
     def make_feed(self, service: str) -> Feed:
-        feed = Feed(service, "static_client()", self.core.loader.worker, self._drop, self._collected)
+        feed = Feed(self.core, service, "static_client()", self._drop, self._collected)
         feed.snapshot = self._snapshot(service)
         return feed
 
