@@ -8,21 +8,15 @@ success of an ejected one, and by picks while something is ejected. Calls to a h
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
 from random import random
-from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing.endpoint import EjectionRecord
-from zkdiscovery.balancing.interface import by_weight
+from zkdiscovery.balancing.endpoint import EjectionRecord, Endpoint
+from zkdiscovery.balancing.interface import Pick, by_weight
 from zkdiscovery.errors import InvalidSettings
 from zkdiscovery.validation import check_number, check_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
-    from zkdiscovery.balancing.interface import Pick
 
 JITTER = 0.5  # an ejection is longer by up to this part, so that many clients don't come back at the same moment
 MARGIN = 0.05  # success rates this close to the mean are no outliers, however small the deviation is

@@ -16,15 +16,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from enum import Enum
 from functools import wraps
 from math import e, exp, inf, log2
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from zkdiscovery.model import Instance
+from zkdiscovery.model import Instance
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

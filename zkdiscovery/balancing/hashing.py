@@ -5,21 +5,17 @@ Guarantee: the hashes are the same in every process and every version of Python 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator, Sequence
 from hashlib import blake2b
 from itertools import chain, islice
 from math import ceil
 from random import getrandbits
-from typing import TYPE_CHECKING
 from zlib import crc32
 
+from zkdiscovery.balancing.endpoint import Endpoint
+from zkdiscovery.balancing.interface import Pick
 from zkdiscovery.balancing.weighted import shares
 from zkdiscovery.validation import check_number
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
-    from zkdiscovery.balancing.interface import Pick
 
 HASHES = 2**32  # of keys
 _STEPS = 64  # places of a table that a walk tries before it goes through the members one by one

@@ -7,17 +7,13 @@ picked only if no other is left. Any thread may pick at any time.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from itertools import compress
 from operator import not_
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.errors import InvalidSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
-
 
 _REDRAWS = 4  # draws that may hit an excluded endpoint before all are looked through
 

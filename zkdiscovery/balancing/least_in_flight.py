@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import randrange, sample
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
 from zkdiscovery.balancing.p2c import endless, pairs
 from zkdiscovery.balancing.weighted import in_turns
 from zkdiscovery.validation import check_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 _TURNS = 256  # at most, in a round that says whose turn it is among equals
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING
 from zlib import crc32
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.hashing import check_bound, in_order, stable_hash, walking
 from zkdiscovery.balancing.interface import Pick, Picker, with_last_resort
 from zkdiscovery.balancing.weighted import in_turns, shares
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 _SIZES = (65_537, 262_147, 1_048_583)  # entries of the table: primes
 _ENTRIES = 2  # for each endpoint at least, on average

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain, count, cycle, repeat
 from math import ceil
 from operator import itemgetter, sub
 from random import Random, choice, random, randrange, sample
-from typing import TYPE_CHECKING
 
-from zkdiscovery.balancing.endpoint import GIL
+from zkdiscovery.balancing.endpoint import GIL, Endpoint
 from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
 from zkdiscovery.balancing.weighted import GOLDEN, shares
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
-
-    _Deal = Callable[[tuple[Endpoint, ...]], tuple[Endpoint, ...]]
+_Deal = Callable[[tuple[Endpoint, ...]], tuple[Endpoint, ...]]
 
 _ENTRIES = 4096  # pairs in the table, within these limits:
 _MOST_ROUNDS, _FEWEST_ROUNDS = 64, 4

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from zkdiscovery.balancing.ejection import Ejection, Ejector
-from zkdiscovery.balancing.interface import nothing
+from zkdiscovery.balancing.endpoint import Endpoint
+from zkdiscovery.balancing.interface import Balancer, Pick, nothing
 from zkdiscovery.balancing.slow_start import note_registration_times, ramp, warming
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
-    from zkdiscovery.balancing.interface import Balancer, Pick
 
 
 class Pool:

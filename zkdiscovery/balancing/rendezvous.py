@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import log
 from random import getrandbits
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.hashing import in_order, stable_hash
 from zkdiscovery.balancing.interface import Pick, Picker, with_last_resort
 from zkdiscovery.balancing.weighted import shares
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 _MASK = 2**64 - 1
 _MIX_ONE, _MIX_TWO = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # of splitmix64 (Steele, Lea, Flood; OOPSLA 2014)

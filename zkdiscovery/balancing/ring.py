@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain, islice
 from math import floor, fsum, log2
 from struct import unpack
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.hashing import check_bound, in_order, key_hash, walking
 from zkdiscovery.balancing.interface import Pick, Picker, with_last_resort
 from zkdiscovery.validation import check_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 _BLOCK = 16  # points of 32 bits in one digest of 64 bytes
 _LARGEST = 2**18  # points on one ring, if all weights are equal

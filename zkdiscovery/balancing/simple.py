@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import choice, random
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Sequence
 from random import random
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.hashing import fraction
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
-    from zkdiscovery.balancing.interface import Pick
+from zkdiscovery.balancing.interface import Pick
 
 LEAST = 0.1  # of the share, at the beginning
 _REDRAWS = 8  # picks that may hit an endpoint that is not warm

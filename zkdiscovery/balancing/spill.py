@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from random import random
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.hashing import fraction
+from zkdiscovery.balancing.interface import Pick
 from zkdiscovery.balancing.weighted import shares
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
-    from zkdiscovery.balancing.interface import Pick
 
 OVER_PROVISIONING = 1.4  # the load that the endpoints that are left can take, in times their usual one (Envoy's)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
 from zkdiscovery.balancing.p2c import P2C_EWMA
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 
 class _Chosen(NamedTuple):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.hashing import in_order, stable_hash
 from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.weighted import GOLDEN
 from zkdiscovery.validation import check_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)

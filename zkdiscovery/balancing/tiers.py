@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.spill import OVER_PROVISIONING, preferring, weights_left
 from zkdiscovery.validation import check_nonempty
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import choices, random, randrange
-from typing import TYPE_CHECKING
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 

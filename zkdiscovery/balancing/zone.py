@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, is_dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.spill import OVER_PROVISIONING, preferring, weights_left
 from zkdiscovery.validation import check_nonempty
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from zkdiscovery.balancing.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)

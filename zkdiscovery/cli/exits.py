@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import typer
 
+from zkdiscovery.cli.context import Cli
 from zkdiscovery.errors import (
     AccessDenied,
     AuthenticationFailed,
@@ -33,9 +33,6 @@ from zkdiscovery.errors import (
     UnsupportedServer,
     ZkDiscoveryError,
 )
-
-if TYPE_CHECKING:
-    from zkdiscovery.cli.context import Cli
 
 
 class ExitCode(IntEnum):

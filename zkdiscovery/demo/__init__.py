@@ -9,12 +9,9 @@ ends; it leaves no file behind, and no znode on servers that it did not start.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from zkdiscovery.testing.servers.start import SourceName
+from zkdiscovery.testing.servers.start import SourceName
 
 __all__ = ["main"]
 

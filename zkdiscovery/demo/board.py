@@ -9,19 +9,15 @@ import os
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from zkdiscovery.demo.node import DRAIN_DELAY, SESSION_TIMEOUT
+from zkdiscovery.demo.processes import Node
+from zkdiscovery.demo.run import DemoRun
 from zkdiscovery.demo.steps import STEPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
-    from zkdiscovery.demo.processes import Node
-    from zkdiscovery.demo.run import DemoRun
 
 
 class Board(Protocol):

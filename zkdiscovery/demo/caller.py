@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
+from zkdiscovery import Instance, Service
 from zkdiscovery.errors import NoInstanceAvailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from zkdiscovery import Instance, Service
 
 THREADS = 2
 PAUSE = 0.03  # seconds between two calls of a thread

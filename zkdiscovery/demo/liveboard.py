@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from rich import box
 from rich.console import Console, Group
@@ -14,13 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from zkdiscovery.demo.board import CONDITIONS, HEADINGS, client_line, rows, verdict
+from zkdiscovery.demo.run import DemoRun
 from zkdiscovery.demo.steps import STEPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from zkdiscovery.demo.run import DemoRun
 
 LINGER = 2.0  # seconds
 EVENTS = 6  # lines of what happened last

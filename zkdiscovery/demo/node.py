@@ -21,12 +21,8 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 
-from zkdiscovery import Client, ClientClosed, close_on_signals
-
-if TYPE_CHECKING:
-    from zkdiscovery import Registration, Term
+from zkdiscovery import Client, ClientClosed, Registration, Term, close_on_signals
 
 SERVICE = "payments"
 ELECTION = "settlement"

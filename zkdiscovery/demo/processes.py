@@ -12,10 +12,8 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
 
 END_LIMIT = 5.0  # seconds that all nodes may take to end when the demo does
 

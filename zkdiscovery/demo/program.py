@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from zkdiscovery.demo.board import Board, PlainLines
 from zkdiscovery.demo.run import open_run
@@ -14,11 +14,7 @@ from zkdiscovery.demo.steps import run_steps
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing import zookeeper_server
 from zkdiscovery.testing.servers import environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from zkdiscovery.testing.servers.start import SourceName
+from zkdiscovery.testing.servers.start import SourceName
 
 FAILED, NO_SERVER, INTERRUPTED = 1, 3, 130  # exit statuses
 

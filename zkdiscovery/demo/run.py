@@ -9,21 +9,16 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from zkdiscovery.client import Client
 from zkdiscovery.demo.caller import Caller
 from zkdiscovery.demo.node import SERVICE, SESSION_TIMEOUT
-from zkdiscovery.demo.processes import Processes
+from zkdiscovery.demo.processes import Leadership, Node, Processes
 from zkdiscovery.model import Change, Status
-from zkdiscovery.testing import FaultProxy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from zkdiscovery.demo.processes import Leadership, Node
-    from zkdiscovery.testing import ZookeeperServer
+from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
 TIME_LIMIT = 50.0  # seconds for all steps together, so that the demo ends within a minute
 ENOUGH_CALLS = 40  # calls in a step, so that "no call failed" means something

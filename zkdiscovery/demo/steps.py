@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from zkdiscovery.demo.node import DRAIN_DELAY, SESSION_TIMEOUT
-from zkdiscovery.demo.run import StepTimeoutError
+from zkdiscovery.demo.run import DemoRun, StepTimeoutError
 from zkdiscovery.model import Status
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from zkdiscovery.demo.run import DemoRun
 
 START_LIMIT = 20.0  # seconds for processes to start on a busy machine
 SOON = 2.0  # seconds: what needs no timeout to pass; a small part of it on an idle machine

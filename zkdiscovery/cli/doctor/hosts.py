@@ -10,14 +10,12 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from zkdiscovery.cli.doctor.report import Finding, milliseconds, problem
 from zkdiscovery.session import ServerInfo, probe_server
 from zkdiscovery.validation import join_host_port
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _OLDEST = (3, 6)  # version of ZooKeeper
 # A server that refuses by closing may do so before, while or after we write.

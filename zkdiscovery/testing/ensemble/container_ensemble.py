@@ -11,15 +11,13 @@ import ipaddress
 import itertools
 import secrets
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zkdiscovery.testing.servers import engine
 from zkdiscovery.testing.servers.container import PORT, Container
 from zkdiscovery.testing.servers.supervisor import Supervisor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 
 class _ContainerMember(Container):

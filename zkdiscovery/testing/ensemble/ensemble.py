@@ -6,16 +6,14 @@ import itertools
 import logging
 import secrets
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
 from zkdiscovery.testing.servers.server import ServerState, ZookeeperServer
 from zkdiscovery.testing.wire import RawSession, four_letter_word
 from zkdiscovery.validation import check_timeout, deadline_after
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _log = logging.getLogger("zkdiscovery.testing")
 

@@ -6,19 +6,14 @@ All traffic between them passes through fault proxies, one for each direction an
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from zkdiscovery.testing.ports import free_port, hold_port
 from zkdiscovery.testing.proxy.proxy import FaultProxy
 from zkdiscovery.testing.proxy.traffic import DIRECTIONS, Mode
-from zkdiscovery.testing.servers.installation import find_installation
+from zkdiscovery.testing.servers.installation import Installation, find_installation
 from zkdiscovery.testing.servers.local import LocalProcess
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from zkdiscovery.testing.servers.installation import Installation
 
 
 class _MemberLink(FaultProxy):

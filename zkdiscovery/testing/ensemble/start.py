@@ -10,22 +10,18 @@ Guarantees: as `zookeeper_server`; when the block is entered, a leader is electe
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing.ensemble.container_ensemble import container_ensemble
 from zkdiscovery.testing.ensemble.ensemble import Link, ZookeeperEnsemble, ZookeeperMember
 from zkdiscovery.testing.ensemble.local_ensemble import local_ensemble
 from zkdiscovery.testing.servers.container import NoContainer, NoEngine
+from zkdiscovery.testing.servers.source import Source
 from zkdiscovery.testing.servers.start import SourceName, server_settings, to_stderr
 from zkdiscovery.testing.servers.version import wanted_version
 from zkdiscovery.testing.wire import four_letter_word
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from zkdiscovery.testing.servers.source import Source
 
 _log = logging.getLogger("zkdiscovery.testing")
 

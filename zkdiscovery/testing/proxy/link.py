@@ -13,15 +13,10 @@ import selectors
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from zkdiscovery.testing.proxy.frames import Framing
-from zkdiscovery.testing.proxy.traffic import Mode
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from zkdiscovery.testing.proxy.traffic import Direction, Traffic
+from zkdiscovery.testing.proxy.traffic import Direction, Mode, Traffic
 
 _log = logging.getLogger("zkdiscovery.testing")
 _CHUNK = 65536  # bytes read at once

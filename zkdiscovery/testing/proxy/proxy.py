@@ -7,7 +7,8 @@ reordered, and never altered unless `alter` asks for it.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Mapping
+from typing import Self
 
 from zkdiscovery.errors import OperationTimeout
 from zkdiscovery.testing.ports import free_port
@@ -16,9 +17,6 @@ from zkdiscovery.testing.proxy.relay import Relay
 from zkdiscovery.testing.proxy.traffic import DIRECTIONS, Direction, Mode
 from zkdiscovery.testing.wire import split_host_port
 from zkdiscovery.validation import check_function, check_timeout
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _PORT_TRIES = 5
 

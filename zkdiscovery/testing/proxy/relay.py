@@ -11,14 +11,11 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 
 from zkdiscovery.testing.proxy.link import Link, shut
 from zkdiscovery.testing.proxy.traffic import Mode, Traffic
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _STEP_LIMIT = 10.0  # seconds for the thread to do a step
 

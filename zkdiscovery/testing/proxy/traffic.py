@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import selectors
 import socket
+from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from zkdiscovery.testing.proxy.frames import FrameFault
+from zkdiscovery.testing.proxy.frames import FrameFault
 
 Direction = Literal["client_to_server", "server_to_client"]
 DIRECTIONS: tuple[Direction, Direction] = ("client_to_server", "server_to_client")

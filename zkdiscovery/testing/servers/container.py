@@ -16,17 +16,15 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing.ports import free_port
 from zkdiscovery.testing.servers import engine
 from zkdiscovery.testing.servers.source import Source
 from zkdiscovery.testing.servers.supervisor import Supervisor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 DEFAULT_VERSION = "3.9"
 

@@ -17,11 +17,8 @@ import ssl
 import sys
 import time
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PROGRAM = __file__
 PING_LIMIT = 2.0  # seconds

@@ -12,15 +12,13 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing.servers.version import fits
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 _DEBIAN = Path("/usr/share/java")
 _HOMEBREW = (Path("/opt/homebrew/opt"), Path("/usr/local/opt"))

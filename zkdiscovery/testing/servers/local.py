@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from typing import TYPE_CHECKING
+import socket
+from collections.abc import Mapping
 
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing.ports import free_port, hold_port
+from zkdiscovery.testing.servers.installation import Installation
 from zkdiscovery.testing.servers.source import Source
 from zkdiscovery.testing.servers.supervisor import Supervisor
 from zkdiscovery.testing.wire import four_letter_word
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Mapping
-
-    from zkdiscovery.testing.servers.installation import Installation
 
 START_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 

@@ -8,19 +8,16 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from zkdiscovery.errors import NoServerForTests, ZkDiscoveryError
 from zkdiscovery.testing.servers.shared import SharedServers
+from zkdiscovery.testing.servers.source import Source
 from zkdiscovery.testing.servers.version import fits
 from zkdiscovery.testing.wire import RawSession, four_letter_word
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from zkdiscovery.testing.servers.source import Source
 
 _Answer = TypeVar("_Answer")
 

@@ -14,8 +14,9 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from zkdiscovery.errors import NoServerForTests
 from zkdiscovery.testing.ports import check_port
@@ -24,12 +25,8 @@ from zkdiscovery.testing.servers.installation import find_installation
 from zkdiscovery.testing.servers.local import LocalProcess
 from zkdiscovery.testing.servers.server import ZookeeperServer
 from zkdiscovery.testing.servers.shared import VARIABLE, SharedServers
+from zkdiscovery.testing.servers.source import Source
 from zkdiscovery.testing.servers.version import wanted_version
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from zkdiscovery.testing.servers.source import Source
 
 SourceName = Literal["auto", "hosts", "container", "local"]
 
