@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from zkdiscovery.errors import NodeMissing, NotConnected, ZkDiscoveryError
 from zkdiscovery.session.clock import lease_now
@@ -34,7 +34,6 @@ from zkdiscovery.session.requester import Requester
 from zkdiscovery.session.requests import Check, Create, Delete, Echo, Multi, Request, SetData, Sync
 from zkdiscovery.session.states import State, StateChange
 from zkdiscovery.threads.waiting import Monitor, Steps, Until
-from zkdiscovery.threads.worker import Worker
 from zkdiscovery.validation import deadline_after
 
 log = logging.getLogger("zkdiscovery.session")
@@ -46,18 +45,6 @@ BEGINS = 0.3  # that a new lease lasts at least
 RENEWED = 0.6  # that a lease lasts which is renewed regularly
 
 BATCH = 500  # checks in one transaction
-
-
-class LeasingSession(Requester, Protocol):
-    """The part of a session that leases need."""
-
-    timeout: float  # seconds
-    generation: int
-    state: State
-    maintenance: Worker
-
-    def listen(self, listener: Callable[[StateChange], None]) -> None:
-        """Call `listener` at each transition."""
 
 
 class Lease:
@@ -173,7 +160,7 @@ class Leases:
         changed: tells of each renewal, and of each lease that is over.
     """
 
-    def __init__(self, session: LeasingSession, on_begin: Callable[[], None]) -> None:
+    def __init__(self, session: Requester, on_begin: Callable[[], None]) -> None:
         self._session = session
         self._on_begin = on_begin  # called on any thread when a lease begins; must not block or raise
         self._lock = threading.RLock()  # as that of a lease

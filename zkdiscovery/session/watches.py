@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any
 
 from zkdiscovery.errors import NotConnected
 from zkdiscovery.session.pipeline import fitting
@@ -33,12 +33,6 @@ class EventKind(IntEnum):
 
 
 _KINDS = {kind.value: kind for kind in EventKind}
-
-
-class WatchingSession(Requester, Protocol):
-    """The part of a session that watches need."""
-
-    timeout: float  # seconds
 
 
 class TreeWatch:
@@ -68,7 +62,7 @@ class TreeWatch:
 class TreeWatches:
     """All tree watches of one session."""
 
-    def __init__(self, session: WatchingSession) -> None:
+    def __init__(self, session: Requester) -> None:
         self.session = session
         self._lock = threading.Lock()
         self._by_path: dict[str, tuple[TreeWatch, ...]] = {}
