@@ -7,6 +7,7 @@ picked only if no other is left. Any thread may pick at any time.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from itertools import compress
 from operator import not_
@@ -77,22 +78,26 @@ def nothing(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint |
     return None
 
 
-def with_last_resort(
-    endpoints: Sequence[Endpoint], group: Callable[[tuple[Endpoint, ...], Pick], Pick]
-) -> ClosurePicker:
-    """Return a picker that takes endpoints of weight 0 only if nothing else is left.
+class Strategy(ABC):
+    """A strategy of this package: it picks endpoints of weight 0 only if nothing else is left."""
 
-    Args:
-        endpoints: the whole set.
-        group: `group(members, otherwise)` makes the pick from one non-empty group, all of positive weight or all of
-            weight 0; it turns to `otherwise` when all of its members are excluded.
-    """
-    pick: Pick = nothing
-    regular, last_resort = by_weight(endpoints)
-    for members in (last_resort, regular):
-        if members:
-            pick = group(members, pick)
-    return ClosurePicker(pick)
+    __slots__ = ()
+
+    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
+        """Return a picker for these endpoints."""
+        pick: Pick = nothing
+        regular, last_resort = by_weight(endpoints)
+        for members in (last_resort, regular):
+            if members:
+                pick = self._group(members, pick)
+        return ClosurePicker(pick)
+
+    @abstractmethod
+    def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+        """Return the pick from one group, all of positive weight or all of weight 0.
+
+        It turns to `otherwise` when all of its members are excluded.
+        """
 
 
 def by_weight(endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:

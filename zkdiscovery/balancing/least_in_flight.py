@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import count
 from random import randrange, sample
 
 from zkdiscovery.balancing.endpoint import Endpoint
-from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
+from zkdiscovery.balancing.interface import Pick, Strategy, draw_allowed
 from zkdiscovery.balancing.p2c import endless, pairs
 from zkdiscovery.balancing.weighted import in_turns
 from zkdiscovery.validation import check_whole
@@ -17,7 +17,7 @@ _TURNS = 256  # at most, in a round that says whose turn it is among equals
 
 
 @dataclass(frozen=True, slots=True)
-class LeastInFlight:
+class LeastInFlight(Strategy):
     """The fewest calls in flight / weight: of all endpoints if they are few, else of two; equals take weighted turns.
 
     So an idle service follows the weights and a busy one the load. With (calls in flight + 1) / weight, an endpoint of
@@ -40,10 +40,6 @@ class LeastInFlight:
 
     def __post_init__(self) -> None:
         check_whole(self.scan, "scan", 1)
-
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         draw = endless(*pairs(members))  # sets each one's share, too

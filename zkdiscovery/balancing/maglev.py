@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from zlib import crc32
 
 from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.hashing import check_bound, in_order, stable_hash, walking
-from zkdiscovery.balancing.interface import Pick, Picker, with_last_resort
+from zkdiscovery.balancing.interface import Pick, Strategy
 from zkdiscovery.balancing.weighted import in_turns, shares
 
 _SIZES = (65_537, 262_147, 1_048_583)  # entries of the table: primes
@@ -17,7 +17,7 @@ _ENTRIES = 2  # for each endpoint at least, on average
 
 
 @dataclass(frozen=True, slots=True)
-class Maglev:
+class Maglev(Strategy):
     """A key is hashed to an entry of a table that is filled by all endpoints in turns.
 
     "Maglev: A Fast and Reliable Software Network Load Balancer" (Eisenbud and others, NSDI 2016): entry j of an
@@ -41,10 +41,6 @@ class Maglev:
 
     def __post_init__(self) -> None:
         check_bound(self.bound)
-
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         members = in_order(members)

@@ -11,7 +11,7 @@ from operator import itemgetter, sub
 from random import Random, choice, random, randrange, sample
 
 from zkdiscovery.balancing.endpoint import GIL, Endpoint
-from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
+from zkdiscovery.balancing.interface import Pick, Strategy, draw_allowed
 from zkdiscovery.balancing.weighted import GOLDEN, shares
 
 _Deal = Callable[[tuple[Endpoint, ...]], tuple[Endpoint, ...]]
@@ -22,7 +22,7 @@ _SHORTEST_LINE = 64  # places in a round if weights differ
 
 
 @dataclass(frozen=True, slots=True)
-class P2cEwma:
+class P2cEwma(Strategy):
     """Of two endpoints the one with the lower cost: average answer time x (calls in flight + 1).
 
     The average is Finagle's PeakEWMA, see `Endpoint`; two choices are Mitzenmacher's ("The Power of Two Choices in
@@ -40,24 +40,19 @@ class P2cEwma:
     the total; a smaller one is in the table of some clients and not of others, right on average.
     """
 
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, _by_cost)
+    def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+        draw = endless(*pairs(members))
+
+        def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+            if exclude:
+                return draw_allowed(exclude, pick, members, _cheaper_of_two) or otherwise(key, exclude)
+            one, other = draw()
+            return one if one.cost <= other.cost else other
+
+        return pick
 
 
 P2C_EWMA = P2cEwma()  # the default strategy
-
-
-def _by_cost(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-    draw = endless(*pairs(members))
-
-    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-        if exclude:
-            return draw_allowed(exclude, pick, members, _cheaper_of_two) or otherwise(key, exclude)
-        one, other = draw()
-        return one if one.cost <= other.cost else other
-
-    return pick
 
 
 def _cheaper_of_two(members: list[Endpoint]) -> Endpoint:

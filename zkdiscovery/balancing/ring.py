@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain, islice
@@ -12,7 +12,7 @@ from struct import unpack
 
 from zkdiscovery.balancing.endpoint import Endpoint
 from zkdiscovery.balancing.hashing import check_bound, in_order, key_hash, walking
-from zkdiscovery.balancing.interface import Pick, Picker, with_last_resort
+from zkdiscovery.balancing.interface import Pick, Strategy
 from zkdiscovery.validation import check_whole
 
 _BLOCK = 16  # points of 32 bits in one digest of 64 bytes
@@ -20,7 +20,7 @@ _LARGEST = 2**18  # points on one ring, if all weights are equal
 
 
 @dataclass(frozen=True, slots=True)
-class RingHash:
+class RingHash(Strategy):
     """Keys and endpoints lie on a ring of 2^32 places; a key belongs to the next point clockwise.
 
     "Consistent Hashing and Random Trees" (Karger and others, STOC 1997), with `points` points an endpoint, as many more
@@ -43,10 +43,6 @@ class RingHash:
     def __post_init__(self) -> None:
         check_whole(self.points, "points", 1, 65_536)
         check_bound(self.bound)
-
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         members = in_order(members)

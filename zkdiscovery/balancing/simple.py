@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import count
 from random import choice, random
 
 from zkdiscovery.balancing.endpoint import Endpoint
-from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
+from zkdiscovery.balancing.interface import Pick, Strategy, draw_allowed
 
 
 @dataclass(frozen=True, slots=True)
-class RoundRobin:
+class RoundRobin(Strategy):
     """One after the other, whatever the weights (but 0).
 
     It starts at a random place, and newcomers join at random places, so that many clients that see the same change do
@@ -20,9 +20,30 @@ class RoundRobin:
     integer, so it never overflows.
     """
 
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, _in_turn)
+    def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+        members = _by_turn(members)
+        size = len(members)
+        this = _Round(size)
+        advance = this.advance
+        for place, member in enumerate(members):
+            member.memory = this
+            member.place = place
+
+        def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+            if not exclude:
+                return members[advance() % size]
+            # The turn of an excluded member is skipped for all; otherwise the one behind it would get twice its share.
+            for _ in members:
+                start = advance()
+                if members[start % size].instance.id not in exclude:
+                    return members[start % size]
+            # Picks on other threads took the turns between.
+            for step in range(start, start + size):
+                if members[step % size].instance.id not in exclude:
+                    return members[step % size]
+            return otherwise(key, exclude)
+
+        return pick
 
 
 class _Round:
@@ -33,32 +54,6 @@ class _Round:
     def __init__(self, size: int) -> None:
         self.advance = count().__next__
         self.size = size
-
-
-def _in_turn(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-    members = _by_turn(members)
-    size = len(members)
-    this = _Round(size)
-    advance = this.advance
-    for place, member in enumerate(members):
-        member.memory = this
-        member.place = place
-
-    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-        if not exclude:
-            return members[advance() % size]
-        # The turn of an excluded member is skipped for all; otherwise the one behind it would get twice its share.
-        for _ in members:
-            start = advance()
-            if members[start % size].instance.id not in exclude:
-                return members[start % size]
-        # Picks on other threads took the turns between.
-        for step in range(start, start + size):
-            if members[step % size].instance.id not in exclude:
-                return members[step % size]
-        return otherwise(key, exclude)
-
-    return pick
 
 
 def _by_turn(members: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
@@ -80,20 +75,15 @@ def _by_turn(members: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Random:
+class Random(Strategy):
     """Each with the same probability, whatever the weights (but 0)."""
 
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, _at_random)
+    def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+        size = len(members)
 
+        def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+            if exclude:
+                return draw_allowed(exclude, pick, members, choice) or otherwise(key, exclude)
+            return members[int(random() * size)]
 
-def _at_random(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-    size = len(members)
-
-    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-        if exclude:
-            return draw_allowed(exclude, pick, members, choice) or otherwise(key, exclude)
-        return members[int(random() * size)]
-
-    return pick
+        return pick

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from zkdiscovery.balancing.endpoint import Endpoint
-from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
+from zkdiscovery.balancing.interface import Balancer, Pick, Picker, Strategy, check_balancer, either
 from zkdiscovery.balancing.p2c import P2C_EWMA
 
 
@@ -24,7 +24,7 @@ def _mark(endpoint: Endpoint) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Sticky:
+class Sticky(Strategy):
     """The same instance at every pick, whatever the key, until it leaves or its weight becomes 0 (Curator's sticky).
 
     Each view of a service has its own. While it is excluded or ejected, `then` picks another one for the call;
@@ -49,7 +49,7 @@ class Sticky:
             for endpoint in endpoints:
                 if not endpoint.instance.weight and type(memory := endpoint.memory) is _Chosen:
                     endpoint.memory = memory.inner  # another one from now on, even if the weight comes back
-        return with_last_resort(endpoints, self._group)
+        return Strategy.build(self, endpoints)  # a class with slots has no super() before Python 3.14
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         chosen = [(member, memory) for member in members if type(memory := member.memory) is _Chosen]

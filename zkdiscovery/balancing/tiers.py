@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from zkdiscovery.balancing.endpoint import Endpoint
-from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
+from zkdiscovery.balancing.interface import Balancer, Pick, Strategy, check_balancer, either
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.spill import OVER_PROVISIONING, preferring, weights_left
 from zkdiscovery.validation import check_nonempty
 
 
 @dataclass(frozen=True, slots=True)
-class Tiers:
+class Tiers(Strategy):
     """Instances of the lowest tier as long as they can take it; then those of the next.
 
     A tier keeps the part min(1, 1.4 x weight that is not ejected / its whole weight) of the calls that come to it
@@ -37,10 +37,6 @@ class Tiers:
     def __post_init__(self) -> None:
         check_nonempty(self.key, "key")
         check_balancer(self.then, "then")
-
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         tiers: dict[int, list[Endpoint]] = {}

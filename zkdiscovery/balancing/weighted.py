@@ -10,40 +10,35 @@ from itertools import count
 from random import choices, random, randrange
 
 from zkdiscovery.balancing.endpoint import Endpoint
-from zkdiscovery.balancing.interface import Pick, Picker, draw_allowed, with_last_resort
+from zkdiscovery.balancing.interface import Pick, Strategy, draw_allowed
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted:
+class Weighted(Strategy):
     """Each with a probability in proportion to its weight."""
 
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, _by_weight)
+    def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+        size = len(members)
+        keep, alias = _alias_table(shares(members))
+        aliases = [members[index] for index in alias]
 
+        def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+            if exclude:
+                return draw_allowed(exclude, pick, members, _choose_by_weight) or otherwise(key, exclude)
+            spot = random() * size
+            column = int(spot)
+            return members[column] if spot - column < keep[column] else aliases[column]
 
-def _by_weight(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-    size = len(members)
-    keep, alias = _alias_table(shares(members))
-    aliases = [members[index] for index in alias]
-
-    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-        if exclude:
-            return draw_allowed(exclude, pick, members, _choose_by_weight) or otherwise(key, exclude)
-        spot = random() * size
-        column = int(spot)
-        return members[column] if spot - column < keep[column] else aliases[column]
-
-    return pick
+        return pick
 
 
 _TURNS = 4096  # in a round, where the weights are no small whole numbers
 
 
 @dataclass(frozen=True, slots=True)
-class WeightedRoundRobin:
+class WeightedRoundRobin(Strategy):
     """In turns, each as often as its weight demands, its turns spread evenly over the round.
 
     It is the smooth weighted round robin of nginx and LVS, computed once instead of at each pick. Weights whose ratios
@@ -52,23 +47,18 @@ class WeightedRoundRobin:
     less than one turn, the round gets longer. The first round starts at a random place.
     """
 
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, _in_weighted_turns)
+    def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
+        turns = [members[index] for index in in_turns(shares(members), max(_TURNS, 2 * len(members)))]
+        size = len(turns)
+        advance = count(randrange(size)).__next__
+        draw = lambda: turns[advance() % size]  # noqa: E731
 
+        def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
+            if exclude:
+                return draw_allowed(exclude, draw, members, _choose_by_weight) or otherwise(key, exclude)
+            return turns[advance() % size]
 
-def _in_weighted_turns(members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
-    turns = [members[index] for index in in_turns(shares(members), max(_TURNS, 2 * len(members)))]
-    size = len(turns)
-    advance = count(randrange(size)).__next__
-    draw = lambda: turns[advance() % size]  # noqa: E731
-
-    def pick(key: str | None = None, exclude: Collection[str] = ()) -> Endpoint | None:
-        if exclude:
-            return draw_allowed(exclude, draw, members, _choose_by_weight) or otherwise(key, exclude)
-        return turns[advance() % size]
-
-    return pick
+        return pick
 
 
 def _choose_by_weight(left: list[Endpoint]) -> Endpoint:

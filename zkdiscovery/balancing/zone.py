@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 from zkdiscovery.balancing.endpoint import Endpoint
-from zkdiscovery.balancing.interface import Balancer, Pick, Picker, check_balancer, either, with_last_resort
+from zkdiscovery.balancing.interface import Balancer, Pick, Strategy, check_balancer, either
 from zkdiscovery.balancing.p2c import P2C_EWMA
 from zkdiscovery.balancing.spill import OVER_PROVISIONING, preferring, weights_left
 from zkdiscovery.validation import check_nonempty
 
 
 @dataclass(frozen=True, slots=True)
-class PreferZone:
+class PreferZone(Strategy):
     """Instances of one's own zone as long as they can take it; the rest of the calls spills over to the other zones.
 
     With Z zones, each of which is assumed to make as many calls, the part that stays is
@@ -40,10 +40,6 @@ class PreferZone:
         if self.zone is not None:
             check_nonempty(self.zone, "zone")
         check_balancer(self.then, "then")
-
-    def build(self, endpoints: Sequence[Endpoint]) -> Picker:
-        """Return a picker for these endpoints."""
-        return with_last_resort(endpoints, self._group)
 
     def _group(self, members: tuple[Endpoint, ...], otherwise: Pick) -> Pick:
         own = tuple([member for member in members if self.zone and member.instance.zone == self.zone])
