@@ -13,7 +13,7 @@ from functools import partial
 from typing import Generic, Literal, TypeVar
 
 from zkdiscovery.core import Core, CoreSlot
-from zkdiscovery.election.candidacy import Candidacy
+from zkdiscovery.election.candidacy import RESIGNED, Candidacy
 from zkdiscovery.election.elections import Campaigns
 from zkdiscovery.election.following import Following
 from zkdiscovery.election.term import BaseTerm
@@ -105,7 +105,7 @@ class BaseElection(Generic[T]):
 
     def _won(self) -> T | None:
         candidacy = self._candidacy
-        return None if candidacy is None else candidacy.term  # type: ignore[return-value]  # made by `make_term`
+        return None if candidacy is None else candidacy.hold  # type: ignore[return-value]  # made by `make_term`
 
     def _require_open(self) -> None:
         if self._closed:
@@ -138,10 +138,10 @@ class BaseElection(Generic[T]):
             if time.monotonic() >= end:
                 error = candidacy.error or self._slot.current().session.status_message or "another candidate leads"
                 raise OperationTimeout(f"not elected in {self.name!r} within {timeout:g} s: {error}")
-            candidacy.withdraw()
+            candidacy.withdraw(RESIGNED)
 
     def _is_decided(self, candidacy: Candidacy) -> bool:
-        return candidacy.term is not None or candidacy.over or self._closed
+        return candidacy.hold is not None or candidacy.over or self._closed
 
     def _standing(self, end: float) -> Steps[Candidacy]:
         """A candidacy; a new one once the former is over. It may be over, or have no term, when `end` comes."""
@@ -165,7 +165,7 @@ class BaseElection(Generic[T]):
             candidacy = self._candidacy
             self._changed.notify_all()
         if candidacy is not None:
-            candidacy.withdraw()
+            candidacy.withdraw(RESIGNED)
         return candidacy
 
     # -- closing --

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
+from zkdiscovery.core import Core
+from zkdiscovery.election.candidate import encode
 from zkdiscovery.election.cards import CARD, place_acl, read_candidates
 from zkdiscovery.election.term import BaseTerm
-from zkdiscovery.session import Lease, Session
-from zkdiscovery.threads import Worker
-from zkdiscovery.znodes import OwnedNode, OwnedNodes, QueuePlace
+from zkdiscovery.session import Lease
+from zkdiscovery.znodes import OwnedNode, QueuePlace
 
 log = logging.getLogger("zkdiscovery.election")
+
+RESIGNED = "resigned"  # the reason for the end of a term that its holder has ended
 
 MakeTerm: TypeAlias = Callable[[str, int, Lease, Callable[[], None]], BaseTerm]  # election, fence, lease, release
 
@@ -21,43 +25,23 @@ MakeTerm: TypeAlias = Callable[[str, int, Lease, Callable[[], None]], BaseTerm] 
 class Candidacy(QueuePlace[BaseTerm]):
     """A place in the queue of one election. Candidates are ordered by the transaction id of their creation."""
 
-    def __init__(
-        self,
-        session: Session,
-        nodes: OwnedNodes,
-        worker: Worker,
-        election: str,
-        path: str,
-        data: bytes,
-        *,
-        hold: bool,
-        make_term: MakeTerm,
-    ) -> None:
+    def __init__(self, core: Core, election: str, id: str, *, hold: bool, make_term: MakeTerm) -> None:
         self.election = election
         self._make_term = make_term
-        self._parent = path
-        where, public = f"{path}/{uuid.uuid4().hex}", place_acl(session.leaf_acl)
+        self._parent = core.paths.election(election)
+        where, public, data = f"{self._parent}/{uuid.uuid4().hex}", place_acl(core.session.leaf_acl), encode(id)
         self._card: OwnedNode | None = None
         if public is not None:  # the card first: whoever sees the place finds it
-            self._card = nodes.own(f"{where}{CARD}", data, restore=False)
+            self._card = core.nodes.own(f"{where}{CARD}", data, restore=False)
             data = b""
-        super().__init__(session, nodes, worker, where, data, acl=public, hold=hold)
-
-    @property
-    def term(self) -> BaseTerm | None:
-        """The term, once it was won; it may be lost meanwhile."""
-        return self.hold
-
-    def withdraw(self, reason: str = "resigned") -> None:
-        """End the term and leave the queue. Never blocks; idempotent. Does nothing in a forked child."""
-        super().withdraw(reason)
+        super().__init__(core.session, core.nodes, core.worker, where, data, acl=public, hold=hold)
 
     def read_queue(self, generation: int, deadline: float) -> list[str]:
         candidates = read_candidates(self._session, self._parent, generation=generation, deadline=deadline)
         return [candidate.path for candidate in candidates]
 
     def make_hold(self, fence: int, lease: Lease) -> BaseTerm:
-        return self._make_term(self.election, fence, lease, self.withdraw)
+        return self._make_term(self.election, fence, lease, partial(self.withdraw, RESIGNED))
 
     def on_begun(self, fence: int) -> None:
         log.info("leading the election %r, fence %d", self.election, fence)

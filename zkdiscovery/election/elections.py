@@ -11,7 +11,7 @@ from typing import Protocol
 
 from zkdiscovery.core import Core, Feature, Phase
 from zkdiscovery.election.candidacy import Candidacy, MakeTerm
-from zkdiscovery.election.candidate import Candidate, Observer, decode, encode
+from zkdiscovery.election.candidate import Candidate, Observer, decode
 from zkdiscovery.election.cards import Queued, read_candidates
 from zkdiscovery.threads import Subscribers
 
@@ -52,18 +52,8 @@ class Campaigns(Feature):
             ClientClosed: the client was drained or closed.
             NoThreadAvailable: the system has no thread to give.
         """
-        core = self.core
         self.add(campaigner)
-        return Candidacy(
-            core.session,
-            core.nodes,
-            core.worker,
-            election,
-            core.paths.election(election),
-            encode(id),
-            hold=hold,
-            make_term=make_term,
-        )
+        return Candidacy(self.core, election, id, hold=hold, make_term=make_term)
 
     def add(self, campaigner: Campaigner) -> None:
         """End this election when the client drains. Raises ClientClosed if the client was drained."""

@@ -6,10 +6,11 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from zkdiscovery.core import Core
-from zkdiscovery.election.candidacy import MakeTerm
+from zkdiscovery.election.candidacy import RESIGNED, MakeTerm
 from zkdiscovery.locks import Contender, Counters, Kind, Layout, Limit, Locks, MakeHold, Party, Place, Standing
 from zkdiscovery.locks.counters import check_range
 from zkdiscovery.session import Lease
@@ -28,16 +29,16 @@ class Granted:
         self.election = election
         self.changed = Monitor()
         self._lease = Lease(cast("Any", self), "", math.inf, hold=True, on_lost=lambda _reason: None)
-        self.term = make_term(election, fence, self._lease, self.withdraw)
+        self.hold = make_term(election, fence, self._lease, partial(self.withdraw, RESIGNED))
 
     @property
     def over(self) -> bool:
-        return self.term.lost
+        return self.hold.lost
 
     def forget(self, lease: Lease) -> None:
         """The lease asks to be renewed no more."""
 
-    def withdraw(self, reason: str = "resigned") -> None:
+    def withdraw(self, reason: str) -> None:
         self.end_hold(reason)
 
     def end_hold(self, reason: str) -> None:

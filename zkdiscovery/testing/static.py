@@ -271,7 +271,7 @@ class _Campaigns(Campaigns):
     ) -> Candidacy:
         self.add(campaigner)
         granted = Granted(election, next(self._fences), make_term)
-        self.core.granted.append((Candidate(id, granted.term.fence), granted))
+        self.core.granted.append((Candidate(id, granted.hold.fence), granted))
         return cast("Candidacy", granted)
 
     def lose(self, election: str) -> None:

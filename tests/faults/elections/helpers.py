@@ -68,7 +68,7 @@ def one_leader(line: Line, timeout: float = LIMIT) -> Campaigner:
     def stand(_parent: object) -> bool:
         by_path.clear()
         by_path.update({path_of(campaigner): campaigner for campaigner in line.campaigners})
-        if any(term is not None and term.lost for term in (candidacy_of(each).term for each in line.campaigners)):
+        if any(term is not None and term.lost for term in (candidacy_of(each).hold for each in line.campaigners)):
             return False  # its node is about to go
         return set(by_path) == {f"{line.path}/{name}" for name in truth.children(line.path)}
 

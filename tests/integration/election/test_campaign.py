@@ -102,7 +102,7 @@ def test_another_object_is_free_while_one_waits(make_client: MakeClient, line: L
     second = line.join(make_client())
     with pytest.raises(RuntimeError, match="under way"):
         second.election.campaign(LIMIT).__enter__()
-    assert candidacy_of(second).term is None
+    assert candidacy_of(second).hold is None
 
 
 # -- the term --

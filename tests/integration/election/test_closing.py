@@ -169,7 +169,7 @@ def test_no_term_begins_after_closing(make_client: MakeClient, monkeypatch: pyte
     is_decided = election._is_decided
 
     def won_while_closing(candidacy: Candidacy) -> bool:
-        election._closed = candidacy.term is not None
+        election._closed = candidacy.hold is not None
         return is_decided(candidacy)
 
     monkeypatch.setattr(election, "_is_decided", won_while_closing)

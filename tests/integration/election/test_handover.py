@@ -199,7 +199,7 @@ def test_candidates_that_are_wanted_together_are_created_one_by_one(
         assert candidacy.node.wait(lambda node: node.state is OwnedState.HELD, LIMIT)
     settle(client)
     assert len({candidacy.node.czxid for candidacy in candidacies}) == 3
-    assert [candidacy.term is not None for candidacy in candidacies].count(True) == 1
+    assert [candidacy.hold is not None for candidacy in candidacies].count(True) == 1
 
 
 def test_one_client_stands_in_many_elections(make_client: MakeClient) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Self, cast
+from types import SimpleNamespace
+from typing import Any, Self
 
 import pytest
 
@@ -14,7 +15,7 @@ from zkdiscovery.election.candidacy import Candidacy
 from zkdiscovery.election.candidate import Candidate, decode, encode
 from zkdiscovery.session import AccessEntry, State
 from zkdiscovery.testing import static_client
-from zkdiscovery.znodes import OwnedState
+from zkdiscovery.znodes import OwnedState, Paths
 
 LIMIT = 20.0  # seconds
 
@@ -136,16 +137,8 @@ def test_a_worker_may_be_faster_than_the_constructor(monkeypatch: pytest.MonkeyP
     errors: list[object] = []
     monkeypatch.setattr(threading, "excepthook", errors.append)
     worker = _Worker()
-    Candidacy(
-        cast("Any", _Session()),
-        cast("Any", _Nodes(worker)),
-        cast("Any", worker),
-        "nightly",
-        "/e",
-        b"",
-        hold=True,
-        make_term=Term,
-    )
+    core: Any = SimpleNamespace(session=_Session(), nodes=_Nodes(worker), worker=worker, paths=Paths("/"))
+    Candidacy(core, "nightly", "", hold=True, make_term=Term)
     for thread in worker.threads:
         thread.join(LIMIT)
         assert not thread.is_alive()
