@@ -60,7 +60,7 @@ class BaseBarrier:
 
     def __repr__(self) -> str:
         party = self._party
-        state = "not entered" if party is None else "waiting" if party.group is None else "entered"
+        state = "not entered" if party is None else f"{party.seen} waiting" if party.group is None else "entered"
         return f"<{type(self).__name__} {self.name!r} of {self.parties}: {state}>"
 
     def __reduce__(self) -> str:
@@ -172,7 +172,7 @@ class Barrier(BaseBarrier):
             timeout: seconds to wait; None: without limit.
 
         Raises:
-            OperationTimeout: not so many in time; this party waits no more.
+            OperationTimeout: too few came in time; this party waits no more.
             HoldLost: the session ended; the others may have begun without this party.
             InvalidSettings: the parties that wait give another number, or no time.
             ClientClosed: the client was drained or closed.

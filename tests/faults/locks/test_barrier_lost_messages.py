@@ -35,6 +35,9 @@ class OnALoop:
         self._barrier = AsyncClient.of(client).barrier(NAME, PARTIES)
         self._loop = loop
 
+    def __repr__(self) -> str:
+        return repr(self._barrier)
+
     def enter(self, timeout: float) -> None:
         self._loop.run(self._barrier.enter(timeout))
 
@@ -64,8 +67,7 @@ def enter(pool: ThreadPoolExecutor, barriers: list[Any], present: Present) -> li
         entering.append(pool.submit(barrier.enter, LIMIT))
         wait_until(lambda count=count: len(present()) == count)  # type: ignore[misc]
         if count < PARTIES:
-            inner = getattr(barrier, "_barrier", barrier)
-            wait_until(lambda count=count, inner=inner: inner._party.seen == count)  # type: ignore[misc]
+            wait_until(lambda count=count, barrier=barrier: f": {count} waiting" in repr(barrier))  # type: ignore[misc]
     return entering
 
 
