@@ -28,7 +28,7 @@ class AsyncBarrier(BaseBarrier):
             timeout: seconds to wait; None: without limit.
 
         Raises:
-            OperationTimeout: not so many in time; this party waits no more.
+            OperationTimeout: too few came in time; this party waits no more.
             HoldLost: the session ended; the others may have begun without this party.
             InvalidSettings: the parties that wait give another number, or no time.
             ClientClosed: the client was drained or closed.

@@ -45,7 +45,7 @@ class AsyncLockMethods:
         return AsyncSemaphore(name, limit, self.slot)
 
     def barrier(self, name: str, parties: int) -> AsyncBarrier:
-        """A barrier that opens once so many parties wait at it. See `Client.barrier`."""
+        """A barrier that opens once `parties` parties wait at it. See `Client.barrier`."""
         self.slot.require_undrained()
         return AsyncBarrier(name, parties, self.slot)
 

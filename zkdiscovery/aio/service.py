@@ -88,7 +88,7 @@ class AsyncService(BaseService):
         return await call.run(first)  # type: ignore[no-any-return]  # what `fn` returns
 
     async def wait_ready(self, timeout: float | None = 10.0, at_least: int = 1) -> Self:
-        """Wait until the service is loaded and at least so many instances can be picked.
+        """Wait until the service is loaded and at least `at_least` instances can be picked.
 
         Raises:
             NoInstanceAvailable: not within `timeout` seconds; says why.

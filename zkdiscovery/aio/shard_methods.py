@@ -14,7 +14,7 @@ class AsyncShardMethods:
 
     @property
     def slot(self) -> CoreSlot:
-        """What holds the core."""
+        """The slot that holds the core."""
         raise NotImplementedError
 
     def shards(self, name: str, count: int | None = None, *, weight: float = 1.0) -> AsyncShards:

@@ -41,7 +41,7 @@ class Ejection:
         panic: if less than this part of the instances is in use, all are used, because then the fault is elsewhere.
         interval: seconds over which success rates are taken.
         min_calls: calls in that time from which an instance's success rate counts.
-        min_endpoints: instances with so many calls from which success rates are compared.
+        min_endpoints: instances with `min_calls` calls from which success rates are compared.
         deviations: standard deviations below the mean that are too many; `math.inf`: success rates do not matter.
 
     Raises:

@@ -46,7 +46,7 @@ class Contender:
 
 
 class Standing(NamedTuple):
-    """Who stands at a lock or a semaphore, in order.
+    """The contenders at a lock or a semaphore, in order.
 
     Attributes:
         holders: who holds it, or comes next while its holder leaves.

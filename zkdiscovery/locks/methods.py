@@ -64,7 +64,7 @@ class LockMethods:
         return Semaphore(name, limit, self.slot)
 
     def barrier(self, name: str, parties: int) -> Barrier:
-        """A barrier that opens once so many parties wait at it, and that they leave together. Nothing is sent yet.
+        """A barrier that opens once `parties` parties wait at it, and that they leave together. Nothing is sent yet.
 
         Args:
             name: name of the barrier. One that begins with `/` is a path outside of the namespace.

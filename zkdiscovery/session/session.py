@@ -153,7 +153,7 @@ class Session(SessionStatus):
     def result(self, future: Future[Any], request: Request, deadline: float, patience: float = 0.0) -> Any:
         """Wait for a submitted request. One that is late and still unsent is withdrawn for good.
 
-        With `patience`, the wait goes on while bytes come at least every so many seconds, on one connection.
+        The wait goes on while bytes come at least every `patience` seconds, on one connection.
         """
         generation = self.generation
         while True:

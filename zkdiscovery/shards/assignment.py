@@ -1,4 +1,4 @@
-"""Which member gets which shard: a pure function of the assignment before and of the members now.
+"""The assignment of shards to members: a pure function of the assignment before and of the members now.
 
 The load of a member is the number of its shards, divided by its weight.
 

@@ -52,7 +52,7 @@ class Registered(Protocol):
 
 
 class Membership(Generic[H]):
-    """What one member has.
+    """The shards of one member, and its claims to them.
 
     Args:
         layout: of the shards.

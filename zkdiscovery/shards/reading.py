@@ -53,7 +53,7 @@ class ShardMember:
 
 @dataclass(frozen=True, slots=True)
 class ShardTable:
-    """Who has which shard.
+    """The owners of all shards, and the members.
 
     Attributes:
         count: number of shards.

@@ -27,7 +27,7 @@ TABLE = "table"
 
 
 class Layout(NamedTuple):
-    """Where the nodes of some shards are.
+    """The paths of the nodes of some shards.
 
     Attributes:
         name: of the shards.
@@ -68,7 +68,7 @@ class Layout(NamedTuple):
 
 
 class Card(NamedTuple):
-    """What a member says of itself.
+    """The description that a member gives of itself.
 
     Attributes:
         id: what it calls itself.
@@ -80,7 +80,7 @@ class Card(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Which member has which shards.
+    """The shards of each member.
 
     Attributes:
         size: number of shards.

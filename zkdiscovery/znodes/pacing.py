@@ -10,7 +10,7 @@ from __future__ import annotations
 
 PAUSE = 4.0  # in a storm, the time until the next flush as a multiple of what the last one took
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.03, 0.2  # seconds
-# An event that comes so many seconds after a flush belongs to a storm. A writer that waits to see each of its changes
+# An event that comes this many seconds after a flush belongs to a storm. A writer that waits to see each of its changes
 # takes longer. A flush that has nothing to read is over before the next event can come.
 STORM_GAP, STORM_GAP_UNREAD = 0.0002, 0.002
 

@@ -127,7 +127,7 @@ class Rpc(Generic[C]):
 
 @dataclass(slots=True)
 class Connect(Generic[C]):
-    """A step: connect, for so many seconds at most; answered with True if the connection is ready."""
+    """A step: connect, within `seconds`; answered with True if the connection is ready."""
 
     connection: Connection[C]
     seconds: float
@@ -135,7 +135,7 @@ class Connect(Generic[C]):
 
 @dataclass(slots=True)
 class Pause:
-    """A step: wait until the view has changed since `changes`, for so many seconds at most."""
+    """A step: wait until the view has changed since `changes`, for `seconds` at most."""
 
     changes: int
     seconds: float

@@ -41,7 +41,7 @@ def state_of(channel: grpc.Channel, connect: bool) -> State:
 
 
 def _connected(channel: grpc.Channel, seconds: float) -> bool:
-    """Connect; True once the channel is ready, False if it can't within so many seconds."""
+    """Connect; True once the channel is ready, False if it can't within `seconds`."""
     settled: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def note(state: State) -> None:

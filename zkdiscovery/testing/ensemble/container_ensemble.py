@@ -120,7 +120,7 @@ def _private_network(docker: Any, name: str) -> tuple[Any, ipaddress.IPv4Network
 def container_ensemble(
     size: int, settings: Mapping[str, str], notify: Callable[[str], None], version: str | None
 ) -> tuple[list[_ContainerMember], dict[tuple[int, int], Sequence[_Network]]]:
-    """The sources of so many members, not started, and their links by the places of the two members.
+    """The sources of `size` members, not started, and their links by the places of the two members.
 
     Raises:
         NoContainer: no engine is there or can be used, or the image can't be had; says why.

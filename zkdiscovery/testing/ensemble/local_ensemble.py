@@ -69,7 +69,7 @@ class _LocalMember(LocalProcess):
 def local_ensemble(
     size: int, settings: Mapping[str, str], version: str | None
 ) -> tuple[list[LocalProcess], dict[tuple[int, int], Sequence[FaultProxy]]]:
-    """The sources of so many members, not started, and their links by the places of who connects and to whom."""
+    """The sources of `size` members, not started, and their links by the places of who connects and to whom."""
     installation = find_installation(version)
     places = range(size)
     ports = [(free_port(), free_port()) for _ in places]  # for followers, and for elections

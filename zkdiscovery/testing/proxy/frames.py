@@ -1,7 +1,7 @@
 """Faults that know ZooKeeper's frames: a request or an answer that is lost, a frame that is cut in the middle.
 
-All of it runs on the relay's thread. A frame is a length of four bytes and so many bytes. The first one of a connection
-is the handshake; any other request begins with its number (xid) and its kind, any answer with that number.
+All of it runs on the relay's thread. A frame is a length of four bytes and as many bytes as it says. The first one of a
+connection is the handshake; any other request begins with its number (xid) and its kind, any answer with that number.
 """
 
 from __future__ import annotations
