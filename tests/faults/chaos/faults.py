@@ -6,7 +6,8 @@ What a fault exempts from the invariants is written into the history before it i
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tests.faults.chaos.history import History, now
@@ -250,19 +251,16 @@ class Faults:
 
     def _drowse(self, fault: Fault) -> None:
         """Who comes next stands still, leads when it goes on, and is cut off with its server at once."""
-        worker, link = self._drowsy(fault)
-        with link:
+        with self._drowsy(fault) as (worker, link):
             self._wake(worker, link)
             self.healing.wait(REACT)
             link.lose()
             self._last(fault)
-        self._release(worker)
 
     def _hold(self, fault: Fault) -> None:
         """As before, but what the ensemble's leader says to its server is held first; then nothing comes back."""
-        worker, link = self._drowsy(fault)
         held = fault.options["held"]
-        with link:
+        with self._drowsy(fault) as (worker, link):
             resumed = self._wake(worker, link)
             self.healing.wait(REACT)
             link.hold_from_leader()
@@ -270,19 +268,24 @@ class Faults:
             link.wait_passed(resumed + held, held / 2)  # the proof of a lease, where it does not wait for the leader
             link.lose_to_leader()
             self._last(fault)
-        self._release(worker)
 
-    def _drowsy(self, fault: Fault) -> tuple[WorkerProcess, FollowerLink]:
-        """Stop who comes next in an election, and let its turn come."""
+    @contextmanager
+    def _drowsy(self, fault: Fault) -> Iterator[tuple[WorkerProcess, FollowerLink]]:
+        """Stop who comes next in an election, and let its turn come. At the end it runs, and its links work."""
         election = self._elections[fault.target]
         first, second, *_ = self._observatory.candidates(election)
         worker = self._worker_of(second)
         leader, follower = self._confine(worker)
-        worker.stop()
-        self.healing.wait(fault.options["still"])
-        self._history.write("exempt", fence=first["fence"], of=queue_of(election))
-        self._truth.call(Delete(first["path"]))
-        return worker, FollowerLink(self._ensemble, follower, leader, second["path"])
+        try:
+            worker.stop()
+            self.healing.wait(fault.options["still"])
+            self._history.write("exempt", fence=first["fence"], of=queue_of(election))
+            self._truth.call(Delete(first["path"]))
+            with FollowerLink(self._ensemble, follower, leader, second["path"]) as link:
+                yield worker, link
+        finally:  # also if the first has left meanwhile: a worker that stays stopped can't leave
+            worker.resume()
+            self._release(worker)
 
     def _wake(self, worker: WorkerProcess, link: FollowerLink) -> float:
         """Let it go on right after its server has reported to the leader; when, on the lease clock."""

@@ -16,7 +16,8 @@ from tests.faults.chaos.history import History, now
 from zkdiscovery.testing import FaultProxy
 
 ROOT = Path(__file__).parents[3]
-LEAVE = 12.0  # seconds for an orderly end: closing has 5 s, and a machine may be busy
+LEAVE = 12.0  # seconds for an orderly end, without those in which it is stopped: closing has 5 s, on a busy machine
+LOOK = 0.5  # seconds between two looks whether it is stopped
 
 
 class WorkerProcess:
@@ -105,12 +106,18 @@ class WorkerProcess:
         process = self._process
         if process is None:
             return True
-        try:
-            process.wait(LEAVE)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return False
-        return True
+        left = LEAVE
+        while left > 0:
+            begin = now()
+            try:
+                process.wait(LOOK)
+            except subprocess.TimeoutExpired:
+                if self._stopped_at is None:  # a fault of the ensemble may stop it as well
+                    left -= now() - begin
+            else:
+                return True
+        self.kill()
+        return False
 
     def heal(self) -> None:
         """All its links work, and it runs on."""
