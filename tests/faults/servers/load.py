@@ -1,5 +1,8 @@
 """Calls at a steady rate, with one slow call under way all the time: which failed, and how many were retried.
 
+At most `AT_ONCE` calls are under way. Where a busy machine answers fewer than `RATE` calls a second, the rate falls.
+With a queue instead, all threads would call at once, each call would take seconds, and the queue minutes to end.
+
     with Load(caller) as load:
         load.wait(100)              # until 100 more calls have ended
         fleet[0].terminate()
@@ -22,6 +25,7 @@ from zkdiscovery import P2cEwma
 from zkdiscovery.balancing import Endpoint, Picker
 
 RATE = 100.0  # calls a second
+AT_ONCE = 16  # calls, beside the slow one
 SLOW = 1.5  # seconds that the slow call takes
 RETRIES = 2  # of a call that failed, at most
 
@@ -104,7 +108,8 @@ class Load:
         self._made = Count()
         self._ended = Count()
         self._over = threading.Event()
-        self._pool = ThreadPoolExecutor(64)
+        self._room = threading.Semaphore(AT_ONCE)
+        self._pool = ThreadPoolExecutor(AT_ONCE)
         self._threads = [threading.Thread(target=self._pace), threading.Thread(target=self._call_slowly)]
 
     @property
@@ -125,8 +130,15 @@ class Load:
     def _pace(self) -> None:
         due = time.monotonic()
         while not self._over.wait(max(0.0, due - time.monotonic())):
-            self._pool.submit(self._call, "/")
-            due += self._pause
+            self._room.acquire()
+            self._pool.submit(self._call_in_room)
+            due = max(due + self._pause, time.monotonic())
+
+    def _call_in_room(self) -> None:
+        try:
+            self._call("/")
+        finally:
+            self._room.release()
 
     def _call_slowly(self) -> None:
         while not self._over.is_set():
