@@ -213,7 +213,7 @@ def eager_collection() -> Iterator[None]:
     """Garbage is collected often, on all threads.
 
     What the tests before have left is not looked at. Each collection would take longer than all else, because it stops
-    all threads: with a million objects, for half a second.
+    all threads.
     """
     thresholds = gc.get_threshold()
     gc.collect()
@@ -221,7 +221,6 @@ def eager_collection() -> Iterator[None]:
     gc.set_threshold(50, 2, 2)
     yield
     gc.set_threshold(*thresholds)
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("eager_collection")
