@@ -81,7 +81,7 @@ class Outcome:
 
 
 class NotBegunError(Exception):
-    """A holder ended before its command began: the machine is too busy for so short a session timeout."""
+    """A holder ended before its turn: the machine is too busy for this short a session timeout."""
 
 
 class Lines:
@@ -140,7 +140,16 @@ def attempt(attack: Attack, server: str, namespace: str, folder: Path, *, timeou
         holder = stack.enter_context(locking(proxy.address, namespace, lines, timeout))
         lines.wait(1, holder)
         waiting = stack.enter_context(locking(server, namespace, lines, timeout))
-        wait_until(lambda: len(truth.children(f"{namespace}/locks/{NAME}")) == 2 or waiting.poll() is not None, LIMIT)
+        wait_until(
+            lambda: (
+                len(truth.children(f"{namespace}/locks/{NAME}")) == 2
+                or holder.poll() is not None
+                or waiting.poll() is not None
+            ),
+            LIMIT,
+        )
+        if holder.poll() is not None:
+            raise NotBegunError(f"exit code {holder.returncode} before the attack: {holder.communicate()[1]}")
         begun = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         attack.begin(holder, proxy)
         lines.wait(2, waiting)
