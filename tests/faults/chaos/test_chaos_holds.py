@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.chaos.carry import FIRST_LIMIT, Carry, LimitChange
 from tests.faults.chaos.checker import check_round
+from tests.faults.chaos.figures import Figures
 from tests.faults.chaos.history import Event
 from tests.faults.chaos.holds import ASKED, FORGOTTEN, most_in_force, together
 from tests.faults.chaos.test_chaos_checker import event, violated
@@ -242,3 +243,17 @@ def test_readers_together() -> None:
     assert together(holds, {10, 20, 30, 40}, "read") == 1
     assert together(holds, {30}, "read") == 0
     assert together(holds, {10, 20, 30, 40}, "lease") == 0
+
+
+def test_moves_of_shards() -> None:
+    """An owner that takes its shard again has not moved it."""
+    again = [{**each, "who": "w20.1"} for each in owned(30, 3.5, 4.0)]
+    events = [*owned(10, 1.0, 2.0), *owned(20, 2.2, 3.0), *again]
+    violations, carry = check_round(events, Carry())
+    assert not violations
+    figures = Figures(7)
+    figures.add(events, carry)
+    table = figures.table()
+    assert table["holds of shards"] == 3
+    assert table["moves of shards to other processes"] == 1
+    assert table["longest gap without an owner of a shard, s"] == 0.5
