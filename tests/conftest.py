@@ -15,7 +15,7 @@ from kazoo.client import KazooClient
 
 from tests.support import LIMIT, Truth
 from zkdiscovery import Client
-from zkdiscovery.testing import ZookeeperServer
+from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
 MakeClient = Callable[..., Client]
 
@@ -54,8 +54,13 @@ def truth(zkdiscovery_server: ZookeeperServer) -> Iterator[Truth]:
 
 
 @pytest.fixture
-def make_client(zkdiscovery_server: ZookeeperServer, namespace: str) -> Iterator[MakeClient]:
+def make_client(
+    zkdiscovery_server: ZookeeperServer, namespace: str, request: pytest.FixtureRequest
+) -> Iterator[MakeClient]:
     """Makes clients of one namespace, 4 s session timeout unless told otherwise; closes them."""
+    # A proxy is closed later, and healed before the clients close: each that has registered would wait for its limit.
+    proxied = "zkdiscovery_proxy" in request.fixturenames
+    proxy: FaultProxy | None = request.getfixturevalue("zkdiscovery_proxy") if proxied else None
     with ExitStack() as stack:
 
         def make(hosts: str | None = None, **options: Any) -> Client:
@@ -65,6 +70,8 @@ def make_client(zkdiscovery_server: ZookeeperServer, namespace: str) -> Iterator
             return client
 
         yield make
+        if proxy is not None:
+            proxy.heal()
 
 
 @pytest.fixture
