@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LIMIT = 20.0  # seconds: far more than anything takes; reached only by a defect
+IN_FULL = (
+    os.environ.get("ZKDISCOVERY_TEST_LOAD") == "all"
+)  # in `make test-servers`: loads are as large as they are meant
 
 
 def core_of(client: Client) -> Core:

@@ -10,7 +10,7 @@ from tests.faults.increments.run import Mode, Outcome, increment
 from tests.faults.increments.worker import Figures
 from zkdiscovery.testing import ZookeeperEnsemble
 
-PROCESSES, INCREMENTS = 8, 200
+PROCESSES, INCREMENTS = 8, 120
 
 
 @pytest.mark.timeout(400)

@@ -106,8 +106,8 @@ def running(scheduler: SchedulerName, hosts: str, namespace: str) -> Iterator[Jo
         yield jobs
 
 
-def kill_leaders(scheduler: SchedulerName, hosts: str, namespace: str, kills: int) -> Outcome:
-    """Kill each leader after some runs, `kills` times."""
+def trouble_leaders(scheduler: SchedulerName, hosts: str, namespace: str, kills: int) -> Outcome:
+    """Kill each leader after some runs, `kills` times. Stop the next one until another one leads, and let it go on."""
     with running(scheduler, hosts, namespace) as jobs:
         fence, chance = 0, random.Random(kills)
         for number in range(kills):
@@ -120,18 +120,11 @@ def kill_leaders(scheduler: SchedulerName, hosts: str, namespace: str, kills: in
                 flush=True,
             )
             fence = leader.fence
-        jobs.wait_run(above=fence, count=AFTER)
-        return jobs.outcome()
-
-
-def pause_leader(scheduler: SchedulerName, hosts: str, namespace: str) -> Outcome:
-    """Stop a leader until another one leads, and let it go on."""
-    with running(scheduler, hosts, namespace) as jobs:
-        leader = jobs.wait_run(count=AFTER)
+        leader = jobs.wait_run(above=fence, count=AFTER)
         os.kill(leader.pid, signal.SIGSTOP)
         try:
             jobs.wait_run(above=leader.fence)
         finally:
             os.kill(leader.pid, signal.SIGCONT)
-        jobs.wait_run(above=leader.fence, count=AFTER + 3)
+        jobs.wait_run(above=leader.fence, count=AFTER + 3)  # the one that was stopped has time to do wrong
         return jobs.outcome()

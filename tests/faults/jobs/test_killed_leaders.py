@@ -5,29 +5,21 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.jobs.report import Run, longest_gap, violations
-from tests.faults.jobs.run import SchedulerName, kill_leaders, pause_leader
+from tests.faults.jobs.run import SchedulerName, trouble_leaders
 from zkdiscovery.testing import ZookeeperServer
 
-KILLS = 3
+KILLS = 2
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("scheduler", ["apscheduler", "celery"])
-def test_each_second_has_one_run_at_most(
+def test_each_second_has_one_run_at_most_whether_leaders_are_killed_or_stopped(
     scheduler: SchedulerName, zkdiscovery_server: ZookeeperServer, namespace: str
 ) -> None:
-    outcome = kill_leaders(scheduler, zkdiscovery_server.hosts, namespace, KILLS)
+    outcome = trouble_leaders(scheduler, zkdiscovery_server.hosts, namespace, KILLS)
     assert outcome.violations == []
-    assert outcome.terms > KILLS
+    assert outcome.terms > KILLS + 1
     print(f"{scheduler}: longest gap {outcome.longest_gap:.1f} s")
-
-
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("scheduler", ["apscheduler", "celery"])
-def test_a_leader_that_was_stopped_runs_nothing_after_its_term(
-    scheduler: SchedulerName, zkdiscovery_server: ZookeeperServer, namespace: str
-) -> None:
-    assert pause_leader(scheduler, zkdiscovery_server.hosts, namespace).violations == []
 
 
 def test_violations_are_seen() -> None:

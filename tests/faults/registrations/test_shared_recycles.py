@@ -1,6 +1,6 @@
 """Workers behind one port come and go, and nobody who looks notices.
 
-`RECYCLES=50 pytest -s tests/faults/registrations/test_shared_recycles.py` does it more often.
+`make test-servers` does it 50 times, and so does `RECYCLES=50 pytest -s` with this file.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.faults.registrations.shared_workers import DRAINING, UP, watching, ways_to_recycle, workers
-from tests.support import LIMIT, Truth, wait_view
+from tests.support import IN_FULL, LIMIT, Truth, wait_view
 from zkdiscovery.testing import ZookeeperServer
 from zkdiscovery.znodes import watched
 
-RECYCLES = int(os.environ.get("RECYCLES", "12"))
+RECYCLES = int(os.environ.get("RECYCLES", "50" if IN_FULL else "6"))  # each way once
 HOLD = os.environ.get("HOLD")  # seconds; what a view allows between the two events of one transaction
 
 

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from tests.support import IN_FULL
 from zkdiscovery.testing import ZookeeperServer
 
 
@@ -29,7 +30,7 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what `make test-servers` alone runs: each takes half a minute."""
-    if os.environ.get("ZKDISCOVERY_TEST_LOAD") != "all":
+    if not IN_FULL:
         for item in items:
             if item.get_closest_marker("load"):
                 item.add_marker(pytest.mark.skip(reason="one more of its kind under load: see make test-servers"))

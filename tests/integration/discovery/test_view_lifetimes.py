@@ -17,7 +17,7 @@ from tests.support import LIMIT, Recorder, core_of, wait_until
 from zkdiscovery import Change, Client, Registration
 from zkdiscovery.discovery import Service
 
-MANY = 3000  # views
+MANY = 1500  # views
 DISCOVERERS = 6  # threads
 ROUNDS = 150  # of each
 

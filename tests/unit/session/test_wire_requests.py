@@ -52,6 +52,12 @@ def test_the_same_bytes_as_kazoo(ours: Request, theirs: Request) -> None:
     assert encode(ours) == struct.pack(">i", theirs.type) + theirs.serialize()
 
 
+def test_a_list_of_more_names_than_two_bytes_count() -> None:
+    names = [f"{number:05}" for number in range(65_536 + 500)]
+    body = struct.pack(">i", len(names)) + b"".join(struct.pack(">i", 5) + name.encode() for name in names)
+    assert GetChildren("/a").deserialize(body, 0) == names
+
+
 def test_containers_have_an_operation_of_their_own() -> None:
     assert Create("/a", b"", OPEN, CONTAINER).type == 19
 
