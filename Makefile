@@ -33,17 +33,19 @@ endif
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-connection test-containers test-python test-servers interop lint typecheck docs chaos plants leases commands increments fuzz clean setup
+.PHONY: help demo test test-covered test-faults test-connection test-containers test-python test-servers interop lint typecheck docs chaos plants leases commands increments fuzz clean setup
 .PHONY: server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
 help:
 	@echo 'make demo        watch services register, be discovered, called and led, on a real ZooKeeper (a minute)'
 	@echo 'make test        all tests, with branch coverage; ZOOKEEPER=3.9.5 on that version of ZooKeeper'
+	@echo 'make test-covered      its first part: all tests but those of faults, with branch coverage'
+	@echo 'make test-faults       its second part: the tests of faults'
 	@echo 'make test-connection   the tests near the wire, for one more version: ZOOKEEPER=3.8.6'
 	@echo 'make test-containers   the tests of servers in containers'
 	@echo 'make test-python       the tests for one more Python: PYTHON=python3.13 VENV=.venv-3.13'
-	@echo 'make test-servers      every web server and caller, restarted and killed under 100 calls a second (15 minutes)'
+	@echo 'make test-servers      every web server and caller under 100 calls a second, and other loads in full (20 minutes)'
 	@echo 'make lint        ruff, mypy and import-linter'
 	@echo 'make typecheck   mypy alone'
 	@echo 'make docs        the documentation, in site/'
@@ -66,18 +68,26 @@ demo: server
 	@$(BIN)/zkdiscovery demo --source $(SOURCE) $(ARGS)
 
 # The files of tests are dealt out to so many processes, each with servers of its own: tests wait more than they compute.
-# Their temporary files lie outside the clone, where no test meets the clone's own settings, and are removed.
+# tests/conftest.py sorts them. Their temporary files lie outside the clone, where no test meets the clone's own settings,
+# and are removed.
 define pytest
 @temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && trap 'exit 130' INT TERM && \
-$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --basetemp="$$temporary/pytest" \
-	--zkdiscovery-source=$(SOURCE) $(1) $(ARGS)
+$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder \
+	--basetemp="$$temporary/pytest" --zkdiscovery-source=$(SOURCE) $(1) $(ARGS)
 endef
 
-test: server
-	$(call pytest,$(COVERAGE))
+test:
+	@$(MAKE) --no-print-directory --keep-going test-covered test-faults
+
+test-covered: server
+	$(call pytest,$(COVERAGE) --ignore=tests/faults)
+
+# Without coverage, whose measurement doubles the work of all Python code.
+test-faults: server
+	$(call pytest,tests/faults)
 
 test-connection: server
-	$(call pytest,tests/integration/session tests/integration/znodes tests/faults/session)
+	$(call pytest,-m "not links" tests/integration/session tests/integration/znodes tests/faults/session)
 
 test-containers: SOURCE := container
 test-containers: server
@@ -88,7 +98,8 @@ test-python: server
 
 test-servers: server
 	@ZKDISCOVERY_TEST_LOAD=all $(BIN)/python -m pytest tests/faults/servers tests/integration/servers \
-		--zkdiscovery-source=$(SOURCE) -s $(ARGS)
+		tests/faults/registrations/test_shared_recycles.py tests/faults/discovery/test_cache_churn.py \
+		tests/faults/discovery/test_cache_servers.py --zkdiscovery-source=$(SOURCE) -s $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LIMIT = 20.0  # seconds: far more than anything takes; reached only by a defect
-IN_FULL = (
-    os.environ.get("ZKDISCOVERY_TEST_LOAD") == "all"
-)  # in `make test-servers`: loads are as large as they are meant
+IN_FULL = os.environ.get("ZKDISCOVERY_TEST_LOAD") == "all"  # loads are as large as meant: make test-servers
 
 
 def core_of(client: Client) -> Core:

@@ -15,6 +15,8 @@ from tests.support import LIMIT, core_of, wait_epoch
 from zkdiscovery import Client, State, ZkDiscoveryError
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
 
+pytestmark = pytest.mark.links
+
 
 class Stranger:
     """A TCP server that gives one answer to whatever it is sent."""

@@ -10,6 +10,8 @@ from tests.conftest import MakeClient
 from tests.support import LIMIT, Recorder
 from zkdiscovery.testing import FaultProxy
 
+pytestmark = pytest.mark.links
+
 
 class Lines(logging.Handler):
     """What is logged."""

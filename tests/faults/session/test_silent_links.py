@@ -19,6 +19,8 @@ from zkdiscovery import State
 from zkdiscovery.session import Session, Sync
 from zkdiscovery.testing import FaultProxy
 
+pytestmark = pytest.mark.links
+
 TIMEOUT = 2.0  # seconds; the shortest with which a third is more than a busy machine's hesitation
 NOTICED = TIMEOUT / 3 + TIMEOUT / 12  # seconds, as promised in guarantees.md
 HESITATION = 1.5  # seconds that a busy machine may take longer; far less than the 25 s that kazoo took

@@ -24,6 +24,8 @@ from zkdiscovery.testing import FaultProxy, ZookeeperServer, zookeeper_server
 from zkdiscovery.testing.proxy import relay
 from zkdiscovery.testing.wire import split_host_port
 
+pytestmark = pytest.mark.links
+
 SilentFirst = Callable[..., None]
 T = 2.0  # seconds, where a test does not name another
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
+
 from tests.conftest import MakeClient
 from tests.faults.session.traffic import MULTI_READ, Traffic
 from tests.support import LIMIT, Truth, core_of, wait_view
 from zkdiscovery.session import EPHEMERAL, Create
 from zkdiscovery.testing import FaultProxy, ZookeeperServer
+
+pytestmark = pytest.mark.links
 
 
 def _fill(truth: Truth, path: str, *, nodes: int, size: int) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import MakeClient
 from tests.support import LIMIT, Truth, wait_view
 from zkdiscovery import Settings
 from zkdiscovery.session import Create, Multi
 from zkdiscovery.testing import FaultProxy
+
+pytestmark = pytest.mark.links
 
 
 def test_a_list_that_comes_slowly_is_waited_for(
