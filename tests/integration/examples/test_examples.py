@@ -24,6 +24,15 @@ EXPECTED = {
         [],
         r"first leader writes: True\nnext leader writes: True\nlate write of the first: False\nthe store holds: .*\n",
     ),
+    "lock.py": (
+        [],
+        (
+            r"(seller-\d sells one, [012] left\n){3}seller-\d finds none\nfences grew: True\nheld by us: True\n"
+            r"a late write is refused, left: 0\n"
+        ),
+    ),
+    "counter.py": ([], r"from 1 to 20, each once: True\nreplaced where it is 20: True now 1000\n"),
+    "barrier.py": ([], r"(3 had come when one began, 3 were done when it went on\n){3}"),
     "shards.py": ([], r"three members with two shards each\none has left, and the others have kept .* had: True\n"),
     "operate.py": ([], r"before: \['one', 'two'\]\nset aside: \['two'\]\ngiven back: \['one', 'two'\]\n"),
     "many.py": ([], r"1000 instances, snapshot version \d+\n"),
