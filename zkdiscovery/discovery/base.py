@@ -7,7 +7,7 @@ import dataclasses
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
@@ -16,7 +16,6 @@ from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.discovery.attempt import Attempt
 from zkdiscovery.discovery.call_policy import CallPolicy, RetryBudget, check_call
 from zkdiscovery.discovery.endpoints import Endpoints, UnfollowedPool
-from zkdiscovery.discovery.excluded import NOBODY, Excluded, excluded_ids
 from zkdiscovery.discovery.explain import InstanceReport, explain, why_nothing
 from zkdiscovery.discovery.feed import Feed, added, difference
 from zkdiscovery.discovery.outcomes import outcome_of
@@ -26,6 +25,9 @@ from zkdiscovery.threads import Monitor, Steps, Subscribers, Subscription, Until
 from zkdiscovery.validation import deadline_after
 
 C = TypeVar("C", bound=CallPolicy)
+Excluded = str | Instance | Iterable[str | Instance]
+
+NOBODY: tuple[()] = ()  # the one empty tuple: to compare with it by identity costs a pick next to nothing
 
 
 class BaseService:
@@ -330,3 +332,22 @@ class BaseService:
         stale_since = self._snapshot.stale_since or time.monotonic()
         self._snapshot = dataclasses.replace(self._snapshot, version=0, stale_since=stale_since)
         self._pool = UnfollowedPool(self._endpoints.candidates(), self._followed_pool)
+
+
+def excluded_ids(exclude: Excluded) -> frozenset[str]:
+    """The ids of what is excluded: one id, one instance, or any number of either.
+
+    Raises:
+        TypeError: anything else.
+    """
+    try:
+        each = (exclude,) if isinstance(exclude, str | Instance) else tuple(exclude)
+        return frozenset([one if isinstance(one, str) else _id_of(one) for one in each])
+    except TypeError:
+        raise TypeError(f"exclude must be ids or instances: one, or an iterable of them: got {exclude!r:.80}") from None
+
+
+def _id_of(instance: Instance) -> str:
+    if not isinstance(instance, Instance):
+        raise TypeError
+    return instance.id
