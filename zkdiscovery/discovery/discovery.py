@@ -161,8 +161,4 @@ def make_view(service: str, kind: type[V], slot: CoreSlot, zone: str | None, opt
             raise InvalidSettings(f"{option} must be a function: got {function!r:.80}")
         check_function(function, f"`{option}`")
     make_pool = partial(Pool, balancer, ejection=ejection, slow_start=slow_start)
-    return kind(service, slot, _attach, make_pool, where, classify)
-
-
-def _attach(core: Core, view: BaseService) -> Feed:
-    return core.feature(Discovery).attach(view)
+    return kind(service, slot, lambda core, view: core.feature(Discovery).attach(view), make_pool, where, classify)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from zkdiscovery.balancing import Pool
@@ -47,7 +46,7 @@ def explain(snapshot: Snapshot, pool: Pool, refusal: str) -> tuple[InstanceRepor
     has_weights = any(endpoint.instance.weight for endpoint in endpoints.values())
     suspects = {instance.id for instance in snapshot.suspects}
     found = []
-    for instance in _by_id((*snapshot.instances, *snapshot.suspects)):
+    for instance in sorted((*snapshot.instances, *snapshot.suspects), key=lambda instance: instance.id):
         endpoint = endpoints.get(instance.id)
         if endpoint is None:
             why = _why_not(instance, refusal, suspected=instance.id in suspects)
@@ -75,10 +74,6 @@ def explain(snapshot: Snapshot, pool: Pool, refusal: str) -> tuple[InstanceRepor
             )
         )
     return tuple(found)
-
-
-def _by_id(instances: Iterable[Instance]) -> list[Instance]:
-    return sorted(instances, key=lambda instance: instance.id)
 
 
 def _with_override(why: str, instance: Instance) -> str:
