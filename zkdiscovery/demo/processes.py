@@ -26,6 +26,14 @@ class Leadership(NamedTuple):
     lease_end: float
 
 
+class Turn(NamedTuple):
+    """A node's report of a turn at the lock; monotonic seconds."""
+
+    began: float
+    ended: float
+    fence: int
+
+
 class Node:
     """One node: a process of its own.
 
@@ -34,6 +42,8 @@ class Node:
         port: TCP port that it serves; None before it listens.
         listening, registered: monotonic seconds when it did; None before.
         leadership: its term, as last reported; kept after a kill.
+        turns: its turns at the lock so far.
+        shards: the numbers of those that it holds, as last reported; kept after a kill.
         process: the state of the process: "running", "stopping", "stopped", "killed" or "failed".
     """
 
@@ -43,6 +53,8 @@ class Node:
         self.listening: float | None = None
         self.registered: float | None = None
         self.leadership: Leadership | None = None
+        self.turns: tuple[Turn, ...] = ()
+        self.shards: tuple[int, ...] = ()
         self.process = "running"
         self.remarks: deque[str] = deque(maxlen=20)  # the last lines that are no reports
         self._notify = notify
@@ -62,6 +74,13 @@ class Node:
     def alive(self) -> bool:
         """True if it runs and was not told to end."""
         return self.process == "running"
+
+    def tell(self, task: str) -> None:
+        """Let it begin a task; one that has ended is told nothing."""
+        assert self._popen.stdin is not None  # noqa: S101 - for mypy
+        with contextlib.suppress(OSError):
+            self._popen.stdin.write(f"{task}\n")
+            self._popen.stdin.flush()
 
     def stop(self) -> float:
         """Ask it to end (SIGTERM); returns the monotonic time in seconds."""
@@ -119,6 +138,12 @@ class Node:
         if "registered" in report:
             self.registered = report["registered"]
             return ""
+        if "turn" in report:
+            self.turns = (*self.turns, Turn(report["began"], report["ended"], report["turn"]))
+            return ""
+        if "shards" in report:
+            self.shards = tuple(report["shards"])
+            return f"{self.name} holds the shards {', '.join(map(str, self.shards)) or '–'}"
         if report["fence"] is None:
             self.leadership = None
             return f"{self.name} leads no more"
@@ -147,10 +172,20 @@ class Processes:
         return node
 
     @property
+    def alive(self) -> tuple[Node, ...]:
+        """The nodes that run and were not told to end."""
+        return tuple(node for node in self.nodes if node.alive)
+
+    @property
+    def shards(self) -> list[int]:
+        """The numbers of the shards that live nodes hold, in order; one that two hold is there twice."""
+        return sorted(number for node in self.alive for number in node.shards)
+
+    @property
     def leader(self) -> tuple[Node, Leadership] | None:
         """The node that reports a valid lease, with its term; None if no live one does."""
         now = time.monotonic()
-        leading = ((node, node.leadership) for node in self.nodes if node.alive)
+        leading = ((node, node.leadership) for node in self.alive)
         return next(((node, term) for node, term in leading if term is not None and term.lease_end > now), None)
 
     def __enter__(self) -> Self:

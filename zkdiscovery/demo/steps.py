@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
-from zkdiscovery.demo.node import DRAIN_DELAY, SESSION_TIMEOUT
+from zkdiscovery.demo.node import DRAIN_DELAY, SESSION_TIMEOUT, SHARD_COUNT, TURNS
 from zkdiscovery.demo.run import DemoRun, StepTimeoutError
 from zkdiscovery.model import Status
 
@@ -15,6 +16,7 @@ SOON = 2.0  # seconds: what needs no timeout to pass; a small part of it on an i
 EXPIRY_LIMIT = SESSION_TIMEOUT + 1.5 * 2.0 + 1.0  # seconds
 CUT = SESSION_TIMEOUT + 2.0  # seconds: the session expires meanwhile
 NOTICE_LIMIT = SESSION_TIMEOUT * 2 / 3 + SOON  # seconds: a ping each third of the timeout, unanswered for a third
+EVERY_SHARD = list(range(SHARD_COUNT))
 RETURN_LIMIT = 6.0  # seconds for the way back: a new connection, a new session, a reload
 
 
@@ -38,15 +40,50 @@ def add(run: DemoRun) -> None:
         run.wait(f"{node.name} is called", lambda: run.caller.of(node.name).answered, SOON)
 
 
+def take_turns(run: DemoRun) -> None:
+    """Let all nodes take turns at one lock. All of them have one clock, that of the machine."""
+    nodes, began = run.processes.alive, time.monotonic()
+    for node in nodes:
+        node.tell("turns")
+    run.wait("all have had their turns", lambda: all(len(node.turns) == TURNS for node in nodes), START_LIMIT)
+    run.took(f"{TURNS} turns of {len(nodes)} processes", time.monotonic() - began, START_LIMIT)
+    turns = sorted(turn for node in nodes for turn in node.turns)
+    overlaps = sum(after.began < before.ended for before, after in pairwise(turns))
+    run.found("turns that overlap", str(overlaps), "0", held=overlaps == 0)
+    fences = [turn.fence for turn in turns]
+    grow = all(before < after for before, after in pairwise(fences))
+    run.found("fences of the turns", f"{fences[0]} → {fences[-1]}", "each larger than the one before", held=grow)
+
+
+def share_out(run: DemoRun) -> None:
+    """Let all nodes share out the shards."""
+    nodes, began = run.processes.alive, time.monotonic()
+    for node in nodes:
+        node.tell("shards")
+
+    def shared_out() -> bool:
+        fair = {SHARD_COUNT // len(nodes), -(-SHARD_COUNT // len(nodes))}
+        return run.processes.shards == EVERY_SHARD and {len(node.shards) for node in nodes} <= fair
+
+    shared = run.wait("shared out", shared_out, START_LIMIT)
+    sizes = ", ".join(str(len(node.shards)) for node in nodes)
+    run.took(f"{SHARD_COUNT} shards shared out: {sizes}", shared - began, START_LIMIT)
+
+
 def stop(run: DemoRun) -> None:
-    """Send SIGTERM to a node that does not lead."""
+    """Send SIGTERM to a node that does not lead. The shards of the others stay where they are."""
     leader, _ = run.leader(SOON)
-    node = next(node for node in run.processes.nodes if node.alive and node is not leader)
+    node = next(node for node in run.processes.alive if node is not leader)
+    others = {other: set(other.shards) for other in run.processes.alive if other is not node}
     with run.calls(retries=False):
         run.say(f"SIGTERM to {node.name}")
         signalled = node.stop()
         unpicked = run.wait("no longer picked", lambda: not run.can_be_picked(node.name), EXPIRY_LIMIT)
         run.took("SIGTERM → not picked", unpicked - signalled, SOON)
+        moved = run.wait("its shards moved", lambda: run.processes.shards == EVERY_SHARD, EXPIRY_LIMIT)
+        run.took("SIGTERM → its shards moved", moved - signalled, DRAIN_DELAY + SOON)
+        kept = all(shards <= set(other.shards) for other, shards in others.items())
+        run.found("the others' shards", "kept" if kept else "moved", "kept", held=kept)
         gone = run.wait("instance gone", lambda: run.seen(node.name) is None, EXPIRY_LIMIT)
         run.took("SIGTERM → gone", gone - signalled, DRAIN_DELAY + SOON)
         run.wait("process ended", lambda: node.process == "stopped", START_LIMIT)
@@ -96,6 +133,8 @@ def cut_off(run: DemoRun) -> None:
 STEPS: tuple[tuple[str, str, Callable[[DemoRun], None]], ...] = (
     ("start", "three processes serve, one of them leads", start),
     ("add", "a fourth process", add),
+    ("lock", "all take turns at one lock", take_turns),
+    ("shards", "all share out the parts of a task", share_out),
     ("stop", "SIGTERM: one process deregisters and ends", stop),
     ("kill", "SIGKILL: the leader dies", kill_leader),
     ("cut", "the client is cut off from ZooKeeper", cut_off),

@@ -94,7 +94,7 @@ def test_plays_to_its_end_and_all_is_as_expected(request: pytest.FixtureRequest,
     summary = demo.output.partition("What was measured\n")[2]
     held = re.findall(r"^  ✓ (\w+): ", summary, re.MULTILINE)
     assert "✗" not in summary
-    assert list(dict.fromkeys(held)) == ["start", "add", "stop", "kill", "cut"]
+    assert list(dict.fromkeys(held)) == ["start", "add", "lock", "shards", "stop", "kill", "cut"]
     assert f"All {len(held)} measurements are as expected." in summary
     nodes = set(re.findall(r"(node-\d) listens on", demo.output))
     assert nodes == {"node-1", "node-2", "node-3", "node-4", "node-5"}
