@@ -37,7 +37,8 @@ def ensemble_namespace(ensemble: ZookeeperEnsemble) -> str:
 
 @pytest.fixture
 def make_ensemble_client(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -> Iterator[MakeEnsembleClient]:
-    """Makes clients of one namespace, each with a fault proxy before each of its members; closes all."""
+    """Makes clients of one namespace, each with a fault proxy before each of its members; heals and closes all."""
+    made: list[FaultProxy] = []
     with ExitStack() as stack:
 
         def make(
@@ -45,9 +46,13 @@ def make_ensemble_client(ensemble: ZookeeperEnsemble, ensemble_namespace: str) -
         ) -> tuple[Client, tuple[FaultProxy, ...]]:
             chosen = ensemble.members if members is None else members
             proxies = tuple(stack.enter_context(FaultProxy(member.hosts)) for member in chosen)
+            made.extend(proxies)
             options = {"namespace": ensemble_namespace, "session_timeout": 4.0, **options}
             client = Client(",".join(proxy.address for proxy in proxies), **options)
             stack.callback(client.close, 3.0)
             return client, proxies
 
         yield make
+        ensemble.heal()  # first, because a client that can't reach a server waits for its limit
+        for proxy in made:
+            proxy.heal()
