@@ -18,11 +18,11 @@ def work(number: int) -> None:
         barrier = client.barrier("phase", parties=PARTIES)  # one object for each thread, task or process
         time.sleep(0.2 * number)  # each has something else to do before
         came.add()
-        barrier.enter(timeout=10.0)
+        barrier.enter(timeout=30.0)
         come = came.value()
         time.sleep(0.2 * number)
         done.add()
-        barrier.leave(timeout=10.0)
+        barrier.leave(timeout=30.0)
         seen.append((come, done.value()))
 
 

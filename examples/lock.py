@@ -13,7 +13,7 @@ def sell(name: str) -> None:
     """Sell one ticket, if there is one."""
     with Client(namespace=NAMESPACE) as client:
         tickets = client.counter("tickets")
-        with client.lock("tickets").hold(timeout=10.0) as hold:
+        with client.lock("tickets").hold(timeout=30.0) as hold:
             fences.append(hold.fence)
             left = tickets.value()
             if left:
@@ -32,7 +32,7 @@ def main() -> None:
         for seller in sellers:
             seller.join()
         print("fences grew:", fences == sorted(fences))
-        with client.lock("tickets").hold(timeout=10.0) as hold:
+        with client.lock("tickets").hold(timeout=30.0) as hold:
             print("held by us:", client.lock("tickets").holder() is not None)
         try:
             tickets.set(100, guard=hold)
