@@ -1,0 +1,1 @@
+"""Bridges: what another system knows, such as a container engine, becomes instances in ZooKeeper."""
