@@ -148,6 +148,7 @@ class Instance:
         registered_at: seconds since the epoch, to the millisecond; None for an instance that was never registered.
         override: what an operator set in place of what the owner wants; `status` and `weight` have its effect already.
         machine: boot id of the owner's machine, if `register` chose the id; None for an id that a user chose.
+        source: name of the source that a bridge took it from; None if no bridge wrote it.
 
     Raises:
         InvalidName: the service or the id can't be a znode.
@@ -169,6 +170,7 @@ class Instance:
     registered_at: float | None = field(default=None, kw_only=True)
     override: Override | None = field(default=None, kw_only=True)
     machine: str | None = field(default=None, kw_only=True)
+    source: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         # A cache of 10,000 runs this 10,000 times, so a value that is in its final form already is not set again.
@@ -193,9 +195,14 @@ class Instance:
             put(self, "registered_at", check_time(self.registered_at))
         if self.override is not None and not isinstance(self.override, Override):
             raise InvalidInstance(f"override must be an Override, or None: got {shown(self.override)}")
-        if self.machine is not None:
-            check_text(self.machine, "machine")
+        self._check_origin()
         self._freeze()
+
+    def _check_origin(self) -> None:
+        for name in ("machine", "source"):
+            value = getattr(self, name)
+            if value is not None:
+                check_text(value, name)
 
     def _freeze(self) -> None:
         put = object.__setattr__

@@ -159,7 +159,7 @@ class Exporter(Protocol):
     """A source that can show our services to its own users, too."""
 
     def export(self, services: Mapping[str, Sequence[Instance]]) -> Mapping[str, str]:
-        """Make exactly these services visible in the other system; withdraw what it showed before and is not among them.
+        """Make exactly these services visible in the other system, and withdraw what else it has made visible before.
 
         Called on the bridge that leads, after the first full load, when an instance has changed. Instances that a
         bridge imported are not among them. It touches nothing that it did not make.

@@ -11,7 +11,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import zkdiscovery
-from zkdiscovery.cli import balance, elections, lock, locks, operate, register, services, shards, start, watch
+from zkdiscovery.cli import balance, bridges, elections, lock, locks, operate, register, services, shards, start, watch
+from zkdiscovery.cli.bridge import COMMANDS as BRIDGE_COMMANDS
 from zkdiscovery.cli.context import Cli, Output
 from zkdiscovery.cli.doctor import command as doctor
 from zkdiscovery.cli.exits import ExitCode, Terminated, reported, terminate_in_order
@@ -160,7 +161,17 @@ app.command(cls=_SharingCommand)(lock.lock)
 app.command("locks", cls=_SharingCommand)(locks.list_locks)
 app.command("elections", cls=_SharingCommand)(elections.list_elections)
 app.command("shards", cls=_SharingCommand)(shards.list_shards)
+app.command("bridges", cls=_SharingCommand)(bridges.list_bridges)
 app.command(cls=_SharingCommand)(doctor.doctor)
+
+bridge = typer.Typer(
+    name="bridge",
+    no_args_is_help=True,
+    help="Make what another system knows visible as instances, until Ctrl-C or SIGTERM; take away what one has left.",
+)
+for _name, _function in BRIDGE_COMMANDS.items():
+    bridge.command(_name, cls=_SharingCommand)(_function)
+app.add_typer(bridge)
 
 
 def run() -> None:

@@ -46,14 +46,15 @@ def parse_pairs(items: Iterable[str], option: str) -> dict[str, str]:
 
 
 def _check_service(value: str) -> str:
-    return _checked(value, "the service name")
+    return checked_name(value, "the service name")
 
 
 def _check_id(value: str) -> str:
-    return _checked(value, "the instance id")
+    return checked_name(value, "the instance id")
 
 
-def _checked(value: str, what: str) -> str:
+def checked_name(value: str, what: str) -> str:
+    """A name that can be a znode."""
     try:
         return check_name(value, what)
     except InvalidName as error:

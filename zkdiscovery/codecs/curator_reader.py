@@ -98,7 +98,7 @@ def _plain(service: str, id: str, data: bytes) -> Instance | None:
     _, _, host, digits, texts, milliseconds = match.groups()
     port = int(digits)
     try:
-        (status, weight, zone, version, tags, ports, machine), metadata = _known(texts)
+        (status, weight, zone, version, tags, ports, machine, source), metadata = _known(texts)
     except ValidationError:
         return None
     if port > 65535:
@@ -120,6 +120,7 @@ def _plain(service: str, id: str, data: bytes) -> Instance | None:
         registered_at,
         None,
         machine,
+        source,
     )
 
 
@@ -140,10 +141,11 @@ def _any(service: str, id: str, data: bytes) -> Instance:
     if port is None and (port := tls_port) is None:
         raise InvalidInstance("neither port nor sslPort is a TCP port")
     enabled, override = _truth(node.get("enabled", True)), override_from_json(node.get("zkdiscoveryOverride"))
-    (status, weight, zone, version, tags, ports, machine), metadata = _split(_metadata(node), enabled=enabled)
+    fields, metadata = _split(_metadata(node), enabled=enabled)
+    status, weight, zone, version, tags, ports, machine, source = fields
     return trusted_instance(
         service, host, port, id, ports, tls_port, status, weight, zone, version, tags, metadata,
-        _seconds(node.get("registrationTimeUTC")), override, machine,
+        _seconds(node.get("registrationTimeUTC")), override, machine, source,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import threading
 from types import FrameType
 
 _WITH_LOCKS = (
-    "aio", "client", "core", "discovery", "election", "integrations", "lifecycle", "locks", "registration",
+    "aio", "bridges", "client", "core", "discovery", "election", "integrations", "lifecycle", "locks", "registration",
     "session", "shards", "threads", "znodes",
 )  # fmt: skip
 _LOCKING = tuple(f"zkdiscovery.{package}" for package in _WITH_LOCKS)

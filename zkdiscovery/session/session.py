@@ -102,6 +102,13 @@ class Session(SessionStatus):
         self.resolver.refresh()
         self.links.start()
 
+    def leave_to_expire(self) -> None:
+        """Let `close` end the connection alone. What the session owns stays until the session times out at the server.
+
+        A successor takes it over meanwhile.
+        """
+        self.left_to_expire = True
+
     def begin_close(self) -> None:
         """Take no more requests, ask the server to end the session. Never blocks; `close` follows."""
         link = self.note_closing()

@@ -38,6 +38,7 @@ class SessionStatus:
         data_losses: how often the servers lost data. Transaction ids from before a loss say nothing about later nodes.
         authenticated: True once a server has let this client in.
         closing: is set once the session is to end.
+        left_to_expire: True if its end is left to the server, which ends it after the session timeout.
         changed: guards all of it, and tells of changes of the state and of reasons to wait no longer.
     """
 
@@ -53,6 +54,7 @@ class SessionStatus:
         self.data_losses = 0
         self.authenticated = False
         self.closing = threading.Event()
+        self.left_to_expire = False
         self._failure_final = False
         self._hosts = hosts
         self.changed = Monitor()

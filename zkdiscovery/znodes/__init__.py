@@ -10,12 +10,13 @@ from zkdiscovery.znodes.numbered import NumberedNode
 from zkdiscovery.znodes.owned import OnConflict, OwnedNode, OwnedState
 from zkdiscovery.znodes.owned_nodes import OwnedNodes
 from zkdiscovery.znodes.parents import make_container
-from zkdiscovery.znodes.paths import Paths, name_of, parent_of
+from zkdiscovery.znodes.paths import AWAY, Paths, name_of, parent_of
 from zkdiscovery.znodes.queue import QueuePlace
 from zkdiscovery.znodes.watched import WatchedChildren
 from zkdiscovery.znodes.writes import writes_to_replace
 
 __all__ = [
+    "AWAY",
     "BaseHold",
     "Delta",
     "Hold",

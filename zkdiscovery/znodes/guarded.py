@@ -34,15 +34,35 @@ def execute_writes(
         HoldLost: the hold is over, and nothing was written.
         ZkDiscoveryError: as `Session.call`; `operation_index` is the place in `writes`.
     """
-    conditions = [] if guard is None else [guard.condition()]
-    request = Multi([*conditions, *writes])
+    request = guarded(writes, guard)
     try:
-        results: list[Stat | None] = session.call(request, deadline=deadline, generation=generation)
+        answer = session.call(request, deadline=deadline, generation=generation)
     except ZkDiscoveryError as error:
-        index = error.operation_index
-        if guard is not None and index is not None:
-            if index == 0 and isinstance(error, NodeMissing):
-                raise guard.ended("its node is gone, so ZooKeeper refused the write") from error
-            error.operation_index = index - 1 if index else None
+        if (refused := refusal(error, guard)) is not error:
+            raise refused from error
         raise
-    return results[len(conditions) :]
+    return results(answer, guard)
+
+
+def guarded(writes: Sequence[Write], guard: BaseHold | None) -> Multi:
+    """Return the transaction that executes the writes while the hold lasts; without a guard, in any case.
+
+    Raises:
+        HoldLost: this process has released the hold, or the hold is that of the parent process.
+    """
+    return Multi(writes if guard is None else [guard.condition(), *writes])
+
+
+def results(answer: list[Stat | None], guard: BaseHold | None) -> list[Stat | None]:
+    """Return one result for each write of a `guarded` transaction."""
+    return answer if guard is None else answer[1:]
+
+
+def refusal(error: ZkDiscoveryError, guard: BaseHold | None) -> ZkDiscoveryError:
+    """Return the error of a `guarded` transaction, whose `operation_index` is the place in its writes."""
+    index = error.operation_index
+    if guard is not None and index is not None:
+        if index == 0 and isinstance(error, NodeMissing):
+            return guard.ended("its node is gone, so ZooKeeper refused the write")
+        error.operation_index = index - 1 if index else None
+    return error

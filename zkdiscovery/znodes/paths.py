@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from zkdiscovery.validation import check_name
 
+AWAY = "away"  # the child of a source of bridges that says that the source can't be reached
+
 
 class Paths:
     """The layout: `<base path>/<name>/<id>` of services, and below the namespace `elections/<name>/<guid>`,
     `jobs/<name>`, `locks/<name>`, `semaphores/<name>`, `counters/<name>`, `barriers/<name>`,
-    `shards/<name>` and `share/<service>/<id>/<standby>`.
+    `shards/<name>`, `bridges/<source>` and `share/<service>/<id>/<standby>`.
 
     Args:
         namespace: path below which everything lives.
@@ -75,6 +77,14 @@ class Paths:
     def shards(self, name: str) -> str:
         """Parent of the nodes of some shards. Raises InvalidName."""
         return f"{self.all_shards()}/{check_name(name, 'the name of shards')}"
+
+    def bridges(self) -> str:
+        """Parent of all sources of bridges."""
+        return f"{self.root}/bridges"
+
+    def bridge(self, source: str) -> str:
+        """A source of bridges, and the parent of its bridges. Raises InvalidName."""
+        return f"{self.bridges()}/{check_name(source, 'the name of a source')}"
 
     def _shared(self, parent: str, name: str, what: str) -> str:
         if not str(name).startswith("/"):

@@ -8,12 +8,15 @@ from itertools import islice
 from typing import TypeVar
 
 from zkdiscovery.errors import (
+    HoldLost,
     NodeChanged,
     NodeExists,
     NodeMissing,
     ZkDiscoveryError,
 )
 from zkdiscovery.session import BROKEN, Create, Multi, Session, SetData, Stat, Write
+from zkdiscovery.znodes.guarded import guarded, refusal, results
+from zkdiscovery.znodes.hold import BaseHold
 
 K = TypeVar("K")
 Outcome = list[Stat | None] | ZkDiscoveryError  # the results of the writes of one key, as of a `Multi`; or why none
@@ -24,7 +27,12 @@ SURPRISES = (NodeMissing, NodeExists, NodeChanged)  # the node is not as it was 
 
 
 def transact(
-    session: Session, plan: Mapping[K, Sequence[Write]], *, singly: bool, generation: int
+    session: Session,
+    plan: Mapping[K, Sequence[Write]],
+    *,
+    singly: bool,
+    generation: int,
+    guard: BaseHold | None = None,
 ) -> Iterator[tuple[K, Outcome]]:
     """Write what is planned for each key, all of it or nothing; a transaction holds as many keys as fit.
 
@@ -36,23 +44,23 @@ def transact(
         plan: the writes for each key.
         singly: True: each key has a transaction of its own, whose surprises can't fail the others.
         generation: number of the connection.
+        guard: ZooKeeper executes each transaction only while this hold lasts; None: in any case.
 
     Yields:
-        each key with its outcome, as the answers come; NotConnected and OperationTimeout are outcomes, too. It never
-        raises.
+        each key with its outcome, as the answers come; NotConnected, OperationTimeout and HoldLost are outcomes, too.
+        It never raises.
     """
-    for batch, outcome in _send(
-        session, _batches(plan, 1 if singly else BATCH, session.care.most_bytes(Multi)), generation
-    ):
+    batches = _batches(plan, 1 if singly else BATCH, session.care.most_bytes(Multi))
+    for batch, outcome in _send(session, batches, generation, guard):
         if isinstance(outcome, list):
             answers = iter(outcome)
             for key, writes in batch.items():
                 yield key, list(islice(answers, len(writes)))
-        elif len(batch) == 1 or isinstance(outcome, (*BROKEN, *SURPRISES)):
+        elif len(batch) == 1 or isinstance(outcome, (*BROKEN, *SURPRISES, HoldLost)):
             for key in batch:
                 yield key, outcome
         else:
-            yield from transact(session, batch, singly=True, generation=generation)
+            yield from transact(session, batch, singly=True, generation=generation, guard=guard)
 
 
 def _batches(plan: Mapping[K, Sequence[Write]], most: int, most_bytes: int) -> Iterator[dict[K, Sequence[Write]]]:
@@ -80,17 +88,21 @@ def _size(write: Write) -> int:
 
 
 def _send(
-    session: Session, batches: Iterator[dict[K, Sequence[Write]]], generation: int
+    session: Session, batches: Iterator[dict[K, Sequence[Write]]], generation: int, guard: BaseHold | None
 ) -> Iterator[tuple[dict[K, Sequence[Write]], Outcome]]:
     """Send all before waiting for the first answer."""
     deadline = time.monotonic() + session.settings.operation_timeout
     flying = []
     for batch in batches:
-        request = Multi([write for writes in batch.values() for write in writes])
+        try:
+            request = guarded([write for writes in batch.values() for write in writes], guard)
+        except HoldLost as error:  # released meanwhile
+            yield batch, error
+            continue
         flying.append((batch, request, session.submit(request, deadline=deadline, generation=generation)))
     for batch, request, future in flying:
         try:
-            outcome: Outcome = session.result(future, request, deadline)
+            outcome: Outcome = results(session.result(future, request, deadline), guard)
         except ZkDiscoveryError as error:
-            outcome = error
+            outcome = refusal(error, guard)
         yield batch, outcome

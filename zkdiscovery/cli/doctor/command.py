@@ -19,6 +19,7 @@ def doctor(ctx: typer.Context) -> None:
     Exit code 0: nothing is wrong; 1: something is; 3: no session can be had; 5: rights are missing.
     """
     # kazoo and settings are loaded on use
+    from zkdiscovery.cli.doctor.bridges import examine_bridges  # noqa: PLC0415
     from zkdiscovery.cli.doctor.hosts import examine_hosts  # noqa: PLC0415
     from zkdiscovery.cli.doctor.local import examine_address, examine_environment, settings_in_force  # noqa: PLC0415
     from zkdiscovery.cli.doctor.session import examine_session  # noqa: PLC0415
@@ -28,6 +29,7 @@ def doctor(ctx: typer.Context) -> None:
         core = client.slot.current()
         with cli.working("looking at everything"):
             session = list(examine_session(client, cli.timeout))  # first, because it has begun to connect
+            session += examine_bridges(client, cli.timeout)
             hosts = examine_hosts(
                 core.settings.servers, timeout=core.settings.connect_timeout, context=core.session.options.context
             )

@@ -36,6 +36,7 @@ class LinkSession(Protocol):
     timeout: float  # seconds
     highest_zxid: int
     authenticated: bool
+    left_to_expire: bool
 
 
 class LinkOwner(Protocol):
@@ -115,7 +116,10 @@ class LinkState:
                 log.debug("the socket to %s was closed already", self.server)
 
     def end_session(self) -> None:
-        """Ask the server to end the session, if connected (any thread)."""
+        """Ask the server to end the session, if connected and not left to expire (any thread)."""
+        if self.session.left_to_expire:
+            self.drop("closing")
+            return
         self.channel.submit(CLOSE_SESSION, deadline=time.monotonic() + self.session.timeout)
 
     def fail_outstanding(self, cls: type[ZkDiscoveryError] = NotConnected) -> None:

@@ -1,0 +1,288 @@
+"""What a bridge does in ZooKeeper for one source: who may write, what is to be written, and what must not be touched.
+
+Guarantees
+- Nothing is written before the first full list, nor by a list that was asked for before the bridge led.
+- An entry that was created after the list was asked for is not removed by that list.
+- What can't be imported, or is refused, harms none of the others; it is logged once, and tried again.
+
+Threads: the bridge's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from zkdiscovery.bridges.catalogue import Catalogue, Entry
+from zkdiscovery.bridges.kept import Keeper
+from zkdiscovery.bridges.leadership import Leadership
+from zkdiscovery.bridges.naming import Key, above, source_name, to_instance
+from zkdiscovery.bridges.presence import Presence
+from zkdiscovery.bridges.source import Exporter, Imported, Listing, Source
+from zkdiscovery.bridges.writer import Refusals, Writer
+from zkdiscovery.client import Client
+from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings, ZkDiscoveryError
+from zkdiscovery.model import Instance
+from zkdiscovery.session import Digest, State
+from zkdiscovery.znodes import BaseHold
+
+log = logging.getLogger("zkdiscovery.bridges")
+
+REFUSED_DELAY = 10.0  # seconds until what ZooKeeper refuses is tried again
+
+
+class Refused(NamedTuple):
+    """A wish that ZooKeeper has refused, why, and when to try again, in monotonic seconds."""
+
+    wish: Instance | None
+    error: ZkDiscoveryError
+    until: float
+
+
+class Following:
+    """One source in ZooKeeper, from the moment at which its identity is known.
+
+    Args:
+        client: the connection to ZooKeeper.
+        source: the source.
+        identity: of the source.
+        changed: called when there may be something to do; must not block.
+
+    Attributes:
+        name: of the source.
+
+    Raises:
+        InvalidSettings: the codec of the client does not keep the mark.
+    """
+
+    def __init__(self, client: Client, source: Source, identity: str, changed: Callable[[], None]) -> None:
+        core = self._core = client.slot.current()
+        self._session = core.session
+        self._source = source
+        self.identity = identity
+        self.name = source_name(source.kind, identity)
+        self._require_mark()
+        self._catalogue = Catalogue(core, changed, self.name, everything=isinstance(source, Exporter))
+        self._presence = Presence(core, self.name, source, identity)
+        self._writer = Writer(core, self.name)
+        self._keeper = None if source.clustered else Keeper(core)
+        self._leadership = Leadership(client, self.name, changed) if source.clustered else None
+        self._loaded = False  # the catalogue was complete once
+        self._listing: Listing | None = None
+        self._listed_at = 0  # highest transaction id that was known when the listing was asked for
+        self._listed_in: object = None  # the connection and the term in which it was asked for
+        self._seen: dict[Key, tuple[Instance, int]] = {}  # wishes that stood in ZooKeeper, by the node's transaction id
+        self._refused: dict[Key, Refused] = {}
+        self._problems: dict[str, str] = {}
+        self._exported: object = None
+        self._not_exported: Mapping[str, str] = {}
+
+    def _require_mark(self) -> None:
+        core = self._core
+        sample = Instance("sample", "127.0.0.1", 1, id="sample", source=self.name)
+        if core.codec.decode("sample", "sample", core.codec.encode(sample)).source != self.name:
+            raise InvalidSettings("the codec of this client does not keep the source of an instance; bridges need it")
+
+    # -- who may write --
+
+    @property
+    def _term(self) -> BaseHold | None:
+        return None if self._leadership is None else self._leadership.term
+
+    @property
+    def _turn(self) -> object:
+        """What a listing is good for: another connection or term needs another one; None: nothing may be written."""
+        if self._leadership is None:
+            return self._loaded
+        term = self._term
+        ready = term is not None and self._session.state is State.CONNECTED and self._catalogue.complete
+        return (self._session.generation, term) if ready else None
+
+    def prepare(self) -> bool:
+        """Announce the bridge. True if it has a use for a listing.
+
+        Raises:
+            ZkDiscoveryError: ZooKeeper can't be reached, or refuses.
+        """
+        if self._session.state is State.CONNECTED:
+            self._presence.announce()
+            self._loaded = self._loaded or self._catalogue.complete
+        return bool(self._turn)
+
+    @property
+    def listing_due(self) -> bool:
+        """True if no listing was taken in this turn."""
+        return self._listed_in != self._turn
+
+    def ask(self) -> None:
+        """Ask the source for all that it has.
+
+        Raises:
+            SourceUnavailable, SourceRefused: as `Source.list`.
+        """
+        turn, at = self._turn, self._session.highest_zxid
+        self._listing = self._source.list()
+        self._listed_in, self._listed_at = turn, at
+
+    # -- while the source is away --
+
+    def tell_away(self, since: float, why: str) -> None:
+        """Say in ZooKeeper that the source is away. Raises as `Presence.tell_away`."""
+        self._listed_in = None
+        if self._session.state is State.CONNECTED and (self._leadership is None or self._term is not None):
+            self._presence.tell_away(since, why, self._term)
+
+    def step_aside(self) -> None:
+        """Let another bridge try, if there is one. Raises as `Leadership.step_aside`."""
+        if self._leadership is not None and self._leadership.step_aside(self._session.settings.operation_timeout):
+            log.warning("%s can't be reached from here, so another bridge leads", self.name)
+
+    # -- writing --
+
+    def reconcile(self) -> None:
+        """Write the difference between the listing and what stands in ZooKeeper.
+
+        Raises:
+            HoldLost: another bridge leads.
+            ZkDiscoveryError: ZooKeeper can't be reached; whatever was done, a listing of the next turn goes on.
+        """
+        listing = self._listing
+        if listing is None:
+            return
+        term = self._term
+        if self._leadership is not None and term is None:
+            return
+        problems = dict(listing.problems)
+        wishes = self._wishes(listing.instances, problems)
+        standing = self._catalogue.of_source(self.name)
+        complete = self._catalogue.complete
+        refused: Refusals = {}
+        if self._keeper is not None:
+            refused = self._keeper.keep(wishes, {key: entry.instance for key, entry in standing.items()})
+        if complete:
+            self._presence.tell_back(term)
+            differing = self._differing(wishes, standing) if self._keeper is None else self._leftovers(wishes, standing)
+            self._note_refused(differing, self._writer.write(differing, term))
+            self._bury(listing, term)
+        refused |= {key: known.error for key, known in self._refused.items()}
+        problems |= {f"{key.id} of {key.service}": str(error) for key, error in refused.items()}
+        if complete and isinstance(self._source, Exporter):
+            problems |= self._export(self._source)
+        self._tell(problems)
+
+    def _wishes(self, instances: Sequence[Imported], problems: dict[str, str]) -> dict[Key, Instance]:
+        """Return what is to stand in ZooKeeper. An owner that lives takes the place of an import."""
+        wishes: dict[Key, Instance] = {}
+        for imported in instances:
+            name = f"{imported.service} ({imported.object_id})"
+            try:
+                instance = to_instance(self.name, imported)
+            except (InvalidInstance, InvalidName) as error:
+                problems[name] = str(error)
+                continue
+            if imported.runtime is not None and any(
+                key.service == imported.service for key in self._catalogue.of_run(imported.runtime)
+            ):
+                continue
+            key = Key(instance.service, instance.id)
+            if wishes.setdefault(key, instance) is not instance:
+                problems[name] = f"the port {imported.port} is listed twice"
+        return wishes
+
+    def _leftovers(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
+        """Return what an earlier bridge of this engine left, and the engine has no more."""
+        ours = self._session.session_id
+        gone = self._gone(wishes, standing)
+        return self._untried({key: None for key in gone if standing[key].stat.ephemeral_owner != ours})
+
+    def _differing(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
+        differing: dict[Key, Instance | None] = dict.fromkeys(self._gone(wishes, standing))
+        seen: dict[Key, tuple[Instance, int]] = {}
+        for key, wish in wishes.items():
+            entry = standing.get(key)
+            if entry is not None:
+                sight = wish, entry.stat.mzxid
+                if self._seen.get(key) == sight or above(entry.instance, wish) == entry.instance:
+                    seen[key] = sight
+                    continue
+            differing[key] = wish
+        self._seen = seen
+        return self._untried(differing)
+
+    def _gone(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> list[Key]:
+        at = self._listed_at
+        return [key for key, entry in standing.items() if key not in wishes and entry.stat.czxid <= at]
+
+    def _bury(self, listing: Listing, term: BaseHold | None) -> None:
+        """Delete what dead runs have left, if it was registered before they died."""
+        dead: dict[Key, int] = {}
+        for death in listing.deaths:
+            for key, entry in self._catalogue.of_run(death.runtime).items():
+                before = death.before is None or entry.stat.ctime / 1000 < death.before
+                if before and entry.stat.czxid <= self._listed_at:
+                    dead[key] = entry.stat.czxid
+        due = self._untried(dict.fromkeys(dead))
+        if due:
+            log.info("deleting %d registrations of runs that have ended", len(due))
+            self._note_refused(due, self._writer.bury({key: dead[key] for key in due}, term))
+
+    # -- what is refused --
+
+    def _untried(self, wishes: dict[Key, Instance | None]) -> dict[Key, Instance | None]:
+        """Leave out what was refused a moment ago."""
+        if not self._refused:
+            return wishes
+        now = time.monotonic()
+        self._refused = {key: known for key, known in self._refused.items() if known.until > now}
+        return {
+            key: wish for key, wish in wishes.items() if key not in self._refused or self._refused[key].wish != wish
+        }
+
+    def _note_refused(self, wishes: Mapping[Key, Instance | None], refused: Refusals) -> None:
+        for key in wishes:
+            self._refused.pop(key, None)
+        until = time.monotonic() + REFUSED_DELAY
+        self._refused |= {key: Refused(wishes[key], error, until) for key, error in refused.items()}
+
+    @property
+    def retry_delay(self) -> float | None:
+        """Seconds until something that was refused is to be tried again; None: nothing was."""
+        if not self._refused:
+            return None
+        return max(0.0, min(known.until for known in self._refused.values()) - time.monotonic())
+
+    def _tell(self, problems: dict[str, str]) -> None:
+        """Log problems that are new, and show all."""
+        with Digest(log, logging.WARNING, "not imported: %s: %s") as digest:
+            for name, reason in problems.items():
+                if self._problems.get(name) != reason:
+                    digest.add(name, reason)
+        self._problems = problems
+        self._presence.tell_problems(problems)
+
+    # -- the other way --
+
+    def _export(self, exporter: Exporter) -> Mapping[str, str]:
+        services = self._catalogue.registered()
+        if services != self._exported:
+            self._not_exported = exporter.export(services)
+            self._exported = services
+        return self._not_exported
+
+    # -- the end --
+
+    def retire(self) -> None:
+        """Say goodbye for the instances of an engine that is no longer there. What a cluster has left stays."""
+        if self._keeper is not None:
+            self._keeper.keep({}, {})
+
+    def close(self, timeout: float) -> None:
+        """Write no more, and let another bridge lead. What was imported stays."""
+        if self._leadership is not None:
+            self._leadership.close(timeout)
+        self._presence.close(1.0)
+        self._catalogue.close()
+        if self._keeper is not None:
+            self._session.leave_to_expire()  # a bridge that starts meanwhile takes them over without a gap

@@ -1,0 +1,13 @@
+"""`bridge`: follow another system, such as a container engine; one command for each kind, and `remove`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zkdiscovery.cli.bridge.remove import remove
+
+COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "remove": remove,
+}
+"""The commands of `bridge`, by name. A kind of source adds its own here."""
