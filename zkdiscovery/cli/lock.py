@@ -146,7 +146,7 @@ class _Run:
             try:
                 child = Child(
                     argv, env=os.environ | {FENCE: str(self._hold.fence)}, deadline=self._given,
-                    grace=self._grace, terminal=terminal.fd if terminal is not None and terminal.is_ours else None,
+                    grace=self._grace, terminal=terminal,
                 )  # fmt: skip
             except OSError as error:
                 raise not_started(self._cli, argv, error) from None
