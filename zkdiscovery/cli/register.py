@@ -12,6 +12,20 @@ from rich.text import Text
 
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.exits import Terminated
+from zkdiscovery.cli.instance_options import (
+    DrainDelay,
+    Host,
+    Id,
+    ListenPort,
+    Metadata,
+    OnConflict,
+    OnConflictOption,
+    Port,
+    Tags,
+    Version,
+    Weight,
+    Zone,
+)
 from zkdiscovery.cli.output import harmless, instance_json, local_time, status_text, write_json_line, write_rendered
 from zkdiscovery.cli.values import ServiceName, parse_pairs
 from zkdiscovery.errors import AccessDenied, InvalidInstance, RegistrationConflict
@@ -29,52 +43,24 @@ class ReadyWhen(StrEnum):
     LISTENING = "listening"
 
 
-class OnConflict(StrEnum):
-    """The reaction to another process that has the id."""
-
-    REPLACE = "replace"
-    WAIT = "wait"
-    REFUSE = "refuse"
-    SHARE = "share"
-
-
 def register(
     ctx: typer.Context,
     name: ServiceName,
     *,
-    port: Annotated[int, typer.Option(help="TCP port that clients call.", show_default=False)],
-    host: Annotated[
-        str | None,
-        typer.Option(
-            help="What clients can reach: a name, an address, an interface (if:eth1) or a network (10.0.0.0/8);"
-            " found out if not given, see `doctor`."
-        ),
-    ] = None,
-    listen_port: Annotated[
-        int | None, typer.Option(help="Port at which the service listens on this machine; that of --port if not given.")
-    ] = None,
-    id: Annotated[str | None, typer.Option(help="Unique within the service; HOSTNAME@HOST:PORT if not given.")] = None,
-    weight: Annotated[float, typer.Option(help="Share of the calls, relative to the others.")] = 1.0,
-    zone: Annotated[str | None, typer.Option(help="Failure domain, e.g. eu-1a.")] = None,
-    version: Annotated[str | None, typer.Option(help="Version of the service.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A label; may be given again.")] = None,
-    meta: Annotated[
-        list[str] | None, typer.Option(help="Further data; may be given again.", metavar="KEY=VALUE")
-    ] = None,
+    port: Port,
+    host: Host = None,
+    listen_port: ListenPort = None,
+    id: Id = None,
+    weight: Weight = 1.0,
+    zone: Zone = None,
+    version: Version = None,
+    tag: Tags = None,
+    meta: Metadata = None,
     ready: Annotated[
         ReadyWhen, typer.Option(help="UP at once, or only once the port accepts connections.")
     ] = ReadyWhen.NOW,
-    drain_delay: Annotated[
-        float,
-        typer.Option(help="Seconds to drain before it deregisters, for calls under way.", min=0.0, max=86_400.0),
-    ] = 0.0,
-    on_conflict: Annotated[
-        OnConflict,
-        typer.Option(
-            help="If another process has the id: take it over, wait until it is free, end with exit code 6, or"
-            " share it with other processes of this machine that share."
-        ),
-    ] = OnConflict.REPLACE,
+    drain_delay: DrainDelay = 0.0,
+    on_conflict: OnConflictOption = OnConflict.REPLACE,
 ) -> None:
     """Register an instance until Ctrl-C or SIGTERM, then drain and deregister it.
 
@@ -83,8 +69,6 @@ def register(
     While ZooKeeper can't be reached, it goes on trying.
     """
     cli: Cli = ctx.obj
-    if port == 0:  # in a program, that of a socket which is not bound yet
-        raise typer.BadParameter("port must be an integer from 1 to 65535: got 0")
     with cli.client() as client:
         registration = client.register(
             name, port, host=host, listen_port=listen_port, id=id, weight=weight, zone=zone, version=version,
