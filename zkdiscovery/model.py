@@ -148,6 +148,7 @@ class Instance:
         registered_at: seconds since the epoch, to the millisecond; None for an instance that was never registered.
         override: what an operator set in place of what the owner wants; `status` and `weight` have its effect already.
         machine: boot id of the owner's machine, if `register` chose the id; None for an id that a user chose.
+        runtime: the container that the owner runs in: its full id, or `POD-UID/CONTAINER-NAME`; None: not known.
         source: name of the source that a bridge took it from; None if no bridge wrote it.
 
     Raises:
@@ -170,6 +171,7 @@ class Instance:
     registered_at: float | None = field(default=None, kw_only=True)
     override: Override | None = field(default=None, kw_only=True)
     machine: str | None = field(default=None, kw_only=True)
+    runtime: str | None = field(default=None, kw_only=True)
     source: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -199,7 +201,7 @@ class Instance:
         self._freeze()
 
     def _check_origin(self) -> None:
-        for name in ("machine", "source"):
+        for name in ("machine", "runtime", "source"):
             value = getattr(self, name)
             if value is not None:
                 check_text(value, name)
@@ -267,10 +269,13 @@ class Snapshot:
         service: the service's name.
         version: grows by one with each snapshot of one cache; 0 before the first load.
         instances: all instances of all statuses, without the suspects.
-        suspects: instances that vanished together without deregistering, and are kept for a while.
+        suspects: instances that vanished together without deregistering, and are kept for a while; and those of sources
+            that are lost.
         rejected: reason by id for znodes that could not be decoded.
         loaded: False until the first load was complete.
         stale_since: monotonic seconds when contact was lost; None while in contact.
+        lost_sources: reason by name for sources of bridges that have been away, or without a bridge, for longer than
+            `settings.source_timeout`.
     """
 
     service: str
@@ -280,10 +285,12 @@ class Snapshot:
     rejected: Mapping[str, str] = field(default_factory=FrozenDict)
     loaded: bool = False
     stale_since: float | None = None
+    lost_sources: Mapping[str, str] = NO_METADATA
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rejected, FrozenDict):
-            object.__setattr__(self, "rejected", FrozenDict(self.rejected))
+        for name in ("rejected", "lost_sources"):
+            if not isinstance(getattr(self, name), FrozenDict):
+                object.__setattr__(self, name, FrozenDict(getattr(self, name)))
 
     @property
     def stale(self) -> bool:

@@ -162,6 +162,8 @@ class Settings(_Checked):
         acl: access control list of the nodes of instances and candidates: `open`, `creator`, or entries.
         parent_acl: access control list of the parents, which clients share.
         guard: the guard against mass loss.
+        source_timeout: seconds after which the instances of a bridge are suspects if their source can't be reached, or
+            has no bridge.
 
     Raises:
         InvalidSettings: a value can't be used. The message names the fields and never repeats the values.
@@ -182,6 +184,7 @@ class Settings(_Checked):
     acl: Acl = "open"
     parent_acl: Acl = "open"
     guard: Guard = Guard()
+    source_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0  # seconds
 
     if not TYPE_CHECKING:
 

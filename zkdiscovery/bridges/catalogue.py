@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     @property
     def runtime(self) -> str | None:
         """The run that it names, if it was registered inside a container; None for what a bridge imported."""
-        return None if self.instance.source is not None else getattr(self.instance, "runtime", None)
+        return None if self.instance.source is not None else self.instance.runtime
 
 
 class Catalogue:

@@ -31,7 +31,7 @@ _STYLES = {
 }
 _FIELDS = (
     "service", "id", "host", "port", "tls_port", "ports", "status", "weight", "zone", "version", "tags", "metadata",
-    "registered_at", "machine", "source",
+    "registered_at", "machine", "runtime", "source",
 )  # fmt: skip
 _WITHOUT_LIMIT = 1_000_000  # columns
 

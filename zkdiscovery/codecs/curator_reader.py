@@ -98,11 +98,12 @@ def _plain(service: str, id: str, data: bytes) -> Instance | None:
     _, _, host, digits, texts, milliseconds = match.groups()
     port = int(digits)
     try:
-        (status, weight, zone, version, tags, ports, machine, source), metadata = _known(texts)
+        fields, metadata = _known(texts)
     except ValidationError:
         return None
     if port > 65535:
         return None
+    status, weight, zone, version, tags, ports, machine, runtime, source = fields
     registered_at = int(milliseconds) / 1000 or None
     return trusted_instance(
         service,
@@ -120,6 +121,7 @@ def _plain(service: str, id: str, data: bytes) -> Instance | None:
         registered_at,
         None,
         machine,
+        runtime,
         source,
     )
 
@@ -142,10 +144,10 @@ def _any(service: str, id: str, data: bytes) -> Instance:
         raise InvalidInstance("neither port nor sslPort is a TCP port")
     enabled, override = _truth(node.get("enabled", True)), override_from_json(node.get("zkdiscoveryOverride"))
     fields, metadata = _split(_metadata(node), enabled=enabled)
-    status, weight, zone, version, tags, ports, machine, source = fields
+    status, weight, zone, version, tags, ports, machine, runtime, source = fields
     return trusted_instance(
         service, host, port, id, ports, tls_port, status, weight, zone, version, tags, metadata,
-        _seconds(node.get("registrationTimeUTC")), override, machine, source,
+        _seconds(node.get("registrationTimeUTC")), override, machine, runtime, source,
     )  # fmt: skip
 
 

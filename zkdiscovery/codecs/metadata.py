@@ -12,6 +12,7 @@
 | `zkdiscovery.tags`    | `blue,canary`                                                                               |
 | `zkdiscovery.ports`   | `metrics=9100,admin=9101`                                                                   |
 | `zkdiscovery.machine` | the boot id of the owner's machine; it marks an id that was not given                       |
+| `zkdiscovery.runtime` | the container that the owner runs in                                                        |
 | `zkdiscovery.source`  | the source that a bridge took it from; it marks what bridges wrote                          |
 | `zkdiscovery.weight`, | the same as `weight` and `zone`, where other text stands under those names                  |
 | `zkdiscovery.zone`    |                                                                                             |
@@ -40,12 +41,14 @@ _V = TypeVar("_V")
 SPRING = "org.springframework.cloud.zookeeper.discovery.ZookeeperInstance"
 OURS = "zkdiscovery."
 
-# Status, weight, zone, version, tags, ports, machine, source.
-Fields = tuple[Status, float, str | None, str | None, tuple[str, ...], FrozenDict[int], str | None, str | None]
+# Status, weight, zone, version, tags, ports, machine, runtime, source.
+Fields = tuple[
+    Status, float, str | None, str | None, tuple[str, ...], FrozenDict[int], str | None, str | None, str | None
+]  # fmt: skip
 
 _SPRINGS_STATUS = "instance_status"
 _SHARED = ("weight", "zone")  # Spring's names for fields that we have, too
-_FIELDS = ("status", *_SHARED, "version", "tags", "ports", "machine", "source")
+_FIELDS = ("status", *_SHARED, "version", "tags", "ports", "machine", "runtime", "source")
 _UP = Status.UP  # a global is read faster than an enum's member
 _STATUSES = {status.value: status for status in Status}
 
@@ -94,6 +97,7 @@ def _ours(instance: Instance) -> dict[str, str]:
         "tags": ",".join(instance.tags),
         "ports": ",".join(f"{name}={port}" for name, port in instance.ports.items()),
         "machine": instance.machine,
+        "runtime": instance.runtime,
         "source": instance.source,
     }
     return {f"{OURS}{name}": text for name, text in texts.items() if text}
@@ -114,7 +118,7 @@ def take_fields(texts: dict[str, str], *, enabled: bool = True) -> Fields:
         weight = 1.0
     up = enabled and (springs or "UP").upper() == "UP"
     if not ours:
-        return _UP if up else Status.OUT_OF_SERVICE, weight, zone, None, (), NO_PORTS, None, None
+        return _UP if up else Status.OUT_OF_SERVICE, weight, zone, None, (), NO_PORTS, None, None, None
     return (
         _status(ours.get("status", ""), offered=up, weight=weight),
         weight,
@@ -123,6 +127,7 @@ def take_fields(texts: dict[str, str], *, enabled: bool = True) -> Fields:
         tuple(tag for tag in ours.get("tags", "").split(",") if _text(tag)),
         _ports(ours.get("ports", "")),
         _text(ours.get("machine", "")),
+        _text(ours.get("runtime", "")),
         _text(ours.get("source", "")),
     )
 

@@ -44,19 +44,19 @@ def explain(snapshot: Snapshot, pool: Pool, refusal: str) -> tuple[InstanceRepor
     """Every instance of the snapshot, suspects included, sorted by id; `refusal` as in `why_nothing`."""
     endpoints = {endpoint.instance.id: endpoint for endpoint in pool.endpoints}
     has_weights = any(endpoint.instance.weight for endpoint in endpoints.values())
-    suspects = {instance.id for instance in snapshot.suspects}
+    suspects = {instance.id: _why_suspected(instance, snapshot) for instance in snapshot.suspects}
     found = []
     for instance in sorted((*snapshot.instances, *snapshot.suspects), key=lambda instance: instance.id):
         endpoint = endpoints.get(instance.id)
         if endpoint is None:
-            why = _why_not(instance, refusal, suspected=instance.id in suspects)
+            why = _why_not(instance, refusal, suspects.get(instance.id))
             found.append(InstanceReport(instance, picked=False, why=_with_override(why, instance)))
             continue
         part, ejected_for, why = pool.explain(endpoint)
         left_out = ejected_for is not None and "all the same" not in why
         idle = has_weights and not instance.weight
         if instance.id in suspects:
-            why = why or "a suspect, but there is nothing else"
+            why = why or f"a suspect, but there is nothing else: {suspects[instance.id]}"
         found.append(
             InstanceReport(
                 instance,
@@ -83,9 +83,14 @@ def _with_override(why: str, instance: Instance) -> str:
     return f"{why}; {told}" if why else told
 
 
-def _why_not(instance: Instance, refusal: str, *, suspected: bool) -> str:
-    if suspected:
-        return "a suspect: vanished in a mass; picked only if nothing else is left"
+def _why_suspected(instance: Instance, snapshot: Snapshot) -> str:
+    lost = snapshot.lost_sources.get(instance.source or "")
+    return "vanished in a mass" if lost is None else f"its source {instance.source} is lost: {lost}"
+
+
+def _why_not(instance: Instance, refusal: str, suspected: str | None) -> str:
+    if suspected is not None:
+        return f"a suspect: {suspected}; picked only if nothing else is left"
     if instance.status is not Status.UP:
         return str(instance.status)
     return refusal

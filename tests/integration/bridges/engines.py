@@ -73,6 +73,7 @@ class Source:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.kind, self.where, self.clustered, self.relist = engine.kind, engine.where, engine.clustered, engine.relist
+        self.error: Exception | None = None  # that every call of this bridge raises
         self._listener: Callable[[], None] | None = None
 
     def identity(self) -> str:
@@ -100,9 +101,10 @@ class Source:
             self.engine._listeners.remove(self._listener)
 
     def _check(self) -> None:
-        if self.engine.error is not None:
+        error = self.error or self.engine.error
+        if error is not None:
             self.engine.faults += 1
-            raise self.engine.error
+            raise error
 
 
 class Running:

@@ -71,7 +71,7 @@ def test_instances(run: Run, make_client: MakeClient) -> None:
             "service": "payments", "id": "a", "host": "127.0.0.1", "port": 8080, "tls_port": None,
             "ports": {"metrics": 9100}, "status": "UP", "weight": 2.5, "zone": "eu-1a", "version": "1.2",
             "tags": ["x", "y"], "metadata": {"k": "v"}, "registered_at": registration.instance.registered_at,
-            "override": None, "machine": None, "source": None,
+            "override": None, "machine": None, "runtime": None, "source": None,
         }
     ]  # fmt: skip
 

@@ -88,7 +88,7 @@ def test_all_fields_of_an_instance_are_in_its_json() -> None:
     assert json.loads(json.dumps(instance_json(instance))) == {
         "service": "a", "id": "h:1", "host": "h", "port": 1, "tls_port": None, "ports": {"m": 2}, "status": "DOWN",
         "weight": 1.0, "zone": "z", "version": None, "tags": [], "metadata": {}, "registered_at": 1.5,
-        "override": None, "machine": None, "source": None,
+        "override": None, "machine": None, "runtime": None, "source": None,
     }  # fmt: skip
     assert instance_json(instance).keys() == set(Instance.__slots__)
 
