@@ -108,7 +108,7 @@ class Bridge:
     def _wait(self, seconds: float, *, for_others: bool) -> bool:
         """Wait for an event, at least for `MERGE` seconds. Return True if the source has told of one."""
         with self._ready:
-            self._ready.wait_for(self._closing.is_set, min(MERGE, seconds))
+            self._ready.wait_for(self._closing.is_set, MERGE)
             self._ready.wait_for(
                 lambda: self._closing.is_set() or self._source_changed or (for_others and self._others_changed),
                 max(0.0, seconds - MERGE),
@@ -152,9 +152,10 @@ class Bridge:
             self._listed = time.monotonic()
             self._note_back()
         following.reconcile()
+        if following.listing_due:
+            return MERGE
         left = self._listed + self._source.relist * random.uniform(0.9, 1.1) - time.monotonic()
-        retry = following.retry_delay
-        return max(0.0, left if retry is None else min(left, retry))
+        return max(0.0, min(left, following.retry_delay))
 
     def _identify(self) -> Following:
         """Find out what the source is, after each fault anew, and subscribe to it."""

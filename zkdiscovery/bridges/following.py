@@ -2,7 +2,7 @@
 
 Guarantees
 - Nothing is written before the first full list, nor by a list that was asked for before the bridge led.
-- An entry that was created after the list was asked for is not removed by that list.
+- What another bridge or the next run of a container has created after the list was asked for is not removed by it.
 - What can't be imported, or is refused, harms none of the others; it is logged once, and tried again.
 
 Threads: the bridge's.
@@ -11,8 +11,9 @@ Threads: the bridge's.
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from zkdiscovery.bridges.catalogue import Catalogue, Entry
@@ -71,8 +72,11 @@ class Following:
         self._leadership = Leadership(client, self.name, changed) if source.clustered else None
         self._loaded = False  # the catalogue was complete once
         self._listing: Listing | None = None
+        self._instances: list[tuple[Imported, Instance]] = []  # what can be imported of it
+        self._invalid: dict[str, str] = {}  # and what can't
         self._listed_at = 0  # highest transaction id that was known when the listing was asked for
         self._listed_in: object = None  # the connection and the term in which it was asked for
+        self._too_old = False  # a younger listing has to decide
         self._seen: dict[Key, tuple[Instance, int]] = {}  # wishes that stood in ZooKeeper, by the node's transaction id
         self._refused: dict[Key, Refused] = {}
         self._problems: dict[str, str] = {}
@@ -114,7 +118,7 @@ class Following:
     @property
     def listing_due(self) -> bool:
         """True if no listing was taken in this turn."""
-        return self._listed_in != self._turn
+        return self._too_old or self._listed_in != self._turn
 
     def ask(self) -> None:
         """Ask the source for all that it has.
@@ -123,8 +127,15 @@ class Following:
             SourceUnavailable, SourceRefused: as `Source.list`.
         """
         turn, at = self._turn, self._session.highest_zxid
-        self._listing = self._source.list()
-        self._listed_in, self._listed_at = turn, at
+        self._listing = listing = self._source.list()
+        self._listed_in, self._listed_at, self._too_old = turn, at, False
+        self._exported = None  # somebody may have changed it there
+        self._instances, self._invalid = [], dict(listing.problems)
+        for imported in listing.instances:
+            try:
+                self._instances.append((imported, to_instance(self.name, imported)))
+            except (InvalidInstance, InvalidName) as error:
+                self._invalid[f"{imported.service} ({imported.object_id})"] = str(error)
 
     # -- while the source is away --
 
@@ -149,13 +160,11 @@ class Following:
             ZkDiscoveryError: ZooKeeper can't be reached; whatever was done, a listing of the next turn goes on.
         """
         listing = self._listing
-        if listing is None:
-            return
         term = self._term
-        if self._leadership is not None and term is None:
+        if listing is None or self._listed_in != self._turn:
             return
-        problems = dict(listing.problems)
-        wishes = self._wishes(listing.instances, problems)
+        problems = dict(self._invalid)
+        wishes = self._wishes(problems)
         standing = self._catalogue.of_source(self.name)
         complete = self._catalogue.complete
         refused: Refusals = {}
@@ -172,33 +181,30 @@ class Following:
             problems |= self._export(self._source)
         self._tell(problems)
 
-    def _wishes(self, instances: Sequence[Imported], problems: dict[str, str]) -> dict[Key, Instance]:
+    def _wishes(self, problems: dict[str, str]) -> dict[Key, Instance]:
         """Return what is to stand in ZooKeeper. An owner that lives takes the place of an import."""
         wishes: dict[Key, Instance] = {}
-        for imported in instances:
-            name = f"{imported.service} ({imported.object_id})"
-            try:
-                instance = to_instance(self.name, imported)
-            except (InvalidInstance, InvalidName) as error:
-                problems[name] = str(error)
+        for imported, instance in self._instances:
+            registered = {} if imported.runtime is None else self._catalogue.of_run(imported.runtime)
+            if any(key.service == imported.service for key in registered):
                 continue
-            if imported.runtime is not None and any(
-                key.service == imported.service for key in self._catalogue.of_run(imported.runtime)
-            ):
-                continue
-            key = Key(instance.service, instance.id)
-            if wishes.setdefault(key, instance) is not instance:
-                problems[name] = f"the port {imported.port} is listed twice"
+            if wishes.setdefault(Key(instance.service, instance.id), instance) is not instance:
+                problems[f"{imported.service} ({imported.object_id})"] = f"the port {imported.port} is listed twice"
         return wishes
 
     def _leftovers(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
         """Return what an earlier bridge of this engine left, and the engine has no more."""
-        ours = self._session.session_id
-        gone = self._gone(wishes, standing)
-        return self._untried({key: None for key in gone if standing[key].stat.ephemeral_owner != ours})
+        gone = {
+            key: None
+            for key, entry in standing.items()
+            if key not in wishes
+            and entry.stat.ephemeral_owner != self._session.session_id
+            and entry.stat.czxid <= self._listed_at
+        }
+        return self._untried(gone)
 
     def _differing(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
-        differing: dict[Key, Instance | None] = dict.fromkeys(self._gone(wishes, standing))
+        differing: dict[Key, Instance | None] = dict.fromkeys(standing.keys() - wishes.keys())
         seen: dict[Key, tuple[Instance, int]] = {}
         for key, wish in wishes.items():
             entry = standing.get(key)
@@ -211,18 +217,17 @@ class Following:
         self._seen = seen
         return self._untried(differing)
 
-    def _gone(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> list[Key]:
-        at = self._listed_at
-        return [key for key, entry in standing.items() if key not in wishes and entry.stat.czxid <= at]
-
     def _bury(self, listing: Listing, term: BaseHold | None) -> None:
         """Delete what dead runs have left, if it was registered before they died."""
         dead: dict[Key, int] = {}
         for death in listing.deaths:
             for key, entry in self._catalogue.of_run(death.runtime).items():
-                before = death.before is None or entry.stat.ctime / 1000 < death.before
-                if before and entry.stat.czxid <= self._listed_at:
+                if death.before is not None and entry.stat.ctime / 1000 >= death.before:
+                    continue
+                if entry.stat.czxid <= self._listed_at:
                     dead[key] = entry.stat.czxid
+                else:  # of this run, or of the next one
+                    self._too_old = True
         due = self._untried(dict.fromkeys(dead))
         if due:
             log.info("deleting %d registrations of runs that have ended", len(due))
@@ -247,11 +252,9 @@ class Following:
         self._refused |= {key: Refused(wishes[key], error, until) for key, error in refused.items()}
 
     @property
-    def retry_delay(self) -> float | None:
-        """Seconds until something that was refused is to be tried again; None: nothing was."""
-        if not self._refused:
-            return None
-        return max(0.0, min(known.until for known in self._refused.values()) - time.monotonic())
+    def retry_delay(self) -> float:
+        """Seconds until something that was refused is to be tried again."""
+        return min((known.until for known in self._refused.values()), default=math.inf) - time.monotonic()
 
     def _tell(self, problems: dict[str, str]) -> None:
         """Log problems that are new, and show all."""

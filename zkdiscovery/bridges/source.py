@@ -161,8 +161,8 @@ class Exporter(Protocol):
     def export(self, services: Mapping[str, Sequence[Instance]]) -> Mapping[str, str]:
         """Make exactly these services visible in the other system, and withdraw what else it has made visible before.
 
-        Called on the bridge that leads, after the first full load, when an instance has changed. Instances that a
-        bridge imported are not among them. It touches nothing that it did not make.
+        Called on the bridge that leads, after each list and when an instance has changed. Instances that a bridge has
+        imported are not among them. It touches nothing that it did not make.
 
         Returns:
             reason by `SERVICE/INSTANCE` or `SERVICE` for what the other system does not take; the others go on.
