@@ -23,10 +23,10 @@ CommandLine = Annotated[
 ]
 
 
-def parse_duration(value: str) -> float:
-    """Return the seconds of `2`, `2.5` or `2s`."""
+def parse_duration(value: str | float) -> float:
+    """Return the seconds of `2`, `2.5` or `2s`; of a default, which comes as a number."""
     with suppress(ValueError):
-        seconds = float(value.removesuffix("s"))
+        seconds = float(str(value).removesuffix("s"))
         check_seconds(seconds)
         return seconds
     raise typer.BadParameter(f"must be a number of seconds, such as 2 or 2s: got {value!r}")

@@ -9,15 +9,22 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.integration.lifecycle.first_container import FirstOfContainer, Machine, machine
+from tests.integration.lifecycle.first_process import FirstProcess
 from tests.support import LIMIT, Recorder
 from zkdiscovery.cli.app import app
 from zkdiscovery.testing import ZookeeperServer
 from zkdiscovery.testing.servers import environment
+
+First = FirstProcess | FirstOfContainer
+
+_ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +135,27 @@ def start(options: list[str]) -> Iterator[Callable[..., Running]]:
             return running
 
         yield call
+
+
+@pytest.fixture(scope="module")
+def _machine() -> Iterator[Machine]:
+    with machine() as made:
+        yield made
+
+
+@pytest.fixture(params=["namespace", pytest.param("container", marks=pytest.mark.container)])
+def start_first(request: pytest.FixtureRequest, options: list[str], tmp_path: Path) -> Callable[..., First]:
+    """Start a command as the first process of a PID namespace or of a real container; it can write to `tmp_path`."""
+    command = ["-m", "zkdiscovery.cli", *options]
+
+    def in_namespace(*arguments: str) -> FirstProcess:
+        return FirstProcess(*command, *arguments, folder=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)})
+
+    def in_container(*arguments: str) -> FirstOfContainer:
+        variables = {"PYTHONPATH": str(_ROOT)}
+        return FirstOfContainer(made, *command, *arguments, folder=_ROOT, writable=tmp_path, env=variables)
+
+    if request.param == "namespace":
+        return in_namespace
+    made: Machine = request.getfixturevalue("_machine")
+    return in_container

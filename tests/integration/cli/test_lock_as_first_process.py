@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.lifecycle.first_container import FirstOfContainer, Machine, machine
-from tests.integration.lifecycle.first_process import FirstProcess
+from tests.integration.cli.conftest import First
 from tests.support import LIMIT, Truth, wait_until
-from zkdiscovery.testing import ZookeeperServer
-
-First = Callable[[str], FirstProcess | FirstOfContainer]
 
 NAME = "nightly"
-ROOT = Path(__file__).parents[3]
 LOOP = "trap 'echo told; exit 4' TERM; while :; do sleep 0.05; done"
-
-
-@pytest.fixture(scope="module")
-def _machine() -> Iterator[Machine]:
-    with machine() as made:
-        yield made
 
 
 @pytest.fixture
@@ -34,31 +22,19 @@ def queue(namespace: str) -> str:
     return f"{namespace}/locks/{NAME}"
 
 
-@pytest.fixture(params=["namespace", pytest.param("container", marks=pytest.mark.container)])
-def first(request: pytest.FixtureRequest, zkdiscovery_server: ZookeeperServer, namespace: str, tmp_path: Path) -> First:
+@pytest.fixture
+def first(start_first: Callable[..., First]) -> Callable[[str], First]:
     """Runs a shell script below `lock`, which is the first process."""
-    lock = ["-m", "zkdiscovery.cli", "--hosts", zkdiscovery_server.hosts, "--namespace", namespace, "lock", NAME, "--"]
-
-    def in_namespace(script: str) -> FirstProcess:
-        return FirstProcess(*lock, "sh", "-c", script, folder=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-
-    def in_container(script: str) -> FirstOfContainer:
-        command = [*lock, "sh", "-c", script]
-        return FirstOfContainer(made, *command, folder=ROOT, writable=tmp_path, env={"PYTHONPATH": str(ROOT)})
-
-    if request.param == "namespace":
-        return in_namespace
-    made: Machine = request.getfixturevalue("_machine")
-    return in_container
+    return lambda script: start_first("lock", NAME, "--", "sh", "-c", script)
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -KILL $$", 137)])
-def test_exit_codes(first: First, script: str, code: int) -> None:
+def test_exit_codes(first: Callable[[str], First], script: str, code: int) -> None:
     with first(script) as process:
         assert process.wait() == code
 
 
-def test_sigterm_goes_to_the_command(first: First, truth: Truth, queue: str, tmp_path: Path) -> None:
+def test_sigterm_goes_to_the_command(first: Callable[[str], First], truth: Truth, queue: str, tmp_path: Path) -> None:
     started = tmp_path / "started"
     with first(f"echo > {started}; {LOOP}") as process:
         wait_until(started.exists)
@@ -68,7 +44,7 @@ def test_sigterm_goes_to_the_command(first: First, truth: Truth, queue: str, tmp
     assert truth.children(queue) == []
 
 
-def test_sigterm_while_it_waits(first: First, truth: Truth, queue: str, tmp_path: Path) -> None:
+def test_sigterm_while_it_waits(first: Callable[[str], First], truth: Truth, queue: str, tmp_path: Path) -> None:
     started = tmp_path / "started"
     with first(f"echo > {started}; {LOOP}"):
         wait_until(started.exists)
@@ -80,7 +56,7 @@ def test_sigterm_while_it_waits(first: First, truth: Truth, queue: str, tmp_path
             assert len(truth.children(queue)) == 1
 
 
-def test_orphans_are_reaped(first: First, truth: Truth, queue: str, tmp_path: Path) -> None:
+def test_orphans_are_reaped(first: Callable[[str], First], truth: Truth, queue: str, tmp_path: Path) -> None:
     """Those of the command, and those of whoever enters the container."""
     started = tmp_path / "started"
     with first(f"(sleep 0.1 &); echo > {started}; {LOOP}") as process:

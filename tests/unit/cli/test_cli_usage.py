@@ -14,7 +14,8 @@ from zkdiscovery.cli.app import app
 from zkdiscovery.cli.exits import ExitCode
 
 COMMANDS = [
-    "demo", "dev", "services", "instances", "register", "watch", "balance", "override", "remove", "elections", "doctor",
+    "demo", "dev", "services", "instances", "register", "run", "watch", "balance", "override", "remove", "elections",
+    "doctor",
 ]  # fmt: skip
 NOWHERE = ["--hosts", "127.0.0.1:1", "--timeout", "20"]
 
@@ -89,6 +90,16 @@ def test_version() -> None:
         (["register", "payments", "--port", "80", "--tag", "a,b"], "comma"),
         (["register", "payments", "--port", "80", "--ready", "maybe"], "maybe"),
         (["register", "payments", "--port", "80", "--drain-delay", "-1"], "--drain-delay"),
+        (["run", "payments", "--port", "80"], "COMMAND"),
+        (["run", "payments", "--", "true"], "--port"),
+        (["run", "a/b", "--port", "80", "--", "true"], "must not contain '/'"),
+        (["run", "payments", "--port", "0", "--", "true"], "port must be"),
+        (["run", "payments", "--port", "70000", "--", "true"], "port must be"),
+        (["run", "payments", "--port", "80", "--meta", "novalue", "--", "true"], "KEY=VALUE"),
+        (["run", "payments", "--port", "80", "--host", "0.0.0.0", "--", "true"], "listen on"),
+        (["run", "payments", "--port", "80", "--kill-after", "soon", "--", "true"], "--kill-after"),
+        (["run", "payments", "--port", "80", "--drain-delay", "-1", "--", "true"], "--drain-delay"),
+        (["run", "payments", "--port", "80", "--listen-port", "0", "--", "true"], "listen_port must be"),
         (["override", "payments", "a"], "--clear"),
         (["override", "payments", "a", "--clear", "--weight", "2"], "--clear"),
         (

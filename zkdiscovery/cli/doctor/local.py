@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from zkdiscovery import sidecar
 from zkdiscovery.cli.commands import FENCE
 from zkdiscovery.cli.doctor.report import Finding, Level
 from zkdiscovery.errors import InvalidInstance
@@ -101,7 +102,7 @@ def examine_environment(environ: Mapping[str, str] = os.environ) -> Iterator[Fin
     """Variables that look like settings and are none: misspelt, most likely."""
     from zkdiscovery import settings  # noqa: PLC0415 - loaded on use
 
-    known = {*VARIABLES, LISTEN_PORT, FENCE, *environment.VARIABLES}
+    known = {*VARIABLES, LISTEN_PORT, FENCE, *sidecar.VARIABLES, *environment.VARIABLES}
     nested: dict[str, type[BaseModel]] = {"tls": settings.Tls, "auth": settings.Auth, "guard": settings.Guard}
     for name in settings.Settings.model_fields:
         known.add(f"{_PREFIX}{name}".upper())
