@@ -194,7 +194,7 @@ class Following:
 
     def _leftovers(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
         """Return what an earlier bridge of this engine left, and the engine has no more."""
-        gone = {
+        gone: dict[Key, Instance | None] = {
             key: None
             for key, entry in standing.items()
             if key not in wishes

@@ -35,7 +35,7 @@ def test_a_program_in_any_language_is_rolled(
     def command(port: int) -> list[str]:
         options = ["--port", str(port), "--drain-delay", str(DRAIN_DELAY)]
         program = [interpreter, str(FOLDER / PROGRAMS[interpreter])]
-        return ["-m", "zkdiscovery.cli", "run", "payments", *options, "--", *program]
+        return ["-m", "zkdiscovery", "run", "payments", *options, "--", *program]
 
     client = make_client()
     with Fleet(command, tmp_path, environment, 1) as fleet, Httpx(client) as caller:

@@ -52,7 +52,7 @@ class Running:
 
     def __init__(self, arguments: list[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "zkdiscovery.cli", *arguments],
+            [sys.executable, "-m", "zkdiscovery", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -146,7 +146,7 @@ def _machine() -> Iterator[Machine]:
 @pytest.fixture(params=["namespace", pytest.param("container", marks=pytest.mark.container)])
 def start_first(request: pytest.FixtureRequest, options: list[str], tmp_path: Path) -> Callable[..., First]:
     """Start a command as the first process of a PID namespace or of a real container; it can write to `tmp_path`."""
-    command = ["-m", "zkdiscovery.cli", *options]
+    command = ["-m", "zkdiscovery", *options]
 
     def in_namespace(*arguments: str) -> FirstProcess:
         return FirstProcess(*command, *arguments, folder=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)})

@@ -184,7 +184,7 @@ def test_a_reader_that_goes_away(make_client: MakeClient, options: list[str]) ->
     for registration in make_client().register_many(entries):  # type: ignore[arg-type]
         registration.wait_registered(LIMIT)
     with subprocess.Popen(
-        [sys.executable, "-m", "zkdiscovery.cli", *options, "instances", "payments", "-o", "json"],
+        [sys.executable, "-m", "zkdiscovery", *options, "instances", "payments", "-o", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

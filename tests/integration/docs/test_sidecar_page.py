@@ -34,7 +34,7 @@ def test_the_program_is_registered_while_it_runs(
                    "ZKDISCOVERY_NAMESPACE": namespace}  # fmt: skip
     _, *arguments = command.replace("8080", port).split()
     with subprocess.Popen(
-        [sys.executable, "-m", "zkdiscovery.cli", *arguments], cwd=tmp_path, env=os.environ | environment,
+        [sys.executable, "-m", "zkdiscovery", *arguments], cwd=tmp_path, env=os.environ | environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:

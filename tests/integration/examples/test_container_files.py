@@ -42,7 +42,7 @@ def test_the_program_of_the_image(
     environment = {"PYTHONPATH": str(ROOT), "ZKDISCOVERY_HOSTS": zkdiscovery_server.hosts,
                    "ZKDISCOVERY_NAMESPACE": namespace}  # fmt: skip
     with subprocess.Popen(
-        [sys.executable, "-m", "zkdiscovery.cli", *arguments], cwd=tmp_path, env=os.environ | environment,
+        [sys.executable, "-m", "zkdiscovery", *arguments], cwd=tmp_path, env=os.environ | environment,
         stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         try:
