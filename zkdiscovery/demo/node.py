@@ -14,7 +14,7 @@ What it does beside that is told on standard input, a word each line: `turns` ta
 `shards` joins the members that share out `accounts`.
 
 Guarantees: ends at once when its standard input does, that is, with its parent, however that ends. On SIGTERM it
-drains: it gives its shards back, serves on for `DRAIN_DELAY` and then deregisters.
+drains: it serves on for `DRAIN_DELAY`, deregisters, and gives its shards back.
 """
 
 from __future__ import annotations
