@@ -93,6 +93,7 @@ class _Source:
         self._timeout = core.settings.source_timeout
         self._worker = core.loader.worker
         self._children: dict[str, Away | None] = {}  # None: a bridge
+        self._unread = False  # there are children that we may not read: bridges of other users
         self._loaded = False
         self._closed = False
         self._trouble: Trouble | None = None
@@ -116,6 +117,7 @@ class _Source:
         for name in delta.removed:
             self._children.pop(name, None)
         self._children.update(delta.changed)
+        self._unread = bool(delta.rejected)
         self._loaded = self._loaded or delta.reloaded
         self._trouble = self._look(time.monotonic())
         self._tell()
@@ -125,7 +127,7 @@ class _Source:
         away = self._children.get(AWAY)
         if away is not None:
             since, why = now - max(0.0, time.time() - away.since), f"it can't be reached: {away.why}"
-        elif self._children:
+        elif self._children or self._unread:
             return None
         else:
             since, why = now, "no bridge follows it"

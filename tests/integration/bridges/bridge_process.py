@@ -1,6 +1,6 @@
 """A bridge in a process of its own, whose engine is a file.
 
-bridge_process.py <hosts> <namespace> <file> <engine|cluster> [<step>]
+bridge_process.py <hosts> <namespace> <file> <engine|cluster> [<step or -> [<session timeout>]]
 
 The file holds the ports of the engine's objects, as JSON. The process looks at it again for each line on its standard
 input. It says on standard output, as JSON, when it has come to `step`, and goes no further: `identity`, `subscribe`,
@@ -65,8 +65,9 @@ def say(what: object) -> None:
 
 
 if __name__ == "__main__":
-    hosts, namespace, path, kind, *steps = sys.argv[1:]
-    client = Client(hosts, namespace=namespace, session_timeout=4.0)
-    engine = FileEngine(Path(path), kind == "cluster", steps[0] if steps else "")
+    hosts, namespace, path, kind, *more = sys.argv[1:]
+    step, timeout = [*more, *("-", "4")[len(more) :]]
+    client = Client(hosts, namespace=namespace, session_timeout=float(timeout))
+    engine = FileEngine(Path(path), kind == "cluster", step)
     say({"begins": os.getpid()})
     Bridge(client, engine).run()

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.bridges.conftest import StartBridge
 from tests.integration.bridges.engines import Engine, Running, imported, wait_instances, wait_ports
-from tests.support import wait_until
+from tests.support import Truth, wait_until
 from tests.talking import TalkingProcess
 from zkdiscovery import Client
 from zkdiscovery.bridges import SourceUnavailable
@@ -85,8 +85,9 @@ def test_killed_and_started_again_without_a_gap(
     make_client: MakeClient, start_process: StartProcess, ports: Path, kind: str
 ) -> None:
     client = make_client()
+    session_timeout = "20" if kind == "engine" else "4"  # a process takes a while to start on a busy machine
     have(ports, 8001, 8002, 8003)
-    killed = start_process(kind)
+    killed = start_process(kind, "-", session_timeout)
     wait_ports(client, "web", 1, 2, 3)
     view = client.discover("web")
     wait_until(lambda: len(view.instances) == 3)
@@ -94,9 +95,34 @@ def test_killed_and_started_again_without_a_gap(
     view.on_change(lambda change: fewest.append(len(change.after.instances)))
     killed.signal(signal.SIGKILL)
     have(ports, 8001, 8002, 8003, 8004)
-    start_process(kind)
+    start_process(kind, "-", session_timeout)
     wait_ports(client, "web", 1, 2, 3, 4)
     assert min(fewest) == 3
+
+
+def test_a_leader_that_was_stopped_writes_nothing_when_it_goes_on(
+    make_client: MakeClient, start_process: StartProcess, ports: Path, truth: Truth, namespace: str
+) -> None:
+    """It has listed what was true before, and ZooKeeper refuses what it writes of that."""
+    client = make_client()
+    have(ports, 8001)
+    stopped = start_process("cluster")
+    wait_ports(client, "web", 1)
+    stopped.signal(signal.SIGSTOP)
+    have(ports, 8002)
+    start_process("cluster")
+    wait_ports(client, "web", 2)
+    seen: list[set[int]] = []
+    view = client.discover("web")
+    wait_until(lambda: len(view.instances) == 1)
+    view.on_change(lambda change: seen.append({instance.port for instance in change.after.instances}))
+    [source] = truth.children(f"{namespace}/bridges")
+    before = truth.children(f"{namespace}/bridges/{source}")
+    stopped.signal(signal.SIGCONT)
+    stopped.tell()  # an event for it
+    wait_until(lambda: len(truth.children(f"{namespace}/bridges/{source}")) == len(before) + 1)
+    wait_ports(client, "web", 2)
+    assert all(each == {8002} for each in seen)
 
 
 class Misfortunes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ import pytest
 from tests.conftest import MakeClient
 from tests.integration.bridges.conftest import StartBridge
 from tests.integration.bridges.engines import Engine, imported, wait_instances, wait_ports
-from tests.support import LIMIT, Truth, wait_until
-from zkdiscovery import Client
+from tests.support import LIMIT, Truth, core_of, wait_until
+from zkdiscovery import Client, SessionExpired
 from zkdiscovery.bridges import SourceRefused, SourceUnavailable
-from zkdiscovery.testing import FaultProxy
+from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session
 
 Expire = Callable[[Client], None]
 
@@ -171,17 +172,20 @@ def test_what_went_while_no_bridge_ran_goes_with_the_first_list(
 
 
 def test_the_instances_of_an_engine_go_with_the_session_of_its_bridge(
-    make_client: MakeClient, start_bridge: StartBridge, zkdiscovery_expire: Expire
+    make_client: MakeClient, start_bridge: StartBridge, zkdiscovery_server: ZookeeperServer
 ) -> None:
     """Its host died: nothing says goodbye."""
     client, bridging, engine = make_client(), make_client(), Engine(clustered=False)
     engine.put(imported(1))
     running = start_bridge(bridging, engine)
     wait_ports(client, "web", 1)
+    credentials = core_of(bridging).session.credentials
+    assert credentials is not None
     running.stop()
     bridging.close()
     wait_ports(client, "web", 1)
-    zkdiscovery_expire(bridging)
+    with suppress(SessionExpired):  # over in any case
+        expire_session(credentials.session_id, credentials.password, zkdiscovery_server.hosts)
     wait_ports(client, "web")
 
 
