@@ -15,6 +15,7 @@ from zkdiscovery.lifecycle import delays_until
 from zkdiscovery.model import Instance, Status
 from zkdiscovery.registration.address import LISTEN_PORT, Choice, Given, given_host, given_listen_port, settled
 from zkdiscovery.registration.base import BaseRegistration
+from zkdiscovery.registration.container import runtime
 from zkdiscovery.registration.leftovers import Leftovers
 from zkdiscovery.registration.locator import Locator
 from zkdiscovery.registration.machine import default_id, machine
@@ -125,7 +126,7 @@ class Registrar(Feature):
         if default:
             fields |= {"id": default_id(host, port), "machine": machine()}
         instance = Instance(
-            **{"zone": self.core.settings.zone} | fields,
+            **{"zone": self.core.settings.zone, "runtime": runtime()} | fields,
             host=host,
             port=port if port_known else 1,
             status=Status.UP if ready == "now" else Status.STARTING,
