@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -35,6 +36,7 @@ class Worker:
         self._order = 0
         self._threads: list[threading.Thread] = []
         self._idle = 0  # threads that wait for a task
+        self._timekeeper = math.inf  # when the thread wakes that waits for the next task; the other idle ones sleep on
         self._closed = False
 
     def start(self) -> None:
@@ -96,25 +98,34 @@ class Worker:
     def _next(self) -> Callable[[], None] | None:
         with self._ready:
             while not self._closed:
-                wait: float | None = None
+                wake = math.inf
                 while self._heap:
                     due, _, key = self._heap[0]
                     known = self._due.get(key)
                     if known is None or known[0] != due:  # cancelled, or moved forward
                         heapq.heappop(self._heap)
                         continue
-                    wait = due - time.monotonic()
-                    if wait > 0:
+                    if due > time.monotonic():
+                        wake = due
                         break
                     heapq.heappop(self._heap)
                     del self._due[key]
                     if self._due:
                         self._call_another()
                     return known[1]
-                self._idle += 1
-                self._ready.wait(wait)
-                self._idle -= 1
+                self._sleep(wake)
             return None
+
+    def _sleep(self, due: float) -> None:
+        """Wait for a task, or until the next one is due, unless another thread does that already."""
+        keeps_time = due < self._timekeeper
+        if keeps_time:
+            self._timekeeper = due
+        self._idle += 1
+        self._ready.wait(due - time.monotonic() if keeps_time else None)
+        self._idle -= 1
+        if keeps_time and self._timekeeper == due:
+            self._timekeeper = math.inf
 
     def _call_another(self) -> None:
         """Let another thread see to the tasks that wait, while this one runs its task."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import LIMIT, Recorder
+from tests.support import LIMIT, Recorder, wait_until
 from zkdiscovery.threads import Worker
 
 FAR = 3600.0  # seconds
@@ -162,5 +162,31 @@ def test_threads_that_were_idle_share_what_comes_at_once() -> None:
             for number in range(4):
                 worker.schedule(number, lambda number=number, task=task: task(number))
             done.wait(lambda items: len(items) == 4)
+    finally:
+        assert worker.close(LIMIT)
+
+
+def test_of_the_idle_threads_one_keeps_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them woke up for each task."""
+    worker = Worker("test-worker", threads=4)
+    try:
+        gates = [Gate(worker) for _ in range(4)]
+        worker.schedule("far", lambda: None, FAR)
+        timed: list[bool] = []
+        wait = worker._ready.wait
+
+        def noted(timeout: float | None = None) -> bool:
+            timed.append(timeout is not None)
+            return wait(timeout)
+
+        monkeypatch.setattr(worker._ready, "wait", noted)
+        for gate in gates:
+            gate.open()
+        wait_until(lambda: len(timed) == 4)
+        assert sum(timed) == 1
+        ran: Recorder[str] = Recorder()
+        for number in range(20):
+            worker.schedule(number, lambda: ran("soon"), 0.01 * number)
+        ran.wait(lambda items: len(items) == 20)
     finally:
         assert worker.close(LIMIT)
