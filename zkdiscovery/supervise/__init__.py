@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from zkdiscovery.supervise.child import Child, Ended, Exited, Stopped
+from zkdiscovery.supervise.child import Child, Ended, Stopped
 from zkdiscovery.supervise.guardian import lease_now
+from zkdiscovery.supervise.limited import LimitedCommand, Run, StatusLost
 from zkdiscovery.supervise.signals import Signals
 from zkdiscovery.supervise.supervision import reap_orphans, supervise
 from zkdiscovery.supervise.terminal import Terminal
 
-__all__ = ["Child", "Ended", "Exited", "Signals", "Stopped", "Terminal", "lease_now", "reap_orphans", "supervise"]
+__all__ = [
+    "Child",
+    "Ended",
+    "LimitedCommand",
+    "Run",
+    "Signals",
+    "StatusLost",
+    "Stopped",
+    "Terminal",
+    "lease_now",
+    "reap_orphans",
+    "supervise",
+]

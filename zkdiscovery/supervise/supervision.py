@@ -10,16 +10,21 @@ import select
 import signal
 from collections.abc import Callable
 
-from zkdiscovery.supervise.child import Child, Ended, Exited
+from zkdiscovery.supervise.child import Child, Ended
 from zkdiscovery.supervise.guardian import reap
+from zkdiscovery.supervise.limited import claimed_processes
 from zkdiscovery.supervise.signals import Signals
 from zkdiscovery.supervise.terminal import Terminal
 
 
 def reap_orphans(*keep: int) -> None:
-    """As the first process of a PID namespace, wait for the orphans that have ended, but for `keep`."""
+    """As the first process of a PID namespace, wait for the orphans that have ended, but for `keep`.
+
+    Limited commands are left to those who run them.
+    """
     if os.getpid() == 1:
-        reap(*keep)
+        with claimed_processes() as claimed:
+            reap(*keep, *claimed)
 
 
 def supervise(
@@ -29,7 +34,6 @@ def supervise(
     terminal: Terminal | None = None,
     tick: Callable[[], float | None] = lambda: None,
     forward: Callable[[int], object] | None = None,
-    on_exit: Callable[[], object] = lambda: None,
 ) -> Ended:
     """Look after a command until nothing of it is left.
 
@@ -40,7 +44,6 @@ def supervise(
         tick: is called after each event and each `signals.wake()`; gives the seconds until it is called again at the
             latest, None: without a limit.
         forward: what is done with a signal; it is sent to the group if not given.
-        on_exit: called when the command has ended and something that it has started is left.
     """
     forward = forward or child.signal
     sources: list[Child | Signals] = [child, signals]
@@ -55,9 +58,7 @@ def supervise(
             for event in child.read() if child in ready else ():
                 if isinstance(event, Ended):
                     return event
-                if isinstance(event, Exited):
-                    on_exit()
-                elif terminal is not None:
+                if terminal is not None:
                     _stop_with(child, terminal)
     finally:
         if terminal is not None and terminal.foreground == child.pid:

@@ -19,7 +19,7 @@ def main() -> int:
             env=os.environ,
             deadline=lease_now() + float(deadline),
             grace=float(grace),
-            terminal=terminal,
+            terminal=terminal.fd if terminal is not None and terminal.is_ours else None,
         ) as child:
             return supervise(child, signals, terminal=terminal).code
 
