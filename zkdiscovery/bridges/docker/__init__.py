@@ -1,0 +1,1 @@
+"""The bridge to Docker and Swarm. It needs the extra `zkdiscovery[docker]`."""

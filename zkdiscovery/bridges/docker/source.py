@@ -1,0 +1,256 @@
+"""What a Docker engine knows, as sources of a bridge: its containers, and the tasks of the Swarm that it manages.
+
+`sources` tells which of the two an engine is. Each has a stream of events of its own on a thread of its own; everything
+else runs on the thread of the bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from docker.errors import NotFound
+
+from zkdiscovery.bridges.docker import containers, tasks
+from zkdiscovery.bridges.docker.engine import Engine
+from zkdiscovery.bridges.docker.events import Event, Events
+from zkdiscovery.bridges.docker.labels import NAME, Wanted, parse
+from zkdiscovery.bridges.docker.memory import Memory
+from zkdiscovery.bridges.docker.place import MachineAddress, Place
+from zkdiscovery.bridges.source import Death, Imported, Listing, Source, SourceUnavailable
+from zkdiscovery.errors import InvalidInstance, InvalidName
+
+_RELIST = 10.0  # seconds: a lost event costs so much at most, and one on a half-open connection twice as much
+_RELIST_SWARM = 1.0  # seconds: managers send no events of tasks that run on other nodes
+
+
+def sources(address: MachineAddress, own_container: str | None = None) -> list[Source]:
+    """Return the sources that the engine of DOCKER_HOST, or of the context, is.
+
+    Args:
+        address: finds out the address of the engine's machine.
+        own_container: id of the container that this process runs in, if it does.
+
+    Raises:
+        SourceUnavailable: the engine does not answer.
+        SourceRefused: we have no right to ask.
+    """
+    engine = Engine()
+    try:
+        managed = _manages(engine.info())
+    finally:
+        engine.close()
+    found: list[Source] = [EngineSource(address, own_container)]
+    if managed:
+        found.append(SwarmSource(address, own_container))
+    return found
+
+
+class _Engines:
+    """The part that both sources share."""
+
+    kind: str
+    _types: Sequence[str]
+    _actions: Sequence[str]
+
+    def __init__(self, address: MachineAddress, own_container: str | None = None) -> None:
+        self._address = address
+        self._own_container = own_container
+        self._engine = Engine()
+        self._events = Events(self._engine, self._types, self._actions, self._note)
+
+    @property
+    def where(self) -> str:
+        """The address of the engine's API."""
+        return self._engine.where
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """See `Source.subscribe`."""
+        self._events.start(changed)
+
+    def list(self) -> Listing:
+        """See `Source.list`."""
+        return self._engine.call(self._list)
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._events.close()
+        self._engine.close()
+
+    def _note(self, event: Event) -> bool:
+        """Take an event, on the thread of the events. False: it changes nothing."""
+        raise NotImplementedError
+
+    def _list(self, api: Any) -> Listing:
+        raise NotImplementedError
+
+    def _place(self, api: Any) -> Place:
+        info = api.info()
+        own = self._own_networks(api)
+        return Place(
+            lambda: self._address.find(info, self._engine.remote, in_container=own is not None),
+            self._address.local,
+            own or frozenset(),
+        )
+
+    def _own_networks(self, api: Any) -> frozenset[str] | None:
+        """Return the ids of the networks that our own container is on; None if we are in none of this engine."""
+        if self._own_container is None:
+            return None
+        found = api.containers(filters={"id": [self._own_container]})
+        return frozenset(each.network for entry in found for each in containers.attached(entry)) if found else None
+
+
+class EngineSource(_Engines):
+    """The containers of one engine, without those of Swarm's tasks."""
+
+    kind = "docker"
+    clustered = False
+    relist = _RELIST
+    _types = ("container", "network")
+    _actions = (
+        "start", "kill", "die", "pause", "unpause", "rename", "health_status", "connect", "disconnect",
+    )  # fmt: skip
+
+    def __init__(self, address: MachineAddress, own_container: str | None = None) -> None:
+        super().__init__(address, own_container)
+        self._memory = Memory()
+
+    def identity(self) -> str:
+        """Return the engine's id; see `Source.identity`."""
+        return _text(self._engine.info(), "ID")
+
+    def _list(self, api: Any) -> Listing:
+        place = self._place(api)
+        healthy = api.containers(filters={"status": ["running"], "health": ["healthy", "none"], "label": [NAME]})
+        everything = api.containers(all=True)
+        running = {each["Id"] for each in everything if each.get("State") in {"running", "paused"}}
+        ending = self._ending(api, running)
+        found = _Found()
+        for container in healthy:
+            labels = container.get("Labels") or {}
+            if container["Id"] in running and containers.TASK not in labels:
+                found.add(
+                    containers.name_of(container),
+                    labels,
+                    lambda wanted, container=container: containers.imported(
+                        container, wanted, place, ending=container["Id"] in ending
+                    ),
+                )
+        stopped = (Death(each["Id"]) for each in everything if each.get("State") in {"exited", "dead"})
+        return found.listing([*self._memory.deaths(running), *stopped])
+
+    def _ending(self, api: Any, running: set[str]) -> set[str]:
+        """Return those containers that were sent a signal that ends them."""
+        ending = set()
+        for container, (number, at) in self._memory.signals().items():
+            if container in running and containers.ends_it(number, _inspected(api, container), at):
+                ending.add(container)
+            else:
+                self._memory.forget_signal(container, at)
+        return ending
+
+    def _note(self, event: Event) -> bool:
+        actor = event.get("Actor") or {}
+        labels, action, number = actor.get("Attributes") or {}, event.get("Action"), actor.get("ID") or ""
+        if event.get("Type") != "container":
+            return True
+        at = event.get("timeNano", 0) / 1e9
+        if action == "kill":
+            self._memory.note_signal(number, labels.get("signal", ""), at)
+        elif action == "die":
+            self._memory.note_death(number, at)
+            return True  # what it registered itself must go, whatever its labels
+        return NAME in labels
+
+
+class SwarmSource(_Engines):
+    """The tasks of a Swarm's services. The engine must be one of its managers."""
+
+    kind = "swarm"
+    clustered = True
+    relist = _RELIST_SWARM
+    _types = ("container", "service", "node")
+    _actions = ("start", "kill", "die", "health_status", "create", "update", "remove")
+
+    def identity(self) -> str:
+        """Return the Swarm's id; see `Source.identity`."""
+        return _text(_managed(self._engine.info()), "ID")
+
+    def _list(self, api: Any) -> Listing:
+        place = self._place(api)
+        # The tasks are asked for last: whatever they belong to is known by then, or is gone.
+        services = {each["ID"]: each for each in api.services()}
+        nodes = {each["ID"]: each for each in api.nodes()}
+        known = api.tasks()
+        found = _Found()
+        deaths = []
+        for task in known:
+            if tasks.has_ended(task) and (container := tasks.container_of(task)):
+                deaths.append(Death(container))
+            service = services.get(task.get("ServiceID") or "")
+            if service is not None and tasks.runs(task, nodes):
+                found.add(
+                    f"service {service['Spec']['Name']}",
+                    tasks.labels_of(service, task),
+                    lambda wanted, task=task, service=service: tasks.imported(
+                        task, service, nodes[task["NodeID"]], wanted, place
+                    ),
+                )
+        return found.listing(deaths)
+
+    def _note(self, event: Event) -> bool:
+        attributes = (event.get("Actor") or {}).get("Attributes") or {}
+        return event.get("Type") != "container" or containers.TASK in attributes
+
+
+class _Found:
+    """The instances and problems of one list."""
+
+    def __init__(self) -> None:
+        self._instances: list[Imported] = []
+        self._problems: dict[str, str] = {}
+
+    def add(self, what: str, labels: Mapping[str, str], make: Callable[[Wanted], Imported]) -> None:
+        """Add the instance of an object, if its labels ask for one; or else the problem with it."""
+        try:
+            wanted = parse(labels)
+            if wanted is None:
+                return
+            self._instances.append(make(wanted))
+            if wanted.unknown:
+                self._problems[what] = f"no such label, ignored: {', '.join(wanted.unknown)}"
+        except (InvalidInstance, InvalidName) as error:
+            self._problems[what] = str(error)
+
+    def listing(self, deaths: Sequence[Death]) -> Listing:
+        """Return all of it."""
+        return Listing(self._instances, self._problems, deaths)
+
+
+def _inspected(api: Any, container: str) -> Mapping[str, Any]:
+    """Return what the engine says of a container; nothing if it is gone."""
+    try:
+        details: Mapping[str, Any] = api.inspect_container(container)
+    except NotFound:
+        return {}
+    return details
+
+
+def _text(answer: Mapping[str, Any], key: str) -> str:
+    value = answer.get(key)
+    if not isinstance(value, str) or not value:
+        raise SourceUnavailable("the Docker engine does not tell its id")
+    return value
+
+
+def _manages(info: Mapping[str, Any]) -> bool:
+    return bool((info.get("Swarm") or {}).get("ControlAvailable"))
+
+
+def _managed(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a manager says of its Swarm."""
+    if not _manages(info):
+        raise SourceUnavailable("the Docker engine is no manager of a Swarm now")
+    cluster: Mapping[str, Any] = info["Swarm"].get("Cluster") or {}
+    return cluster
