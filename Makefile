@@ -51,7 +51,8 @@ help:
 	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks beside kazoo, tooz and Curator (15 minutes), with the targets met and missed'
 	@echo 'make bench-quick the same in 2 minutes, to see that they run'
-	@echo 'make interop     Curator, kazoo and a Spring Boot application beside us (2 minutes, and one more to get them);'
+	@echo 'make interop     Curator, kazoo, a Spring Boot application and Docker engines beside us (as root; 10 minutes, and'
+	@echo '                 two more to get them);'
 	@echo '                 TURNS=1000: how often each takes a lock'
 	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
@@ -128,10 +129,11 @@ bench-outages: server
 bench-setup: setup
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[bench]'
 
-# Foreign systems beside us: Curator and Spring Cloud, which Maven gets.
+# Foreign systems beside us: Curator and Spring Cloud, which Maven gets; Docker engines, which Debian's archive has.
 interop: server
 	@sh scripts/build_interop.sh
-	@TURNS=$(TURNS) $(BIN)/python -m pytest tests/interop --zkdiscovery-source=$(SOURCE) $(ARGS)
+	@TURNS=$(TURNS) $(BIN)/python -m pytest tests/interop --ignore tests/interop/docker --zkdiscovery-source=$(SOURCE) $(ARGS)
+	@sh scripts/isolated.sh $(BIN)/python -m pytest tests/interop/docker --zkdiscovery-source=local $(ARGS)
 
 chaos: server
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from zkdiscovery.testing.ports import free_port
+
 ROOT = Path(__file__).parents[3]
 LIMIT = 60.0  # seconds for the start of an engine, or one command, on a busy machine
 PORT = 8080  # where the program of the image listens
@@ -60,10 +62,12 @@ class Engine:
 
     Attributes:
         host: value of DOCKER_HOST.
+        address: where it listens beside that, for proxies.
     """
 
     def __init__(self, directory: Path, *, namespace: str | None = None) -> None:
         self.directory = directory
+        self.address = f"127.0.0.1:{free_port()}"
         self.socket = directory / "socket"
         self.host = f"unix://{self.socket}"
         self.environment = {**os.environ, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(directory / "config")}
@@ -80,7 +84,8 @@ class Engine:
     def start(self) -> Self:
         """Start it, or start it again."""
         arguments = [
-            *("--host", self.host, "--data-root", self.directory / "data", "--exec-root", self.directory / "exec"),
+            *("--host", self.host, "--host", f"tcp://{self.address}", "--tls=false"),
+            *("--data-root", self.directory / "data", "--exec-root", self.directory / "exec"),
             *("--pidfile", self.directory / "pid", "--cgroup-parent", f"/{self._group}"),
             *("--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false"),
         ]
@@ -172,12 +177,18 @@ class Engine:
             "--data-path-port", str(port + 1),
         )  # fmt: skip
 
+    def remove_all(self) -> None:
+        """Remove all stacks, services and containers."""
+        if services := self._run("service", "ls", "--quiet").stdout.split():
+            self.docker("service", "rm", *services)
+        while containers := self.docker("ps", "--all", "--quiet").split():
+            self._run("rm", "--force", *containers)  # some may be gone meanwhile
+
     def close(self) -> None:
         """End it with all its containers, and remove what it leaves."""
         if self._process is not None and self._process.poll() is None:
             with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
-                for container in self.docker("ps", "--all", "--quiet").split():
-                    self._run("rm", "--force", container)
+                self.remove_all()
             self.stop()
         with contextlib.suppress(FileNotFoundError):
             for mount in sorted(_mounts_below(self.directory), reverse=True):

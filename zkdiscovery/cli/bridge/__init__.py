@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from zkdiscovery.cli.bridge.docker import docker
 from zkdiscovery.cli.bridge.remove import remove
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "docker": docker,
     "remove": remove,
 }
 """The commands of `bridge`, by name. A kind of source adds its own here."""

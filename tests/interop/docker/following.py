@@ -1,0 +1,149 @@
+"""What is registered of an engine, what runs there, and those who call it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from typing import Any, Self
+
+from docker import APIClient
+
+from tests.interop.docker.engine import Engine
+from tests.support import LIMIT, wait_until
+from zkdiscovery import Client, Instance, NoInstanceAvailable, Status
+
+LABELS = {"zkdiscovery.name": "web"}
+_THREADS = 4
+_PATIENCE = 5.0  # seconds for one attempt
+
+
+def registered(client: Client, service: str = "web") -> set[str]:
+    """The ids of the containers or tasks that are UP in ZooKeeper."""
+    return {each.id.split(":")[1] for each in client.instances(service) if each.status is Status.UP}
+
+
+def healthy(engine: Engine) -> set[str]:
+    """The ids of the containers that have our label and are healthy."""
+    filters = ("--filter", "label=zkdiscovery.name=web", "--filter", "health=healthy", "--filter", "status=running")
+    return set(engine.docker("ps", "--quiet", "--no-trunc", *filters).split())
+
+
+def wait_truth(client: Client, engine: Engine, timeout: float = LIMIT) -> float:
+    """Wait until exactly what is healthy is registered, and return how long that took.
+
+    Containers that start meanwhile become healthy; so it is waited for those as well.
+    """
+    began = time.monotonic()
+    wait_until(lambda: registered(client) == healthy(engine), timeout)
+    return time.monotonic() - began
+
+
+def run(engine: Engine, *options: str, labels: dict[str, str] | None = None, image: str = "web:1") -> str:
+    """Run a container, and return its id."""
+    given = [f"--label={key}={value}" for key, value in (LABELS if labels is None else labels).items()]
+    return engine.docker("run", "--detach", *given, *options, image)
+
+
+class Churn:
+    """Starts and stops of containers, one after the other on a thread of its own, in a `with` block."""
+
+    def __init__(self, engine: Engine, count: int) -> None:
+        self._engine = engine
+        self._count = count
+        self.done = 0
+        self._thread = threading.Thread(target=self._run)
+        self._failure: BaseException | None = None
+
+    def _run(self) -> None:
+        api = APIClient(self._engine.host, version="auto", timeout=60)
+        started: list[str] = []
+        try:
+            for number in range(self._count):
+                container = api.create_container("web:1", labels=LABELS)["Id"]
+                api.start(container)
+                started.append(container)
+                if number % 3 == 0:
+                    api.kill(started.pop(0))
+                elif len(started) > 4:
+                    api.remove_container(started.pop(0), force=True)
+                self.done = number + 1
+        except BaseException as error:
+            self._failure = error
+        finally:
+            api.close()
+
+    def wait(self) -> None:
+        """Wait until all is done."""
+        self._thread.join(10 * LIMIT)
+        assert not self._thread.is_alive()
+        if self._failure is not None:
+            raise self._failure
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._thread.join(10 * LIMIT)
+
+
+class Callers:
+    """Calls of a service at a steady rate, in a `with` block; a failed attempt is tried on another instance."""
+
+    def __init__(self, client: Client, rate: float, service: str = "web") -> None:
+        self._service = client.discover(service)
+        self._pause = _THREADS / rate
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()  # by version
+        self.errors: list[BaseException] = []
+        self._threads = [threading.Thread(target=self._run) for _ in range(_THREADS)]
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._over.wait(max(0.0, due - time.monotonic())):
+            due = max(due + self._pause, time.monotonic() - self._pause)
+            attempts = 0
+
+            def ask(instance: Instance) -> str:
+                nonlocal attempts
+                attempts += 1
+                with urllib.request.urlopen(instance.url, timeout=_PATIENCE) as answer:
+                    text: str = answer.read().decode()
+                return text
+
+            try:
+                text = self._service.call(ask, retry_on=OSError)
+            except (OSError, NoInstanceAvailable) as error:
+                self._count("failed", error)
+            else:
+                self._count("retried" if attempts > 1 else "first", text.split()[0])
+
+    def _count(self, what: str, said: Any) -> None:
+        with self._lock:
+            self.counts[what] += 1
+            if isinstance(said, BaseException):
+                self.errors.append(said)
+            else:
+                self.answers[said] += 1
+
+    def wait_answers(self, version: str, count: int = 20) -> None:
+        """Wait for so many more answers of a version."""
+        wanted = self.answers[version] + count
+        wait_until(lambda: self.answers[version] >= wanted, 2 * LIMIT)
+
+    def __enter__(self) -> Self:
+        self._service.wait_ready(LIMIT)
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(LIMIT)
+        print(f"calls: {dict(self.counts)}, answers: {dict(self.answers)}, errors: {self.errors[:3]}")

@@ -1,0 +1,220 @@
+"""A bridge follows the containers of one engine: whatever is healthy there is registered, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeClient
+from tests.interop.docker.conftest import Follow
+from tests.interop.docker.engine import Engine
+from tests.interop.docker.following import Churn, healthy, registered, run, wait_truth
+from tests.interop.docker.freezing import FreezingProxy
+from tests.support import LIMIT, Recorder, wait_until, wait_view
+from zkdiscovery import Change, Status
+from zkdiscovery.testing import ZookeeperServer
+
+CHURN = 50  # starts, and almost as many stops
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_a_container_is_registered_while_it_is_healthy(engine: Engine, make_client: MakeClient, follow: Follow) -> None:
+    client = make_client()
+    follow(client, engine.host)
+    view = client.discover("web")
+    seen: Recorder[Change] = Recorder()
+    view.on_change(seen)
+    container = run(engine, labels={"zkdiscovery.name": "web", "zkdiscovery.tags": "a,b", "zkdiscovery.meta.team": "x"})
+    snapshot = wait_view(view, lambda snapshot: len(snapshot) == 1)
+    wait_until(lambda: healthy(engine) == {container})
+    (instance,) = snapshot
+    assert instance.status is Status.UP
+    assert (instance.tags, instance.metadata["team"], instance.port) == (("a", "b"), "x", 8080)
+    assert instance.host.startswith("172.")
+    engine.docker("stop", container)
+    wait_view(view, lambda snapshot: not len(snapshot))
+    states = [new.status for change in seen.items for _, new in change.delta.values() if new is not None]
+    assert states == [Status.UP, Status.DRAINING], "it drains while it serves on after SIGTERM"
+    assert not view.snapshot.suspects, "it has said goodbye"
+    engine.docker("start", container)
+    assert wait_view(view, lambda snapshot: len(snapshot) == 1).instances[0].status is Status.UP
+
+
+def test_a_signal_that_ends_nothing(engine: Engine, make_client: MakeClient, follow: Follow) -> None:
+    client = make_client()
+    follow(client, engine.host)
+    container = run(engine)
+    wait_until(lambda: registered(client) == {container})
+    engine.docker("kill", "--signal", "WINCH", container)
+    other = run(engine)  # the bridge has seen the signal when it sees this one
+    wait_until(lambda: registered(client) == {container, other})
+
+
+def test_bad_labels_are_told_once_and_harm_nobody_else(
+    engine: Engine, make_client: MakeClient, follow: Follow, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client()
+    bad = run(engine, "--name", "bad", labels={"zkdiscovery.name": "web", "zkdiscovery.port": "http"})
+    run(engine, "--name", "odd", labels={"zkdiscovery.name": "web", "zkdiscovery.wieght": "2"})
+    wait_until(lambda: len(healthy(engine)) == 2)
+    follow(client, engine.host)
+    wait_until(lambda: len(registered(client)) == 1)
+    run(engine)
+    wait_until(lambda: len(registered(client)) == 2)
+    told = [record.getMessage() for record in caplog.records if "zkdiscovery.port must be" in record.getMessage()]
+    assert len(told) == 1
+    assert f"container bad ({bad[:12]})" in told[0]
+    assert sum("no such label, ignored: zkdiscovery.wieght" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_compose_and_its_scale(engine: Engine, make_client: MakeClient, follow: Follow, tmp_path: Path) -> None:
+    client = make_client()
+    follow(client, engine.host)
+    file = tmp_path / "compose.yaml"
+    file.write_text(
+        """
+        services:
+          web:
+            image: web:1
+            labels: {zkdiscovery.name: web, zkdiscovery.network: backend}
+            networks: [backend, frontend]
+        networks: {backend: {}, frontend: {}}
+        """
+    )
+    compose = ("compose", "--project-name", "shop", "--file", str(file))
+    engine.docker(*compose, "up", "--detach", "--scale", "web=3")
+    wait_until(lambda: len(registered(client)) == 3)
+    assert registered(client) == healthy(engine)
+    engine.docker(*compose, "up", "--detach", "--scale", "web=1", "--no-recreate")
+    wait_until(lambda: len(client.instances("web")) == 1)
+    engine.docker(*compose, "down")
+    wait_until(lambda: not client.instances("web"))
+
+
+def test_a_bridge_that_is_killed_amid_starts_and_stops(
+    engine: Engine, make_client: MakeClient, zkdiscovery_server: ZookeeperServer, namespace: str
+) -> None:
+    client = make_client()
+    with Churn(engine, CHURN) as churn:
+        with bridge(engine, zkdiscovery_server.hosts, namespace) as process:
+            wait_until(lambda: registered(client))
+            process.kill()
+            process.wait()
+        wait_until(lambda: churn.done > CHURN // 2, 4 * LIMIT)
+        with bridge(engine, zkdiscovery_server.hosts, namespace) as process:
+            churn.wait()
+            print(f"the truth after {wait_truth(client, engine):.2f} s")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(LIMIT) == 128 + signal.SIGTERM
+
+
+@pytest.mark.long
+def test_an_engine_that_is_restarted_amid_starts_and_stops(
+    engine: Engine, make_client: MakeClient, follow: Follow
+) -> None:
+    client = make_client()
+    follow(client, engine.host)
+    with Churn(engine, 10) as churn:
+        churn.wait()
+    wait_until(lambda: registered(client))
+    engine.stop()
+    engine.start()
+    with Churn(engine, 10) as churn:
+        churn.wait()
+    print(f"the truth after {wait_truth(client, engine):.2f} s")
+    assert registered(client)
+
+
+@pytest.mark.long
+def test_a_half_open_connection_amid_starts_and_stops(engine: Engine, make_client: MakeClient, follow: Follow) -> None:
+    client = make_client()
+    with FreezingProxy(engine.address) as proxy:
+        follow(client, f"tcp://{proxy.address}")
+        with Churn(engine, CHURN) as churn:
+            wait_until(lambda: registered(client))
+            proxy.freeze()
+            began = time.monotonic()
+            churn.wait()
+        wait_truth(client, engine, 60.0)
+        took = time.monotonic() - began
+        print(f"the truth {took:.1f} s after the connections were half-open")
+
+
+def test_two_engines_never_touch_each_others_entries(
+    engine: Engine, make_client: MakeClient, follow: Follow, tmp_path: Path
+) -> None:
+    client = make_client()
+    # Its addresses are the same as those of the first one, and it has the same labels.
+    with network_namespace() as namespace, Engine(tmp_path / "engine", namespace=namespace) as other:
+        other.build_image("web:1")
+        follow(make_client(), engine.host)
+        second = follow(make_client(), other.host)
+        one, two = run(engine), run(other)
+        wait_until(lambda: registered(client) == {one, two})
+        assert len({each.host for each in client.instances("web")}) == 1
+        other.docker("rm", "--force", two)
+        wait_until(lambda: registered(client) == {one})
+        two = run(other)
+        wait_until(lambda: registered(client) == {one, two})
+        engine.docker("rm", "--force", one)
+        wait_until(lambda: registered(client) == {two})
+        second.stop()
+
+
+@pytest.mark.long
+def test_a_host_that_dies_with_its_bridge_leaves_nothing(
+    engine: Engine, make_client: MakeClient, zkdiscovery_server: ZookeeperServer, namespace: str
+) -> None:
+    client = make_client()
+    run(engine)
+    with bridge(engine, zkdiscovery_server.hosts, namespace) as process:
+        wait_until(lambda: registered(client))
+        engine.kill()
+        process.kill()
+        began = time.monotonic()
+        wait_until(lambda: not client.instances("web"))
+        print(f"gone {time.monotonic() - began:.1f} s after the host died, T = {T:g} s")
+    engine.start()
+
+
+T = 4.0  # seconds, the session timeout of bridges that are processes
+
+
+@contextmanager
+def bridge(engine: Engine, hosts: str, namespace: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, as a process."""
+    environment = {
+        **os.environ, "DOCKER_HOST": engine.host, "ZKDISCOVERY_HOSTS": hosts, "ZKDISCOVERY_NAMESPACE": namespace,
+        "ZKDISCOVERY_SESSION_TIMEOUT": f"{T:g}",
+    }  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", "zkdiscovery", "bridge", "docker"], env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(LIMIT)
+
+
+@contextmanager
+def network_namespace() -> Iterator[str]:
+    """Another machine, as far as a network is concerned: its path."""
+    holder = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "ip link set lo up; echo; exec sleep 3600"], stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    try:
+        yield f"/proc/{holder.pid}/ns/net"
+    finally:
+        holder.kill()
+        holder.wait(LIMIT)
+        holder.stdout.close()

@@ -1,0 +1,137 @@
+"""Bridges follow the services of a Swarm while people scale, roll and remove them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeClient
+from tests.interop.docker.conftest import Follow
+from tests.interop.docker.engine import PORT, Engine
+from tests.interop.docker.following import Callers, registered
+from tests.support import LIMIT, wait_until
+
+RATE = 100.0  # calls a second
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_scaling_is_followed(swarm: Engine, make_client: MakeClient, follow: Follow) -> None:
+    client = make_client()
+    follow(client, swarm.host, swarm=True)
+    create(swarm, "--replicas", "1", image="web:1")
+    wait_until(lambda: len(registered(client)) == 1)
+    swarm.docker("service", "scale", "--detach", "web=5")
+    late: dict[str, float] = {}
+    healthy_at: dict[str, float] = {}
+
+    def followed() -> bool:
+        there, now = registered(client), time.monotonic()
+        for task in running(swarm):
+            healthy_at.setdefault(task, now)
+        for task in there:
+            late.setdefault(task, now - healthy_at.get(task, now))
+        return len(there) == 5
+
+    wait_until(followed, 2 * LIMIT)
+    print("seconds from healthy to registered:", sorted(round(seconds, 2) for seconds in late.values()))
+    assert {(each.host, each.port) for each in client.instances("web")} == host_ports(swarm)
+    with Callers(make_client(), RATE) as callers:
+        callers.wait_answers("1")
+        swarm.docker("service", "scale", "--detach", "web=2")
+        wait_until(lambda: len(registered(client)) == 2)
+        wait_until(lambda: len(client.instances("web")) == 2, 2 * LIMIT)
+        callers.wait_answers("1", 100)
+    assert not callers.counts["failed"]
+
+
+def test_a_rolling_update_loses_no_call(swarm: Engine, make_client: MakeClient, follow: Follow) -> None:
+    client = make_client()
+    follow(client, swarm.host, swarm=True)
+    create(swarm, "--replicas", "3", "--update-order", "start-first", "--update-parallelism", "1", image="web:1")
+    wait_until(lambda: len(registered(client)) == 3, 2 * LIMIT)
+    with Callers(make_client(), RATE) as callers:
+        callers.wait_answers("1")
+        swarm.docker("service", "update", "--detach", "--image", image_id(swarm, "web:2"), "--no-resolve-image", "web")
+        wait_until(lambda: update_state(swarm) == "completed", 4 * LIMIT)
+        wait_until(lambda: len(client.instances("web")) == 3, LIMIT)
+        callers.wait_answers("2", 100)
+    assert not callers.counts["failed"]
+    assert set(callers.answers) == {"1", "2"}
+
+
+def test_a_stack(swarm: Engine, make_client: MakeClient, follow: Follow, tmp_path: Path) -> None:
+    client = make_client()
+    follow(client, swarm.host, swarm=True)
+    file = tmp_path / "stack.yaml"
+    file.write_text(
+        f"""
+        version: "3.7"
+        services:
+          web:
+            image: {image_id(swarm, "web:1")}
+            networks: [backend, frontend]
+            deploy:
+              replicas: 2
+              labels: {{zkdiscovery.name: web, zkdiscovery.port: "{PORT}", zkdiscovery.network: backend}}
+        networks: {{backend: {{}}, frontend: {{}}}}
+        """
+    )
+    swarm.docker("stack", "deploy", "--detach=true", "--resolve-image", "never", "--compose-file", str(file), "shop")
+    wait_until(lambda: len(registered(client)) == 2, 2 * LIMIT)
+    subnet = json.loads(swarm.docker("network", "inspect", "shop_backend"))[0]["IPAM"]["Config"][0]["Subnet"]
+    beginning = subnet.rpartition(".")[0]
+    assert all(each.host.startswith(f"{beginning}.") for each in client.instances("web"))
+    swarm.docker("stack", "rm", "shop")
+    wait_until(lambda: not client.instances("web"))
+
+
+def test_one_of_two_bridges_leads(swarm: Engine, make_client: MakeClient, follow: Follow) -> None:
+    client = make_client()
+    first = follow(make_client(), swarm.host, swarm=True)
+    create(swarm, "--replicas", "2", image="web:1")
+    wait_until(lambda: len(registered(client)) == 2, 2 * LIMIT)
+    follow(make_client(), swarm.host, swarm=True)
+    before = client.instances("web")
+    first.stop()
+    swarm.docker("service", "scale", "--detach", "web=3")
+    wait_until(lambda: len(registered(client)) == 3, 2 * LIMIT)
+    assert set(before) <= set(client.instances("web")), "the change of leaders has touched nothing"
+
+
+def create(swarm: Engine, *options: str, image: str) -> None:
+    """Create the service, with a port of the machine for each task."""
+    swarm.docker(
+        "service", "create", "--detach", "--name", "web", "--publish", f"mode=host,target={PORT}",
+        "--label", "zkdiscovery.name=web", "--label", f"zkdiscovery.port={PORT}", *options, image_id(swarm, image),
+    )  # fmt: skip
+
+
+def image_id(swarm: Engine, tag: str) -> str:
+    """An image's id, which Swarm does not try to pull."""
+    return swarm.docker("image", "inspect", "--format", "{{.Id}}", tag)
+
+
+def tasks(swarm: Engine) -> list[Any]:
+    """What the manager says of the service's tasks."""
+    numbers = swarm.docker("service", "ps", "--quiet", "--no-trunc", "--filter", "desired-state=running", "web").split()
+    return json.loads(swarm.docker("inspect", *numbers)) if numbers else []
+
+
+def running(swarm: Engine) -> set[str]:
+    """The ids of the tasks that are healthy."""
+    return {each["ID"] for each in tasks(swarm) if each["Status"]["State"] == "running"}
+
+
+def host_ports(swarm: Engine) -> set[tuple[str, int]]:
+    """Where the machine serves the tasks."""
+    return {("127.0.0.1", each["Status"]["PortStatus"]["Ports"][0]["PublishedPort"]) for each in tasks(swarm)}
+
+
+def update_state(swarm: Engine) -> str:
+    """The state of the service's update."""
+    return swarm.docker("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}", "web")
