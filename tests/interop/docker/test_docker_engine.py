@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from docker import APIClient
 
 from tests.conftest import MakeClient
 from tests.interop.docker.conftest import Follow
 from tests.interop.docker.engine import Engine
 from tests.interop.docker.following import Churn, healthy, registered, run, wait_truth
 from tests.interop.docker.freezing import FreezingProxy
-from tests.support import LIMIT, Recorder, wait_until, wait_view
-from zkdiscovery import Change, Status
+from tests.support import LIMIT, Recorder, Truth, core_of, wait_until, wait_view
+from zkdiscovery import Change, Instance, Status
 from zkdiscovery.testing import ZookeeperServer
 
 CHURN = 50  # starts, and almost as many stops
@@ -184,6 +185,46 @@ def test_a_host_that_dies_with_its_bridge_leaves_nothing(
         wait_until(lambda: not client.instances("web"))
         print(f"gone {time.monotonic() - began:.1f} s after the host died, T = {T:g} s")
     engine.start()
+
+
+def test_a_container_that_is_killed_takes_its_own_registration_along(
+    engine: Engine, make_client: MakeClient, follow: Follow, truth: Truth
+) -> None:
+    client = make_client()
+    core = core_of(client)
+    follow(client, engine.host)
+    containers = run(engine, labels={}), run(engine, labels={})
+
+    def path(container: str) -> str:
+        return core.paths.instance("payments", f"own@{container}")
+
+    for port, container in enumerate(containers, 9001):
+        own = Instance("payments", "192.0.2.1", port, id=f"own@{container}", runtime=container)
+        truth.create(path(container), core.codec.encode(own), ephemeral=True)
+    wait_until(lambda: len(client.instances("payments")) == 2)
+    reported: list[float] = []
+    killed, other = containers
+
+    def report() -> None:
+        api = APIClient(engine.host, version="auto")
+        events = api.events(decode=True, filters={"event": ["die"], "container": [killed]})
+        ready.set()
+        next(events)
+        reported.append(time.monotonic())
+        events.close()
+        api.close()
+
+    ready = threading.Event()
+    listener = threading.Thread(target=report)
+    listener.start()
+    assert ready.wait(LIMIT)
+    began = time.monotonic()
+    engine.docker("kill", killed)
+    truth.wait(path(killed), lambda node: node is None)
+    gone = time.monotonic()
+    listener.join(LIMIT)
+    print(f"gone {gone - reported[0]:.2f} s after the engine's report, {gone - began:.2f} s after the kill")
+    assert truth.get(path(other)) is not None
 
 
 T = 4.0  # seconds, the session timeout of bridges that are processes

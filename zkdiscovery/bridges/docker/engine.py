@@ -63,7 +63,7 @@ class Engine:
             SourceUnavailable: as `call`.
             SourceRefused: as `call`.
         """
-        return self.call(lambda api: api.info())
+        return self.call(lambda api: {**api.info()})
 
     def events(self, filters: Mapping[str, Sequence[str]], since: str | None) -> CancellableStream:
         """Open a stream of events. It ends when the engine ends it, after `SILENCE`, and when it is closed.

@@ -124,7 +124,7 @@ class EngineSource(_Engines):
         place = self._place(api)
         healthy = api.containers(filters={"status": ["running"], "health": ["healthy", "none"], "label": [NAME]})
         everything = api.containers(all=True)
-        running = {each["Id"] for each in everything if each.get("State") in {"running", "paused"}}
+        running = {each["Id"] for each in everything if each["State"] in {"running", "paused"}}
         ending = self._ending(api, running)
         found = _Found()
         for container in healthy:
@@ -137,7 +137,7 @@ class EngineSource(_Engines):
                         container, wanted, place, ending=container["Id"] in ending
                     ),
                 )
-        stopped = (Death(each["Id"]) for each in everything if each.get("State") in {"exited", "dead"})
+        stopped = (Death(each["Id"]) for each in everything if each["State"] in {"exited", "dead"})
         return found.listing([*self._memory.deaths(running), *stopped])
 
     def _ending(self, api: Any, running: set[str]) -> set[str]:
