@@ -99,8 +99,17 @@ if TYPE_CHECKING:
     from zkdiscovery.model import Override as Override
     from zkdiscovery.model import Snapshot as Snapshot
     from zkdiscovery.model import Status as Status
+    from zkdiscovery.registration import Check as Check
+    from zkdiscovery.registration import CheckReport as CheckReport
+    from zkdiscovery.registration import CheckResult as CheckResult
+    from zkdiscovery.registration import CheckState as CheckState
+    from zkdiscovery.registration import CommandCheck as CommandCheck
     from zkdiscovery.registration import Registration as Registration
     from zkdiscovery.registration import RegistrationState as RegistrationState
+    from zkdiscovery.registration import TcpCheck as TcpCheck
+    from zkdiscovery.registration import TtlCheck as TtlCheck
+    from zkdiscovery.registration.grpc_check import GrpcCheck as GrpcCheck
+    from zkdiscovery.registration.http_check import HttpCheck as HttpCheck
     from zkdiscovery.session import State as State
     from zkdiscovery.settings import AclEntry as AclEntry
     from zkdiscovery.settings import Auth as Auth
@@ -191,7 +200,19 @@ _HOMES = {
     "lifecycle": ("close_on_signals",),
     "locks": ("Barrier", "Contender", "Counter", "Lock", "ReadWriteLock", "Semaphore"),
     "model": ("Change", "Instance", "Override", "Snapshot", "Status"),
-    "registration": ("Registration", "RegistrationState"),
+    "registration": (
+        "Check",
+        "CheckReport",
+        "CheckResult",
+        "CheckState",
+        "CommandCheck",
+        "Registration",
+        "RegistrationState",
+        "TcpCheck",
+        "TtlCheck",
+    ),
+    "registration.grpc_check": ("GrpcCheck",),
+    "registration.http_check": ("HttpCheck",),
     "session": ("State",),
     "settings": ("AclEntry", "Auth", "Guard", "Settings", "Tls"),
     "shards": ("Shard", "ShardMember", "ShardOwner", "ShardTable", "Shards"),

@@ -187,6 +187,10 @@ class Client(LockMethods, ShardMethods):
             ready: "now": UP at once; "listening": STARTING until the port accepts connections; "manual": STARTING until
                 `set_status(Status.UP)`.
             drain_delay: seconds between DRAINING and the deletion, for calls under way.
+            checks: health checks, such as `[HttpCheck("/ready")]`: STARTING until each has passed once, DOWN while one
+                fails. With `ready="listening"` they begin once the port accepts connections.
+            deregister_after: seconds of being DOWN by its checks after which the instance is deregistered, until they
+                pass again; None: never.
             on_conflict: what to do about another owner of the id: "replace" it, the first time only; "wait" until it is
                 gone, after an expiry too; or "refuse" (CONFLICT). Where the id is not given, "replace" takes it from
                 this machine's processes alone; that of another machine must be gone within two session timeouts, else

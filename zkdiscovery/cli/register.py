@@ -29,6 +29,7 @@ from zkdiscovery.cli.instance_options import (
 from zkdiscovery.cli.output import harmless, instance_json, local_time, status_text, write_json_line, write_rendered
 from zkdiscovery.cli.values import ServiceName, parse_pairs
 from zkdiscovery.errors import AccessDenied, InvalidInstance, RegistrationConflict
+from zkdiscovery.registration.check_texts import check_of
 
 if TYPE_CHECKING:
     from zkdiscovery import Registration
@@ -60,6 +61,20 @@ def register(
         ReadyWhen, typer.Option(help="UP at once, or only once the port accepts connections.")
     ] = ReadyWhen.NOW,
     drain_delay: DrainDelay = 0.0,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A health check, which sets the status; may be given again. http:/ready, https:9090/ready, tcp,"
+            " grpc:SERVICE or command:PROGRAM ARGUMENTS.",
+            metavar="CHECK",
+        ),
+    ] = None,
+    check_interval: Annotated[float, typer.Option(help="Seconds between two runs of a check.")] = 5.0,
+    check_timeout: Annotated[float, typer.Option(help="Seconds that a run of a check may take.")] = 1.0,
+    deregister_after: Annotated[
+        float | None,
+        typer.Option(help="Seconds of being DOWN by its checks after which it is deregistered until they pass."),
+    ] = None,
     on_conflict: OnConflictOption = OnConflict.REPLACE,
 ) -> None:
     """Register an instance until Ctrl-C or SIGTERM, then drain and deregister it.
@@ -73,7 +88,8 @@ def register(
         registration = client.register(
             name, port, host=host, listen_port=listen_port, id=id, weight=weight, zone=zone, version=version,
             tags=tag or (), metadata=parse_pairs(meta or (), "--meta"), ready=ready.value, drain_delay=drain_delay,
-            on_conflict=on_conflict.value,
+            on_conflict=on_conflict.value, deregister_after=deregister_after,
+            checks=[check_of(text, interval=check_interval, timeout=check_timeout) for text in check or ()],
         )  # fmt: skip
         printer = _StatePrinter(cli, registration)
         changed = threading.Event()

@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from zkdiscovery.core import Core
 from zkdiscovery.errors import InvalidInstance, OperationTimeout, ZkDiscoveryError
-from zkdiscovery.model import Instance, Status, StatusName
+from zkdiscovery.model import Instance, Status, StatusName, check_status
+from zkdiscovery.registration.health import CheckReport
 from zkdiscovery.registration.options import CHANGEABLE
 from zkdiscovery.registration.owned_instance import OwnedInstance
 from zkdiscovery.threads import Steps, Subscribers, Until, latest
@@ -31,6 +32,8 @@ class RegistrationState(StrEnum):
     """Another owner has the id; ours follows when it is gone."""
     CONFLICT = "CONFLICT"
     """Another owner has the id; final until reclaim()."""
+    DEREGISTERED = "DEREGISTERED"
+    """Taken out, because its checks have failed for `deregister_after` seconds; it comes back when they pass."""
     DRAINING = "DRAINING"
     """Being deregistered: callers hear of it, and calls under way end."""
     CLOSED = "CLOSED"
@@ -78,6 +81,8 @@ class BaseRegistration:
         """The stage that it has reached."""
         if self._owned.closed:
             return RegistrationState.CLOSED
+        if self._owned.deregistered and not self._owned.leaving:
+            return RegistrationState.DEREGISTERED
         state = _STATES[self._owned.node.state]
         leaving = self._owned.leaving and state is not RegistrationState.CLOSED
         return RegistrationState.DRAINING if leaving else state
@@ -95,12 +100,19 @@ class BaseRegistration:
             return ""
         if (error := self.error) is not None:
             return str(error)
-        return self._owned.silence if state is RegistrationState.REGISTERED else self._absence(state)
+        return self._owned.health.why if state is RegistrationState.REGISTERED else self._absence(state)
+
+    @property
+    def health(self) -> tuple[CheckReport, ...]:
+        """The checks given at the registration, in order, as they are now."""
+        return self._owned.health.reports
 
     def _absence(self, state: RegistrationState) -> str:
         """Return why it is not in ZooKeeper, if ZooKeeper has not refused it."""
         if state is RegistrationState.WAITING:
             return "another owner has the id"
+        if state is RegistrationState.DEREGISTERED:
+            return f"its checks have failed for long: {self._owned.health.why}"
         if not self._owned.place.port_known:
             return "its port is not known yet; tell it by update(port=…)"
         return self._core.session.status_message or "ZooKeeper has not answered yet"
@@ -129,11 +141,24 @@ class BaseRegistration:
     def set_status(self, status: Status | StatusName) -> None:
         """Set the status. Never blocks; see `wait_registered`. An operator's override stays above it.
 
+        Health checks decide between STARTING, UP and DOWN while the status that was set last is UP, or none was set.
+        Any other status stands, whatever they say, until UP is set.
+
         Raises:
             InvalidInstance: no status.
             ClientClosed: the registration was closed.
         """
-        self._owned.change(lambda own: own.with_(status=status))
+        self._owned.set_status(check_status(status))
+
+    def beat(self) -> None:
+        """Tell the `TtlCheck` of this registration that the program lives. Never blocks.
+
+        Raises:
+            InvalidInstance: it has no such check.
+            ClientClosed: the registration was closed.
+        """
+        self._owned.require_open()
+        self._owned.health.beat()
 
     def reclaim(self) -> None:
         """Take the id from its other owner, after a CONFLICT or instead of WAITING. Never blocks.
@@ -156,7 +181,7 @@ class BaseRegistration:
             return node.error or session.fatal_error
 
         settled = yield Until(
-            lambda: owned.leaving or node.settled or failure() is not None,
+            lambda: owned.leaving or (node.settled and not owned.deregistered) or failure() is not None,
             deadline_after(timeout),
             node.changed,
             session.changed,

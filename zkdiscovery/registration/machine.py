@@ -50,3 +50,13 @@ def _boot_session() -> str:
 def is_of_this_machine(entry: Instance) -> bool:
     """Was an entry with a default id made on this machine, since it was booted?"""
     return entry.machine == machine() and entry.machine != UNKNOWN
+
+
+def other_machine(found: Instance, own: Instance) -> str | None:
+    """Return whose entry with a default id was found in place of our own, in words, if it is another machine's."""
+    if found.machine is None or is_of_this_machine(found):
+        return None
+    return (
+        f"at {found.netloc} of the machine with the boot id {found.machine}, while this is {own.netloc}"
+        f" of the machine {machine()}: two machines have one host name; give one of them another name, or an id"
+    )

@@ -1,49 +1,33 @@
 """An instance that is kept in ZooKeeper as its owner wants it, until it leaves.
 
 Threads: any thread changes it; the worker of owned nodes reports what stands in ZooKeeper and finds out the address;
-the threads of `core.checks` look at its port if `ready="listening"`.
+the threads of its health tell its status.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from zkdiscovery.core import Core
 from zkdiscovery.errors import ClientClosed, InvalidInstance, NoThreadAvailable, UndecodableNode
 from zkdiscovery.model import Instance, Override, Status
 from zkdiscovery.registration.address import Choice, Given
-from zkdiscovery.registration.instance_port import InstancePort
-from zkdiscovery.registration.machine import default_id, is_of_this_machine, machine
+from zkdiscovery.registration.checks import Check
+from zkdiscovery.registration.instance_health import InstanceHealth
+from zkdiscovery.registration.machine import default_id, other_machine
 from zkdiscovery.registration.options import Ready
+from zkdiscovery.registration.place import Place
 from zkdiscovery.registration.sharing import Sharing
 from zkdiscovery.threads import Steps, Until
 from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import OnConflict, OwnedNode, OwnedState
 
 log = logging.getLogger("zkdiscovery.registration")
-
-
-class Place(NamedTuple):
-    """The part of the address and the id of an instance that is known.
-
-    Attributes:
-        given: what was said about the address.
-        default_id: the id was not given.
-        known: host and id are final; the port is known.
-        port_known: the port is known.
-        listen_port: where the program listens, if that was said.
-    """
-
-    given: Given
-    default_id: bool
-    known: bool
-    port_known: bool
-    listen_port: int | None
 
 
 class Owner(Protocol):
@@ -64,6 +48,12 @@ class Owner(Protocol):
     def note_silent(self, owned: OwnedInstance, where: str) -> None:
         """Log that nothing has listened at its port for long (checks)."""
 
+    def note_down(self, owned: OwnedInstance, why: str) -> None:
+        """Log that its checks have found it DOWN (checks)."""
+
+    def note_trouble(self, owned: OwnedInstance, check: str, why: str) -> None:
+        """Log that a check can't run (checks)."""
+
 
 class OwnedInstance:
     """One instance and the node that holds it.
@@ -75,6 +65,8 @@ class OwnedInstance:
         leaving: nothing changes any more.
         closed: it is out of ZooKeeper, or given up.
         shared: other processes may share its registration.
+        health: its port, its checks and its status.
+        deregistered: it is out of ZooKeeper until its checks pass.
         why_closed: what a user who changes it then is told.
         node: its node.
         on_news: called when its state or error may have changed, on any thread; must not block.
@@ -91,19 +83,19 @@ class OwnedInstance:
         ready: Ready,
         drain_delay: float,
         on_conflict: OnConflict,
+        checks: Sequence[Check] = (),
+        deregister_after: float | None = None,
     ) -> None:
         self._core = core
         self._owner = owner
         self._codec = core.codec
         self._lock = threading.Lock()
         self._was_held = False
-        self._port: InstancePort | None = None  # that its readiness waits for
-        if ready == "listening":
-            silent = partial(owner.note_silent, self)
-            self._port = InstancePort(core.checks, lambda: self.wanted, self._on_listening, silent)
         self.place = place
         self.drain_delay = drain_delay
         self.wanted = instance
+        self.health = InstanceHealth(core, self, ready, checks, deregister_after)
+        self.deregistered = False
         self.leaving = False
         self.closed = False
         self.why_closed = "was closed"
@@ -128,21 +120,21 @@ class OwnedInstance:
     # -- its life --
 
     def begin(self) -> None:
-        """Start to watch its port, if it has to.
+        """Start to look after its health.
 
         Raises:
             NoThreadAvailable: the system has no thread to give.
         """
-        if self._port is not None and not self.leaving:
-            self._core.checks.start()
+        if not self.leaving:
+            self.health.start()
             if self.place.known:
-                self._port.watch(self.place.listen_port, None)
+                self.health.begin(self.place.listen_port, None)
 
     def abandon(self) -> None:
         """Release it, because its batch could not be registered."""
         with self._lock:
             self.leaving = self.closed = True
-        self._close_port()
+        self.health.close()
         with suppress(NoThreadAvailable):  # then the node was not wanted yet
             self.node.release()
         self._owner.forget(self)
@@ -180,10 +172,10 @@ class OwnedInstance:
         with self._lock:
             if not self.leaving:
                 self.leaving = True
-                self._close_port()
+                self.health.close()
                 # An operator's override ends here.
                 self.wanted = self.wanted.own.with_(status=Status.DRAINING)
-            data = self._final_data() if worth_it else None
+            data = self._encoded(self.wanted) if worth_it else None
             if data is not None:
                 self.node.begin_release(data)
         self.node.wake()
@@ -193,12 +185,12 @@ class OwnedInstance:
     def leave(self) -> None:
         """Request the deletion. DRAINING is written in the same transaction if it was not written before."""
         if not self.closed:
-            self.node.release(self._final_data())
+            self.node.release(self._encoded(self.wanted))
 
-    def _final_data(self) -> bytes | None:
-        """The node's data with DRAINING; None if it can't be stored, because the deletion must not fail for that."""
+    def _encoded(self, instance: Instance) -> bytes | None:
+        """Its last data; None if they can't be stored, because the deletion must not fail for that."""
         try:
-            return self._codec.encode(self.wanted)
+            return self._codec.encode(instance)
         except InvalidInstance as error:
             log.debug("%s is deleted without being DRAINING first: %s", self.name, error)
             return None
@@ -229,6 +221,7 @@ class OwnedInstance:
     def forked(self) -> None:
         """In a forked child: it is the parent's, and so are the locks."""
         self._lock = threading.Lock()
+        self.health.forked()
         self.leaving = self.closed = True
         self.why_closed = "belongs to the parent process; register anew in this one"
 
@@ -253,8 +246,8 @@ class OwnedInstance:
             self._owner.move(self, wanted, self._codec.encode(wanted))
             self.wanted = wanted
             self.place = place._replace(known=True)
-            if self._port is not None and not self.leaving:
-                self._port.watch(place.listen_port, choice.other)
+        if not self.leaving:
+            self.health.begin(place.listen_port, choice.other)
         return True
 
     def follow_address(self) -> None:
@@ -333,41 +326,68 @@ class OwnedInstance:
         """Return who holds our default id, if that is another machine."""
         own = self.wanted
         try:
-            found = self._codec.decode(own.service, own.id, data)
+            return other_machine(self._codec.decode(own.service, own.id, data), own)
         except UndecodableNode:
             return None
-        if found.machine is None or is_of_this_machine(found):
-            return None
-        return (
-            f"at {found.netloc} of the machine with the boot id {found.machine}, while this is {own.netloc}"
-            f" of the machine {machine()}: two machines have one host name; give one of them another name, or an id"
-        )
 
-    # -- its port (threads of the checks) --
+    # -- its health (threads of the checks) --
 
-    @property
-    def silence(self) -> str:
-        """That nothing listens yet, in words, if it is not ready for that; "" otherwise."""
-        return self._port.silence if self._port and self.wanted.own.status is Status.STARTING else ""
+    def set_status(self, status: Status) -> None:
+        """Take over the status that a user has set, as far as its health agrees. Never blocks.
 
-    def _close_port(self) -> None:
-        if self._port is not None:
-            self._port.close()
+        Raises:
+            ClientClosed: it leaves, or has left.
+        """
+        with self._lock:
+            self.require_open()
+            self.health.tell(status)
+        self.take_status()
 
-    def _on_listening(self, host: str, port: int) -> None:
-        before = self.wanted.host
-        if host != before:
-            log.info("%s listens on IPv6 alone: advertising %s in place of %s", self.name, host, before)
-
-        def ready(own: Instance) -> Instance:
-            # A status that was set meanwhile stands.
-            return own.with_(host=host, status=Status.UP) if own.status is Status.STARTING else own
-
+    def take_status(self, host: str | None = None) -> bool:
+        address = {} if host is None else {"host": host}
         try:
-            self.change(ready)
+            # The status is read with the lock of `change` held, so the last one that is written is the last one.
+            self.change(lambda own: own.with_(status=self.health.status, **address))
         except ClientClosed:  # closed in the same moment
-            return
-        log.info("port %d accepts connections: %s is ready", port, self.name)
+            return False
+        with self._lock:
+            back = self.deregistered and self.wanted.own.status is not Status.DOWN
+            if back:
+                self.deregistered = False
+        if back:
+            self._core.nodes.later(self._come_back, 0.0)
+        self.on_news()
+        return True
+
+    def deregister_for_now(self) -> bool:
+        with self._lock:
+            wanted = self.wanted
+            if self.leaving or self.deregistered or wanted.own.status is not Status.DOWN:
+                return True
+            if wanted.override is not None and wanted.override.status is not None:
+                return False
+            self.deregistered = True
+            self.node.release(self._encoded(wanted.with_(status=Status.DRAINING)))
+        log.warning("deregistered %s, because it has been DOWN for long; it comes back when its checks pass", self.name)
+        self.on_news()
+        return True
+
+    def _come_back(self) -> None:
+        """Register again (worker)."""
+        with self._lock:
+            if self.leaving or self.deregistered:
+                return
+            self._core.nodes.want_again(self.node, self._codec.encode(self.wanted))
+        log.info("registering %s again", self.name)
+
+    def note_silent(self, where: str) -> None:
+        self._owner.note_silent(self, where)
+
+    def note_down(self, why: str) -> None:
+        self._owner.note_down(self, why)
+
+    def note_trouble(self, check: str, why: str) -> None:
+        self._owner.note_trouble(self, check, why)
 
 
 def _with_override(override: Override | None, own: Instance) -> Instance:

@@ -14,10 +14,13 @@ That the port accepts says that somebody listens there; it can't tell our own pr
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from zkdiscovery.registration.address import is_address, is_loopback
 from zkdiscovery.registration.interfaces import own_addresses
@@ -142,15 +145,35 @@ def local_addresses(host: str, *, proxied: bool) -> list[str]:
 def accepts(host: str, port: int, limit: float) -> bool:
     """Return whether a TCP port accepts a connection within `limit` seconds."""
     try:
-        # Not create_connection: that asks the resolver even about addresses, which takes half of the time.
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as connection:
-            connection.settimeout(limit)
-            connection.connect((host, port))
-            if connection.getsockname() != connection.getpeername():
-                return True
-            # A closed port within the range of ephemeral ports can be given to the probe itself, which then talks
-            # to itself. Reset, for TIME_WAIT would keep the service from binding its port.
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        hang_up(open_connection(host, port, limit))
     except (OSError, UnicodeError):  # the latter for a name that can't be one
-        pass
-    return False
+        return False
+    return True
+
+
+def open_connection(host: str, port: int, limit: float) -> socket.socket:
+    """Return a connection to a TCP port.
+
+    Raises:
+        OSError: there is none within `limit` seconds.
+    """
+    # Not create_connection: that asks the resolver even about addresses, which takes half of the time.
+    connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        connection.settimeout(limit)
+        connection.connect((host, port))
+        if connection.getsockname() == connection.getpeername():
+            # A closed port within the range of ephemeral ports can be given to the probe itself, which then talks
+            # to itself. Reset, because TIME_WAIT would keep the service from binding its port.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Close a connection for both sides, although a process that was forked meanwhile has its descriptor as well."""
+    with connection, suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

@@ -19,8 +19,9 @@ from zkdiscovery.registration.container import runtime
 from zkdiscovery.registration.leftovers import Leftovers
 from zkdiscovery.registration.locator import Locator
 from zkdiscovery.registration.machine import default_id, machine
-from zkdiscovery.registration.options import FIELDS, Options, Ready
-from zkdiscovery.registration.owned_instance import OwnedInstance, Place
+from zkdiscovery.registration.options import FIELDS, Options, Ready, check_checks, check_deregister_after
+from zkdiscovery.registration.owned_instance import OwnedInstance
+from zkdiscovery.registration.place import Place
 from zkdiscovery.registration.readiness import SILENT
 from zkdiscovery.registration.sharing import Sharing
 from zkdiscovery.session import Digest, State, StateChange, some_of
@@ -47,12 +48,16 @@ class _Told(NamedTuple):
 
     registered: Digest
     silent: Digest
+    down: Digest
+    trouble: Digest
 
     @classmethod
     def make(cls) -> Self:
         return cls(
             Digest(log, logging.INFO, "registered %s, first as %s"),
             Digest(log, logging.WARNING, f"nothing has listened for {SILENT:g} s at %s: %s"),
+            Digest(log, logging.WARNING, "%s: DOWN, because %s"),
+            Digest(log, logging.WARNING, "can't check %s, which says nothing about the service: %s"),
         )
 
 
@@ -112,6 +117,8 @@ class Registrar(Feature):
         ready = check_choice(fields.pop("ready", "now"), "ready", get_args(Ready))
         on_conflict = check_choice(fields.pop("on_conflict", "replace"), "on_conflict", get_args(OnConflict))
         drain_delay = check_delay(fields.pop("drain_delay", 0.0), "drain_delay")
+        checks = check_checks(fields.pop("checks", ()))
+        deregister_after = check_deregister_after(fields.pop("deregister_after", None), checks, on_conflict)
         servers = self.core.session.known_addresses()
         given = given_host(fields.pop("host", None))
         listen_port = given_listen_port(fields.pop("listen_port", None))
@@ -129,7 +136,7 @@ class Registrar(Feature):
             **{"zone": self.core.settings.zone, "runtime": runtime()} | fields,
             host=host,
             port=port if port_known else 1,
-            status=Status.UP if ready == "now" else Status.STARTING,
+            status=Status.UP if ready == "now" and not checks else Status.STARTING,
             registered_at=now_to_the_millisecond(),
         )
         path = self.core.paths.instance(instance.service, instance.id)
@@ -144,6 +151,8 @@ class Registrar(Feature):
             ready=ready,
             drain_delay=drain_delay,
             on_conflict=on_conflict,
+            checks=checks,
+            deregister_after=deregister_after,
         )
 
     # -- what an owned instance asks for --
@@ -187,6 +196,18 @@ class Registrar(Feature):
         """Log in a second that nothing listens at its port, together with others (checks)."""
         with self._lock:
             self._told.silent.add(where, _UNREACHED, f"{where}, the port of {owned.name}")
+        self.core.nodes.later(self._log_told, TOGETHER)
+
+    def note_down(self, owned: OwnedInstance, why: str) -> None:
+        """Log in a second that its checks have found it DOWN, together with others (checks)."""
+        with self._lock:
+            self._told.down.add(owned.node.path, why, owned.name)
+        self.core.nodes.later(self._log_told, TOGETHER)
+
+    def note_trouble(self, owned: OwnedInstance, check: str, why: str) -> None:
+        """Log in a second that a check can't run, together with others (checks)."""
+        with self._lock:
+            self._told.trouble.add(owned.node.path, why, f"{owned.name} by {check}")
         self.core.nodes.later(self._log_told, TOGETHER)
 
     def _log_told(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from zkdiscovery.client import Client
@@ -24,12 +24,14 @@ from zkdiscovery.errors import InvalidInstance, NodeMissing
 from zkdiscovery.integrations.jobs import Records
 from zkdiscovery.locks import Counters, Locks
 from zkdiscovery.model import Instance, Override, Snapshot, Status, StatusName, check_status
-from zkdiscovery.registration import BaseRegistration, Options, Overrides, Registrar, Sharing
+from zkdiscovery.registration import BaseRegistration, Checkers, CheckResult, Options, Overrides, Registrar, Sharing
+from zkdiscovery.registration.checks import Outcome, Probe, Target
 from zkdiscovery.session import Node, Session, Stat, State
 from zkdiscovery.settings import settings_without_environment
 from zkdiscovery.shards import Sharding, ShardReads
 from zkdiscovery.testing.granted import Granted, GrantedCounters, GrantedLocks
 from zkdiscovery.testing.granted_shards import GrantedReads, GrantedShards
+from zkdiscovery.threads import Worker
 from zkdiscovery.validation import check_name
 from zkdiscovery.znodes import OwnedNode, OwnedNodes, OwnedState
 
@@ -180,6 +182,27 @@ class _Registrations(Registrar):
         pass
 
 
+class _Passing(Checkers):
+    """Checks that pass at once, without being run. Those that wait for beats wait for them, but for no longer."""
+
+    def make_worker(self) -> Worker:
+        return _FirstRuns("zkdiscovery-health")
+
+    def run(self, probe: Probe, target: Target) -> Outcome:
+        return Outcome(CheckResult.PASS, "a static client runs no checks")
+
+
+class _FirstRuns(Worker):
+    """Runs what is due at once, on the calling thread, and nothing else."""
+
+    def start(self) -> None:
+        pass
+
+    def schedule(self, key: Hashable, task: Callable[[], None], delay: float = 0.0) -> None:
+        if delay == 0:
+            task()
+
+
 class _Sharing(Sharing):
     """Registrations that no other process shares."""
 
@@ -315,6 +338,7 @@ class _Records(Records):
 
 _FEATURES: dict[type[Feature], type[Feature]] = {
     Campaigns: _Campaigns,
+    Checkers: _Passing,
     Counters: GrantedCounters,
     Discovery: _Services,
     Locks: GrantedLocks,

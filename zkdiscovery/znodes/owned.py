@@ -196,13 +196,21 @@ class OwnedNode:
         self._due(self)
 
     def release(self, final_data: bytes | None = None) -> None:
-        """Want the node gone, for good. Never blocks."""
+        """Want the node gone, for good unless `OwnedNodes.want_again` is called. Never blocks."""
         with self.changed:
             if not self.desired.exists:
                 return
             self.desired = DesiredState(None, final_data)
             self.changed.notify_all()
         self._due(self)
+
+    def revive(self, data: bytes) -> None:
+        """Want the node again after `release`; for `OwnedNodes.want_again`."""
+        with self.changed:
+            self.desired = DesiredState(data)
+            if self.state is OwnedState.RELEASED:
+                self.state, self.error = OwnedState.PENDING, None
+            self.changed.notify_all()
 
     def reclaim(self) -> None:
         """Replace the owner for which we wait or with which we are in CONFLICT. Never blocks."""

@@ -65,6 +65,15 @@ class OwnedNodes:
             self._nodes.update(tracked)
         self.make_due(*tracked)
 
+    def want_again(self, node: OwnedNode, data: bytes) -> None:
+        """Want a node again that was released, whether or not it is gone already (worker)."""
+        finished = node.state is OwnedState.RELEASED
+        node.revive(data)
+        if finished:
+            self.keep([node])
+        else:
+            self.make_due(node)
+
     def later(self, task: Callable[[], None], delay: float) -> None:
         """Run a short task on the worker in `delay` seconds, once."""
         self._worker.schedule(task, task, delay)

@@ -59,8 +59,8 @@ ONLY_SYNC = {"terms"}
 ONLY_ASYNC = {"sync", "of", "aclose", "released", "slot"}  # `slot` is an attribute of each Client
 SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
-    "attempt", "barrier", "check", "condition", "counter", "discover", "election", "end_term", "ended", "explain",
-    "feature", "follow", "forked", "held",
+    "attempt", "barrier", "beat", "check", "condition", "counter", "discover", "election", "end_term", "ended",
+    "explain", "feature", "follow", "forked", "held",
     "leave", "lock", "locked", "on_change", "on_release_requested", "pick", "read_write_lock", "reclaim", "register",
     "register_many", "registered", "release", "resign", "revive", "semaphore", "set_status", "shards",
     "stop_following", "update", "update_hold", "while_leader",

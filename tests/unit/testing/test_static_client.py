@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support import Recorder
 from zkdiscovery import (
     Change,
     ClientClosed,
+    CommandCheck,
     CounterOverflow,
     Hold,
     HoldLost,
@@ -23,6 +25,7 @@ from zkdiscovery import (
     State,
     Status,
     Term,
+    TtlCheck,
 )
 from zkdiscovery.testing import static_client
 
@@ -294,3 +297,16 @@ def test_every_semaphore_is_granted() -> None:
             assert not hold.lost
         with pytest.raises(HoldLost, match="lost in a test"), client.semaphore("gpu"):
             client.lose_lock("gpu")
+
+
+def test_checks_pass_without_being_run() -> None:
+    with static_client() as client:
+        registration = client.register("payments", 8080, checks=[CommandCheck(["false"])], deregister_after=600)
+        assert registration.instance.status is Status.UP
+        assert registration.health[0].message == "a static client runs no checks"
+        beating = client.register("resizer", 8080, checks=[TtlCheck(15)])
+        assert beating.instance.status is Status.STARTING
+        beating.beat()
+        assert beating.instance.status is Status.UP
+        beating.beat()
+    assert not [thread for thread in threading.enumerate() if thread.name == "zkdiscovery-health"]
