@@ -26,6 +26,7 @@ from typing import Self
 
 from zkdiscovery.supervise import guardian
 from zkdiscovery.supervise.guardian import BETWEEN_ROUNDS, adopt_orphans, children, reap, signal_all
+from zkdiscovery.supervise.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,17 @@ class Stopped:
     """A signal has stopped the command, as Ctrl-Z does."""
 
     signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The command has ended, and something that it has started is left, which is ended now.
+
+    Attributes:
+        status: its exit status; -N: signal N has ended it.
+    """
+
+    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class Child:
         env: its environment.
         deadline: seconds of the lease clock at which all of it is killed.
         grace: seconds from SIGTERM to SIGKILL after the end of this process, and for what outlives the command.
-        terminal: file descriptor of the terminal whose foreground group it becomes; None: it stays in the background.
+        terminal: the terminal whose foreground group it becomes, if ours is; None: it stays in the background.
 
     Raises:
         OSError: it can't be started.
@@ -72,7 +84,7 @@ class Child:
         env: Mapping[str, str],
         deadline: float = math.inf,
         grace: float,
-        terminal: int | None = None,
+        terminal: Terminal | None = None,
     ) -> None:
         adopt_orphans()  # so that a command whose guardian was killed becomes ours, and its number stays its own
         self._ended: Ended | None = None
@@ -80,7 +92,8 @@ class Child:
         self._channel, theirs = socket.socketpair()
         with theirs:
             theirs.set_inheritable(True)
-            options = [str(theirs.fileno()), repr(deadline), repr(grace), str(-1 if terminal is None else terminal)]
+            fd = terminal.fd if terminal is not None and terminal.is_ours else -1
+            options = [str(theirs.fileno()), repr(deadline), repr(grace), str(fd)]
             self._guardian = subprocess.Popen(  # noqa: S603 - the interpreter that runs this
                 [sys.executable, "-I", "-S", guardian.__file__, *options, *argv],
                 env=env,
@@ -122,7 +135,7 @@ class Child:
         self._guardian.send_signal(signal.SIGCONT)
         self._kill_group()
 
-    def read(self) -> Iterator[Stopped | Ended]:
+    def read(self) -> Iterator[Stopped | Exited | Ended]:
         """Yield what has happened since the last call. Blocks if there is nothing, at most until the command ends."""
         if self._ended is not None:
             yield self._ended
@@ -133,6 +146,8 @@ class Child:
             match what:
                 case "stopped":
                     yield Stopped(int(value))
+                case "exited":
+                    yield Exited(int(value))
                 case "ended":
                     self._ended = Ended(int(value))
                 case _:

@@ -8,7 +8,8 @@ milliseconds. The two talk over a socket pair, one message a line:
                          end of file     the supervisor has ended: terminate the command, and kill it in time
     from the guardian    `started PID`, or `failed ERRNO` and nothing more
                          `stopped N`     signal N has stopped the command (Ctrl-Z)
-                         `ended STATUS`  the command has ended (-N: by signal N), and nothing of it is left
+                         `exited STATUS` the command has ended (-N: by signal N), and something of it is left
+                         `ended STATUS`  the command has ended, and nothing of it is left
 
 Guarantees:
     - At the deadline everything that the command has started gets SIGKILL. A supervisor that was killed or stopped
@@ -120,6 +121,7 @@ class Guardian:
         self._leader = 0
         self._status: int | None = None
         self._told = False  # the command was told to end
+        self._outlived = False  # by what it has started, which the supervisor was told
         self._limit = float("inf")  # as the deadline, but set by the guardian
         self._orphaned = False  # the supervisor has ended
 
@@ -169,6 +171,9 @@ class Guardian:
             if self._status is not None:
                 if not living:
                     break
+                if not self._outlived:
+                    self._outlived = True
+                    self._tell(f"exited {self._status}")
                 self._end(living)
             # A killed process takes a while to go, and those that it has started become ours only then.
             sleep = BETWEEN_ROUNDS if left <= 0 else min(LONGEST_SLEEP, left)

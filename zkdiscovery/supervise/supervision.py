@@ -10,7 +10,7 @@ import select
 import signal
 from collections.abc import Callable
 
-from zkdiscovery.supervise.child import Child, Ended
+from zkdiscovery.supervise.child import Child, Ended, Exited
 from zkdiscovery.supervise.guardian import reap
 from zkdiscovery.supervise.limited import claimed_processes
 from zkdiscovery.supervise.signals import Signals
@@ -34,6 +34,7 @@ def supervise(
     terminal: Terminal | None = None,
     tick: Callable[[], float | None] = lambda: None,
     forward: Callable[[int], object] | None = None,
+    on_exit: Callable[[], object] = lambda: None,
 ) -> Ended:
     """Look after a command until nothing of it is left.
 
@@ -44,6 +45,7 @@ def supervise(
         tick: is called after each event and each `signals.wake()`; gives the seconds until it is called again at the
             latest, None: without a limit.
         forward: what is done with a signal; it is sent to the group if not given.
+        on_exit: called when the command has ended and something that it has started is left.
     """
     forward = forward or child.signal
     sources: list[Child | Signals] = [child, signals]
@@ -58,7 +60,9 @@ def supervise(
             for event in child.read() if child in ready else ():
                 if isinstance(event, Ended):
                     return event
-                if terminal is not None:
+                if isinstance(event, Exited):
+                    on_exit()
+                elif terminal is not None:
                     _stop_with(child, terminal)
     finally:
         if terminal is not None and terminal.foreground == child.pid:

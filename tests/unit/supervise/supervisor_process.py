@@ -19,7 +19,7 @@ def main() -> int:
             env=os.environ,
             deadline=lease_now() + float(deadline),
             grace=float(grace),
-            terminal=terminal.fd if terminal is not None and terminal.is_ours else None,
+            terminal=terminal,
         ) as child:
             return supervise(child, signals, terminal=terminal).code
 

@@ -15,7 +15,7 @@ import pytest
 from tests.support import LIMIT, wait_until
 from tests.unit.supervise.processes import Supervised, children_of
 from zkdiscovery.session.clock import lease_now as clock_of_leases
-from zkdiscovery.supervise import Child, Ended, Signals, Stopped, lease_now, supervise
+from zkdiscovery.supervise import Child, Ended, Exited, Signals, Stopped, lease_now, supervise
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -128,6 +128,15 @@ def test_what_outlives_the_command_is_told_and_then_killed() -> None:
         assert supervised.alive() == [], "the supervisor ends after all of it"
 
 
+def test_the_end_of_the_command_is_told_before_that_of_its_descendants() -> None:
+    script = "(trap '' TERM; sleep 3600) & sleep 0.2; exit 5"
+    with Child(["sh", "-c", script], env=os.environ, grace=0.5) as child:
+        assert next(child.read()) == Exited(5)
+        begun = time.monotonic()
+        assert next(child.read()) == Ended(5)
+        assert time.monotonic() - begun > 0.3
+
+
 def test_who_was_told_is_not_told_twice() -> None:
     """Many programs give up their orderly end when a second signal comes."""
     script = "(trap 'echo told; told=$((told+1))' TERM; echo ready; while :; do sleep 0.01; done) & sleep 3600"
@@ -193,7 +202,10 @@ def test_a_stopped_guardian_is_replaced_by_the_supervisor() -> None:
         guardian = child.processes[1]
         os.kill(guardian, signal.SIGSTOP)
         child.kill()
-        assert list(child.read()) == [Ended(-signal.SIGKILL)]
+        events: list[Stopped | Exited | Ended] = []
+        while not events or not isinstance(events[-1], Ended):
+            events += child.read()
+        assert events[-1] == Ended(-signal.SIGKILL)
 
 
 def test_the_guardian_survives_signals(deaf: Supervised) -> None:
