@@ -37,7 +37,7 @@ def test_there_are_commands() -> None:
 def test_the_command_writes_the_report(
     folder: Path, zkdiscovery_server: ZookeeperServer, namespace: str, command: str
 ) -> None:
-    program = f"{shlex.quote(sys.executable)} -m zkdiscovery.cli"
+    program = f"{shlex.quote(sys.executable)} -m zkdiscovery"
     environment = {"PYTHONPATH": str(ROOT), "ZKDISCOVERY_HOSTS": zkdiscovery_server.hosts,
                    "ZKDISCOVERY_NAMESPACE": namespace}  # fmt: skip
     done = subprocess.run(
