@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zkdiscovery.supervise.child import Child, Ended, Stopped
+from zkdiscovery.supervise.child import Child, Ended, Exited, Stopped
 from zkdiscovery.supervise.guardian import lease_now
 from zkdiscovery.supervise.limited import LimitedCommand, Run, StatusLost
 from zkdiscovery.supervise.signals import Signals
@@ -12,6 +12,7 @@ from zkdiscovery.supervise.terminal import Terminal
 __all__ = [
     "Child",
     "Ended",
+    "Exited",
     "LimitedCommand",
     "Run",
     "Signals",
