@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from zkdiscovery.bridges.docker.labels import Wanted
-from zkdiscovery.bridges.docker.place import Attachment, Place, Published, address_of
+from zkdiscovery.bridges.docker.place import HOST, Attachment, Place, Published, address_of
 from zkdiscovery.bridges.source import Imported
 from zkdiscovery.model import Status
 
@@ -37,7 +37,7 @@ def imported(container: Mapping[str, Any], wanted: Wanted, place: Place, *, endi
         on_host=_on_host(container),
         published=tuple(_published(container)),
         attached=tuple(attached(container)),
-        project=container["Labels"].get(_PROJECT, ""),
+        project=(container.get("Labels") or {}).get(_PROJECT, ""),
         exposed=tuple(each["PrivatePort"] for each in _tcp(container)),
     )
     return Imported(
@@ -101,7 +101,7 @@ def _number(text: str) -> int:
 
 
 def _on_host(container: Mapping[str, Any]) -> bool:
-    return (container.get("HostConfig") or {}).get("NetworkMode") == "host"
+    return bool((container.get("HostConfig") or {}).get("NetworkMode") == HOST)
 
 
 def _tcp(container: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import docker
+from docker.context import ContextAPI
 from docker.errors import APIError, DockerException
 from docker.types import CancellableStream
+from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
@@ -24,20 +26,26 @@ TIMEOUT = 8  # seconds to connect, and between two pieces of an answer
 SILENCE = 15  # seconds without an event after which a stream is opened anew, because it may be half-open
 
 _FAULTS = (DockerException, RequestException, HTTPError, OSError, ValueError, LookupError, TypeError, AttributeError)
+_DEFAULT = "unix:///var/run/docker.sock"
 _FORBIDDEN = frozenset({401, 403})
 
 T = TypeVar("T")
 
 
 class Engine:
-    """An engine, found as Docker's own client finds it: by DOCKER_HOST, or by the context."""
+    """An engine, found as Docker's own client finds it: by DOCKER_HOST, or by the context.
+
+    Attributes:
+        where: the address of its API.
+        remote: the host in it; None if the engine is on this machine.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._api: Any = None
         self._closed = False
-        self.where = "the engine of this machine"
-        self.remote: str | None = None
+        self.where = _address()
+        self.remote = _remote(self.where)
 
     def call(self, ask: Callable[[Any], T]) -> T:
         """Return what `ask` gets from the API.
@@ -92,8 +100,6 @@ class Engine:
         with self._lock:
             if self._api is None and not self._closed:
                 self._api = api
-                self.where = _address(api)
-                self.remote = _remote(self.where)
         return api
 
     def _drop(self, api: Any) -> None:
@@ -128,16 +134,21 @@ def _open(api: Any, filters: Mapping[str, Sequence[str]], since: str | None) -> 
 
 
 def _lines(response: Any) -> Iterator[dict[str, Any]]:
-    for line in response.iter_lines():
-        if line:
-            yield json.loads(line)
+    try:
+        for line in response.iter_lines():
+            if line:
+                yield json.loads(line)
+    finally:
+        response.close()
 
 
-def _address(api: Any) -> str:
-    """Return the engine's address in words."""
-    adapter = getattr(api, "_custom_adapter", None)
-    path = getattr(adapter, "socket_path", None)
-    return f"unix://{path}" if path else str(api.base_url)
+def _address() -> str:
+    """Return the engine's address, as Docker's own client finds it."""
+    try:
+        found = kwargs_from_env().get("base_url") or ContextAPI.kwargs_from_context().get("base_url")
+    except (DockerException, OSError, ValueError):  # the first call tells what is wrong
+        found = None
+    return str(found or _DEFAULT)
 
 
 def _remote(address: str) -> str | None:

@@ -7,6 +7,7 @@ else runs on the thread of the bridge.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from docker.errors import NotFound
@@ -58,11 +59,7 @@ class _Engines:
         self._own_container = own_container
         self._engine = Engine()
         self._events = Events(self._engine, self._types, self._actions, self._note)
-
-    @property
-    def where(self) -> str:
-        """The address of the engine's API."""
-        return self._engine.where
+        self.where = self._engine.where
 
     def subscribe(self, changed: Callable[[], None]) -> None:
         """See `Source.subscribe`."""
@@ -130,13 +127,9 @@ class EngineSource(_Engines):
         for container in healthy:
             labels = container.get("Labels") or {}
             if container["Id"] in running and containers.TASK not in labels:
-                found.add(
-                    containers.name_of(container),
-                    labels,
-                    lambda wanted, container=container: containers.imported(
-                        container, wanted, place, ending=container["Id"] in ending
-                    ),
-                )
+                draining = container["Id"] in ending
+                make = partial(containers.imported, container, place=place, ending=draining)
+                found.add(containers.name_of(container), labels, make)
         stopped = (Death(each["Id"]) for each in everything if each["State"] in {"exited", "dead"})
         return found.listing([*self._memory.deaths(running), *stopped])
 
@@ -190,13 +183,8 @@ class SwarmSource(_Engines):
                 deaths.append(Death(container))
             service = services.get(task.get("ServiceID") or "")
             if service is not None and tasks.runs(task, nodes):
-                found.add(
-                    f"service {service['Spec']['Name']}",
-                    tasks.labels_of(service, task),
-                    lambda wanted, task=task, service=service: tasks.imported(
-                        task, service, nodes[task["NodeID"]], wanted, place
-                    ),
-                )
+                make = partial(tasks.imported, task, service, nodes[task["NodeID"]], place=place)
+                found.add(f"service {service['Spec']['Name']}", tasks.labels_of(service, task), make)
         return found.listing(deaths)
 
     def _note(self, event: Event) -> bool:

@@ -39,7 +39,7 @@ def runs(task: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> boo
     """
     node = nodes.get(task.get("NodeID") or "")
     up = node is not None and (node.get("Status") or {}).get("State") != "down"
-    return up and (task.get("Status") or {}).get("State") == _RUNNING
+    return bool(up and (task.get("Status") or {}).get("State") == _RUNNING)
 
 
 def has_ended(task: Mapping[str, Any]) -> bool:

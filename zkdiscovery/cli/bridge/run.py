@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from zkdiscovery.cli.context import Cli
@@ -42,7 +43,7 @@ def run_bridges(cli: Cli, find: Callable[[Client], Iterable[Source]]) -> None:
         ended = threading.Event()
         try:
             for bridge in bridges:
-                start_thread(lambda bridge=bridge: _run(bridge, failure, ended), "zkdiscovery-bridge")  # type: ignore[misc]
+                start_thread(partial(_run, bridge, failure, ended), "zkdiscovery-bridge")
             cli.await_connection(client)
             while not ended.wait(_LOOK):
                 pass
