@@ -19,7 +19,6 @@ def test_all_labels() -> None:
             "zkdiscovery.name": "web",
             "zkdiscovery.port": "8080",
             "zkdiscovery.network": "backend",
-            "zkdiscovery.check": "http:/ready",
             "zkdiscovery.tags": " blue, canary,, ",
             "zkdiscovery.weight": "2.5",
             "zkdiscovery.meta.team": "payments",
@@ -28,7 +27,7 @@ def test_all_labels() -> None:
         }
     )
     metadata = {"team": "payments", "on.call": " a b "}
-    assert wanted == Wanted("web", 8080, "backend", "http:/ready", ("blue", "canary"), 2.5, metadata)
+    assert wanted == Wanted("web", 8080, "backend", ("blue", "canary"), 2.5, metadata)
 
 
 def test_a_port_with_its_protocol() -> None:

@@ -5,7 +5,6 @@
 | `zkdiscovery.name`        | the service; without it a container is left alone                                      |
 | `zkdiscovery.port`        | the port inside the container; the only one that the image exposes if not given        |
 | `zkdiscovery.network`     | the network whose address callers use, or `host`: the address of the machine           |
-| `zkdiscovery.check`       | what the bridge probes beside the engine's own health check                            |
 | `zkdiscovery.tags`        | labels, with commas between                                                            |
 | `zkdiscovery.weight`      | relative share of calls                                                                |
 | `zkdiscovery.meta.<name>` | further strings by name                                                                |
@@ -23,7 +22,7 @@ PREFIX = "zkdiscovery."
 NAME = f"{PREFIX}name"
 
 _META = f"{PREFIX}meta."
-_KNOWN = frozenset({"name", "port", "network", "check", "tags", "weight"})
+_KNOWN = frozenset({"name", "port", "network", "tags", "weight"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,6 @@ class Wanted:
         service: the service's name.
         port: the port inside the container; None: not given.
         network: the name of a network; None: not given.
-        check: the check's specification; None: not given.
         tags: labels.
         weight: relative share of calls.
         metadata: further strings by name.
@@ -44,7 +42,6 @@ class Wanted:
     service: str
     port: int | None = None
     network: str | None = None
-    check: str | None = None
     tags: tuple[str, ...] = ()
     weight: float = 1.0
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -68,7 +65,6 @@ def parse(labels: Mapping[str, str]) -> Wanted | None:
         check_name(own["name"], NAME),
         _port(own["port"]) if "port" in own else None,
         own.get("network") or None,
-        own.get("check") or None,
         _tags(own.get("tags", "")),
         _weight(own["weight"]) if "weight" in own else 1.0,
         check_metadata(metadata),

@@ -46,13 +46,14 @@ def _found(cli: Cli, client: Client, host: str | None) -> list[Source]:
     from zkdiscovery.bridges import SourceRefused, SourceUnavailable  # noqa: PLC0415 - loads all of the SDK
     from zkdiscovery.bridges.docker.place import MachineAddress  # noqa: PLC0415
     from zkdiscovery.bridges.docker.source import sources  # noqa: PLC0415
+    from zkdiscovery.registration.container import runtime  # noqa: PLC0415
 
     session = client.slot.current().session
     address = MachineAddress(session.known_addresses, host)
     told = ""
     while True:
         try:
-            return sources(address)
+            return sources(address, runtime())
         except (SourceUnavailable, SourceRefused) as error:
             if str(error) != told:
                 cli.warn(f"{error}; trying on")
