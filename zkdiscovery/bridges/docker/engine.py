@@ -7,6 +7,7 @@ then. `call` and `events` run on any thread.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -42,6 +43,7 @@ class Engine:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._environment = dict(os.environ)  # it stays the engine that it was
         self._api: Any = None
         self._closed = False
         self.where = _address()
@@ -96,7 +98,7 @@ class Engine:
                 raise SourceUnavailable("the bridge is closed")
             if self._api is not None:
                 return self._api
-        api = docker.DockerClient.from_env(timeout=TIMEOUT).api
+        api = docker.DockerClient.from_env(timeout=TIMEOUT, environment=self._environment).api
         with self._lock:
             if self._api is None and not self._closed:
                 self._api = api
