@@ -97,6 +97,10 @@ class Paths:
         """The record of the jobs that the leaders of an election have begun. Raises InvalidName."""
         return f"{self.root}/jobs/{check_name(election, 'the election name')}"
 
+    def registry(self) -> str:
+        """The id of the namespace, which marks what bridges export from it."""
+        return f"{self.root}/registry"
+
 
 def parent_of(path: str) -> str:
     """The path one level up; `/` for the topmost."""

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from zkdiscovery.cli.bridge.docker import docker
+from zkdiscovery.cli.bridge.kubernetes import kubernetes
 from zkdiscovery.cli.bridge.remove import remove
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "docker": docker,
+    "kubernetes": kubernetes,
     "remove": remove,
 }
 """The commands of `bridge`, by name. A kind of source adds its own here."""
