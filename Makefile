@@ -8,6 +8,7 @@
 #     ARGS='...'                 further arguments for the demo, for pytest, or for what else runs
 #     WORKERS=4                  processes that run tests at the same time
 #     TURNS=1000                 how often each takes a lock in `make interop`
+#     KUBERNETES=tests/...       which tests of `make interop-kubernetes`
 #     MINUTES=60 SEED=7          how long `make chaos` goes on, and its schedule
 #     TRIES=20 T=4 RULE=new      how often `make leases` tries each attack, the session timeout, and the rule under attack
 
@@ -23,6 +24,7 @@ MINUTES ?= 1
 SEED ?=
 TRIES ?= 20
 TURNS ?= 100
+KUBERNETES ?= tests/interop/kubernetes
 T ?= 4
 RULE ?= new
 export PYTHON
@@ -33,7 +35,7 @@ endif
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-covered test-faults test-connection test-containers test-python test-servers interop lint typecheck docs chaos plants leases commands increments fuzz clean setup
+.PHONY: help demo test test-covered test-faults test-connection test-containers test-python test-servers interop interop-kubernetes lint typecheck docs chaos plants leases commands increments fuzz clean setup
 .PHONY: server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
@@ -54,6 +56,7 @@ help:
 	@echo 'make interop     Curator, kazoo, a Spring Boot application and Docker engines beside us (as root; 10 minutes, and'
 	@echo '                 two more to get them);'
 	@echo '                 TURNS=1000: how often each takes a lock'
+	@echo 'make interop-kubernetes   a real Kubernetes that is followed and shown our services; Go builds it'
 	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
 	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
@@ -132,8 +135,14 @@ bench-setup: setup
 # Foreign systems beside us: Curator and Spring Cloud, which Maven gets; Docker engines, which Debian's archive has.
 interop: server
 	@sh scripts/build_interop.sh
-	@TURNS=$(TURNS) $(BIN)/python -m pytest tests/interop --ignore tests/interop/docker --zkdiscovery-source=$(SOURCE) $(ARGS)
+	@TURNS=$(TURNS) $(BIN)/python -m pytest tests/interop --ignore tests/interop/docker --ignore tests/interop/kubernetes \
+		--zkdiscovery-source=$(SOURCE) $(ARGS)
 	@sh scripts/isolated.sh $(BIN)/python -m pytest tests/interop/docker --zkdiscovery-source=local $(ARGS)
+
+# A Kubernetes without containers, which Go builds from its modules; apart, because the first build takes minutes.
+interop-kubernetes: server
+	@sh scripts/build_kubernetes.sh
+	@$(BIN)/python -m pytest $(KUBERNETES) --zkdiscovery-source=$(SOURCE) -s $(ARGS)
 
 chaos: server
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)

@@ -1,0 +1,131 @@
+"""A thousand pods in fifty Services: the first list, and how long a change takes to be seen."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from kubernetes import client, watch
+
+from tests.interop.kubernetes.cluster import Cluster, workload
+from tests.interop.kubernetes.following import Following
+from zkdiscovery.bridges.source import Listing
+from zkdiscovery.model import Status
+
+SERVICES, PODS = 50, 20
+TOGGLES = 100
+
+
+@pytest.fixture
+def many(cluster: Cluster, kube_namespace: str) -> str:
+    """A namespace with a thousand pods."""
+    items = [item for number in range(SERVICES) for item in workload(f"web-{number}", PODS)["items"]]
+    cluster.kubectl(
+        "-n", kube_namespace, "apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": items}
+    )
+    return kube_namespace
+
+
+def statuses(listing: Listing) -> Counter[Status]:
+    return Counter(instance.status for instance in listing.instances)
+
+
+@pytest.mark.timeout(600)
+def test_a_thousand_pods(cluster: Cluster, many: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.use(monkeypatch)
+    at = ("-n", many)
+    with contextlib.closing(Following(many)) as following:
+        following.wait(lambda listing: statuses(listing) == {Status.UP: SERVICES * PODS}, 300)
+    begin = time.monotonic()
+    with contextlib.closing(Following(many)) as following:
+        following.wait(lambda listing: statuses(listing) == {Status.UP: SERVICES * PODS})
+        print(f"\nfirst list of {SERVICES * PODS} pods: {time.monotonic() - begin:.2f} s")
+        _toggle(cluster, many, following)
+
+        cluster.kubectl(*at, "scale", "deployment", "--all", f"--replicas={PODS // 2}")
+        following.wait(lambda listing: statuses(listing) == {Status.UP: SERVICES * PODS // 2}, 120)
+        cluster.kubectl(*at, "rollout", "restart", "deployment/web-0", "deployment/web-1")
+        before = {it.object_id for it in following.listing.instances if it.service in {"web-0", "web-1"}}
+        following.wait(
+            lambda listing: (
+                before.isdisjoint(it.object_id for it in listing.instances)
+                and statuses(listing) == {Status.UP: SERVICES * PODS // 2}
+            ),
+            120,
+        )
+        cluster.kubectl(*at, "delete", "deployment,service", "--all")
+        following.wait(lambda listing: not listing.instances, 120)
+    assert max(_owners(listing) for listing in following.listings) == 1
+
+
+def _owners(listing: Listing) -> int:
+    """The largest number of services under which an address is listed."""
+    services: dict[str, set[str]] = {}
+    for instance in listing.instances:
+        services.setdefault(instance.address, set()).add(instance.service)
+    return max(map(len, services.values()), default=1)
+
+
+def _toggle(cluster: Cluster, namespace: str, following: Following) -> None:
+    """Print how long it takes from the change of an EndpointSlice to the list that shows it."""
+    seen = _SlicesSeen(cluster, namespace)
+    took = []
+    with contextlib.closing(seen):
+        for number in range(TOGGLES):
+            instance = following.listing.instances[number * 7 % (SERVICES * PODS)]
+            name, ready = instance.metadata["kubernetes.pod"], instance.status is Status.UP
+            cluster.core.patch_namespaced_pod(
+                name, namespace, {"metadata": {"annotations": {"ready": "false" if ready else "true"}}}
+            )
+            wanted = Status.DOWN if ready else Status.UP
+            following.wait(
+                lambda listing, uid=instance.object_id, wanted=wanted: any(  # type: ignore[misc]
+                    it.object_id == uid and it.status is wanted for it in listing.instances
+                )
+            )
+            took.append(time.monotonic() - seen.when(instance.object_id, ready=not ready))
+    cuts = statistics.quantiles(took, n=100)
+    print(f"EndpointSlice changed → listed: p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms")
+    cluster.kubectl("-n", namespace, "annotate", "pods", "--all", "ready-")
+    following.wait(lambda listing: statuses(listing) == {Status.UP: SERVICES * PODS}, 120)
+
+
+class _SlicesSeen:
+    """When the official client's own watch saw an endpoint become ready or not."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._times: dict[tuple[str, bool], float] = {}
+        self._changed = threading.Condition()
+        self._api = client.DiscoveryV1Api(cluster.api)
+        self._watch = watch.Watch()
+        self._thread = threading.Thread(target=self._run, args=[namespace], daemon=True)
+        self._thread.start()
+
+    def _run(self, namespace: str) -> None:
+        known: dict[str, bool] = {}
+        with contextlib.suppress(Exception):  # closing breaks the stream
+            for event in self._watch.stream(self._api.list_namespaced_endpoint_slice, namespace):
+                now = time.monotonic()
+                found: Any = event["object"]
+                for endpoint in found.endpoints or ():
+                    uid, ready = endpoint.target_ref.uid, bool(endpoint.conditions.ready)
+                    if known.get(uid) is not ready:
+                        known[uid] = ready
+                        with self._changed:
+                            self._times[uid, ready] = now
+                            self._changed.notify_all()
+
+    def when(self, uid: str, *, ready: bool) -> float:
+        """The moment, in monotonic seconds."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: (uid, ready) in self._times, 20)
+            return self._times.pop((uid, ready))
+
+    def close(self) -> None:
+        self._watch.stop()
+        self._thread.join(10)
