@@ -94,14 +94,14 @@ class Engine:
 
     def _connected(self) -> Any:
         with self._lock:
-            if self._closed:
-                raise SourceUnavailable("the bridge is closed")
-            if self._api is not None:
-                return self._api
-        api = docker.DockerClient.from_env(timeout=TIMEOUT, environment=self._environment).api
-        with self._lock:
-            if self._api is None and not self._closed:
-                self._api = api
+            api, closed = self._api, self._closed
+        if closed:
+            raise SourceUnavailable("the bridge is closed")
+        if api is None:
+            api = docker.DockerClient.from_env(timeout=TIMEOUT, environment=self._environment).api
+            with self._lock:
+                if self._api is None and not self._closed:
+                    self._api = api
         return api
 
     def _drop(self, api: Any) -> None:
