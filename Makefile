@@ -35,7 +35,7 @@ endif
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-covered test-faults test-connection test-containers test-python test-servers interop interop-kubernetes lint typecheck docs chaos plants leases commands increments fuzz clean setup
+.PHONY: help demo test test-covered test-faults test-connection test-containers test-python test-servers interop interop-docker interop-kubernetes lint typecheck docs chaos plants leases commands increments fuzz clean setup
 .PHONY: server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
@@ -53,9 +53,9 @@ help:
 	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks beside kazoo, tooz and Curator (15 minutes), with the targets met and missed'
 	@echo 'make bench-quick the same in 2 minutes, to see that they run'
-	@echo 'make interop     Curator, kazoo, a Spring Boot application and Docker engines beside us (as root; 10 minutes, and'
-	@echo '                 two more to get them);'
+	@echo 'make interop     Curator, kazoo and a Spring Boot application beside us (2 minutes, and one more to get them);'
 	@echo '                 TURNS=1000: how often each takes a lock'
+	@echo 'make interop-docker    real Docker engines and Swarms that are followed (as root; 10 minutes, and one more to get them)'
 	@echo 'make interop-kubernetes   a real Kubernetes that is followed and shown our services; Go builds it'
 	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
@@ -132,11 +132,14 @@ bench-outages: server
 bench-setup: setup
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[bench]'
 
-# Foreign systems beside us: Curator and Spring Cloud, which Maven gets; Docker engines, which Debian's archive has.
+# Foreign systems beside us: Curator and Spring Cloud, which Maven gets.
 interop: server
 	@sh scripts/build_interop.sh
 	@TURNS=$(TURNS) $(BIN)/python -m pytest tests/interop --ignore tests/interop/docker --ignore tests/interop/kubernetes \
 		--zkdiscovery-source=$(SOURCE) $(ARGS)
+
+# Docker engines, which Debian's archive has.
+interop-docker: server
 	@sh scripts/isolated.sh $(BIN)/python -m pytest tests/interop/docker --zkdiscovery-source=local $(ARGS)
 
 # A Kubernetes without containers, which Go builds from its modules; apart, because the first build takes minutes.
