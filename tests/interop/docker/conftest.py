@@ -22,7 +22,7 @@ Follow = Callable[..., Running]
 @pytest.fixture(scope="session", autouse=True)
 def _isolated() -> None:
     if os.environ.get("ZKDISCOVERY_ISOLATED") != "1":
-        pytest.exit("these tests start container engines: run them by `make interop-docker`, or by scripts/isolated.sh", 1)
+        pytest.exit("these tests start container engines: run `make interop-docker`, or scripts/isolated.sh", 1)
 
 
 @pytest.fixture(scope="module")
