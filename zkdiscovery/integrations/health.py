@@ -123,6 +123,8 @@ class Watched:
         if registration.state is not RegistrationState.REGISTERED or registration.error is not None:
             return ""
         why = registration.why
+        if why and registration.health:
+            why = "its checks have not passed yet"  # the log and `registration.health` have what they say
         return f"{self._service} is STARTING: {why}" if why else ""
 
 

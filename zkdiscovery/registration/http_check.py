@@ -69,7 +69,7 @@ class HttpCheck(NetworkCheck):
 
     path: str = "/"
     method: str = field(default="GET", kw_only=True)
-    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False)  # there may be credentials
     tls: bool = field(default=False, kw_only=True)
     verify: bool | str = field(default=True, kw_only=True)
 
@@ -108,10 +108,10 @@ def _fits(pattern: re.Pattern[str], value: object) -> bool:
 
 def _checked_headers(headers: object) -> FrozenDict[str]:
     if not isinstance(headers, Mapping):
-        raise InvalidInstance(f"headers of a check must be a mapping of strings: got {shown(headers)}")
+        raise InvalidInstance(f"headers of a check must be a mapping of strings: got {type(headers).__name__}")
     for name, value in headers.items():
         if not _fits(_TOKEN, name) or not _fits(_VALUE, value):
-            raise InvalidInstance(f"headers of a check must be headers of HTTP: got {shown((name, value))}")
+            raise InvalidInstance(f"headers of a check must be headers of HTTP: {shown(name)}, or its value, is none")
     return FrozenDict(headers)
 
 

@@ -317,6 +317,14 @@ def test_what_is_no_request_is_refused(options: dict[str, Any], message: str) ->
         HttpCheck(**options)
 
 
+def test_headers_are_never_shown() -> None:
+    check = HttpCheck(headers={"Authorization": "Bearer secret"})
+    assert "secret" not in f"{check!r} {check.title}"
+    with pytest.raises(InvalidInstance) as refused:
+        HttpCheck(headers={"Authorization": "Bearer secret\n"})
+    assert "secret" not in str(refused.value)
+
+
 def test_names() -> None:
     named = [
         HttpCheck("/ready"), HttpCheck("/ready", port=9000, tls=True), HttpCheck(name="web"), TcpCheck(),
