@@ -143,7 +143,7 @@ def wait_instances(
 
     def holds() -> object:
         nonlocal found
-        found = {instance.port: instance for instance in client.instances(service)}
+        found = {instance.port: instance for instance in client.instances(service, LIMIT)}
         return condition(found)
 
     try:
