@@ -26,7 +26,11 @@ from zkdiscovery.testing import ZookeeperServer
 
 CHURN = 50  # starts, and almost as many stops
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(600),
+    # The client library of Docker leaves a socket that can't connect to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def test_a_container_is_registered_while_it_is_healthy(engine: Engine, make_client: MakeClient, follow: Follow) -> None:

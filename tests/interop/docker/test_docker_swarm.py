@@ -17,7 +17,11 @@ from tests.support import LIMIT, wait_until
 
 RATE = 100.0  # calls a second
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(600),
+    # The client library of Docker leaves a socket that can't connect to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def test_scaling_is_followed(swarm: Engine, make_client: MakeClient, follow: Follow) -> None:
