@@ -42,6 +42,7 @@ class Engine:
     """
 
     def __init__(self) -> None:
+        self._connecting = threading.Lock()  # held by whoever connects, so that there is one client
         self._lock = threading.Lock()
         self._environment = dict(os.environ)  # it stays the engine that it was
         self._api: Any = None
@@ -93,16 +94,23 @@ class Engine:
             api.close()
 
     def _connected(self) -> Any:
-        with self._lock:
-            api, closed = self._api, self._closed
-        if closed:
-            raise SourceUnavailable("the bridge is closed")
-        if api is None:
-            api = docker.DockerClient.from_env(timeout=TIMEOUT, environment=self._environment).api
-            with self._lock:
-                if self._api is None and not self._closed:
+        with self._connecting:
+            api = self._present()
+            if api is None:
+                api = docker.DockerClient.from_env(timeout=TIMEOUT, environment=self._environment).api
+                with self._lock:
                     self._api = api
-        return api
+                    closed = self._closed
+                if closed:
+                    self._drop(api)
+                    raise SourceUnavailable("the bridge is closed")
+            return api
+
+    def _present(self) -> Any:
+        with self._lock:
+            if self._closed:
+                raise SourceUnavailable("the bridge is closed")
+            return self._api
 
     def _drop(self, api: Any) -> None:
         with self._lock:
