@@ -171,6 +171,8 @@ def test_instances_are_equal_if_all_fields_are(field: str) -> None:
         "registered_at": 5.0,
         "override": Override(Status.DOWN),
         "machine": "another",
+        "runtime": "another",
+        "source": "another",
     }
     assert FULL.with_() == FULL
     assert hash(FULL.with_()) == hash(FULL)
