@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zkdiscovery.cli.check_options import Checks, Failures, Grace, Interval, Passes, Timeout, parse_checks
 from zkdiscovery.cli.commands import CommandLine, not_started, parse_duration, require_program
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.instance_options import (
@@ -51,6 +52,12 @@ def run(
     version: Version = None,
     tag: Tags = None,
     meta: Metadata = None,
+    check: Checks = None,
+    check_interval: Interval = None,
+    check_timeout: Timeout = None,
+    check_failures: Failures = None,
+    check_passes: Passes = None,
+    check_grace: Grace = None,
     drain_delay: DrainDelay = 1.0,
     kill_after: Annotated[
         float,
@@ -68,21 +75,25 @@ def run(
 ) -> None:
     """Run a service in any language, registered for as long as it runs.
 
-    It is UP once its port accepts connections. SIGTERM, SIGINT and SIGQUIT first drain and deregister it, then reach
-    it. The exit code is that of the command, 128+N if signal N ended it. Its environment has ZKDISCOVERY_SERVICE,
-    ZKDISCOVERY_INSTANCE_ID and ZKDISCOVERY_INSTANCE_ADDRESS.
+    It is UP while its checks pass; without --check, while its port accepts connections. SIGTERM, SIGINT and SIGQUIT
+    first drain and deregister it, then reach it. The exit code is that of the command, 128+N if signal N ended it. Its
+    environment has ZKDISCOVERY_SERVICE, ZKDISCOVERY_INSTANCE_ID and ZKDISCOVERY_INSTANCE_ADDRESS.
 
     While ZooKeeper can't be reached, the command runs all the same.
     """
     cli: Cli = ctx.obj
     require_program(cli, command)
+    checks = parse_checks(
+        check, interval=check_interval, timeout=check_timeout, failure_threshold=check_failures,
+        success_threshold=check_passes, grace=check_grace,
+    )  # fmt: skip
     ready = _open(ready_file) if ready_file is not None else None
     with ExitStack() as stack:
         client = stack.enter_context(cli.client())
         registration = client.register(
             name, port, host=host, listen_port=listen_port, id=id, weight=weight, zone=zone, version=version,
             tags=tag or (), metadata=parse_pairs(meta or (), "--meta"), ready="listening", drain_delay=drain_delay,
-            on_conflict=on_conflict.value,
+            on_conflict=on_conflict.value, checks=checks,
         )  # fmt: skip
         cli.follow_connection()
         signal.signal(signal.SIGCHLD, lambda *_: reap_orphans())  # those that end before the command starts

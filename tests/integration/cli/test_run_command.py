@@ -180,6 +180,26 @@ def test_another_has_the_id(start: Start, make_client: MakeClient) -> None:
     assert [i.port for i in make_client().instances(NAME, LIMIT)] == [9090]
 
 
+def test_health_is_kept_as_the_status(start: Start, make_client: MakeClient, tmp_path: Path) -> None:
+    """The check of a command decides, and the file of --ready-file follows it."""
+    port, well, ready = free_port(), tmp_path / "well", tmp_path / "ready"
+    view = make_client().discover(NAME)
+    options = ("--check", f"command:test -e {well}", "--check-interval", "0.2", "--ready-file", str(ready))
+    running = start(*arguments(*options, script=LOOP, port=port))
+    running.line("started")
+    with socket.create_server(("127.0.0.1", port)):
+        wait_view(view, lambda snapshot: [i.status for i in snapshot] == [Status.STARTING])
+        well.touch()
+        wait_view(view, lambda snapshot: [i.status for i in snapshot] == [Status.UP])
+        wait_until(ready.exists)
+        well.unlink()
+        wait_view(view, lambda snapshot: [i.status for i in snapshot] == [Status.DOWN])
+        wait_until(lambda: not ready.exists())
+        well.touch()
+        wait_view(view, lambda snapshot: [i.status for i in snapshot] == [Status.UP])
+        wait_until(ready.exists)
+
+
 def test_the_ready_file(start: Start, tmp_path: Path, zkdiscovery_proxy: FaultProxy) -> None:
     """It is there from the first registration on, while the command is UP, whatever becomes of ZooKeeper."""
     ready, port = tmp_path / "ready", free_port()

@@ -100,6 +100,13 @@ def test_version() -> None:
         (["run", "payments", "--port", "80", "--kill-after", "soon", "--", "true"], "--kill-after"),
         (["run", "payments", "--port", "80", "--drain-delay", "-1", "--", "true"], "--drain-delay"),
         (["run", "payments", "--port", "80", "--listen-port", "0", "--", "true"], "listen_port must be"),
+        (["run", "payments", "--port", "80", "--check", "ping", "--", "true"], "http:/PATH"),
+        (["run", "payments", "--port", "80", "--check", "http:ready", "--", "true"], "http:/PATH"),
+        (["run", "payments", "--port", "80", "--check", "command:", "--", "true"], "http:/PATH"),
+        (["run", "payments", "--port", "80", "--check", "command:no-such-program", "--", "true"], "no-such-program"),
+        (["run", "payments", "--port", "80", "--check", "tcp:70000", "--", "true"], "port of a check"),
+        (["run", "payments", "--port", "80", "--check-timeout", "0", "--", "true"], "--check-timeout"),
+        (["run", "payments", "--port", "80", "--check-failures", "0", "--", "true"], "failure_threshold"),
         (["override", "payments", "a"], "--clear"),
         (["override", "payments", "a", "--clear", "--weight", "2"], "--clear"),
         (
