@@ -13,7 +13,7 @@ from tests.integration.cli.conftest import First
 from tests.support import LIMIT, Truth, wait_until
 
 NAME = "payments"
-LOOP = "trap 'echo told; exit 4' TERM; while :; do sleep 0.05; done"
+LOOP = "trap 'echo told; exit 4' TERM; echo > {started}; while :; do sleep 0.05; done"
 
 
 @pytest.fixture
@@ -36,9 +36,13 @@ def test_exit_codes(first: Callable[[str], First], truth: Truth, service: str, s
     assert truth.children(service) == []
 
 
-def test_sigterm_deregisters_and_goes_to_the_command(first: Callable[[str], First], truth: Truth, service: str) -> None:
-    with first(LOOP) as process:
+def test_sigterm_deregisters_and_goes_to_the_command(
+    first: Callable[[str], First], truth: Truth, service: str, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    with first(LOOP.format(started=started)) as process:
         truth.wait(f"{service}/a", lambda node: node is not None)
+        wait_until(started.exists)  # the shell hears of the signal
         process.signal(signal.SIGTERM)
         assert process.wait() == 4
         assert "told" in process.output
@@ -48,7 +52,7 @@ def test_sigterm_deregisters_and_goes_to_the_command(first: Callable[[str], Firs
 def test_orphans_are_reaped(first: Callable[[str], First], tmp_path: Path) -> None:
     """Those of the command, and those of whoever enters the container."""
     started = tmp_path / "started"
-    with first(f"(sleep 0.1 &); echo > {started}; {LOOP}") as process:
+    with first(f"(sleep 0.1 &); {LOOP.format(started=started)}") as process:
         wait_until(started.exists)
         enter = ["nsenter", "--pid", "--target", str(process.pid), "sh", "-c", "(sleep 0.1 &); (sleep 0.2 &)"]
         subprocess.run(enter, timeout=LIMIT, check=True)
