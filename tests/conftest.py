@@ -24,10 +24,12 @@ MakeClient = Callable[..., Client]
 settings.register_profile("zkdiscovery", deadline=None)
 settings.load_profile("zkdiscovery")
 
-# Children inherit that a signal is ignored, SIGINT in the background of a script, SIGHUP under nohup: those that tests
-# send it to would never end. They don't inherit a handler.
+# Children inherit that a signal is ignored, SIGINT and SIGQUIT in the background of a script, SIGHUP under nohup: those
+# that tests send it to would never end. They don't inherit a handler.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 

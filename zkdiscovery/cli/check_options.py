@@ -1,26 +1,23 @@
-"""The options that say how `run` finds out whether a command is well."""
+"""The options of health checks, as `register` and `run` have them."""
 
 from __future__ import annotations
 
-import re
-import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zkdiscovery.cli.commands import parse_duration
 
 if TYPE_CHECKING:
-    from zkdiscovery import Check
+    from zkdiscovery.registration.checks import ProbingCheck
 
-_FORMS = "tcp, http:/PATH, https:/PATH, grpc or command:PROGRAM…; with a port as in http:8081/ready"
-_PLACE = re.compile(r"(?P<port>[0-9]{1,5})?(?P<what>/.*)?")
 
 Checks = Annotated[
     list[str] | None,
     typer.Option(
         "--check",
-        help=f"What must pass: {_FORMS}. May be given again; tcp if not given. Not what waits for the registration.",
+        help="A health check, which sets the status; may be given again. http:/ready, https:9090/ready, tcp,"
+        " grpc:SERVICE or command:PROGRAM ARGUMENTS. Not one that waits for the registration.",
         metavar="CHECK",
     ),
 ]
@@ -52,42 +49,13 @@ Grace = Annotated[
 ]  # fmt: skip
 
 
-def parse_checks(texts: list[str] | None, **options: float | None) -> list[Check]:
-    """Return the checks that are written as `http:/ready`, with the options given; without any, that of the port.
+def parse_checks(texts: list[str], **options: float | None) -> list[ProbingCheck]:
+    """Return the checks that are written as `http:/ready`, with the options given.
 
     Raises:
-        InvalidInstance: a value is out of range.
+        InvalidInstance: a text stands for no check, or a value is out of range.
     """
+    from zkdiscovery.registration.check_texts import check_of  # noqa: PLC0415 - loads all of the SDK
+
     given = {name: value for name, value in options.items() if value is not None}
-    return [_parse(text, given) for text in texts or ["tcp"]]
-
-
-def _parse(text: str, options: dict[str, Any]) -> Check:
-    from zkdiscovery import CommandCheck, GrpcCheck, HttpCheck, TcpCheck  # noqa: PLC0415 - loads all of the SDK
-
-    kind, _, rest = text.partition(":")
-    if kind == "command":
-        try:
-            argv = shlex.split(rest)
-        except ValueError as error:
-            raise _refused(text, f": {error}") from None
-        if not argv:
-            raise _refused(text)
-        return CommandCheck(argv, **options)
-    place = _PLACE.fullmatch(rest)
-    if place is None:
-        raise _refused(text)
-    port = None if place["port"] is None else int(place["port"])
-    what = place["what"] or ""
-    match kind:
-        case "tcp" if not what:
-            return TcpCheck(port=port, **options)
-        case "http" | "https":
-            return HttpCheck(what or "/", port=port, tls=kind == "https", **options)
-        case "grpc":
-            return GrpcCheck(what.removeprefix("/"), port=port, **options)
-    raise _refused(text)
-
-
-def _refused(text: str, why: str = "") -> typer.BadParameter:
-    return typer.BadParameter(f"must be {_FORMS}: got {text!r}{why}", param_hint="--check")
+    return [check_of(text, **given) for text in texts]

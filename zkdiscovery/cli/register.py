@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from zkdiscovery.cli.check_options import Checks, Failures, Grace, Interval, Passes, Timeout, parse_checks
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.exits import Terminated
 from zkdiscovery.cli.instance_options import (
@@ -29,7 +30,6 @@ from zkdiscovery.cli.instance_options import (
 from zkdiscovery.cli.output import harmless, instance_json, local_time, status_text, write_json_line, write_rendered
 from zkdiscovery.cli.values import ServiceName, parse_pairs
 from zkdiscovery.errors import AccessDenied, InvalidInstance, RegistrationConflict
-from zkdiscovery.registration.check_texts import check_of
 
 if TYPE_CHECKING:
     from zkdiscovery import Registration
@@ -61,16 +61,12 @@ def register(
         ReadyWhen, typer.Option(help="UP at once, or only once the port accepts connections.")
     ] = ReadyWhen.NOW,
     drain_delay: DrainDelay = 0.0,
-    check: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A health check, which sets the status; may be given again. http:/ready, https:9090/ready, tcp,"
-            " grpc:SERVICE or command:PROGRAM ARGUMENTS.",
-            metavar="CHECK",
-        ),
-    ] = None,
-    check_interval: Annotated[float, typer.Option(help="Seconds between two runs of a check.")] = 5.0,
-    check_timeout: Annotated[float, typer.Option(help="Seconds that a run of a check may take.")] = 1.0,
+    check: Checks = None,
+    check_interval: Interval = None,
+    check_timeout: Timeout = None,
+    check_failures: Failures = None,
+    check_passes: Passes = None,
+    check_grace: Grace = None,
     deregister_after: Annotated[
         float | None,
         typer.Option(help="Seconds of being DOWN by its checks after which it is deregistered until they pass."),
@@ -84,12 +80,16 @@ def register(
     While ZooKeeper can't be reached, it goes on trying.
     """
     cli: Cli = ctx.obj
+    checks = parse_checks(
+        check or [], interval=check_interval, timeout=check_timeout, failure_threshold=check_failures,
+        success_threshold=check_passes, grace=check_grace,
+    )  # fmt: skip
     with cli.client() as client:
         registration = client.register(
             name, port, host=host, listen_port=listen_port, id=id, weight=weight, zone=zone, version=version,
             tags=tag or (), metadata=parse_pairs(meta or (), "--meta"), ready=ready.value, drain_delay=drain_delay,
             on_conflict=on_conflict.value, deregister_after=deregister_after,
-            checks=[check_of(text, interval=check_interval, timeout=check_timeout) for text in check or ()],
+            checks=checks,
         )  # fmt: skip
         printer = _StatePrinter(cli, registration)
         changed = threading.Event()

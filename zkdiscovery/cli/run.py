@@ -84,7 +84,7 @@ def run(
     cli: Cli = ctx.obj
     require_program(cli, command)
     checks = parse_checks(
-        check, interval=check_interval, timeout=check_timeout, failure_threshold=check_failures,
+        check or ["tcp"], interval=check_interval, timeout=check_timeout, failure_threshold=check_failures,
         success_threshold=check_passes, grace=check_grace,
     )  # fmt: skip
     ready = _open(ready_file) if ready_file is not None else None

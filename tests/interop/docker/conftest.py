@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -36,9 +37,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def _clean(engine: Engine) -> Iterator[None]:
-    """Leave no container to the next test."""
+    """Leave to the next test no container, and no socket.
+
+    The client library of Docker leaves a socket that can't connect to the garbage collector.
+    """
     yield
     engine.remove_all()
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

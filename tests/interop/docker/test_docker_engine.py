@@ -28,8 +28,7 @@ CHURN = 50  # starts, and almost as many stops
 
 pytestmark = [
     pytest.mark.timeout(600),
-    # The client library of Docker leaves a socket that can't connect to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
 

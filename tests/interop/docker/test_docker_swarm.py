@@ -19,8 +19,7 @@ RATE = 100.0  # calls a second
 
 pytestmark = [
     pytest.mark.timeout(600),
-    # The client library of Docker leaves a socket that can't connect to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
 

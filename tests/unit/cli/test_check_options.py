@@ -1,29 +1,9 @@
-"""What `--check` says."""
+"""The options of health checks."""
 
 from __future__ import annotations
 
-import pytest
-
-from zkdiscovery import Check, CommandCheck, GrpcCheck, HttpCheck, TcpCheck
+from zkdiscovery import CommandCheck, HttpCheck, TcpCheck
 from zkdiscovery.cli.check_options import parse_checks
-
-
-@pytest.mark.parametrize(
-    ("text", "check"),
-    [
-        ("tcp", TcpCheck()),
-        ("tcp:8081", TcpCheck(port=8081)),
-        ("http:", HttpCheck("/")),
-        ("http:/ready?full=1", HttpCheck("/ready?full=1")),
-        ("http:8081/ready", HttpCheck("/ready", port=8081)),
-        ("https:/ready", HttpCheck("/ready", tls=True)),
-        ("grpc", GrpcCheck()),
-        ("grpc:9090/payments.Payments", GrpcCheck("payments.Payments", port=9090)),
-        ("command:./healthy --quick 'a b'", CommandCheck(["./healthy", "--quick", "a b"])),
-    ],
-)
-def test_checks(text: str, check: Check) -> None:
-    assert parse_checks([text], interval=None) == [check]
 
 
 def test_the_options_are_those_of_all_checks() -> None:
@@ -31,5 +11,6 @@ def test_the_options_are_those_of_all_checks() -> None:
     assert parse_checks(["tcp", "http:/a"], interval=2.0, timeout=None, failure_threshold=5) == expected
 
 
-def test_without_any_the_port_is_asked() -> None:
-    assert parse_checks(None) == [TcpCheck()]
+def test_what_is_not_given_is_up_to_the_check() -> None:
+    assert parse_checks(["command:true"], timeout=None) == [CommandCheck(["true"])]
+    assert parse_checks([]) == []
