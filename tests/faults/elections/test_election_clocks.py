@@ -122,16 +122,25 @@ def test_a_clock_that_is_set_back_and_forth_ends_no_term_and_keeps_none(
         assert lost["at"] < second.began[0]
 
 
-def test_nothing_reads_the_wall_clock_but_the_time_of_a_registration() -> None:
-    """What is said of clocks above holds for all rooms below the command and the demo."""
+def test_the_wall_clock_is_read_for_people_and_for_what_a_bridge_says_alone() -> None:
+    """What is said of clocks above holds for all packages below the command and the demo.
+
+    The time of a registration and those of a health report are for people. A bridge says since when its source is away.
+    """
     package = Path(__file__).parents[3] / "zkdiscovery"
     rooms = ("session", "znodes", "codecs", "balancing", "election", "registration", "discovery", "lifecycle")
     words = ("time.time(", "time_ns(", "datetime", "CLOCK_REALTIME", "localtime", "gmtime")
     found = [
-        (path.name, line.strip())
+        (path.name, line.strip()[:60])
         for room in rooms
         for path in sorted((package / room).glob("*.py"))
         for line in path.read_text().splitlines()
         if any(word in line for word in words)
     ]
-    assert found == [("registrar.py", "return round(time.time(), 3)")]
+    assert found == [
+        ("instance_health.py", 'self._health = Health(checks, waits=ready != "now", now=time'),
+        ("instance_health.py", "tally.note(outcome, time.time(), self.running)"),
+        ("registrar.py", "return round(time.time(), 3)"),
+        ("sources.py", 'since, why = now - max(0.0, time.time() - away.since), f"it '),
+        ("sources.py", 'since, why = time.time(), "the bridge does not say why"'),
+    ]

@@ -191,7 +191,9 @@ def test_a_server_that_takes_small_requests_only() -> None:
             big.wait_registered(LIMIT)
         assert big.state is RegistrationState.PENDING
         client.register("payments", 3, host="10.0.0.1").wait_registered(LIMIT)
+        # On one of the connections that it breaks, an older request may be without an answer, too.
+        (sent,) = Counter(request.body for request in traffic.requests if b"y" * 60_000 in request.body).values()
+        assert 3 <= sent <= 5, "three times, and again 1 s and 3 s later on a slow machine"
         asked = Counter(request.body for request in traffic.broke())
-        assert 3 <= max(asked.values()) <= 5, "three times, and again 1 s and 3 s later on a slow machine"
         assert sum(times > 1 for times in asked.values()) == 1, "the large node alone is sent again unchanged"
-        assert sum(request.kind == MULTI for request in traffic.broke()) <= max(asked.values()) + 4
+        assert sum(request.kind == MULTI for request in traffic.broke()) <= sent + 4
