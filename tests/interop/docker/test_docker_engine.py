@@ -155,11 +155,12 @@ def test_a_half_open_connection_amid_starts_and_stops(engine: Engine, make_clien
 
 
 def test_two_engines_never_touch_each_others_entries(
-    engine: Engine, make_client: MakeClient, follow: Follow, tmp_path: Path
+    engine: Engine, make_client: MakeClient, follow: Follow, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     client = make_client()
+    folder = tmp_path_factory.mktemp("other")  # not tmp_path: the path of a socket has 107 bytes at most
     # Its addresses are the same as those of the first one, and it has the same labels.
-    with network_namespace() as namespace, Engine(tmp_path / "engine", namespace=namespace) as other:
+    with network_namespace() as namespace, Engine(folder, namespace=namespace) as other:
         other.build_image("web:1")
         follow(make_client(), engine.host)
         second = follow(make_client(), other.host)
