@@ -8,7 +8,7 @@ worker.py is told on standard input, a line of JSON each:
     {"do": "leave"}                            close the client and end
 
 Threads: one for each service registers, one for each election campaigns, one for each lock takes it, one runs the
-member of the shards, one calls, one samples the holds, one reports.
+member of the shards, one lets it leave, one calls, one samples the holds, one reports.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Worker:
         self.client.start()
         self.watcher.start()
         tasks = [*(h.run for h in self.hands), *(c.run for c in self.campaigners), *(each.run for each in self.lockers)]
-        for task in (*tasks, self.sharer.run, self.caller.run, self._report, self.sampler.run):
+        for task in (*tasks, self.sharer.run, self.sharer.leave, self.caller.run, self._report, self.sampler.run):
             threading.Thread(target=self._guarded, args=(task,), daemon=True).start()
         for line in sys.stdin:
             order = json.loads(line)
