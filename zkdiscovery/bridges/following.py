@@ -222,7 +222,7 @@ class Following:
         dead: dict[Key, int] = {}
         for death in listing.deaths:
             for key, entry in self._catalogue.of_run(death.runtime).items():
-                if death.before is not None and entry.stat.ctime / 1000 >= death.before:
+                if not _was_registered_before(entry.instance, death.before):
                     continue
                 if entry.stat.czxid <= self._listed_at:
                     dead[key] = entry.stat.czxid
@@ -289,3 +289,8 @@ class Following:
         self._catalogue.close()
         if self._keeper is not None:
             self._session.leave_to_expire()  # a bridge that starts meanwhile takes them over without a gap
+
+
+def _was_registered_before(instance: Instance, end: float | None) -> bool:
+    """Tell whether the run that ended then had registered it. Both times are of the machine of the run."""
+    return end is None or (instance.registered_at is not None and instance.registered_at < end)

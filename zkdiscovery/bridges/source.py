@@ -81,7 +81,8 @@ class Death:
         runtime: what ended: a container's full id; `POD-UID/CONTAINER-NAME` for one container of a pod; a pod's UID for
             the whole pod.
         before: None if nothing of this runtime lives now. If it was started again, the time at which the former run
-            ended, in seconds since the epoch: only what was registered before that is deleted.
+            ended, in seconds since the epoch by the clock of its machine: only what was registered before that is
+            deleted. A registration that does not say when it was made is left to the end of its session.
     """
 
     runtime: str

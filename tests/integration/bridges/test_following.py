@@ -69,7 +69,7 @@ def test_nothing_is_removed_before_the_first_list_is_complete(
 ) -> None:
     client = make_client()
     engine.put(imported(1), imported(2))
-    first = start_bridge(make_client(), engine)
+    first = start_bridge(make_client(session_timeout=30.0), engine)  # an engine's instances stay for so long
     wait_ports(client, "web", 1, 2)
     engine.gate.clear()
     first.stop()
