@@ -76,7 +76,8 @@ def test_a_sample_runs_its_jobs_and_leaves_the_election(name: str, folder: Path,
         assert process.wait(2 * LIMIT) == status, (folder / "said").read_text()
     for election in truth.children(f"{namespace}/elections"):
         assert truth.children(f"{namespace}/elections/{election}") == []
-    assert "Traceback" not in (folder / "said").read_text()
+    said = (folder / "said").read_text()
+    assert "Traceback" not in said, said
 
 
 def test_the_store_refuses_smaller_fences(folder: Path) -> None:

@@ -38,6 +38,7 @@ class Cluster:
         if not KUBE.exists():
             raise FileNotFoundError(f"{KUBE} is not there: build it with scripts/build_kubernetes.sh")
         self._state = state
+        self._started: list[subprocess.Popen[bytes]] = []  # API servers that were started again
         self._environment = {**os.environ, "KUBECACHEDIR": str(state / "cache"), **environment}
         _run(["sh", str(HERE / "up.sh"), str(state), str(KUBE)], self._environment)
         self.kubeconfig = state / "kubeconfig"
@@ -94,6 +95,7 @@ class Cluster:
             started = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, start_new_session=True
             )
+        self._started.append(started)
         (self._state / "kube-apiserver.pid").write_text(str(started.pid))
         end = time.monotonic() + LIMIT
         while True:
@@ -106,6 +108,8 @@ class Cluster:
         """End it. Nothing is left."""
         self.api.close()
         _run(["sh", str(HERE / "down.sh"), str(self._state)], self._environment)
+        for started in self._started:
+            started.wait(LIMIT)
 
 
 def workload(name: str, replicas: int = 3, **annotations: str) -> dict[str, Any]:
