@@ -17,16 +17,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from zkdiscovery.client import Client
 from zkdiscovery.core import Feature, Phase
 from zkdiscovery.election import Election, Term
-from zkdiscovery.errors import LeadershipLost, NodeChanged, NodeExists, NodeMissing
+from zkdiscovery.errors import LeadershipLost, NodeChanged, NodeExists, NodeMissing, OperationTimeout
 from zkdiscovery.session import Create, GetData, SetData, Sync
 from zkdiscovery.validation import check_name
 from zkdiscovery.znodes import parent_of
 from zkdiscovery.znodes.parents import make_container
+
+T = TypeVar("T")
 
 log = logging.getLogger("zkdiscovery.integrations.jobs")
 
@@ -180,7 +182,8 @@ class Record:
             )
 
     def _read(self, term: Term) -> _Known:
-        version, data = self._client.feature(Records).read(self._election, _time_for(term))
+        records = self._client.feature(Records)
+        version, data = _within(term, lambda timeout: records.read(self._election, timeout))
         if version is None:
             return _Known(None, 0, {})
         return _Known(version, *_decode(self._election, data))
@@ -188,14 +191,24 @@ class Record:
     def _write(self, term: Term, version: int | None, runs: Mapping[str, float]) -> bool:
         """Replace the version that is known. False if there is another one by now."""
         data = json.dumps({"fence": term.fence, "runs": runs}, separators=(",", ":")).encode()
-        written = self._client.feature(Records).write(self._election, data, version, _time_for(term))
+        records = self._client.feature(Records)
+        written = _within(term, lambda timeout: records.write(self._election, data, version, timeout))
         if written is not None:
             self._known = _Known(written, term.fence, runs)
         return written is not None
 
 
-def _time_for(term: Term) -> float:
-    return min(WRITE_TIMEOUT, term.remaining)
+def _within(term: Term, call: Callable[[float], T]) -> T:
+    """Make a request while the term lasts.
+
+    Raises:
+        LeadershipLost: the term has ended meanwhile, so no time was left.
+    """
+    try:
+        return call(min(WRITE_TIMEOUT, term.remaining))
+    except OperationTimeout:
+        term.check()
+        raise
 
 
 def _decode(election: str, data: bytes) -> tuple[int, dict[str, float]]:

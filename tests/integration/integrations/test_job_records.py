@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.support import LIMIT, Truth, counting
-from zkdiscovery import InvalidName, LeadershipLost
+from zkdiscovery import InvalidName, LeadershipLost, Term
 from zkdiscovery.integrations.jobs import MAX_NAMES, Record, current_term, running_under
 from zkdiscovery.testing import static_client
 
@@ -49,6 +49,29 @@ def test_nothing_is_recorded_under_a_term_that_is_over(make_client: MakeClient, 
     node = truth.get(f"{namespace}/jobs/jobs")
     assert node is not None
     assert json.loads(node.data)["runs"] == {}
+
+
+class Ending:
+    """A term that is resigned right after its first check, as by a client that closes."""
+
+    def __init__(self, term: Term) -> None:
+        self._term = term
+        self.fence = term.fence
+
+    @property
+    def remaining(self) -> float:
+        return self._term.remaining
+
+    def check(self) -> None:
+        self._term.check()
+        self._term.resign()
+
+
+def test_a_term_that_ends_while_the_record_is_taken_over_is_no_timeout(make_client: MakeClient) -> None:
+    """The election logs a timeout as a failure of what the leader runs, and the end of its term not."""
+    client = make_client()
+    with client.election("jobs").campaign(LIMIT) as term, pytest.raises(LeadershipLost):
+        Record(client, "jobs").take_over(Ending(term))  # type: ignore[arg-type]
 
 
 def test_a_later_term_shuts_the_earlier_one_out(make_client: MakeClient) -> None:
