@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from tests.integration.lifecycle.first_container import FirstOfContainer, Machine, machine
 from tests.integration.lifecycle.first_process import FirstProcess
-from tests.support import LIMIT, Recorder
+from tests.support import LIMIT, Recorder, wait_until
 from zkdiscovery.cli.app import app
 from zkdiscovery.testing import ZookeeperServer
 from zkdiscovery.testing.servers import environment
@@ -159,3 +159,13 @@ def start_first(request: pytest.FixtureRequest, options: list[str], tmp_path: Pa
         return in_namespace
     made: Machine = request.getfixturevalue("_machine")
     return in_container
+
+
+def expect_orphans_reaped(process: First) -> None:
+    """Enter as `docker exec` does and leave orphans: the guardian and its command alone remain."""
+    enter = ["nsenter", "--pid", "--target", str(process.pid), "sh", "-c", "(sleep 0.1 &); (sleep 0.2 &)"]
+    subprocess.run(enter, timeout=LIMIT, check=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_until(lambda: len(children.read_text().split()) == 1)
+    (guardian,) = children.read_text().split()
+    wait_until(lambda: len(Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()) == 1)

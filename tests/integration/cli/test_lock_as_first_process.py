@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.conftest import First
-from tests.support import LIMIT, Truth, wait_until
+from tests.integration.cli.conftest import First, expect_orphans_reaped
+from tests.support import Truth, wait_until
 
 NAME = "nightly"
 LOOP = "trap 'echo told; exit 4' TERM; while :; do sleep 0.05; done"
@@ -61,9 +60,4 @@ def test_orphans_are_reaped(first: Callable[[str], First], truth: Truth, queue: 
     started = tmp_path / "started"
     with first(f"(sleep 0.1 &); echo > {started}; {LOOP}") as process:
         wait_until(started.exists)
-        enter = ["nsenter", "--pid", "--target", str(process.pid), "sh", "-c", "(sleep 0.1 &); (sleep 0.2 &)"]
-        subprocess.run(enter, timeout=LIMIT, check=True)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        wait_until(lambda: len(children.read_text().split()) == 1)
-        (guardian,) = children.read_text().split()
-        wait_until(lambda: len(Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()) == 1)
+        expect_orphans_reaped(process)

@@ -52,14 +52,26 @@ class ApiServer:
         return path
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers requests as its `ours` says."""
+class JsonHandler(BaseHTTPRequestHandler):
+    """Answers in JSON."""
 
     protocol_version = "HTTP/1.1"
     timeout = 1.0  # seconds that an idle connection is kept
-    ours: ApiServer
 
     def log_message(self, *_: object) -> None: ...
+
+    def answer(self, code: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class _Handler(JsonHandler):
+    """Answers requests as its `ours` says."""
+
+    ours: ApiServer
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -69,9 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.ours.asked[f"{verb} {kind}"].append(query)
         code = self.ours.status.get(f"{verb} {kind}", 200)
         if code != 200:
-            self._answer(code, {"kind": "Status", "message": f"no {kind} for you", "code": code})
+            self.answer(code, {"kind": "Status", "message": f"no {kind} for you", "code": code})
         elif kind == "kube-system":
-            self._answer(200, {"metadata": {"uid": "uid-of-the-cluster"}})
+            self.answer(200, {"metadata": {"uid": "uid-of-the-cluster"}})
         elif verb == "list":
             self._list(kind, int(query.get("continue", "0")))
         else:
@@ -80,14 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _list(self, kind: str, start: int) -> None:
         items, end = self.ours.items[kind], start + self.ours.page
         metadata = {"resourceVersion": "100", **({"continue": str(end)} if end < len(items) else {})}
-        self._answer(200, {"metadata": metadata, "items": items[start:end]})
-
-    def _answer(self, code: int, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.answer(200, {"metadata": metadata, "items": items[start:end]})
 
     def _watch(self, kind: str) -> None:
         self.send_response(200)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.unit.bridges.api_server import ApiServer, serving
+from tests.unit.bridges.api_server import ApiServer, JsonHandler, serving
 
 
 class Objects(ApiServer):
@@ -43,18 +42,14 @@ def objects() -> Iterator[Objects]:
         yield server
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 1.0  # seconds that an idle connection is kept
+class _Handler(JsonHandler):
     ours: Objects
 
-    def log_message(self, *_: object) -> None: ...
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - http.server calls it
         kind, name = self._target()
         if name:
             found = self.ours.objects.get((kind, name))
-            self._answer(200, found) if found else self._refuse(404, "not found")
+            self.answer(200, found) if found else self._refuse(404, "not found")
             return
         key, _, value = dict(parse_qsl(urlsplit(self.path).query)).get("labelSelector", "").partition("=")
         items = [
@@ -62,18 +57,18 @@ class _Handler(BaseHTTPRequestHandler):
             for (of, _), found in self.ours.objects.items()
             if of == kind and (found["metadata"].get("labels") or {}).get(key) == value
         ]
-        self._answer(200, {"metadata": {"resourceVersion": str(self.ours.version)}, "items": items})
+        self.answer(200, {"metadata": {"resourceVersion": str(self.ours.version)}, "items": items})
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - http.server calls it
         kind, _ = self._target()
         body = self._body()
         self._write("create", kind, body["metadata"]["name"], body)
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802 - http.server calls it
         kind, name = self._target()
         self._write("update", kind, name, self._body())
 
-    def do_DELETE(self) -> None:
+    def do_DELETE(self) -> None:  # noqa: N802 - http.server calls it
         kind, name = self._target()
         self._write("delete", kind, name, self._body())
 
@@ -98,9 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.ours.written.append(f"{verb} {kind} {name}")
             if verb == "delete":
-                self._answer(200, self.ours.objects.pop((kind, name)))
+                self.answer(200, self.ours.objects.pop((kind, name)))
             else:
-                self._answer(201, self.ours.put(kind, body))
+                self.answer(201, self.ours.put(kind, body))
 
     def _target(self) -> tuple[str, str]:
         *_, parent, last = urlsplit(self.path).path.split("/")
@@ -110,11 +105,4 @@ class _Handler(BaseHTTPRequestHandler):
         return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
 
     def _refuse(self, code: int, message: str, causes: list[dict[str, str]] | None = None) -> None:
-        self._answer(code, {"kind": "Status", "code": code, "message": message, "details": {"causes": causes or []}})
-
-    def _answer(self, code: int, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.answer(code, {"kind": "Status", "code": code, "message": message, "details": {"causes": causes or []}})
