@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from zkdiscovery.bridges.catalogue import Catalogue, Entry
-from zkdiscovery.bridges.kept import Keeper
+from zkdiscovery.bridges.ephemerals import Ephemerals
 from zkdiscovery.bridges.leadership import Leadership
 from zkdiscovery.bridges.naming import Key, above, source_name, to_instance
 from zkdiscovery.bridges.presence import Presence
@@ -35,9 +35,9 @@ REFUSED_DELAY = 10.0  # seconds until what ZooKeeper refuses is tried again
 
 
 class Refused(NamedTuple):
-    """A wish that ZooKeeper has refused, why, and when to try again, in monotonic seconds."""
+    """What ZooKeeper has refused, why, and when to try again, in monotonic seconds."""
 
-    wish: Instance | None
+    target: Instance | None
     error: ZkDiscoveryError
     until: float
 
@@ -68,7 +68,7 @@ class Following:
         self._catalogue = Catalogue(core, changed, self.name, everything=isinstance(source, Exporter))
         self._presence = Presence(core, self.name, source, identity)
         self._writer = Writer(core, self.name)
-        self._keeper = None if source.clustered else Keeper(core)
+        self._ephemerals = None if source.clustered else Ephemerals(core)
         self._leadership = Leadership(client, self.name, changed) if source.clustered else None
         self._loaded = False  # the catalogue was complete once
         self._listing: Listing | None = None
@@ -77,7 +77,7 @@ class Following:
         self._listed_at = 0  # highest transaction id that was known when the listing was asked for
         self._listed_in: object = None  # the connection and the term in which it was asked for
         self._too_old = False  # a younger listing has to decide
-        self._seen: dict[Key, tuple[Instance, int]] = {}  # wishes that stood in ZooKeeper, by the node's transaction id
+        self._seen: dict[Key, tuple[Instance, int]] = {}  # what stood as desired, by the transaction id
         self._refused: dict[Key, Refused] = {}
         self._problems: dict[str, str] = {}
         self._exported: object = None
@@ -164,60 +164,62 @@ class Following:
         if listing is None or self._listed_in != self._turn:
             return
         problems = dict(self._invalid)
-        wishes = self._wishes(problems)
+        desired = self._desired(problems)
         standing = self._catalogue.of_source(self.name)
         complete = self._catalogue.complete
         refused: Refusals = {}
-        if self._keeper is not None:
-            refused = self._keeper.keep(wishes, {key: entry.instance for key, entry in standing.items()})
+        if self._ephemerals is not None:
+            refused = self._ephemerals.keep(desired, {key: entry.instance for key, entry in standing.items()})
         if complete:
             self._presence.tell_back(term)
-            differing = self._differing(wishes, standing) if self._keeper is None else self._leftovers(wishes, standing)
+            differing = (
+                self._differing(desired, standing) if self._ephemerals is None else self._leftovers(desired, standing)
+            )
             self._note_refused(differing, self._writer.write(differing, term))
-            self._bury(listing, term)
+            self._delete_dead(listing, term)
         refused |= {key: known.error for key, known in self._refused.items()}
         problems |= {f"{key.id} of {key.service}": str(error) for key, error in refused.items()}
         if complete and isinstance(self._source, Exporter):
             problems |= self._export(self._source)
         self._tell(problems)
 
-    def _wishes(self, problems: dict[str, str]) -> dict[Key, Instance]:
+    def _desired(self, problems: dict[str, str]) -> dict[Key, Instance]:
         """Return what is to stand in ZooKeeper. An owner that lives takes the place of an import."""
-        wishes: dict[Key, Instance] = {}
+        desired: dict[Key, Instance] = {}
         for imported, instance in self._instances:
             registered = {} if imported.runtime is None else self._catalogue.of_run(imported.runtime)
             if any(key.service == imported.service for key in registered):
                 continue
-            if wishes.setdefault(Key(instance.service, instance.id), instance) is not instance:
+            if desired.setdefault(Key(instance.service, instance.id), instance) is not instance:
                 problems[f"{imported.service} ({imported.object_id})"] = f"the port {imported.port} is listed twice"
-        return wishes
+        return desired
 
-    def _leftovers(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
+    def _leftovers(self, desired: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
         """Return what an earlier bridge of this engine left, and the engine has no more."""
         gone: dict[Key, Instance | None] = {
             key: None
             for key, entry in standing.items()
-            if key not in wishes
+            if key not in desired
             and entry.stat.ephemeral_owner != self._session.session_id
             and entry.stat.czxid <= self._listed_at
         }
         return self._untried(gone)
 
-    def _differing(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
-        differing: dict[Key, Instance | None] = dict.fromkeys(standing.keys() - wishes.keys())
+    def _differing(self, desired: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
+        differing: dict[Key, Instance | None] = dict.fromkeys(standing.keys() - desired.keys())
         seen: dict[Key, tuple[Instance, int]] = {}
-        for key, wish in wishes.items():
+        for key, target in desired.items():
             entry = standing.get(key)
             if entry is not None:
-                sight = wish, entry.stat.mzxid
-                if self._seen.get(key) == sight or above(entry.instance, wish) == entry.instance:
+                sight = target, entry.stat.mzxid
+                if self._seen.get(key) == sight or above(entry.instance, target) == entry.instance:
                     seen[key] = sight
                     continue
-            differing[key] = wish
+            differing[key] = target
         self._seen = seen
         return self._untried(differing)
 
-    def _bury(self, listing: Listing, term: BaseHold | None) -> None:
+    def _delete_dead(self, listing: Listing, term: BaseHold | None) -> None:
         """Delete what dead runs have left, if it was registered before they died."""
         dead: dict[Key, int] = {}
         for death in listing.deaths:
@@ -231,25 +233,27 @@ class Following:
         due = self._untried(dict.fromkeys(dead))
         if due:
             log.info("deleting %d registrations of runs that have ended", len(due))
-            self._note_refused(due, self._writer.bury({key: dead[key] for key in due}, term))
+            self._note_refused(due, self._writer.delete_dead({key: dead[key] for key in due}, term))
 
     # -- what is refused --
 
-    def _untried(self, wishes: dict[Key, Instance | None]) -> dict[Key, Instance | None]:
+    def _untried(self, desired: dict[Key, Instance | None]) -> dict[Key, Instance | None]:
         """Leave out what was refused a moment ago."""
         if not self._refused:
-            return wishes
+            return desired
         now = time.monotonic()
         self._refused = {key: known for key, known in self._refused.items() if known.until > now}
         return {
-            key: wish for key, wish in wishes.items() if key not in self._refused or self._refused[key].wish != wish
+            key: target
+            for key, target in desired.items()
+            if key not in self._refused or self._refused[key].target != target
         }
 
-    def _note_refused(self, wishes: Mapping[Key, Instance | None], refused: Refusals) -> None:
-        for key in wishes:
+    def _note_refused(self, desired: Mapping[Key, Instance | None], refused: Refusals) -> None:
+        for key in desired:
             self._refused.pop(key, None)
         until = time.monotonic() + REFUSED_DELAY
-        self._refused |= {key: Refused(wishes[key], error, until) for key, error in refused.items()}
+        self._refused |= {key: Refused(desired[key], error, until) for key, error in refused.items()}
 
     @property
     def retry_delay(self) -> float:
@@ -277,9 +281,9 @@ class Following:
     # -- the end --
 
     def retire(self) -> None:
-        """Say goodbye for the instances of an engine that is no longer there. What a cluster has left stays."""
-        if self._keeper is not None:
-            self._keeper.keep({}, {})
+        """Deregister the instances of an engine that is no longer there. What a cluster has left stays."""
+        if self._ephemerals is not None:
+            self._ephemerals.keep({}, {})
 
     def close(self, timeout: float) -> None:
         """Write no more, and let another bridge lead. What was imported stays."""
@@ -287,7 +291,7 @@ class Following:
             self._leadership.close(timeout)
         self._presence.close(1.0)
         self._catalogue.close()
-        if self._keeper is not None:
+        if self._ephemerals is not None:
             self._session.leave_to_expire()  # a bridge that starts meanwhile takes them over without a gap
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from zkdiscovery.bridges.leadership import election_name
 from zkdiscovery.bridges.naming import Key
-from zkdiscovery.bridges.writer import Wishes, Writer
+from zkdiscovery.bridges.writer import Desired, Writer
 from zkdiscovery.client import Client
 from zkdiscovery.errors import AccessDenied, InvalidName, NodeMissing, RegistrationConflict
 from zkdiscovery.session import Delete, GetChildren, GetData, Node, bulk_read
@@ -136,8 +136,8 @@ def remove_source(client: Client, name: str, timeout: float) -> int:
     }
     if status is None and not left:
         raise NodeMissing(f"there is no source {name!r}; `zkdiscovery bridges` lists what there is", path=path)
-    wishes: Wishes = left
-    for error in Writer(core, name).write(wishes, None).values():
+    desired: Desired = left
+    for error in Writer(core, name).write(desired, None).values():
         raise error
     deadline = deadline_after(timeout)
     for each in (f"{path}/{AWAY}", path):

@@ -3,7 +3,7 @@
 Guarantees
 - It looks at each node right before it writes it, and each write names the version that it saw.
 - It touches nothing that does not bear the mark of its source, except for what a dead run has left.
-- A removal is a goodbye: one transaction writes OUT_OF_SERVICE and deletes, so no view takes it for a loss.
+- A removal deregisters: one transaction writes OUT_OF_SERVICE and deletes, so no view takes it for a loss.
 - With a guard, ZooKeeper executes each transaction only while the bridge leads.
 
 Threads: the bridge's.
@@ -49,7 +49,7 @@ class Standing(NamedTuple):
     instance: Instance
 
 
-Wishes = Mapping[Key, Instance | None]  # None: it is to go
+Desired = Mapping[Key, Instance | None]  # None: it is to go
 Refusals = dict[Key, ZkDiscoveryError]
 Plan = Callable[[Key, "Standing | None"], Sequence[Write]]
 
@@ -67,11 +67,11 @@ class Writer:
         self._session = core.session
         self._source = source
 
-    def write(self, wishes: Wishes, guard: BaseHold | None) -> Refusals:
+    def write(self, desired: Desired, guard: BaseHold | None) -> Refusals:
         """Make what a source has, and delete what it has no more.
 
         Args:
-            wishes: what is to be, for what differs.
+            desired: what is to be, for what differs.
             guard: the leadership.
 
         Returns:
@@ -83,11 +83,11 @@ class Writer:
         """
 
         def plan(key: Key, standing: Standing | None) -> Sequence[Write]:
-            return self._writes(key, wishes[key], standing)
+            return self._writes(key, desired[key], standing)
 
-        return self._run(wishes, plan, guard)
+        return self._run(desired, plan, guard)
 
-    def bury(self, dead: Mapping[Key, int], guard: BaseHold | None) -> Refusals:
+    def delete_dead(self, dead: Mapping[Key, int], guard: BaseHold | None) -> Refusals:
         """Delete registrations whose runs have ended.
 
         Args:
@@ -97,16 +97,16 @@ class Writer:
         Returns and raises as `write`.
         """
 
-        def goodbye(key: Key, standing: Standing | None) -> Sequence[Write]:
+        def deregistration(key: Key, standing: Standing | None) -> Sequence[Write]:
             if standing is None or standing.node.stat.czxid != dead[key]:
                 return []
-            return self._goodbye(key, standing)
+            return self._deregistration(key, standing)
 
         def deletion(key: Key, standing: Standing | None) -> Sequence[Write]:
-            writes = goodbye(key, standing)
+            writes = deregistration(key, standing)
             return [] if standing is None or not writes else [Delete(self._path(key), standing.node.stat.version)]
 
-        refused = self._run(dead, goodbye, guard)
+        refused = self._run(dead, deregistration, guard)
         # The right to delete is one of the parent, the right to write one of the node.
         unwritable = [key for key, error in refused.items() if isinstance(error, AccessDenied)]
         if unwritable:
@@ -120,24 +120,24 @@ class Writer:
     def _path(self, key: Key) -> str:
         return self._core.paths.instance(*key)
 
-    def _writes(self, key: Key, wish: Instance | None, standing: Standing | None) -> Sequence[Write]:
-        """Return the writes that fulfil a wish; none if it is fulfilled."""
+    def _writes(self, key: Key, target: Instance | None, standing: Standing | None) -> Sequence[Write]:
+        """Return the writes that lead to a target; none if it is reached."""
         if standing is None:
-            if wish is None:
+            if target is None:
                 return []
-            data = self._core.codec.encode(above(None, wish))
+            data = self._core.codec.encode(above(None, target))
             return [Create(self._path(key), data, self._session.leaf_acl, PERSISTENT)]
         if standing.instance.source != self._source:
             raise NodeExists(f"{self._path(key)} is there, and this source has not written it", path=self._path(key))
-        if wish is None:
-            return self._goodbye(key, standing)
-        wanted = above(standing.instance, wish)
+        if target is None:
+            return self._deregistration(key, standing)
+        wanted = above(standing.instance, target)
         if wanted == standing.instance:
             return []
         node = standing.node
         return [SetData(self._path(key), self._core.codec.encode(wanted, node.data), node.stat.version)]
 
-    def _goodbye(self, key: Key, standing: Standing) -> Sequence[Write]:
+    def _deregistration(self, key: Key, standing: Standing) -> Sequence[Write]:
         leaving = standing.instance.own.with_(status=Status.OUT_OF_SERVICE)
         try:
             data = self._core.codec.encode(leaving, standing.node.data)

@@ -174,7 +174,7 @@ def test_what_went_while_no_bridge_ran_goes_with_the_first_list(
 def test_the_instances_of_an_engine_go_with_the_session_of_its_bridge(
     make_client: MakeClient, start_bridge: StartBridge, zkdiscovery_server: ZookeeperServer
 ) -> None:
-    """Its host died: nothing says goodbye."""
+    """Its host died: nothing deregisters them."""
     client, bridging, engine = make_client(), make_client(), Engine(clustered=False)
     engine.put(imported(1))
     running = start_bridge(bridging, engine)

@@ -49,7 +49,7 @@ def test_a_container_is_registered_while_it_is_healthy(engine: Engine, make_clie
     wait_view(view, lambda snapshot: not len(snapshot))
     states = [new.status for change in seen.items for _, new in change.delta.values() if new is not None]
     assert states == [Status.UP, Status.DRAINING], "it drains while it serves on after SIGTERM"
-    assert not view.snapshot.suspects, "it has said goodbye"
+    assert not view.snapshot.suspects, "it was deregistered"
     engine.docker("start", container)
     assert wait_view(view, lambda snapshot: len(snapshot) == 1).instances[0].status is Status.UP
 

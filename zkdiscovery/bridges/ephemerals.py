@@ -22,7 +22,7 @@ from zkdiscovery.znodes import OwnedNode, OwnedState
 log = logging.getLogger("zkdiscovery.bridges")
 
 
-class Kept:
+class Ephemeral:
     """One instance that is kept."""
 
     def __init__(self, core: Core, key: Key, wanted: Instance) -> None:
@@ -46,7 +46,7 @@ class Kept:
                 self.node.write(data)
 
     def leave(self) -> None:
-        """Say goodbye and delete it. Never blocks."""
+        """Deregister it. Never blocks."""
         with self._lock:
             leaving = self._wanted.own.with_(status=Status.OUT_OF_SERVICE)
         try:
@@ -71,34 +71,34 @@ class Kept:
             self.node.write(self._core.codec.encode(self._wanted))
 
 
-class Keeper:
+class Ephemerals:
     """All instances of one engine that this bridge keeps."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._kept: dict[Key, Kept] = {}
+        self._kept: dict[Key, Ephemeral] = {}
 
-    def keep(self, wishes: Mapping[Key, Instance], standing: Mapping[Key, Instance]) -> Refusals:
+    def keep(self, desired: Mapping[Key, Instance], standing: Mapping[Key, Instance]) -> Refusals:
         """Keep these and no others. Never blocks.
 
         Args:
-            wishes: all that the source has.
+            desired: all that the source has.
             standing: what stands in ZooKeeper, of our predecessors; it goes on as it was.
 
         Returns:
             the error for each that can't be stored.
         """
         refused: Refusals = {}
-        new: dict[Key, Kept] = {}
-        for key, wish in wishes.items():
+        new: dict[Key, Ephemeral] = {}
+        for key, target in desired.items():
             try:
                 if (kept := self._kept.get(key)) is not None:
-                    kept.want(wish)
+                    kept.want(target)
                 else:
-                    new[key] = Kept(self._core, key, above(standing.get(key), wish))
+                    new[key] = Ephemeral(self._core, key, above(standing.get(key), target))
             except InvalidInstance as error:
                 refused[key] = error
-        for key in self._kept.keys() - wishes.keys():
+        for key in self._kept.keys() - desired.keys():
             self._kept.pop(key).leave()
         if new:
             self._core.nodes.keep([kept.node for kept in new.values()])
