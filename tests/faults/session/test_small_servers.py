@@ -187,13 +187,14 @@ def test_a_server_that_takes_small_requests_only() -> None:
             registration.wait_registered(LIMIT)
         assert len(truth.children(f"{NAMESPACE}/services/payments")) == 1000
         big = client.register("payments", 2, host="10.0.0.1", metadata={"x": "y" * 60_000})
-        with pytest.raises(NodeError, match=r"transaction of 1 on .*: not asked for, because the .* broke 3 times"):
+        with pytest.raises(NodeError, match=r"transaction of 1 on .*: not asked for, because the .* broke [345] times"):
             big.wait_registered(LIMIT)
         assert big.state is RegistrationState.PENDING
         client.register("payments", 3, host="10.0.0.1").wait_registered(LIMIT)
-        # On one of the connections that it breaks, an older request may be without an answer, too.
+        # On one of the connections that it breaks, an older request may be without an answer, too. It hangs up when it
+        # has read the size, so that the rest of a request may not be sent at all.
         (sent,) = Counter(request.body for request in traffic.requests if b"y" * 60_000 in request.body).values()
-        assert 3 <= sent <= 5, "three times, and again 1 s and 3 s later on a slow machine"
+        assert 2 <= sent <= 5, "three times, and again 1 s and 3 s later on a slow machine"
         asked = Counter(request.body for request in traffic.broke())
         assert sum(times > 1 for times in asked.values()) == 1, "the large node alone is sent again unchanged"
         assert sum(request.kind == MULTI for request in traffic.broke()) <= sent + 4

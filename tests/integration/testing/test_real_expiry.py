@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
 
 from zkdiscovery.errors import SessionExpired
-from zkdiscovery.testing import ZookeeperServer, expire_session
+from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session
 from zkdiscovery.testing.wire import RawSession
 
 if TYPE_CHECKING:
@@ -73,3 +74,22 @@ def test_a_wrong_password_ends_nothing(zkdiscovery_server: ZookeeperServer) -> N
     session.disconnect()  # the server has closed the connection, but not the session
     with RawSession(zkdiscovery_server.hosts, session_id=session.session_id, password=session.password) as continued:
         assert continued.session_id == session.session_id
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_an_answer_is_lost(zkdiscovery_server: ZookeeperServer, observer: RawSession, path: str, lost: int) -> None:
+    """The session may have ended or not; in both cases it is gone afterwards, and that is no error."""
+    session = RawSession(zkdiscovery_server.hosts)
+    session.create(path, ephemeral=True)
+    session.disconnect()
+    answers = itertools.count(1)
+
+    def pass_on(chunk: bytes) -> bytes:
+        if next(answers) == lost:
+            raise ConnectionError("this answer is lost")
+        return chunk
+
+    with FaultProxy(zkdiscovery_server.hosts) as proxy:
+        proxy.alter("server_to_client", pass_on)
+        expire_session(session.session_id, session.password, proxy.address)
+    assert not observer.exists(path)
