@@ -28,6 +28,7 @@ from zkdiscovery.session.requests import (
 )
 from zkdiscovery.session.session import Session
 from zkdiscovery.session.states import State, StateChange
+from zkdiscovery.session.together import read_together
 from zkdiscovery.session.translate import BROKEN, NO_NODE
 from zkdiscovery.session.watches import EventKind, TreeWatch
 
@@ -69,6 +70,7 @@ __all__ = [
     "probe_server",
     "probe_tick",
     "read_batches",
+    "read_together",
     "some_of",
     "why_unread",
 ]
