@@ -20,6 +20,7 @@ from zkdiscovery.lazy import lazy
 if TYPE_CHECKING:
     from zkdiscovery.aio import AsyncBarrier as AsyncBarrier
     from zkdiscovery.aio import AsyncClient as AsyncClient
+    from zkdiscovery.aio import AsyncConfigStore as AsyncConfigStore
     from zkdiscovery.aio import AsyncCounter as AsyncCounter
     from zkdiscovery.aio import AsyncElection as AsyncElection
     from zkdiscovery.aio import AsyncHold as AsyncHold
@@ -51,6 +52,11 @@ if TYPE_CHECKING:
     from zkdiscovery.balancing import WeightedRoundRobin as WeightedRoundRobin
     from zkdiscovery.client import Client as Client
     from zkdiscovery.codecs import Codec as Codec
+    from zkdiscovery.config import ConfigDocument as ConfigDocument
+    from zkdiscovery.config import ConfigRevision as ConfigRevision
+    from zkdiscovery.config import ConfigStore as ConfigStore
+    from zkdiscovery.config import Draft as Draft
+    from zkdiscovery.config import KeyChange as KeyChange
     from zkdiscovery.core import Core as Core
     from zkdiscovery.core import Feature as Feature
     from zkdiscovery.core import Phase as Phase
@@ -66,6 +72,7 @@ if TYPE_CHECKING:
     from zkdiscovery.errors import ClientClosed as ClientClosed
     from zkdiscovery.errors import CounterOverflow as CounterOverflow
     from zkdiscovery.errors import HoldLost as HoldLost
+    from zkdiscovery.errors import InvalidDocument as InvalidDocument
     from zkdiscovery.errors import InvalidInstance as InvalidInstance
     from zkdiscovery.errors import InvalidName as InvalidName
     from zkdiscovery.errors import InvalidSettings as InvalidSettings
@@ -132,6 +139,7 @@ _HOMES = {
     "aio": (
         "AsyncBarrier",
         "AsyncClient",
+        "AsyncConfigStore",
         "AsyncCounter",
         "AsyncElection",
         "AsyncHold",
@@ -165,6 +173,7 @@ _HOMES = {
         "WeightedRoundRobin",
     ),
     "client": ("Client",),
+    "config": ("ConfigDocument", "ConfigRevision", "ConfigStore", "Draft", "KeyChange"),
     "core": ("Core", "Feature", "Phase"),
     "codecs": ("Codec",),
     "discovery": ("Attempt", "Service", "InstanceReport", "outcome_of"),
@@ -175,6 +184,7 @@ _HOMES = {
         "ClientClosed",
         "CounterOverflow",
         "HoldLost",
+        "InvalidDocument",
         "InvalidInstance",
         "InvalidName",
         "InvalidSettings",

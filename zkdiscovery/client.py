@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from zkdiscovery.codecs import Codec
+from zkdiscovery.config import ConfigMethods
 from zkdiscovery.core import Core, CoreSlot, Feature
 from zkdiscovery.discovery import Discovery, Service, ViewOptions
 from zkdiscovery.election import Election, LeaderDecorator, Observers, OnSuspend
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Feature)
 
 
-class Client(LockMethods, ShardMethods):
+class Client(LockMethods, ShardMethods, ConfigMethods):
     """A connection to ZooKeeper for registering, discovering, electing and locking.
 
     Args:

@@ -17,6 +17,7 @@
     ├── InvalidName (ValueError)               a name or id that can't be a znode
     ├── InvalidInstance (ValueError)           an instance with a field out of range, or too large
     ├── InvalidSettings (ValueError)           settings that can't be used
+    ├── InvalidDocument (ValueError)           a configuration document that can't be stored
     ├── UndecodableNode (ValueError)           what a znode holds is no instance
     ├── CounterOverflow (OverflowError)        a counter would leave 64 bits
     ├── RegistrationConflict                   another live process owns the id
@@ -135,6 +136,10 @@ class InvalidInstance(ZkDiscoveryError, ValueError):
 
 class InvalidSettings(ZkDiscoveryError, ValueError):
     """Settings that can't be used. The message never repeats the values given."""
+
+
+class InvalidDocument(ZkDiscoveryError, ValueError):
+    """A configuration document that can't be stored. The message tells where it is wrong, and repeats no value."""
 
 
 class UndecodableNode(ZkDiscoveryError, ValueError):

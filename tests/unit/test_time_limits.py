@@ -31,6 +31,15 @@ LIMITS = {
     "Service.wait_ready": FOR_A_STATE,
     "Service.call": 30.0,
     "Client.clear_override": FOR_AN_OPERATION,
+    "Client.config_edit": FOR_AN_OPERATION,
+    "Client.config_names": FOR_AN_OPERATION,
+    "ConfigStore.edit": FOR_AN_OPERATION,
+    "ConfigStore.replace": FOR_AN_OPERATION,
+    "ConfigStore.rollback": FOR_AN_OPERATION,
+    "ConfigStore.read": FOR_AN_OPERATION,
+    "ConfigStore.history": FOR_AN_OPERATION,
+    "ConfigStore.diff": FOR_AN_OPERATION,
+    "ConfigStore.export": FOR_AN_OPERATION,
     "Client.election_names": FOR_AN_OPERATION,
     "Client.instances": FOR_AN_OPERATION,
     "Client.override": FOR_AN_OPERATION,
@@ -82,8 +91,8 @@ WAIT_UNTIL_CLOSED = {"Shards.run"}
 NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
     "Barrier.forked", "Barrier.revive",
-    "Client.barrier", "Client.counter",
-    "Client.discover", "Client.election", "Client.feature", "Client.lock", "Client.on_change", "Client.read_write_lock",
+    "Client.barrier", "Client.config_store", "Client.counter", "Client.discover",
+    "Client.election", "Client.feature", "Client.lock", "Client.on_change", "Client.read_write_lock",
     "Client.register",
     "Client.register_many", "Client.registered", "Client.semaphore", "Client.shards", "Client.start",
     "Election.end_term", "Election.forked", "Election.on_change", "Election.revive", "Election.start",
@@ -104,8 +113,8 @@ NEVER_WAIT = {
 HARNESS = ("FaultProxy.", "FrameFault.", "ZookeeperEnsemble.", "ZookeeperMember.", "ZookeeperServer.", "zookeeper_")
 
 HANDLES = (
-    "Attempt", "Barrier", "Client", "Counter", "Election", "Lock", "Registration", "Semaphore", "Service", "Shard",
-    "Shards", "Subscription", "Term", "close_on_signals",
+    "Attempt", "Barrier", "Client", "ConfigStore", "Counter", "Election", "Lock", "Registration", "Semaphore",
+    "Service", "Shard", "Shards", "Subscription", "Term", "close_on_signals",
 )  # fmt: skip
 
 
@@ -124,7 +133,7 @@ def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
 def methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, method in inspect.getmembers(cls, inspect.isfunction):
         owner = method.__qualname__.partition(".")[0].removeprefix("Base")  # what sync and async handles share
-        owner = "Client" if owner in {"LockMethods", "ShardMethods"} else owner
+        owner = "Client" if owner in {"ConfigMethods", "LockMethods", "ShardMethods"} else owner
         if not name.startswith("_"):
             yield f"{owner}.{name}", method
 
@@ -178,6 +187,15 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Client.service_names": lambda client, value: nowhere(lambda away: away.service_names(value)),
     "Client.shard_names": lambda client, value: nowhere(lambda away: away.shard_names(value)),
     "Client.election_names": lambda client, value: nowhere(lambda away: away.election_names(value)),
+    "Client.config_edit": lambda client, value: client.config_edit(["shop"], "why", timeout=value).__enter__(),
+    "Client.config_names": lambda client, value: nowhere(lambda away: away.config_names(value)),
+    "ConfigStore.edit": lambda client, value: client.config_store("shop").edit("why", timeout=value).__enter__(),
+    "ConfigStore.replace": lambda client, value: client.config_store("shop").replace({}, "why", timeout=value),
+    "ConfigStore.rollback": lambda client, value: client.config_store("shop").rollback(1, timeout=value),
+    "ConfigStore.read": lambda client, value: client.config_store("shop").read(timeout=value),
+    "ConfigStore.history": lambda client, value: client.config_store("shop").history(value),
+    "ConfigStore.diff": lambda client, value: client.config_store("shop").diff(1, timeout=value),
+    "ConfigStore.export": lambda client, value: client.config_store("shop").export(timeout=value),
     "Client.override": lambda client, value: nowhere(lambda away: away.override("a", "b", weight=1.0, timeout=value)),
     "Client.clear_override": lambda client, value: nowhere(lambda away: away.clear_override("a", "b", timeout=value)),
     "Client.remove": lambda client, value: nowhere(lambda away: away.remove("a", "b", timeout=value)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from zkdiscovery.aio.barrier import AsyncBarrier
 from zkdiscovery.aio.client import AsyncClient
+from zkdiscovery.aio.config_store import AsyncConfigStore
 from zkdiscovery.aio.counter import AsyncCounter
 from zkdiscovery.aio.election import AsyncElection
 from zkdiscovery.aio.lock import AsyncLock, AsyncReadWriteLock
@@ -22,6 +23,7 @@ from zkdiscovery.aio.term import AsyncHold, AsyncTerm
 __all__ = [
     "AsyncBarrier",
     "AsyncClient",
+    "AsyncConfigStore",
     "AsyncCounter",
     "AsyncElection",
     "AsyncHold",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 import zkdiscovery.codecs.named
 import zkdiscovery.settings  # noqa: F401
 from zkdiscovery.aio import decorators
+from zkdiscovery.aio.config_methods import AsyncConfigMethods
 from zkdiscovery.aio.election import AsyncElection
 from zkdiscovery.aio.lock_methods import AsyncLockMethods
 from zkdiscovery.aio.operations import Operations, in_thread
@@ -40,7 +41,7 @@ F = TypeVar("F", bound=Feature)
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncShardMethods, AsyncLockMethods):
+class AsyncClient(AsyncConfigMethods, AsyncShardMethods, AsyncLockMethods):
     """A connection to ZooKeeper for registering, discovering, electing and locking, on asyncio.
 
     `async with client:` starts and closes it, off the loop. `register`, `discover`, `election` and what reads memory

@@ -7,8 +7,8 @@ import threading
 from types import FrameType
 
 _WITH_LOCKS = (
-    "aio", "bridges", "client", "core", "discovery", "election", "integrations", "lifecycle", "locks", "registration",
-    "session", "shards", "threads", "znodes",
+    "aio", "bridges", "client", "config", "core", "discovery", "election", "integrations", "lifecycle", "locks",
+    "registration", "session", "shards", "threads", "znodes",
 )  # fmt: skip
 _LOCKING = tuple(f"zkdiscovery.{package}" for package in _WITH_LOCKS)
 

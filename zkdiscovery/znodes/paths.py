@@ -1,4 +1,4 @@
-"""The paths of services, elections, locks, shards and records of jobs in ZooKeeper."""
+"""The paths of services, elections, locks, shards, documents and records of jobs in ZooKeeper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ AWAY = "away"  # the child of a source of bridges that says that the source can'
 class Paths:
     """The layout: `<base path>/<name>/<id>` of services, and below the namespace `elections/<name>/<guid>`,
     `jobs/<name>`, `locks/<name>`, `semaphores/<name>`, `counters/<name>`, `barriers/<name>`,
-    `shards/<name>`, `bridges/<source>` and `share/<service>/<id>/<standby>`.
+    `shards/<name>`, `config/documents/<name>`, `config/readers`, `bridges/<source>` and
+    `share/<service>/<id>/<standby>`.
 
     Args:
         namespace: path below which everything lives.
@@ -77,6 +78,18 @@ class Paths:
     def shards(self, name: str) -> str:
         """Parent of the nodes of some shards. Raises InvalidName."""
         return f"{self.all_shards()}/{check_name(name, 'the name of shards')}"
+
+    def documents(self) -> str:
+        """Parent of all documents of the config centre."""
+        return f"{self.root}/config/documents"
+
+    def document(self, name: str) -> str:
+        """Parent of the nodes of a document. Raises InvalidName."""
+        return f"{self.documents()}/{check_name(name, 'the name of a document')}"
+
+    def config_readers(self) -> str:
+        """Parent of all readers of documents."""
+        return f"{self.root}/config/readers"
 
     def bridges(self) -> str:
         """Parent of all sources of bridges."""

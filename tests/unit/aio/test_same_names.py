@@ -11,6 +11,7 @@ import zkdiscovery
 from zkdiscovery import (
     AsyncBarrier,
     AsyncClient,
+    AsyncConfigStore,
     AsyncCounter,
     AsyncElection,
     AsyncHold,
@@ -25,6 +26,7 @@ from zkdiscovery import (
     AsyncTerm,
     Barrier,
     Client,
+    ConfigStore,
     Counter,
     Election,
     Hold,
@@ -51,6 +53,7 @@ PAIRS = [
     (Semaphore, AsyncSemaphore),
     (Barrier, AsyncBarrier),
     (Counter, AsyncCounter),
+    (ConfigStore, AsyncConfigStore),
     (Shards, AsyncShards),
     (Shard, AsyncShard),
     (Subscription, AsyncSubscription),
@@ -59,8 +62,8 @@ ONLY_SYNC = {"terms"}
 ONLY_ASYNC = {"sync", "of", "aclose", "released", "slot"}  # `slot` is an attribute of each Client
 SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
-    "attempt", "barrier", "beat", "check", "condition", "counter", "discover", "election", "end_term", "ended",
-    "explain", "feature", "follow", "forked", "held",
+    "attempt", "barrier", "beat", "check", "condition", "config_store", "counter", "discover", "election", "end_term",
+    "ended", "explain", "feature", "follow", "forked", "held",
     "leave", "lock", "locked", "on_change", "on_release_requested", "pick", "read_write_lock", "reclaim", "register",
     "register_many", "registered", "release", "resign", "revive", "semaphore", "set_status", "shards",
     "stop_following", "update", "update_hold", "while_leader",

@@ -1,0 +1,207 @@
+"""A document as those who edit it see it: revisions, and the pointer to the one in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from zkdiscovery.config.commit import Edit
+from zkdiscovery.config.documents import encode_document
+from zkdiscovery.config.drafts import Draft, Editing, check_expected, check_message, claimed_author
+from zkdiscovery.config.exporting import Format, check_format, export
+from zkdiscovery.config.merging import KeyChange, differences
+from zkdiscovery.config.revisions import ConfigRevision
+from zkdiscovery.config.stores import ConfigDocument, ConfigStores
+from zkdiscovery.core import Core, CoreSlot
+from zkdiscovery.locks import check_guard
+from zkdiscovery.validation import check_timeout, check_whole
+from zkdiscovery.znodes import BaseHold, Paths
+
+T = TypeVar("T")
+Work = Callable[[Core], T]  # blocks
+
+
+class BaseConfigStore:
+    """The part of a store that the sync and the async one share. Nothing is sent before the first use."""
+
+    def __init__(self, name: str, author: str | None, slot: CoreSlot) -> None:
+        Paths("").document(name)
+        self.name = name
+        self._claimed = claimed_author(author)
+        self._title = f"the document {name!r}"
+        self._slot = slot
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a store holds a connection and can't be pickled; call config_store() in the other process")
+
+    def _editing(self, core: Core, message: str, guard: BaseHold | None, timeout: float | None) -> Editing:
+        return Editing(core, [self.name], message, self._claimed, guard, timeout)
+
+    # Each of these checks what it is given, and returns what blocks.
+
+    def _reading(self, revision: int | None, timeout: float | None) -> Work[ConfigDocument]:
+        limit = check_timeout(timeout)
+        if revision is not None:
+            check_whole(revision, "a revision", 1)
+        return lambda core: core.feature(ConfigStores).read(self.name, revision, limit)
+
+    def _replacing(
+        self, values: dict[str, Any], message: str, expect: int | None, guard: BaseHold | None, timeout: float | None
+    ) -> Work[int]:
+        limit, data = check_timeout(timeout), encode_document(values, self._title)
+        check_message(message), check_expected(expect), check_guard(guard)
+
+        def replace(core: Core) -> int:
+            stores = core.feature(ConfigStores)
+            edit = Edit(stores.layout(self.name), data, message, expect)
+            return stores.commit([edit], self._claimed, guard, limit)[self.name]
+
+        return replace
+
+    def _rolling_back(
+        self, revision: int, message: str | None, expect: int | None, guard: BaseHold | None, timeout: float | None
+    ) -> Work[int]:
+        read, limit = self._reading(revision, timeout), check_timeout(timeout)
+        why = check_message(f"roll back to revision {revision}" if message is None else message)
+        check_expected(expect), check_guard(guard)
+
+        def roll_back(core: Core) -> int:
+            stores = core.feature(ConfigStores)
+            data = encode_document(read(core).values, self._title)
+            edit = Edit(stores.layout(self.name), data, why, expect, restores=revision)
+            return stores.commit([edit], self._claimed, guard, limit)[self.name]
+
+        return roll_back
+
+    def _looking_back(self, timeout: float | None) -> Work[list[ConfigRevision]]:
+        limit = check_timeout(timeout)
+        return lambda core: core.feature(ConfigStores).history(self.name, limit)
+
+    def _comparing(self, before: int, after: int | None, timeout: float | None) -> Work[list[KeyChange]]:
+        old, new = self._reading(before, timeout), self._reading(after, timeout)
+        return lambda core: differences(old(core).values, new(core).values)
+
+    def _exporting(self, format: Format, revision: int | None, timeout: float | None) -> Work[str]:
+        check_format(format)
+        read = self._reading(revision, timeout)
+        return lambda core: export(read(core).values, format, self._title)
+
+
+class ConfigStore(BaseConfigStore):
+    """A document of the config centre, to read and to edit, made by `Client.config_store`. Nothing is sent yet.
+
+    A document is a series of revisions, which never change, and a pointer to the one in force. Each revision is the
+    whole document. The last 100 are kept.
+
+    Attributes:
+        name: of the document.
+    """
+
+    @contextmanager
+    def edit(
+        self,
+        message: str,
+        *,
+        expect: int | None = None,
+        guard: BaseHold | None = None,
+        timeout: float | None = 5.0,
+    ) -> Iterator[Draft]:
+        """Edit the document in a `with` block: its end stores a new revision, unless nothing changed or it raised.
+
+        The block gets a `Draft`, which is a dict: the document as it is, or an empty one if there is none.
+
+        Args:
+            message: why; the history shows it.
+            expect: the revision that the edit is meant for; 0: there must be no such document; None: any.
+            guard: a hold of a lock, or a term. ZooKeeper refuses the revision once that hold is over.
+            timeout: seconds for reading, and again for writing.
+
+        Raises:
+            NodeChanged: there is another revision than expected, or somebody else stored one during the block.
+            InvalidDocument: the document can't be stored; the message tells where.
+            InvalidSettings: no message, or no revision.
+            HoldLost: the guard is over. A term raises the subclass LeadershipLost.
+            UndecodableNode: what is stored is no document.
+            NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused. Nothing was
+                stored, unless the error has `outcome_unknown`: then the revision may have been stored, once.
+        """
+        editing = self._editing(self._slot.current(), message, guard, timeout)
+        editing.begin(expect)
+        yield editing.drafts[self.name]
+        editing.finish()
+
+    def replace(
+        self,
+        values: dict[str, Any],
+        message: str,
+        *,
+        expect: int | None = None,
+        guard: BaseHold | None = None,
+        timeout: float | None = 5.0,
+    ) -> int:
+        """Store a document in place of the present one; return its revision.
+
+        For the arguments, and what it raises, see `edit`. Without `expect` it replaces whatever is there.
+        """
+        return self._replacing(values, message, expect, guard, timeout)(self._slot.current())
+
+    def rollback(
+        self,
+        revision: int,
+        message: str | None = None,
+        *,
+        expect: int | None = None,
+        guard: BaseHold | None = None,
+        timeout: float | None = 5.0,
+    ) -> int:
+        """Store a new revision with the content of an earlier one; return the new one.
+
+        For the arguments, and what it raises, see `edit`. It raises NodeMissing if the earlier one was pruned.
+        """
+        return self._rolling_back(revision, message, expect, guard, timeout)(self._slot.current())
+
+    def read(self, revision: int | None = None, timeout: float | None = 5.0) -> ConfigDocument:
+        """Return the document, as of all writes that were done before.
+
+        Args:
+            revision: which one; None: the one in force.
+            timeout: seconds.
+
+        Raises:
+            NodeMissing: there is no such document, or the revision was pruned.
+            UndecodableNode: what is stored is no document.
+            NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
+        """
+        return self._reading(revision, timeout)(self._slot.current())
+
+    def history(self, timeout: float | None = 5.0) -> list[ConfigRevision]:
+        """Return the revisions, the newest first; none if there is no such document. Raises as `read`."""
+        return self._looking_back(timeout)(self._slot.current())
+
+    def diff(self, before: int, after: int | None = None, timeout: float | None = 5.0) -> list[KeyChange]:
+        """Return the keys that differ between two revisions; None: the one in force. Raises as `read`."""
+        return self._comparing(before, after, timeout)(self._slot.current())
+
+    def export(
+        self,
+        format: Format = "json",
+        revision: int | None = None,
+        timeout: float | None = 5.0,
+    ) -> str:
+        """Return the document as text.
+
+        Args:
+            format: "json"; "yaml", which needs PyYAML; or "toml", which needs tomli-w.
+            revision: which one; None: the one in force.
+            timeout: seconds.
+
+        Raises:
+            InvalidSettings: no such format, or its library is not installed.
+            InvalidDocument: TOML has no null.
+            NodeMissing, UndecodableNode, NotConnected, OperationTimeout, AccessDenied: as `read`.
+        """
+        return self._exporting(format, revision, timeout)(self._slot.current())

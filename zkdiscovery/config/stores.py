@@ -1,0 +1,151 @@
+"""The feature that reads and writes documents for the stores of one client.
+
+Threads: any thread calls; a call blocks at most for its timeout. It holds nothing, so it works until the client closes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from zkdiscovery.config.commit import Commit, Edit
+from zkdiscovery.config.documents import Document
+from zkdiscovery.config.fetching import NONE, Fetched, Fetcher, list_revisions, read_records, read_revisions
+from zkdiscovery.config.layout import Layout, layout_of
+from zkdiscovery.config.pruning import is_due, prune
+from zkdiscovery.config.revisions import Author, ConfigRevision
+from zkdiscovery.core import Feature
+from zkdiscovery.errors import NodeChanged, NodeMissing, ZkDiscoveryError
+from zkdiscovery.session import Sync
+from zkdiscovery.validation import deadline_after
+from zkdiscovery.znodes import BaseHold
+
+T = TypeVar("T")
+
+log = logging.getLogger("zkdiscovery.config")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigDocument:
+    """One revision of a document.
+
+    Attributes:
+        name: of the document.
+        revision: which one it is.
+        values: its content.
+    """
+
+    name: str
+    revision: ConfigRevision
+    values: Document
+
+
+class ConfigStores(Feature):
+    """The documents, as the stores of one client read and write them."""
+
+    def names(self, timeout: float) -> list[str]:
+        """Names of all documents, sorted; one read."""
+        return self.core.session.children(self.core.paths.documents(), timeout=timeout)
+
+    def latest(self, names: Sequence[str], timeout: float) -> dict[str, Fetched]:
+        """Return the stable revisions of several documents, all of one moment."""
+        layouts = [layout_of(self.core.paths, name) for name in names]
+
+        def once(deadline: float, generation: int) -> dict[str, Fetched]:
+            self._sync(layouts[0], deadline, generation)
+            fetcher = Fetcher(self.core.session, layouts, lambda pointer: pointer.stable)
+            return {fetched.name: fetched for fetched in fetcher.fetch(generation, deadline)}
+
+        return self.core.session.retry(once, timeout)
+
+    def read(self, name: str, number: int | None, timeout: float) -> ConfigDocument:
+        """Return one revision; None: the stable one.
+
+        Raises:
+            NodeMissing: there is no such document, or no such revision.
+            UndecodableNode: what is stored is no document.
+            NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
+        """
+        layout = layout_of(self.core.paths, name)
+        session, end = self.core.session, deadline_after(timeout)
+        wanted = self.latest([name], timeout)[name].number if number is None else number
+
+        def once(deadline: float, generation: int) -> ConfigDocument:
+            self._sync(layout, deadline, generation)
+            (found,) = read_records(session, [(layout, wanted)], generation, deadline)
+            if found is None:
+                raise missing(layout, number)
+            fetched = read_revisions(session, [(layout, wanted)], {}, generation, deadline)[name]
+            return ConfigDocument(name, found[0].described(wanted, found[1]), fetched.document)
+
+        if wanted == NONE:
+            raise missing(layout, number)
+        return session.retry(once, max(0.0, end - time.monotonic()))
+
+    def history(self, name: str, timeout: float) -> list[ConfigRevision]:
+        """Return all revisions that are kept, the newest first; none if there is no such document."""
+        layout = layout_of(self.core.paths, name)
+        session = self.core.session
+
+        def once(deadline: float, generation: int) -> list[ConfigRevision]:
+            self._sync(layout, deadline, generation)
+            numbers = list_revisions(session, layout, generation, deadline)
+            records = read_records(session, [(layout, number) for number in numbers], generation, deadline)
+            pairs = zip(numbers, records, strict=True)
+            return [found[0].described(number, found[1]) for number, found in pairs if found is not None]
+
+        return session.retry(once, timeout)
+
+    def commit(self, edits: Sequence[Edit], claimed: str, guard: BaseHold | None, timeout: float) -> Mapping[str, int]:
+        """Store new revisions of documents, all of them or none; return their numbers by document.
+
+        Raises:
+            NodeChanged: a document is not at the revision that an edit was made from; nothing was stored.
+            HoldLost: the guard is over; nothing was stored.
+            NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused. Nothing was
+                stored, unless the error has `outcome_unknown`.
+        """
+        end = deadline_after(timeout)
+        commit = Commit(self.core.session, edits, self._author(claimed), guard)
+        try:
+            numbers = self.core.session.retry(commit.once, timeout)
+        except ZkDiscoveryError as error:
+            if commit.in_doubt and not error.outcome_unknown:
+                raise commit.doubtful(error) from error
+            raise
+        for edit, number in zip(edits, numbers, strict=True):
+            if is_due(number):
+                self._prune(edit.layout, end)
+        return {edit.layout.name: number for edit, number in zip(edits, numbers, strict=True)}
+
+    def layout(self, name: str) -> Layout:
+        """Return the layout of a document. Raises InvalidName."""
+        return layout_of(self.core.paths, name)
+
+    def _author(self, claimed: str) -> Author:
+        auth = self.core.settings.auth
+        return Author(claimed, False) if auth is None else Author(f"{auth.scheme}:{auth.username}", True)
+
+    def _sync(self, layout: Layout, deadline: float, generation: int) -> None:
+        """Let the server catch up: whoever reads after a write sees it."""
+        self.core.session.call(Sync(layout.root), deadline=deadline, generation=generation)
+
+    def _prune(self, layout: Layout, deadline: float) -> None:
+        try:
+            prune(self.core.session, layout, self.core.session.generation, deadline)
+        except NodeChanged:
+            log.debug("%s was written while it was pruned; a later write prunes it", layout.title)
+        except ZkDiscoveryError as error:
+            log.warning("old revisions of %s were not pruned; a later write tries again: %s", layout.title, error)
+
+
+def missing(layout: Layout, number: int | None) -> NodeMissing:
+    """Make the error for a document or a revision that is not there."""
+    if number is None:
+        return NodeMissing(f"there is no {layout.title.removeprefix('the ')} in {layout.root}", path=layout.pointer)
+    return NodeMissing(
+        f"{layout.title} has no revision {number}: it was pruned, or never was", path=layout.revision(number)
+    )
