@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from zkdiscovery.bridges.catalogue import Catalogue, Entry
+from zkdiscovery.bridges.checking import Checking
 from zkdiscovery.bridges.ephemerals import Ephemerals
 from zkdiscovery.bridges.leadership import Leadership
 from zkdiscovery.bridges.naming import Key, above, source_name, to_instance
@@ -26,6 +27,7 @@ from zkdiscovery.bridges.writer import Refusals, Writer
 from zkdiscovery.client import Client
 from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings, ZkDiscoveryError
 from zkdiscovery.model import Instance
+from zkdiscovery.registration.checks import ProbingCheck
 from zkdiscovery.session import Digest, State
 from zkdiscovery.znodes import BaseHold
 
@@ -70,6 +72,7 @@ class Following:
         self._writer = Writer(core, self.name)
         self._ephemerals = None if source.clustered else Ephemerals(core)
         self._leadership = Leadership(client, self.name, changed) if source.clustered else None
+        self._checking = Checking(core, changed)
         self._loaded = False  # the catalogue was complete once
         self._listing: Listing | None = None
         self._instances: list[tuple[Imported, Instance]] = []  # what can be imported of it
@@ -113,6 +116,8 @@ class Following:
         if self._session.state is State.CONNECTED:
             self._presence.announce()
             self._loaded = self._loaded or self._catalogue.complete
+        if self._leadership is not None and self._term is None:
+            self._checking.close()  # the leader checks
         return bool(self._turn)
 
     @property
@@ -164,12 +169,14 @@ class Following:
         if listing is None or self._listed_in != self._turn:
             return
         problems = dict(self._invalid)
-        desired = self._desired(problems)
+        desired, checks = self._desired(problems)
         standing = self._catalogue.of_source(self.name)
+        instances = {key: entry.instance for key, entry in standing.items()}
+        desired = self._checking.decide(desired, checks, instances, problems)
         complete = self._catalogue.complete
         refused: Refusals = {}
         if self._ephemerals is not None:
-            refused = self._ephemerals.keep(desired, {key: entry.instance for key, entry in standing.items()})
+            refused = self._ephemerals.keep(desired, instances)
         if complete:
             self._presence.tell_back(term)
             differing = (
@@ -183,16 +190,20 @@ class Following:
             problems |= self._export(self._source)
         self._tell(problems)
 
-    def _desired(self, problems: dict[str, str]) -> dict[Key, Instance]:
-        """Return what is to stand in ZooKeeper. An owner that lives takes the place of an import."""
+    def _desired(self, problems: dict[str, str]) -> tuple[dict[Key, Instance], dict[Key, ProbingCheck]]:
+        """Return what the source has, and its checks. An owner that lives takes the place of an import."""
         desired: dict[Key, Instance] = {}
+        checks: dict[Key, ProbingCheck] = {}
         for imported, instance in self._instances:
             registered = {} if imported.runtime is None else self._catalogue.of_run(imported.runtime)
             if any(key.service == imported.service for key in registered):
                 continue
-            if desired.setdefault(Key(instance.service, instance.id), instance) is not instance:
+            key = Key(instance.service, instance.id)
+            if desired.setdefault(key, instance) is not instance:
                 problems[f"{imported.service} ({imported.object_id})"] = f"the port {imported.port} is listed twice"
-        return desired
+            elif imported.check is not None:
+                checks[key] = imported.check
+        return desired, checks
 
     def _leftovers(self, desired: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance | None]:
         """Return what an earlier bridge of this engine left, and the engine has no more."""
@@ -282,11 +293,13 @@ class Following:
 
     def retire(self) -> None:
         """Deregister the instances of an engine that is no longer there. What a cluster has left stays."""
+        self._checking.close()
         if self._ephemerals is not None:
             self._ephemerals.keep({}, {})
 
     def close(self, timeout: float) -> None:
         """Write no more, and let another bridge lead. What was imported stays."""
+        self._checking.close()
         if self._leadership is not None:
             self._leadership.close(timeout)
         self._presence.close(1.0)

@@ -21,6 +21,7 @@ from typing import Protocol, runtime_checkable
 
 from zkdiscovery.errors import ZkDiscoveryError
 from zkdiscovery.model import Instance, Status
+from zkdiscovery.registration.checks import ProbingCheck
 
 CALL_LIMIT = 30.0  # seconds
 
@@ -56,6 +57,7 @@ class Imported:
         metadata: further strings by name; keys that begin with `zkdiscovery.` are the package's own.
         runtime: what runs it, as a registration made inside it names it: a container's full id, or a pod's UID. A
             registration of the same service that names the same runtime takes the place of this instance.
+        check: the bridge runs it at `address` while `status` is UP, and it decides between STARTING, UP and DOWN.
     """
 
     service: str
@@ -71,6 +73,7 @@ class Imported:
     tags: Sequence[str] = field(default=(), kw_only=True)
     metadata: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     runtime: str | None = field(default=None, kw_only=True)
+    check: ProbingCheck | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

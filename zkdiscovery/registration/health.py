@@ -63,13 +63,14 @@ class Tally:
     Args:
         check: the check.
         now: seconds since the epoch.
+        state: what it means for the instance at first.
     """
 
-    def __init__(self, check: Check, now: float) -> None:
+    def __init__(self, check: Check, now: float, state: CheckState = CheckState.STARTING) -> None:
         self._failures_needed, self._passes_needed = check.thresholds
         self._grace = check.grace
         self._failures = self._passes = 0  # in a row
-        self.report = CheckReport(check.title, CheckState.STARTING, now)
+        self.report = CheckReport(check.title, state, now)
 
     @property
     def state(self) -> CheckState:
@@ -106,6 +107,7 @@ class Health:
     Args:
         checks: the checks of the instance.
         now: seconds since the epoch.
+        state: of each check at first.
 
     Attributes:
         told: what `set_status` was told last; None: nothing.
@@ -113,10 +115,12 @@ class Health:
         tallies: one for each check.
     """
 
-    def __init__(self, checks: Sequence[Check], *, waits: bool, now: float) -> None:
+    def __init__(
+        self, checks: Sequence[Check], *, waits: bool, now: float, state: CheckState = CheckState.STARTING
+    ) -> None:
         self.told: Status | None = None
         self.waits = waits
-        self.tallies = [Tally(check, now) for check in checks]
+        self.tallies = [Tally(check, now, state) for check in checks]
 
     @property
     def status(self) -> Status:

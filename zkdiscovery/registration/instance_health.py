@@ -109,6 +109,7 @@ class InstanceHealth:
         checks: its checks.
         deregister_after: seconds of being DOWN by its checks after which it is taken out; None: never.
         spread: gives what an interval is multiplied by.
+        state: of each check at first.
 
     Raises:
         InvalidInstance: a check can't run here.
@@ -122,12 +123,13 @@ class InstanceHealth:
         checks: Sequence[Check],
         deregister_after: float | None,
         spread: Callable[[], float] = jitter,
+        state: CheckState = CheckState.STARTING,
     ) -> None:
         self._core = core
         self._watcher = watcher
         self._deregister_after = deregister_after
         self._lock = threading.Lock()
-        self._health = Health(checks, waits=ready != "now", now=time.time())
+        self._health = Health(checks, waits=ready != "now", now=time.time(), state=state)
         self._began: float | None = None  # monotonic seconds
         self._closed = False
         self._listen_port: int | None = None

@@ -28,10 +28,11 @@ def _isolated() -> None:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine with two versions of the image: web:1 and web:2."""
+    """An engine with two versions of the image, web:1 and web:2, and plain:1, which has no health check."""
     with Engine(tmp_path_factory.mktemp("engine")) as engine:
         for version in ("1", "2"):
             engine.build_image(f"web:{version}", version=version)
+        engine.build_image("plain:1", health=False)
         yield engine
 
 

@@ -151,7 +151,7 @@ class Engine:
         with tarfile.open(archive, "w") as tar:
             busybox = programs() / "bin" / "busybox"
             tar.add(busybox if busybox.exists() else Path("/bin/busybox"), "bin/busybox", filter=_executable)
-            for applet in ("sh", "httpd", "wget", "sleep", "mkdir", "kill"):
+            for applet in ("sh", "httpd", "wget", "sleep", "mkdir", "kill", "pidof"):
                 link = tarfile.TarInfo(f"bin/{applet}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                 tar.addfile(link)

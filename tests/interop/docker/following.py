@@ -25,6 +25,11 @@ def registered(client: Client, service: str = "web") -> set[str]:
     return {each.id.split(":")[1] for each in client.instances(service) if each.status is Status.UP}
 
 
+def statuses(client: Client, service: str = "web") -> dict[str, Status]:
+    """The statuses of the containers or tasks in ZooKeeper, by id."""
+    return {each.id.split(":")[1]: each.status for each in client.instances(service)}
+
+
 def healthy(engine: Engine) -> set[str]:
     """The ids of the containers that have our label and are healthy."""
     filters = ("--filter", "label=zkdiscovery.name=web", "--filter", "health=healthy", "--filter", "status=running")

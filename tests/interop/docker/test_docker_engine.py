@@ -18,7 +18,7 @@ from docker import APIClient
 from tests.conftest import MakeClient
 from tests.interop.docker.conftest import Follow
 from tests.interop.docker.engine import Engine
-from tests.interop.docker.following import Churn, healthy, registered, run, wait_truth
+from tests.interop.docker.following import LABELS, Churn, healthy, registered, run, statuses, wait_truth
 from tests.interop.docker.freezing import FreezingProxy
 from tests.support import LIMIT, Recorder, Truth, core_of, wait_until, wait_view
 from zkdiscovery import Change, Instance, Status
@@ -64,13 +64,31 @@ def test_a_signal_that_ends_nothing(engine: Engine, make_client: MakeClient, fol
     wait_until(lambda: registered(client) == {container, other})
 
 
+def test_a_label_asks_for_a_check(engine: Engine, make_client: MakeClient, follow: Follow) -> None:
+    client = make_client()
+    follow(client, engine.host)
+    container = run(engine, labels={**LABELS, "zkdiscovery.check": "http:/ready"}, image="plain:1")
+    wait_until(lambda: statuses(client) == {container: Status.STARTING})
+    engine.docker("exec", container, "sh", "-c", "echo yes >/www/ready")
+    wait_until(lambda: statuses(client) == {container: Status.UP})
+    hung = run(engine, labels={**LABELS, "zkdiscovery.check": "http:/index.html"}, image="plain:1")
+    wait_until(lambda: statuses(client) == {container: Status.UP, hung: Status.UP})
+    for process in engine.docker("exec", hung, "pidof", "httpd").split():
+        engine.docker("exec", hung, "kill", "-STOP", process)
+    began = time.monotonic()
+    wait_until(lambda: statuses(client)[hung] is Status.DOWN, 2 * LIMIT)
+    print(f"a server that hangs is DOWN after {time.monotonic() - began:.1f} s")
+    assert statuses(client)[container] is Status.UP
+
+
 def test_bad_labels_are_told_once_and_harm_nobody_else(
     engine: Engine, make_client: MakeClient, follow: Follow, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = make_client()
     bad = run(engine, "--name", "bad", labels={"zkdiscovery.name": "web", "zkdiscovery.port": "http"})
     run(engine, "--name", "odd", labels={"zkdiscovery.name": "web", "zkdiscovery.wieght": "2"})
-    wait_until(lambda: len(healthy(engine)) == 2)
+    run(engine, "--name", "evil", labels={"zkdiscovery.name": "web", "zkdiscovery.check": "command:touch /tmp/x"})
+    wait_until(lambda: len(healthy(engine)) == 3)
     follow(client, engine.host)
     wait_until(lambda: len(registered(client)) == 1)
     run(engine)
@@ -78,6 +96,7 @@ def test_bad_labels_are_told_once_and_harm_nobody_else(
     told = [record.getMessage() for record in caplog.records if "zkdiscovery.port must be" in record.getMessage()]
     assert len(told) == 1
     assert f"container bad ({bad[:12]})" in told[0]
+    assert sum("a command would run on the bridge's machine" in record.getMessage() for record in caplog.records) == 1
     assert sum("no such label, ignored: zkdiscovery.wieght" in record.getMessage() for record in caplog.records) == 1
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from zkdiscovery import GrpcCheck, HttpCheck, TcpCheck
 from zkdiscovery.bridges.docker.labels import Wanted, parse
 from zkdiscovery.errors import InvalidInstance, InvalidName
 
@@ -64,3 +67,30 @@ def test_a_bad_name_is_named(name: str) -> None:
 def test_bad_metadata_is_refused(key: str) -> None:
     with pytest.raises(InvalidInstance):
         parse({"zkdiscovery.name": "web", key: "x"})
+
+
+def test_a_check() -> None:
+    def asked(text: str) -> object:
+        wanted = parse({"zkdiscovery.name": "web", "zkdiscovery.check": text})
+        assert wanted is not None
+        assert not wanted.unknown
+        return wanted.check
+
+    assert asked("http:/ready") == HttpCheck("/ready")
+    assert asked(" tcp:9090 ") == TcpCheck(port=9090)
+    assert asked("grpc") == GrpcCheck()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "a check must be http:/ready"),
+        ("http", "a check must be http:/ready"),
+        ("htp:/ready", "a check must be http:/ready"),
+        ("tcp:99999", "port of a check must be"),
+        ("command:rm -r /", "a command would run on the bridge's machine, not in the container"),
+    ],
+)
+def test_a_bad_check_is_named(text: str, reason: str) -> None:
+    with pytest.raises(InvalidInstance, match=f"^zkdiscovery\\.check: .*{re.escape(reason)}"):
+        parse({"zkdiscovery.name": "web", "zkdiscovery.check": text})

@@ -50,6 +50,7 @@ def imported(container: Mapping[str, Any], wanted: Wanted, place: Place, *, endi
         tags=wanted.tags,
         metadata=wanted.metadata,
         runtime=container["Id"],
+        check=wanted.check,
     )
 
 

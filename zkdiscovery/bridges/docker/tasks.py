@@ -61,7 +61,7 @@ def imported(
         service: its service.
         node: the node that it runs on.
         wanted: what its labels ask for.
-        place: the surroundings; the machine is the node.
+        place: the surroundings, but for the machine, which is the node.
 
     Raises:
         InvalidInstance: it has no address that can be told.
@@ -85,6 +85,7 @@ def imported(
         tags=wanted.tags,
         metadata=wanted.metadata,
         runtime=container_of(task),
+        check=wanted.check,
     )
 
 
