@@ -116,6 +116,56 @@ def test_the_tasks_of_a_swarm(server: Server) -> None:
     assert set(listing.problems) == {"service hosted", "service ingress", "service onhost"}
 
 
+def asked(server: Server) -> list[str]:
+    """What the engine was asked for since the last look."""
+    ends = [path.rpartition("/")[2] for path in server.asked]
+    server.asked.clear()
+    return [end for end in ends if end != "version"]
+
+
+def test_each_second_a_swarm_is_asked_for_its_tasks_alone(server: Server) -> None:
+    swarm = SwarmSource(ADDRESS)
+    first = swarm.list()
+    assert asked(server) == ["services", "nodes", "tasks"]
+    assert swarm.list() == first
+    assert swarm.list() == first
+    assert asked(server) == ["tasks", "tasks"]
+    server.answers["/tasks"] = 500
+    with pytest.raises(SourceUnavailable):
+        swarm.list()
+    server.answers["/tasks"] = []
+    asked(server)
+    swarm.list()
+    assert asked(server) == ["services", "nodes", "tasks"], "after a fault"
+    swarm.close()
+
+
+def test_an_event_of_a_service_has_the_services_asked_for_again(server: Server) -> None:
+    """And so has a stream that was opened anew."""
+    swarm = SwarmSource(ADDRESS)
+    swarm.list()
+    asked(server)
+    server.answers["/events"] = json.dumps({"Type": "service", "Action": "update", "Actor": {}}).encode() + b"\n"
+    changes: list[None] = []
+    swarm.subscribe(lambda: changes.append(None))
+    wait_until(lambda: changes)
+    asked(server)
+    swarm.list()
+    assert [end for end in asked(server) if end != "events"] == ["services", "nodes", "tasks"]
+    swarm.close()
+
+
+def test_an_engine_is_asked_for_its_address_only_if_a_container_needs_it(server: Server) -> None:
+    engine = EngineSource(ADDRESS)
+    del server.answers["/info"]
+    server.answers["/containers/json"] = [
+        each for each in server.answers["/containers/json"] if each["Names"] == ["/plain"]
+    ]
+    engine.list()
+    assert asked(server) == ["json", "json"]
+    engine.close()
+
+
 @pytest.mark.parametrize("answer", [b"", b"{", b"null", b"[1]", b'[{"Id": 5}]', b'[{"State": "running"}]', 500, 404])
 def test_a_broken_answer_is_no_list(server: Server, answer: object) -> None:
     server.answers["/containers/json"] = answer

@@ -1,7 +1,7 @@
 """The stream of an engine's events, which is opened anew whenever it ends.
 
-It runs on a thread of its own, which calls `note` for each event and `changed` after each of those, and after each
-reopening. A stream that has been silent for `SILENCE` is opened anew as well: nothing tells a silent engine from a
+It runs on a thread of its own, which calls `note` for each event, `missed` after each reopening, and `changed` after
+either. A stream that has been silent for `SILENCE` is opened anew as well: nothing tells a silent engine from a
 half-open connection.
 """
 
@@ -38,14 +38,21 @@ class Events:
         types: of the objects that it follows: `container`, `network`, `service`, `node`.
         actions: what happened to them. Without these the engine would send two events for each health check.
         note: is called with each event; returns False for one that changes nothing.
+        missed: is called when a stream was opened anew, because events may be missing.
     """
 
     def __init__(
-        self, engine: Engine, types: Sequence[str], actions: Sequence[str], note: Callable[[Event], bool]
+        self,
+        engine: Engine,
+        types: Sequence[str],
+        actions: Sequence[str],
+        note: Callable[[Event], bool],
+        missed: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._filters = {"type": types, "event": actions}
         self._note = note
+        self._missed = missed
         self._changed: Callable[[], None] = lambda: None
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -113,7 +120,8 @@ class Events:
                 log.debug("no stream of events: %s", error)
                 pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, 2 * pause))
                 continue
-            self._changed()  # what happened meanwhile may have been lost
+            self._missed()
+            self._changed()
             return stream
         return None
 

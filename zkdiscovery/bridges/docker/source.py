@@ -6,8 +6,10 @@ else runs on the thread of the bridge.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from docker.errors import NotFound
@@ -22,7 +24,7 @@ from zkdiscovery.bridges.source import Death, Imported, Listing, Source, SourceU
 from zkdiscovery.errors import InvalidInstance, InvalidName
 
 _RELIST = 10.0  # seconds: a lost event costs so much at most, and one on a half-open connection twice as much
-_RELIST_SWARM = 1.0  # seconds: managers send no events of tasks that run on other nodes
+_RELIST_TASKS = 1.0  # seconds: managers send no events of tasks that run on other nodes
 
 
 def sources(address: MachineAddress, own_container: str | None = None) -> list[Source]:
@@ -58,7 +60,7 @@ class _Engines:
         self._address = address
         self._own_container = own_container
         self._engine = Engine()
-        self._events = Events(self._engine, self._types, self._actions, self._note)
+        self._events = Events(self._engine, self._types, self._actions, self._note, self._missed)
         self.where = self._engine.where
 
     def subscribe(self, changed: Callable[[], None]) -> None:
@@ -78,17 +80,11 @@ class _Engines:
         """Take an event, on the thread of the events. False: it changes nothing."""
         raise NotImplementedError
 
+    def _missed(self) -> None:
+        """Take note that events may be missing, on the thread of the events."""
+
     def _list(self, api: Any) -> Listing:
         raise NotImplementedError
-
-    def _place(self, api: Any) -> Place:
-        info = api.info()
-        own = self._own_networks(api)
-        return Place(
-            lambda: self._address.find(info, self._engine.remote, in_container=own is not None),
-            self._address.local,
-            own or frozenset(),
-        )
 
     def _own_networks(self, api: Any) -> frozenset[str] | None:
         """Return the ids of the networks that our own container is on; None if we are in none of this engine."""
@@ -118,7 +114,13 @@ class EngineSource(_Engines):
         return _text(self._engine.info(), "ID")
 
     def _list(self, api: Any) -> Listing:
-        place = self._place(api)
+        own = self._own_networks(api)
+        info = cache(api.info)  # asked for if an address of the machine is needed
+        place = Place(
+            lambda: self._address.find(info(), self._engine.remote, in_container=own is not None),
+            self._address.local,
+            own or frozenset(),
+        )
         healthy = api.containers(filters={"status": ["running"], "health": ["healthy", "none"], "label": [NAME]})
         everything = api.containers(all=True)
         running = {each["Id"] for each in everything if each["State"] in {"running", "paused"}}
@@ -158,27 +160,61 @@ class EngineSource(_Engines):
 
 
 class SwarmSource(_Engines):
-    """The tasks of a Swarm's services. The engine must be one of its managers."""
+    """The tasks of a Swarm's services. The engine must be one of its managers.
+
+    Managers tell each change of a service or a node, so that these are asked for after such an event alone, and every
+    `_RELIST` seconds. Of tasks on other nodes they tell nothing.
+    """
 
     kind = "swarm"
     clustered = True
-    relist = _RELIST_SWARM
+    relist = _RELIST_TASKS
     _types = ("container", "service", "node")
     _actions = ("start", "kill", "die", "health_status", "create", "update", "remove")
+
+    def __init__(self, address: MachineAddress, own_container: str | None = None) -> None:
+        super().__init__(address, own_container)
+        self._stale = threading.Event()  # what is known of services and nodes is no more true
+        self._stale.set()
+        self._known_at = 0.0  # monotonic seconds
+        self._services: Mapping[str, Any] = {}
+        self._nodes: Mapping[str, Any] = {}
+        self._shared: frozenset[str] = frozenset()
 
     def identity(self) -> str:
         """Return the Swarm's id; see `Source.identity`."""
         return _text(_managed(self._engine.info()), "ID")
 
+    def list(self) -> Listing:
+        """See `Source.list`."""
+        try:
+            return super().list()
+        except BaseException:
+            self._stale.set()  # another Swarm may answer next
+            raise
+
+    def _missed(self) -> None:
+        self._stale.set()
+
+    def _look_around(self, api: Any) -> None:
+        """Ask for what tasks belong to, if it may have changed."""
+        now = time.monotonic()
+        if self._stale.is_set() or now - self._known_at >= _RELIST:
+            self._stale.clear()  # before: a change that comes meanwhile counts
+            self._shared = self._own_networks(api) or frozenset()
+            self._services = {each["ID"]: each for each in api.services()}
+            self._nodes = {each["ID"]: each for each in api.nodes()}
+            self._known_at = now
+
     def _list(self, api: Any) -> Listing:
-        place = self._place(api)
-        # The tasks are asked for last: whatever they belong to is known by then, or is gone.
-        services = {each["ID"]: each for each in api.services()}
-        nodes = {each["ID"]: each for each in api.nodes()}
-        known = api.tasks()
+        # The tasks come last: what they belong to is known by then, or is gone, or its event is on its way.
+        self._look_around(api)
+        services, nodes = self._services, self._nodes
+        # Each task has the address of its node.
+        place = Place(lambda: "", self._address.local, self._shared)
         found = _Found()
         deaths = []
-        for task in known:
+        for task in api.tasks():
             if tasks.has_ended(task) and (container := tasks.container_of(task)):
                 deaths.append(Death(container))
             service = services.get(task.get("ServiceID") or "")
@@ -188,8 +224,10 @@ class SwarmSource(_Engines):
         return found.listing(deaths)
 
     def _note(self, event: Event) -> bool:
-        attributes = (event.get("Actor") or {}).get("Attributes") or {}
-        return event.get("Type") != "container" or containers.TASK in attributes
+        if event.get("Type") == "container":
+            return containers.TASK in ((event.get("Actor") or {}).get("Attributes") or {})
+        self._stale.set()
+        return True
 
 
 class _Found:
