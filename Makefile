@@ -8,6 +8,7 @@
 #     ARGS='...'                 further arguments for the demo, for pytest, or for what else runs
 #     WORKERS=4                  processes that run tests at the same time
 #     TURNS=1000                 how often each takes a lock in `make interop`
+#     DOCKER=short               which tests of `make interop-docker`: all, or the most important ones
 #     KUBERNETES=tests/...       which tests of `make interop-kubernetes`
 #     MINUTES=60 SEED=7          how long `make chaos` goes on, and its schedule
 #     TRIES=20 T=4 RULE=new      how often `make leases` tries each attack, the session timeout, and the rule under attack
@@ -24,6 +25,7 @@ MINUTES ?= 1
 SEED ?=
 TRIES ?= 20
 TURNS ?= 100
+DOCKER ?= all
 KUBERNETES ?= tests/interop/kubernetes
 T ?= 4
 RULE ?= new
@@ -55,7 +57,8 @@ help:
 	@echo 'make bench-quick the same in 2 minutes, to see that they run'
 	@echo 'make interop     Curator, kazoo and a Spring Boot application beside us (2 minutes, and one more to get them);'
 	@echo '                 TURNS=1000: how often each takes a lock'
-	@echo 'make interop-docker    real Docker engines and Swarms that are followed (as root; 10 minutes, and one more to get them)'
+	@echo 'make interop-docker    real Docker engines and Swarms that are followed (as root; 10 minutes, and one more to get them);'
+	@echo '                       DOCKER=short: in 2 minutes'
 	@echo 'make interop-kubernetes   a real Kubernetes that is followed and shown our services; Go builds it'
 	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
@@ -138,9 +141,12 @@ interop: server
 	@TURNS=$(TURNS) $(BIN)/python -m pytest tests/interop --ignore tests/interop/docker --ignore tests/interop/kubernetes \
 		--zkdiscovery-source=$(SOURCE) $(ARGS)
 
-# Docker engines, which Debian's archive has.
+# Docker engines, which Debian's archive has; where that can't be had, the machine's own. They are got before the tests,
+# which see no network.
 interop-docker: server
-	@sh scripts/isolated.sh $(BIN)/python -m pytest tests/interop/docker --zkdiscovery-source=local $(ARGS)
+	@sh scripts/get_docker.sh >/dev/null || command -v dockerd >/dev/null
+	@sh scripts/isolated.sh $(BIN)/python -m pytest tests/interop/docker $(if $(filter short,$(DOCKER)),-m short) \
+		--zkdiscovery-source=local $(ARGS)
 
 # A Kubernetes without containers, which Go builds from its modules; apart, because the first build takes minutes.
 interop-kubernetes: server

@@ -69,10 +69,12 @@ def test_nothing_is_removed_before_the_first_list_is_complete(
 ) -> None:
     client = make_client()
     engine.put(imported(1), imported(2))
-    first = start_bridge(make_client(session_timeout=30.0), engine)  # an engine's instances stay for so long
+    former = make_client(session_timeout=30.0)  # an engine's instances stay for so long
+    first = start_bridge(former, engine)
     wait_ports(client, "web", 1, 2)
     engine.gate.clear()
     first.stop()
+    former.close()
     lists = engine.lists
     engine.objects = {"object-1": imported(1)}
     start_bridge(make_client(), engine)

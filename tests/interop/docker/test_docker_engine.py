@@ -124,6 +124,7 @@ def test_compose_and_its_scale(engine: Engine, make_client: MakeClient, follow: 
     wait_until(lambda: not client.instances("web"))
 
 
+@pytest.mark.short
 def test_a_bridge_that_is_killed_amid_starts_and_stops(
     engine: Engine, make_client: MakeClient, zkdiscovery_server: ZookeeperServer, namespace: str
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_half_open_connection_amid_starts_and_stops(engine: Engine, make_clien
         print(f"the truth {now - churned:.1f} s after the last stop, {now - began:.1f} s after the connections froze")
 
 
+@pytest.mark.short
 def test_two_engines_never_touch_each_others_entries(
     engine: Engine, make_client: MakeClient, follow: Follow, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

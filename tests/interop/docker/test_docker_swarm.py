@@ -16,6 +16,7 @@ from tests.interop.docker.following import Callers, registered
 from tests.support import LIMIT, wait_until
 
 RATE = 100.0  # calls a second
+SOON = 2.0  # seconds in which a change is followed
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -23,6 +24,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.short
 def test_scaling_is_followed(swarm: Engine, make_client: MakeClient, follow: Follow) -> None:
     client = make_client()
     follow(client, swarm.host, swarm=True)
@@ -42,6 +44,7 @@ def test_scaling_is_followed(swarm: Engine, make_client: MakeClient, follow: Fol
 
     wait_until(followed, 2 * LIMIT)
     print("seconds from healthy to registered:", sorted(round(seconds, 2) for seconds in late.values()))
+    assert max(late.values()) < SOON
     assert {(each.host, each.port) for each in client.instances("web")} == host_ports(swarm)
     with Callers(make_client(), RATE) as callers:
         callers.wait_answers("1")
@@ -52,6 +55,7 @@ def test_scaling_is_followed(swarm: Engine, make_client: MakeClient, follow: Fol
     assert not callers.counts["failed"]
 
 
+@pytest.mark.short
 def test_a_rolling_update_loses_no_call(swarm: Engine, make_client: MakeClient, follow: Follow) -> None:
     client = make_client()
     follow(client, swarm.host, swarm=True)
