@@ -199,7 +199,7 @@ class Watched(Generic[T]):
                 self._items[uid] = kept
         if before is not None and kind == "DELETED":
             self._gone(before)
-        if before != kept:
+        if before != kept or kind == "DELETED":  # an exported object is not kept, but somebody may have deleted it
             self._changed()
 
     def _keep(self, found: Mapping[str, Any]) -> T | None:
