@@ -20,6 +20,7 @@ from zkdiscovery.lazy import lazy
 if TYPE_CHECKING:
     from zkdiscovery.aio import AsyncBarrier as AsyncBarrier
     from zkdiscovery.aio import AsyncClient as AsyncClient
+    from zkdiscovery.aio import AsyncConfig as AsyncConfig
     from zkdiscovery.aio import AsyncConfigStore as AsyncConfigStore
     from zkdiscovery.aio import AsyncCounter as AsyncCounter
     from zkdiscovery.aio import AsyncElection as AsyncElection
@@ -52,8 +53,13 @@ if TYPE_CHECKING:
     from zkdiscovery.balancing import WeightedRoundRobin as WeightedRoundRobin
     from zkdiscovery.client import Client as Client
     from zkdiscovery.codecs import Codec as Codec
+    from zkdiscovery.config import Config as Config
+    from zkdiscovery.config import ConfigChange as ConfigChange
     from zkdiscovery.config import ConfigDocument as ConfigDocument
+    from zkdiscovery.config import ConfigReader as ConfigReader
+    from zkdiscovery.config import ConfigRejection as ConfigRejection
     from zkdiscovery.config import ConfigRevision as ConfigRevision
+    from zkdiscovery.config import ConfigSource as ConfigSource
     from zkdiscovery.config import ConfigStore as ConfigStore
     from zkdiscovery.config import Draft as Draft
     from zkdiscovery.config import KeyChange as KeyChange
@@ -139,6 +145,7 @@ _HOMES = {
     "aio": (
         "AsyncBarrier",
         "AsyncClient",
+        "AsyncConfig",
         "AsyncConfigStore",
         "AsyncCounter",
         "AsyncElection",
@@ -173,7 +180,18 @@ _HOMES = {
         "WeightedRoundRobin",
     ),
     "client": ("Client",),
-    "config": ("ConfigDocument", "ConfigRevision", "ConfigStore", "Draft", "KeyChange"),
+    "config": (
+        "Config",
+        "ConfigChange",
+        "ConfigDocument",
+        "ConfigReader",
+        "ConfigRejection",
+        "ConfigRevision",
+        "ConfigSource",
+        "ConfigStore",
+        "Draft",
+        "KeyChange",
+    ),
     "core": ("Core", "Feature", "Phase"),
     "codecs": ("Codec",),
     "discovery": ("Attempt", "Service", "InstanceReport", "outcome_of"),

@@ -39,6 +39,8 @@ LIMITS = {
     "ConfigStore.read": FOR_AN_OPERATION,
     "ConfigStore.history": FOR_AN_OPERATION,
     "ConfigStore.diff": FOR_AN_OPERATION,
+    "Config.wait_ready": FOR_A_STATE,
+    "ConfigStore.readers": FOR_AN_OPERATION,
     "ConfigStore.export": FOR_AN_OPERATION,
     "Client.election_names": FOR_AN_OPERATION,
     "Client.instances": FOR_AN_OPERATION,
@@ -71,6 +73,7 @@ LIMITS = {
 
 ASKED_TO_WAIT = {  # what waits for leadership or changes until it is closed, because that is what it is for
     "Client.while_leader",
+    "Config.changes",
     "Election.campaign",
     "Election.run",
     "Election.terms",
@@ -91,10 +94,12 @@ WAIT_UNTIL_CLOSED = {"Shards.run"}
 NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
     "Barrier.forked", "Barrier.revive",
-    "Client.barrier", "Client.config_store", "Client.counter", "Client.discover",
+    "Client.barrier", "Client.config", "Client.config_store", "Client.counter", "Client.discover",
     "Client.election", "Client.feature", "Client.lock", "Client.on_change", "Client.read_write_lock",
     "Client.register",
     "Client.register_many", "Client.registered", "Client.semaphore", "Client.shards", "Client.start",
+    "Config.close", "Config.forked", "Config.note_failure", "Config.on_change", "Config.revive", "Config.source",
+    "Config.status", "Config.stop_following", "Config.take", "Config.update_hold",
     "Election.end_term", "Election.forked", "Election.on_change", "Election.revive", "Election.start",
     "Hold.check", "Hold.condition", "Hold.ended", "Hold.release",
     "Lock.forked", "Lock.on_release_requested", "Lock.revive",
@@ -113,7 +118,7 @@ NEVER_WAIT = {
 HARNESS = ("FaultProxy.", "FrameFault.", "ZookeeperEnsemble.", "ZookeeperMember.", "ZookeeperServer.", "zookeeper_")
 
 HANDLES = (
-    "Attempt", "Barrier", "Client", "ConfigStore", "Counter", "Election", "Lock", "Registration", "Semaphore",
+    "Attempt", "Barrier", "Client", "Config", "ConfigStore", "Counter", "Election", "Lock", "Registration", "Semaphore",
     "Service", "Shard", "Shards", "Subscription", "Term", "close_on_signals",
 )  # fmt: skip
 
@@ -189,6 +194,9 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "Client.election_names": lambda client, value: nowhere(lambda away: away.election_names(value)),
     "Client.config_edit": lambda client, value: client.config_edit(["shop"], "why", timeout=value).__enter__(),
     "Client.config_names": lambda client, value: nowhere(lambda away: away.config_names(value)),
+    "Config.changes": lambda client, value: nowhere(lambda away: next(away.config("shop").changes(value))),
+    "Config.wait_ready": lambda client, value: nowhere(lambda away: away.config("shop").wait_ready(value)),
+    "ConfigStore.readers": lambda client, value: client.config_store("shop").readers(value),
     "ConfigStore.edit": lambda client, value: client.config_store("shop").edit("why", timeout=value).__enter__(),
     "ConfigStore.replace": lambda client, value: client.config_store("shop").replace({}, "why", timeout=value),
     "ConfigStore.rollback": lambda client, value: client.config_store("shop").rollback(1, timeout=value),

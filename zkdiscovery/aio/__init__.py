@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from zkdiscovery.aio.barrier import AsyncBarrier
 from zkdiscovery.aio.client import AsyncClient
+from zkdiscovery.aio.config import AsyncConfig
 from zkdiscovery.aio.config_store import AsyncConfigStore
 from zkdiscovery.aio.counter import AsyncCounter
 from zkdiscovery.aio.election import AsyncElection
@@ -23,6 +24,7 @@ from zkdiscovery.aio.term import AsyncHold, AsyncTerm
 __all__ = [
     "AsyncBarrier",
     "AsyncClient",
+    "AsyncConfig",
     "AsyncConfigStore",
     "AsyncCounter",
     "AsyncElection",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar, overload
 
+from zkdiscovery.aio.config import AsyncConfig
 from zkdiscovery.aio.config_store import AsyncConfigStore
 from zkdiscovery.aio.operations import Operations
-from zkdiscovery.config import ConfigStores, Draft, Editing, claimed_author
+from zkdiscovery.config import ConfigStores, Draft, Editing, begin, claimed_author
+from zkdiscovery.config.options import make_options  # not at the first use, which may be on the loop
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.validation import check_timeout
 from zkdiscovery.znodes import BaseHold
+
+M = TypeVar("M")
 
 
 class AsyncConfigMethods:
@@ -20,6 +26,40 @@ class AsyncConfigMethods:
     def slot(self) -> CoreSlot:
         """The slot that holds the core."""
         raise NotImplementedError
+
+    @overload
+    def config(
+        self,
+        name: str,
+        model: None = None,
+        *,
+        layers: Sequence[str] | None = None,
+        id: str | None = None,
+        fallback: str | os.PathLike[str] | None = None,
+    ) -> AsyncConfig[dict[str, Any]]: ...
+    @overload
+    def config(
+        self,
+        name: str,
+        model: type[M],
+        *,
+        layers: Sequence[str] | None = None,
+        id: str | None = None,
+        fallback: str | os.PathLike[str] | None = None,
+    ) -> AsyncConfig[M]: ...
+    def config(
+        self,
+        name: str,
+        model: Any = None,
+        *,
+        layers: Sequence[str] | None = None,
+        id: str | None = None,
+        fallback: str | os.PathLike[str] | None = None,
+    ) -> AsyncConfig[Any]:
+        """A live configuration, made of one or more documents. Never waits for ZooKeeper. See `Client.config`."""
+        core = self.slot.current()
+        options = make_options(name, model, layers, id, fallback, core.settings.zone)
+        return begin(AsyncConfig(options, self.slot), core)
 
     def config_store(self, name: str, *, author: str | None = None) -> AsyncConfigStore:
         """A document of the config centre, to read and to edit. Nothing is sent yet. See `Client.config_store`."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from zkdiscovery.aio.operations import Operations
-from zkdiscovery.config import BaseConfigStore, ConfigDocument, ConfigRevision, Draft, Format, KeyChange
+from zkdiscovery.config import BaseConfigStore, ConfigDocument, ConfigReader, ConfigRevision, Draft, Format, KeyChange
 from zkdiscovery.core import Core
 from zkdiscovery.znodes import BaseHold
 
@@ -73,6 +73,13 @@ class AsyncConfigStore(BaseConfigStore):
     async def diff(self, before: int, after: int | None = None, timeout: float | None = 5.0) -> list[KeyChange]:
         """Return the keys that differ between two revisions; None: the one in force. Raises as `read`."""
         return await self._run(self._comparing(before, after, timeout))
+
+    async def readers(self, timeout: float | None = 5.0) -> list[ConfigReader]:
+        """Return who reads the document, which revision each one has, and which one it refuses and why; sorted by id.
+
+        See `ConfigStore.readers`.
+        """
+        return await self._run(self._asking(timeout))
 
     async def export(
         self,

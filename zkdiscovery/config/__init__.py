@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from zkdiscovery.config.base import BaseConfig
+from zkdiscovery.config.change import ConfigChange, ConfigRejection, ConfigSource, unless_empty
+from zkdiscovery.config.config import Config
+from zkdiscovery.config.configs import Configs, begin
 from zkdiscovery.config.drafts import Draft, Editing, claimed_author
 from zkdiscovery.config.exporting import Format
 from zkdiscovery.config.merging import KeyChange
 from zkdiscovery.config.methods import ConfigMethods
 from zkdiscovery.config.revisions import ConfigRevision
+from zkdiscovery.config.statuses import ConfigReader
 from zkdiscovery.config.store import BaseConfigStore, ConfigStore
 from zkdiscovery.config.stores import ConfigDocument, ConfigStores
 
 __all__ = [
+    "BaseConfig",
     "BaseConfigStore",
+    "Config",
+    "ConfigChange",
     "ConfigDocument",
     "ConfigMethods",
+    "ConfigReader",
+    "ConfigRejection",
     "ConfigRevision",
+    "ConfigSource",
     "ConfigStore",
     "ConfigStores",
+    "Configs",
     "Draft",
     "Editing",
     "Format",
     "KeyChange",
+    "begin",
     "claimed_author",
+    "unless_empty",
 ]

@@ -21,7 +21,7 @@ from zkdiscovery.config.layout import Layout
 from zkdiscovery.config.pointer import Pointer, StoredPointer, encode_pointer, read_pointers
 from zkdiscovery.config.revisions import Author, make_record
 from zkdiscovery.errors import NodeChanged, NodeExists, NodeMissing, OperationTimeout, ZkDiscoveryError
-from zkdiscovery.session import Check, Create, GetChildren, Multi, Session, SetData, Sync, Write
+from zkdiscovery.session import Check, Create, GetChildren, Multi, ReadLimits, Session, SetData, Sync, Write
 from zkdiscovery.znodes import BaseHold, execute_writes, make_container
 
 PAUSE = 0.02  # seconds after another writer was faster, at most
@@ -123,7 +123,7 @@ class Commit:
     ) -> bool:
         """Tell whether an earlier try was executed. One that was not by now never is."""
         layout, number, stored = self._layouts[0], tried[0], pointers[0]
-        (found,) = read_records(self._session, [(layout, number)], generation, deadline)
+        (found,) = read_records(self._session, [(layout, number)], ReadLimits(generation, deadline))
         if found is None and stored is not None and stored.pointer.last >= number:
             raise OperationTimeout(
                 f"the answer to a write of {layout.title} was lost, and so many revisions have followed that nobody can"

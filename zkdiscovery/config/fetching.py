@@ -10,7 +10,7 @@ Threads: one at a time uses a `Fetcher`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from zkdiscovery.config.documents import LARGEST, Document, decode_document
@@ -19,7 +19,18 @@ from zkdiscovery.config.pieces import MEAN, name_of_piece
 from zkdiscovery.config.pointer import Pointer, StoredPointer, read_pointers
 from zkdiscovery.config.revisions import INLINE, Record, decode_record
 from zkdiscovery.errors import NodeMissing, UndecodableNode
-from zkdiscovery.session import NO_NODE, Found, GetChildren, Node, Session, Stat, bulk_read, why_unread
+from zkdiscovery.session import (
+    NO_NODE,
+    Batch,
+    Found,
+    GetChildren,
+    Node,
+    ReadLimits,
+    Session,
+    Stat,
+    read_batches,
+    why_unread,
+)
 
 Key = tuple[int, int, int]  # of a pointer's creation, because a wiped ensemble counts from 1 again; and the revision
 
@@ -63,7 +74,7 @@ class Fetcher:
         self._choose = choose
         self._kept: dict[str, Fetched] = {}
 
-    def fetch(self, generation: int, deadline: float) -> list[Fetched]:
+    def fetch(self, limits: ReadLimits) -> list[Fetched]:
         """Return the documents, in the order of the layouts.
 
         Raises:
@@ -72,10 +83,10 @@ class Fetcher:
         """
         before: list[Key] | None = None
         while True:
-            pointers = read_pointers(self._session, self._layouts, generation, deadline)
+            pointers = read_pointers(self._session, self._layouts, limits.generation, limits.deadline)
             keys = [self._key(pointer) for pointer in pointers]
             try:
-                found = self._take(keys, generation, deadline)
+                found = self._take(keys, limits)
             except RevisionMissing:
                 if keys == before:  # the pointer has not moved, so the revision was not pruned
                     raise
@@ -89,13 +100,13 @@ class Fetcher:
             return 0, 0, NONE
         return stored.stat.czxid, stored.stat.ctime, self._choose(stored.pointer)
 
-    def _take(self, keys: list[Key], generation: int, deadline: float) -> list[Fetched]:
+    def _take(self, keys: list[Key], limits: ReadLimits) -> list[Fetched]:
         new: list[tuple[Layout, int]] = []
         for layout, key in zip(self._layouts, keys, strict=True):
             kept = self._kept.get(layout.name)
             if key[-1] != NONE and (kept is None or kept.key != key):
                 new.append((layout, key[-1]))
-        read = read_revisions(self._session, new, self._kept, generation, deadline)
+        read = read_revisions(self._session, new, self._kept, limits)
         found: list[Fetched] = []
         for layout, key in zip(self._layouts, keys, strict=True):
             if key[-1] == NONE:
@@ -107,7 +118,7 @@ class Fetcher:
 
 
 def read_revisions(
-    session: Session, wanted: list[tuple[Layout, int]], kept: Mapping[str, Fetched], generation: int, deadline: float
+    session: Session, wanted: list[tuple[Layout, int]], kept: Mapping[str, Fetched], limits: ReadLimits
 ) -> dict[str, Fetched]:
     """Read revisions of different documents, and of their pieces those that are not kept.
 
@@ -117,7 +128,7 @@ def read_revisions(
         ZkDiscoveryError: as `Session.call`.
     """
     records: dict[Layout, tuple[int, Record]] = {}
-    for (layout, number), found in zip(wanted, read_records(session, wanted, generation, deadline), strict=True):
+    for (layout, number), found in zip(wanted, read_records(session, wanted, limits), strict=True):
         if found is None:
             raise RevisionMissing(f"{layout.revision(number)} is not there", path=layout.revision(number))
         records[layout] = number, found[0]
@@ -126,7 +137,7 @@ def read_revisions(
         known = kept[layout.name].pieces if layout.name in kept else {}
         pieces.update({layout.piece(name): known.get(name, b"") for name in record.pieces})
     missing = [path for path, piece in pieces.items() if not piece]
-    for path, node in bulk_read(session, missing, generation=generation, deadline=deadline, size=MEAN):
+    for path, node in _read(session, missing, MEAN, limits):
         pieces[path] = _piece(session, path, node)
     read: dict[str, Fetched] = {}
     for layout, (number, record) in records.items():
@@ -136,7 +147,7 @@ def read_revisions(
 
 
 def read_records(
-    session: Session, wanted: Sequence[tuple[Layout, int]], generation: int, deadline: float
+    session: Session, wanted: Sequence[tuple[Layout, int]], limits: ReadLimits
 ) -> list[tuple[Record, Stat] | None]:
     """Read the records of revisions; None for one that is not there.
 
@@ -146,7 +157,7 @@ def read_records(
     """
     paths = [layout.revision(number) for layout, number in wanted]
     records: list[tuple[Record, Stat] | None] = []
-    for path, found in bulk_read(session, paths, generation=generation, deadline=deadline, size=INLINE):
+    for path, found in _read(session, paths, INLINE, limits):
         if isinstance(found, Node):
             try:
                 records.append((decode_record(found.data), found.stat))
@@ -172,6 +183,13 @@ def list_children(session: Session, path: str, generation: int, deadline: float)
     except NodeMissing:
         return []
     return names
+
+
+def _read(session: Session, paths: Sequence[str], size: int, limits: ReadLimits) -> Iterator[tuple[str, Found]]:
+    """Read nodes of about that size, in as few requests as they fit into; in order."""
+    found = dict(read_batches(session, [Batch(paths, seen=len(paths), size=size)], limits))
+    for path in paths:
+        yield path, found[path]
 
 
 def _piece(session: Session, path: str, found: Found) -> bytes:

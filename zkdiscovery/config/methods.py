@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar, overload
 
+from zkdiscovery.config.config import Config
+from zkdiscovery.config.configs import begin
 from zkdiscovery.config.drafts import Draft, Editing, claimed_author
 from zkdiscovery.config.store import ConfigStore
 from zkdiscovery.config.stores import ConfigStores
@@ -12,11 +16,67 @@ from zkdiscovery.core import CoreSlot
 from zkdiscovery.validation import check_timeout
 from zkdiscovery.znodes import BaseHold
 
+M = TypeVar("M")
+
 
 class ConfigMethods:
     """The part of `Client` that is the config centre."""
 
     slot: CoreSlot
+
+    @overload
+    def config(
+        self,
+        name: str,
+        model: None = None,
+        *,
+        layers: Sequence[str] | None = None,
+        id: str | None = None,
+        fallback: str | os.PathLike[str] | None = None,
+    ) -> Config[dict[str, Any]]: ...
+    @overload
+    def config(
+        self,
+        name: str,
+        model: type[M],
+        *,
+        layers: Sequence[str] | None = None,
+        id: str | None = None,
+        fallback: str | os.PathLike[str] | None = None,
+    ) -> Config[M]: ...
+    def config(
+        self,
+        name: str,
+        model: Any = None,
+        *,
+        layers: Sequence[str] | None = None,
+        id: str | None = None,
+        fallback: str | os.PathLike[str] | None = None,
+    ) -> Config[Any]:
+        """A live configuration, made of one or more documents. Never waits for ZooKeeper.
+
+        Args:
+            name: name of the configuration.
+            model: a pydantic model, a dataclass, or any other type that pydantic can check; None: dict. It runs on a
+                thread of the client.
+            layers: the names of the documents, the lowest first: mappings are merged, and of all other values the last
+                one counts. `{zone}` is the zone of the client. None: the document of this name.
+            id: what this reader calls itself in `ConfigStore.readers`. None: `<hostname>:<pid>:<start>`.
+            fallback: a file for the last good documents, from which a process starts while ZooKeeper can't be reached.
+
+        Raises:
+            InvalidName: no name for a configuration or a document.
+            InvalidSettings: the layers can't be used, or no id.
+            TypeError: pydantic can't check the model.
+            NoThreadAvailable: the system has no thread to give.
+            ClientClosed: the client was closed.
+        """
+        # Not at import, because it loads pydantic; nor on a thread of ours.
+        from zkdiscovery.config.options import make_options  # noqa: PLC0415
+
+        core = self.slot.current()
+        options = make_options(name, model, layers, id, fallback, core.settings.zone)
+        return begin(Config(options, self.slot), core)
 
     def config_store(self, name: str, *, author: str | None = None) -> ConfigStore:
         """A document of the config centre, to read and to edit. Nothing is sent yet.

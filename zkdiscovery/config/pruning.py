@@ -12,7 +12,7 @@ from itertools import islice
 from zkdiscovery.config.fetching import list_children, list_revisions, read_records
 from zkdiscovery.config.layout import Layout
 from zkdiscovery.config.pointer import Pointer, read_pointers
-from zkdiscovery.session import Check, Delete, Multi, Session, Write
+from zkdiscovery.session import Check, Delete, Multi, ReadLimits, Session, Write
 
 KEPT = 100  # revisions
 EVERY = 10  # revisions between two prunings
@@ -40,7 +40,7 @@ def prune(session: Session, layout: Layout, generation: int, deadline: float) ->
     doomed = [layout.revision(number) for number in numbers if number not in kept]
     pieces = list_children(session, layout.pieces, generation, deadline)
     if pieces:
-        records = read_records(session, [(layout, number) for number in kept], generation, deadline)
+        records = read_records(session, [(layout, number) for number in kept], ReadLimits(generation, deadline))
         used = {name for found in records if found is not None for name in found[0].pieces}
         doomed += [layout.piece(name) for name in pieces if name not in used]
     rest = iter(doomed)

@@ -12,6 +12,7 @@ from zkdiscovery.config.drafts import Draft, Editing, check_expected, check_mess
 from zkdiscovery.config.exporting import Format, check_format, export
 from zkdiscovery.config.merging import KeyChange, differences
 from zkdiscovery.config.revisions import ConfigRevision
+from zkdiscovery.config.statuses import ConfigReader
 from zkdiscovery.config.stores import ConfigDocument, ConfigStores
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.locks import check_guard
@@ -84,6 +85,10 @@ class BaseConfigStore:
     def _comparing(self, before: int, after: int | None, timeout: float | None) -> Work[list[KeyChange]]:
         old, new = self._reading(before, timeout), self._reading(after, timeout)
         return lambda core: differences(old(core).values, new(core).values)
+
+    def _asking(self, timeout: float | None) -> Work[list[ConfigReader]]:
+        limit = check_timeout(timeout)
+        return lambda core: core.feature(ConfigStores).readers(self.name, limit)
 
     def _exporting(self, format: Format, revision: int | None, timeout: float | None) -> Work[str]:
         check_format(format)
@@ -185,6 +190,16 @@ class ConfigStore(BaseConfigStore):
     def diff(self, before: int, after: int | None = None, timeout: float | None = 5.0) -> list[KeyChange]:
         """Return the keys that differ between two revisions; None: the one in force. Raises as `read`."""
         return self._comparing(before, after, timeout)(self._slot.current())
+
+    def readers(self, timeout: float | None = 5.0) -> list[ConfigReader]:
+        """Return who reads the document, which revision each one has, and which one it refuses and why; sorted by id.
+
+        It is some tenths of a second behind.
+
+        Raises:
+            NotConnected, OperationTimeout, AccessDenied: not answered within `timeout` seconds, or refused.
+        """
+        return self._asking(timeout)(self._slot.current())
 
     def export(
         self,

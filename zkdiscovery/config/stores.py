@@ -13,13 +13,22 @@ from typing import TypeVar
 
 from zkdiscovery.config.commit import Commit, Edit
 from zkdiscovery.config.documents import Document
-from zkdiscovery.config.fetching import NONE, Fetched, Fetcher, list_revisions, read_records, read_revisions
+from zkdiscovery.config.fetching import (
+    NONE,
+    Fetched,
+    Fetcher,
+    list_children,
+    list_revisions,
+    read_records,
+    read_revisions,
+)
 from zkdiscovery.config.layout import Layout, layout_of
 from zkdiscovery.config.pruning import is_due, prune
 from zkdiscovery.config.revisions import Author, ConfigRevision
+from zkdiscovery.config.statuses import ConfigReader, decode_status
 from zkdiscovery.core import Feature
-from zkdiscovery.errors import NodeChanged, NodeMissing, ZkDiscoveryError
-from zkdiscovery.session import Sync
+from zkdiscovery.errors import AccessDenied, NodeChanged, NodeError, NodeMissing, UndecodableNode, ZkDiscoveryError
+from zkdiscovery.session import NO_NODE, Digest, Node, ReadLimits, Sync, bulk_read, why_unread
 from zkdiscovery.validation import deadline_after
 from zkdiscovery.znodes import BaseHold
 
@@ -57,7 +66,7 @@ class ConfigStores(Feature):
         def once(deadline: float, generation: int) -> dict[str, Fetched]:
             self._sync(layouts[0], deadline, generation)
             fetcher = Fetcher(self.core.session, layouts, lambda pointer: pointer.stable)
-            return {fetched.name: fetched for fetched in fetcher.fetch(generation, deadline)}
+            return {fetched.name: fetched for fetched in fetcher.fetch(ReadLimits(generation, deadline))}
 
         return self.core.session.retry(once, timeout)
 
@@ -74,11 +83,12 @@ class ConfigStores(Feature):
         wanted = self.latest([name], timeout)[name].number if number is None else number
 
         def once(deadline: float, generation: int) -> ConfigDocument:
+            limits = ReadLimits(generation, deadline)
             self._sync(layout, deadline, generation)
-            (found,) = read_records(session, [(layout, wanted)], generation, deadline)
+            (found,) = read_records(session, [(layout, wanted)], limits)
             if found is None:
                 raise missing(layout, number)
-            fetched = read_revisions(session, [(layout, wanted)], {}, generation, deadline)[name]
+            fetched = read_revisions(session, [(layout, wanted)], {}, limits)[name]
             return ConfigDocument(name, found[0].described(wanted, found[1]), fetched.document)
 
         if wanted == NONE:
@@ -93,11 +103,35 @@ class ConfigStores(Feature):
         def once(deadline: float, generation: int) -> list[ConfigRevision]:
             self._sync(layout, deadline, generation)
             numbers = list_revisions(session, layout, generation, deadline)
-            records = read_records(session, [(layout, number) for number in numbers], generation, deadline)
+            wanted = [(layout, number) for number in numbers]
+            records = read_records(session, wanted, ReadLimits(generation, deadline))
             pairs = zip(numbers, records, strict=True)
             return [found[0].described(number, found[1]) for number, found in pairs if found is not None]
 
         return session.retry(once, timeout)
+
+    def readers(self, name: str, timeout: float) -> list[ConfigReader]:
+        """Return who reads a document, sorted by id; what can't be decoded or read is logged and left out."""
+        session, parent = self.core.session, self.core.paths.config_readers()
+
+        def once(deadline: float, generation: int) -> list[ConfigReader]:
+            session.call(Sync(parent), deadline=deadline, generation=generation)
+            paths = [f"{parent}/{child}" for child in list_children(session, parent, generation, deadline)]
+            found: list[ConfigReader] = []
+            with Digest(log, logging.WARNING, "left out %s: %s") as left_out:
+                for path, node in bulk_read(session, paths, generation=generation, deadline=deadline):
+                    try:
+                        if isinstance(node, Node):
+                            reader = decode_status(node.data).reading(name)
+                            found += [] if reader is None else [reader]
+                        elif node != NO_NODE:
+                            raise why_unread(path, node, session.server)
+                    except (UndecodableNode, NodeError, AccessDenied) as error:
+                        left_out.add(path, str(error), repr(path))
+            return found
+
+        layout_of(self.core.paths, name)
+        return sorted(session.retry(once, timeout), key=lambda reader: (reader.id, reader.config))
 
     def commit(self, edits: Sequence[Edit], claimed: str, guard: BaseHold | None, timeout: float) -> Mapping[str, int]:
         """Store new revisions of documents, all of them or none; return their numbers by document.

@@ -11,6 +11,7 @@ import zkdiscovery
 from zkdiscovery import (
     AsyncBarrier,
     AsyncClient,
+    AsyncConfig,
     AsyncConfigStore,
     AsyncCounter,
     AsyncElection,
@@ -26,6 +27,7 @@ from zkdiscovery import (
     AsyncTerm,
     Barrier,
     Client,
+    Config,
     ConfigStore,
     Counter,
     Election,
@@ -53,6 +55,7 @@ PAIRS = [
     (Semaphore, AsyncSemaphore),
     (Barrier, AsyncBarrier),
     (Counter, AsyncCounter),
+    (Config, AsyncConfig),
     (ConfigStore, AsyncConfigStore),
     (Shards, AsyncShards),
     (Shard, AsyncShard),
@@ -62,11 +65,11 @@ ONLY_SYNC = {"terms"}
 ONLY_ASYNC = {"sync", "of", "aclose", "released", "slot"}  # `slot` is an attribute of each Client
 SAME = {"close"}  # of subscriptions, which wait for nothing
 NEVER_WAIT = {  # plain calls in both
-    "attempt", "barrier", "beat", "check", "condition", "config_store", "counter", "discover", "election", "end_term",
-    "ended", "explain", "feature", "follow", "forked", "held",
-    "leave", "lock", "locked", "on_change", "on_release_requested", "pick", "read_write_lock", "reclaim", "register",
-    "register_many", "registered", "release", "resign", "revive", "semaphore", "set_status", "shards",
-    "stop_following", "update", "update_hold", "while_leader",
+    "attempt", "barrier", "beat", "check", "condition", "config", "config_store", "counter", "discover", "election",
+    "end_term", "ended", "explain", "feature", "follow", "forked", "held", "leave", "lock", "locked", "note_failure",
+    "on_change", "on_release_requested", "pick", "read_write_lock", "reclaim", "register", "register_many",
+    "registered", "release", "resign", "revive", "semaphore", "set_status", "shards", "source", "status",
+    "stop_following", "take", "update", "update_hold", "while_leader",
 }  # fmt: skip
 
 
