@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -73,9 +74,9 @@ def test_sigterm_takes_it_out_and_then_ends_the_process(start: Start, view: Serv
 def test_sigint_is_a_keyboard_interrupt_as_before(start: Start, view: Service, path: str, truth: Truth) -> None:
     child = start(
         ON_SIGNALS
-        + REGISTERED
+        + "try:"
+        + textwrap.indent(REGISTERED, "    ")  # it may come as soon as that is ready
         + """
-try:
     obey()
 except KeyboardInterrupt:
     print("interrupted", client.state, registration.state)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.lifecycle.first_process import FirstProcess
-from tests.integration.servers.programs import answers, environment, get, gunicorn, running, uvicorn
+from tests.integration.servers.programs import environment, get, gunicorn, listens, running, uvicorn
 from tests.support import LIMIT, Truth, wait_until, wait_view
 from zkdiscovery import NoInstanceAvailable, Service, Status
 
@@ -128,7 +128,7 @@ def test_a_slow_request_can_call_another_service_to_the_end(
             if "gunicorn" in " ".join(slow_command(server, port)):
                 program.wait_said("Handling signal: term")  # its workers' backlogs accept on
             else:
-                wait_until(lambda: not answers(port))  # the port is closed
+                wait_until(lambda: not listens(port))
         finally:
             (tmp_path / "go on").touch()
         status, body = answer.result(LIMIT)
