@@ -97,6 +97,16 @@ def test_conditions_decide_the_status(conditions: dict[str, Any], status: Status
     assert only([service()], [piece(found)], [pod("a", "10.0.0.1")]).status is status
 
 
+def test_a_pod_that_is_not_ready_is_down_before_its_slice_says_so() -> None:
+    """Its container may have ended: what it registered itself is deleted then, and its address must not be UP."""
+    conditions = [{"type": "Initialized", "status": "False"}, {"type": "Ready", "status": "False"}]
+    unready = pod("a", "10.0.0.1", status={"conditions": conditions})
+    assert only([service()], [piece(endpoint("10.0.0.1", "a"))], [unready]).status is Status.DOWN
+    early = service()
+    early["spec"]["publishNotReadyAddresses"] = True
+    assert only([early], [piece(endpoint("10.0.0.1", "a"))], [unready]).status is Status.UP
+
+
 def test_a_pod_that_was_deleted_drains_before_its_slice_says_so() -> None:
     deleted = pod("a", "10.0.0.1", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
     assert only([service()], [piece(endpoint("10.0.0.1", "a"))], [deleted]).status is Status.DRAINING

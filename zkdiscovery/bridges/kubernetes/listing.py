@@ -1,6 +1,7 @@
 """From Services, EndpointSlices and pods to instances: a pure function.
 
 - An endpoint is DRAINING as soon as it terminates, or its pod was deleted; else UP if it is ready, else DOWN.
+- A pod that is not ready makes its endpoint DOWN: the endpoint follows a moment later, and its container may be dead.
 - An endpoint whose pod is not known is left out: the pod is gone, or the watch of pods has not told of it yet.
 - An address belongs to one pod. The pod that lives and is younger has it, so an endpoint of the former one is left out.
 - A pod is one instance, also if it has an address of each family.
@@ -48,7 +49,7 @@ def instances_of(
                 pod = living.get(endpoint.pod)
                 if pod is None or owners.get(endpoint.address, pod) is not pod:
                     continue
-            instance = _imported(name, piece, endpoint, pod, main, ports, tls)
+            instance = _imported(name, service, piece, endpoint, pod, main, ports, tls)
             found[name, instance.object_id, main] = instance
     return list(found.values()), problems
 
@@ -80,9 +81,17 @@ def _named_ports(piece: Slice) -> Mapping[str, int]:
 
 
 def _imported(
-    name: str, piece: Slice, endpoint: Endpoint, pod: Pod | None, main: int, ports: Mapping[str, int], tls: int | None
+    name: str,
+    service: Service,
+    piece: Slice,
+    endpoint: Endpoint,
+    pod: Pod | None,
+    main: int,
+    ports: Mapping[str, int],
+    tls: int | None,
 ) -> Imported:
     terminating = endpoint.terminating or (pod is not None and pod.terminating)
+    ready = endpoint.ready and (pod is None or pod.ready or service.unready)
     about = {"namespace": piece.namespace, "pod": pod.name if pod else None, "node": endpoint.node}
     return Imported(
         name,
@@ -91,7 +100,7 @@ def _imported(
         main,
         ports=ports,
         tls_port=tls,
-        status=Status.DRAINING if terminating else Status.UP if endpoint.ready else Status.DOWN,
+        status=Status.DRAINING if terminating else Status.UP if ready else Status.DOWN,
         zone=endpoint.zone,
         version=pod.version if pod else None,
         metadata={f"kubernetes.{key}": value for key, value in about.items() if value},

@@ -33,12 +33,14 @@ class Service:
         namespace, name: of the Service.
         wanted: the annotation `zkdiscovery/name`; None: there is none.
         ports: names of its TCP ports, in the order of the Service.
+        unready: True if its endpoints count as ready before their pods are.
     """
 
     namespace: str
     name: str
     wanted: str | None
     ports: tuple[str, ...]
+    unready: bool
 
     @classmethod
     def parse(cls, found: Json) -> Self | None:
@@ -47,12 +49,13 @@ class Service:
         namespace, name = metadata["namespace"], metadata["name"]
         if EXPORTED in (metadata.get("labels") or {}) or (namespace, name) == _API_SERVER:
             return None
-        ports = (found.get("spec") or {}).get("ports") or ()
+        spec = found.get("spec") or {}
         return cls(
             namespace,
             name,
             (metadata.get("annotations") or {}).get(NAME),
-            tuple(port.get("name", "") for port in ports if port.get("protocol", "TCP") == "TCP"),
+            tuple(port.get("name", "") for port in spec.get("ports") or () if port.get("protocol", "TCP") == "TCP"),
+            spec.get("publishNotReadyAddresses") is True,
         )
 
 
@@ -140,6 +143,7 @@ class Pod:
         uid, name: of the pod.
         finished: True if all its containers ended for good.
         terminating: True if it was deleted, and its containers may still run.
+        ready: False if it is known not to be ready.
         created: as Kubernetes writes times, which sort as they passed.
         addresses: its own ones; none if it uses its node's network.
         version: of its software.
@@ -150,6 +154,7 @@ class Pod:
     name: str
     finished: bool
     terminating: bool
+    ready: bool
     created: str
     addresses: tuple[str, ...]
     version: str | None
@@ -167,6 +172,7 @@ class Pod:
             metadata["name"],
             finished,
             "deletionTimestamp" in metadata,
+            not any(each["type"] == "Ready" and each["status"] == "False" for each in status.get("conditions") or ()),
             metadata.get("creationTimestamp", ""),
             () if spec.get("hostNetwork") else tuple(ip["ip"] for ip in status.get("podIPs") or () if ip.get("ip")),
             (metadata.get("labels") or {}).get(VERSION) or None,
