@@ -9,7 +9,8 @@
 #     WORKERS=4                  processes that run tests at the same time
 #     TURNS=1000                 how often each takes a lock in `make interop`
 #     DOCKER=short               which tests of `make interop-docker`: all, or the most important ones
-#     KUBERNETES=tests/...       which tests of `make interop-kubernetes`
+#     KUBERNETES=tests/...       which tests of `make interop-kubernetes` without containers
+#     PODS=short                 and which with containers: all, the most important ones, or none
 #     MINUTES=60 SEED=7          how long `make chaos` goes on, and its schedule
 #     TRIES=20 T=4 RULE=new      how often `make leases` tries each attack, the session timeout, and the rule under attack
 
@@ -26,7 +27,8 @@ SEED ?=
 TRIES ?= 20
 TURNS ?= 100
 DOCKER ?= all
-KUBERNETES ?= tests/interop/kubernetes
+KUBERNETES ?= tests/interop/kubernetes --ignore tests/interop/kubernetes/pods
+PODS ?= all
 T ?= 4
 RULE ?= new
 export PYTHON
@@ -37,7 +39,7 @@ endif
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-covered test-faults test-connection test-containers test-python test-servers interop interop-docker interop-kubernetes lint typecheck docs chaos plants leases commands increments fuzz clean setup
+.PHONY: help demo test test-covered test-faults test-connection test-containers test-python test-servers interop interop-docker interop-kubernetes interop-pods lint typecheck docs chaos plants leases commands increments fuzz clean setup
 .PHONY: server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
@@ -60,6 +62,8 @@ help:
 	@echo 'make interop-docker    real Docker engines and Swarms that are followed (as root; 10 minutes, and one more to get them);'
 	@echo '                       DOCKER=short: in 2 minutes'
 	@echo 'make interop-kubernetes   a real Kubernetes that is followed and shown our services; Go builds it'
+	@echo 'make interop-pods         its part with real containers: our image and ZooKeeper as pods (as root, on Debian);'
+	@echo '                          PODS=short: in 3 minutes'
 	@echo 'make fuzz        hostile data and altered answers, FUZZ=20 times as many as in make test'
 	@echo 'make chaos       clients under random faults, checked: MINUTES=1 SEED=... (the same seed, the same schedule)'
 	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
@@ -148,10 +152,18 @@ interop-docker: server
 	@sh scripts/isolated.sh $(BIN)/python -m pytest tests/interop/docker $(if $(filter short,$(DOCKER)),-m short) \
 		--zkdiscovery-source=local $(ARGS)
 
-# A Kubernetes without containers, which Go builds from its modules; apart, because the first build takes minutes.
+# A Kubernetes, which Go builds from its modules; apart, because the first build takes minutes. First without containers,
+# then with a node that runs some: containerd is of Debian's archive, and the images are built here.
 interop-kubernetes: server
 	@sh scripts/build_kubernetes.sh
 	@$(BIN)/python -m pytest $(KUBERNETES) --zkdiscovery-source=$(SOURCE) -s $(ARGS)
+	@$(if $(filter none,$(PODS)),true,$(MAKE) --no-print-directory interop-pods)
+
+interop-pods: server
+	@sh scripts/build_kubernetes.sh
+	@sh scripts/build_pod_images.sh
+	@sh scripts/isolated.sh $(BIN)/python -m pytest tests/interop/kubernetes/pods $(if $(filter short,$(PODS)),-m short) \
+		--zkdiscovery-source=local -s $(ARGS)
 
 chaos: server
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)

@@ -2,16 +2,20 @@
 # Builds a container image with a ZooKeeper from Maven Central, on the Debian or Ubuntu that this machine runs, for places
 # where the official image can't be pulled.
 #
-#     scripts/build_zookeeper_image.sh TAG VERSION     needs root, mmdebstrap and a Docker engine; takes about a minute
+#     scripts/build_zookeeper_image.sh TAG VERSION            needs root and a Docker engine; takes about a minute
+#     scripts/build_zookeeper_image.sh TAG VERSION ARCHIVE    writes a file that engines load, and needs none
 #
 # The image honours the official image's variables ZOO_TICK_TIME, ZOO_INIT_LIMIT, ZOO_SYNC_LIMIT, ZOO_MAX_CLIENT_CNXNS,
-# ZOO_4LW_COMMANDS_WHITELIST, ZOO_ADMINSERVER_ENABLED, ZOO_SERVERS, ZOO_MY_ID, ZOO_CFG_EXTRA and JVMFLAGS, listens on
-# 2181, keeps its data in /data, and runs the server as process 1, so that `docker stop` reaches it.
+# ZOO_4LW_COMMANDS_WHITELIST, ZOO_ADMINSERVER_ENABLED, ZOO_AUTOPURGE_PURGEINTERVAL, ZOO_SERVERS, ZOO_MY_ID,
+# ZOO_CFG_EXTRA, ZK_SERVER_HEAP and JVMFLAGS, listens on 2181, keeps its data in /data and its log in /datalog, and runs
+# the server as process 1, so that `docker stop` reaches it.
 set -eu
 cd "$(dirname "$0")/.."
 
-tag=${1:?usage: scripts/build_zookeeper_image.sh TAG VERSION}
-jars=$(sh scripts/get_zookeeper.sh "${2:?usage: scripts/build_zookeeper_image.sh TAG VERSION}")
+usage='usage: scripts/build_zookeeper_image.sh TAG VERSION [ARCHIVE]'
+tag=${1:?$usage}
+jars=$(sh scripts/get_zookeeper.sh "${2:?$usage}")
+archive=${3:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
@@ -31,12 +35,14 @@ cat >"$work/zookeeper-entrypoint" <<'ENTRYPOINT'
 set -eu
 {
     echo "dataDir=/data"
+    echo "dataLogDir=/datalog"
     if [ -z "${ZOO_SERVERS:-}" ]; then echo "clientPort=2181"; fi
     echo "tickTime=${ZOO_TICK_TIME:-2000}"
     echo "initLimit=${ZOO_INIT_LIMIT:-5}"
     echo "syncLimit=${ZOO_SYNC_LIMIT:-2}"
     echo "maxClientCnxns=${ZOO_MAX_CLIENT_CNXNS:-60}"
     echo "admin.enableServer=${ZOO_ADMINSERVER_ENABLED:-true}"
+    echo "autopurge.purgeInterval=${ZOO_AUTOPURGE_PURGEINTERVAL:-0}"
     if [ -n "${ZOO_4LW_COMMANDS_WHITELIST:-}" ]; then
         echo "4lw.commands.whitelist=$ZOO_4LW_COMMANDS_WHITELIST"
     fi
@@ -45,25 +51,22 @@ set -eu
 echo "${ZOO_MY_ID:-1}" >/data/myid
 cd /data
 # shellcheck disable=SC2086 # several options
-exec java -Xmx256m -XX:+UseSerialGC ${JVMFLAGS:-} -cp '/zookeeper/*:/zookeeper' \
+exec java -Xmx"${ZK_SERVER_HEAP:-256}m" -XX:+UseSerialGC ${JVMFLAGS:-} -cp '/zookeeper/*:/zookeeper' \
     org.apache.zookeeper.server.quorum.QuorumPeerMain /data/zoo.cfg
 ENTRYPOINT
 chmod 755 "$work/zookeeper-entrypoint"
 
-# The machine's own package sources and download settings (mirror, proxy, certificates). They serve the build and are
-# removed from the image.
-. /etc/os-release
-sources=$(grep -rlsE "^[^#]*[[:space:]]${VERSION_CODENAME}([[:space:]]|\$)" /etc/apt/sources.list /etc/apt/sources.list.d || true)
-apt-config dump | grep '^Acquire::' >"$work/apt.conf" || true
-
-# shellcheck disable=SC2016,SC2086 # $1 is the hook's own; one argument for each file
-mmdebstrap --quiet --variant=apt --include=default-jre-headless \
-    --aptopt="$work/apt.conf" \
+# shellcheck disable=SC2016 # $1 is the hook's own
+sh scripts/make_rootfs.sh "$work/rootfs.tar" default-jre-headless \
     --customize-hook="copy-in $work/zookeeper-entrypoint /usr/local/bin" \
     --customize-hook="copy-in $work/zookeeper /" \
-    --customize-hook='mkdir "$1/data" && rm -rf "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/apt/sources.list*' \
-    "$VERSION_CODENAME" "$work/rootfs.tar" $sources
+    --customize-hook='mkdir "$1/data" "$1/datalog"'
 
-docker import \
-    --change 'ENTRYPOINT ["/usr/local/bin/zookeeper-entrypoint"]' --change 'EXPOSE 2181' \
-    "$work/rootfs.tar" "$tag"
+if [ -n "$archive" ]; then
+    printf '%s\n' 'ENTRYPOINT ["/usr/local/bin/zookeeper-entrypoint"]' 'EXPOSE 2181' |
+        python3 scripts/make_image.py "$archive" "$tag" "$work/rootfs.tar"
+else
+    docker import \
+        --change 'ENTRYPOINT ["/usr/local/bin/zookeeper-entrypoint"]' --change 'EXPOSE 2181' \
+        "$work/rootfs.tar" "$tag"
+fi

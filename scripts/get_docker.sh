@@ -16,42 +16,19 @@ if [ -x "$built/bin/dockerd" ]; then
     echo "$built"
     exit 0
 fi
-command -v apt-get >/dev/null || fail "this gets a Docker engine by apt-get, which is not here"
 
 mkdir -p "$built"
 work=$(mktemp -d "$built/.getting.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-# An apt of its own, so that the machine's package lists stay as they are.
-mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/packages" "$work/root"
-mirror=$(grep -rhoE 'https?://[^ ]*debian\.org/debian/?' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
-    grep -v snapshot | head -n 1) || true
-. /etc/os-release
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-{
-    echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} sid main"
-    [ "${ID:-}" != debian ] || echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} $VERSION_CODENAME main"
-} >"$work/sources.list"
-: >"$work/status"
-apt() { # apt COMMAND...
-    apt-get -qq -o Dir::State="$work" -o Dir::State::status="$work/status" -o Dir::State::lists="$work/lists" \
-        -o Dir::Cache="$work" -o Dir::Cache::archives="$work/archives" -o Dir::Etc::sourcelist="$work/sources.list" \
-        -o Dir::Etc::sourceparts=/dev/null -o Acquire::Check-Valid-Until=false -o APT::Sandbox::User=root \
-        -o Acquire::Languages=none -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false "$@"
-}
-
 say "Getting a Docker engine from Debian's archive"
-apt update >&2 || fail "Debian's archive does not answer"
-cd "$work/packages"
+. /etc/os-release
 runc=runc
 [ "${ID:-}" != debian ] || runc=runc/$VERSION_CODENAME
-apt download docker.io/sid docker-cli/sid docker-compose/sid containerd/sid "$runc" busybox-static >&2 ||
-    fail "Debian's archive has no such packages, see above"
-for package in *.deb; do dpkg-deb -x "$package" "$work/root"; done
-cd "$OLDPWD"
-
 root=$work/root
+sh scripts/unpack_packages.sh "$root" docker.io/sid docker-cli/sid docker-compose/sid containerd/sid "$runc" busybox-static
+
 mkdir "$work/bin" "$work/plugins"
 for program in dockerd docker docker-proxy docker-init containerd containerd-shim-runc-v2 runc busybox; do
     find "$root" -type f -name "$program" -perm -u+x -exec cp {} "$work/bin/" \;

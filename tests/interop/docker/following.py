@@ -16,7 +16,6 @@ from tests.support import LIMIT, wait_until
 from zkdiscovery import Client, Instance, NoInstanceAvailable, Status
 
 LABELS = {"zkdiscovery.name": "web"}
-_THREADS = 4
 _PATIENCE = 5.0  # seconds for one attempt
 
 
@@ -96,17 +95,26 @@ class Churn:
 
 
 class Callers:
-    """Calls of a service at a steady rate, in a `with` block; a failed attempt is tried on another instance."""
+    """Calls of a service at a steady rate, in a `with` block; a failed attempt is tried on another instance.
 
-    def __init__(self, client: Client, rate: float, service: str = "web") -> None:
+    Args:
+        client: the one that calls.
+        rate: calls in a second.
+        service: which one.
+        threads: callers, which wait for an answer before they call again.
+        word: the one of an answer by which answers are counted.
+    """
+
+    def __init__(self, client: Client, rate: float, service: str = "web", *, threads: int = 4, word: int = 0) -> None:
         self._service = client.discover(service)
-        self._pause = _THREADS / rate
+        self._word = word
+        self._pause = threads / rate
         self._over = threading.Event()
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
-        self.answers: Counter[str] = Counter()  # by version
+        self.answers: Counter[str] = Counter()  # by the version, or by another word
         self.errors: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._run) for _ in range(_THREADS)]
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -126,7 +134,7 @@ class Callers:
             except (OSError, NoInstanceAvailable) as error:
                 self._count("failed", error)
             else:
-                self._count("retried" if attempts > 1 else "first", text.split()[0])
+                self._count("retried" if attempts > 1 else "first", text.split()[self._word])
 
     def _count(self, what: str, said: Any) -> None:
         with self._lock:
@@ -136,10 +144,10 @@ class Callers:
             else:
                 self.answers[said] += 1
 
-    def wait_answers(self, version: str, count: int = 20) -> None:
-        """Wait for so many more answers of a version."""
-        wanted = self.answers[version] + count
-        wait_until(lambda: self.answers[version] >= wanted, 2 * LIMIT)
+    def wait_answers(self, said: str, count: int = 20) -> None:
+        """Wait for so many more of the answers that say this."""
+        wanted = self.answers[said] + count
+        wait_until(lambda: self.answers[said] >= wanted, 2 * LIMIT)
 
     def __enter__(self) -> Self:
         self._service.wait_ready(LIMIT)

@@ -18,7 +18,7 @@ from kubernetes import client, config
 
 HERE = Path(__file__).parent
 KUBE = HERE.parents[2] / ".cache" / "kubernetes" / "kube"
-LIMIT = 120  # seconds for a start or one command, on a busy machine
+LIMIT = 300  # seconds for a start or one command, on a busy machine
 
 
 class Cluster:
@@ -139,5 +139,7 @@ def _run(command: list[str], environment: dict[str, str], given: str | None = No
         command, env=environment, input=given, capture_output=True, text=True, timeout=LIMIT, check=False
     )
     if done.returncode:
-        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+        error = subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+        error.add_note(done.stderr)
+        raise error
     return done.stdout

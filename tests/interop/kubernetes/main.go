@@ -1,15 +1,21 @@
 // Command kube is a small Kubernetes in one program, for tests: etcd, kube-apiserver, kube-controller-manager,
-// kube-scheduler, kubectl, and kwok, which plays nodes and the lives of their pods, without containers.
+// kube-scheduler and kubectl; kwok, which plays nodes and the lives of their pods, without containers; kubelet, which runs
+// pods as containers, and coredns, which gives them names.
 //
 //	kube PART ARGUMENT...      or by a link named like the part
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	_ "time/tzdata"
 
+	"github.com/coredns/coredns/coremain"
+	_ "github.com/coredns/coredns/plugin/bind"
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
 	"github.com/spf13/pflag"
 
 	_ "k8s.io/client-go/plugin/pkg/client/auth"
@@ -22,6 +28,7 @@ import (
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 
 	kwokconfig "sigs.k8s.io/kwok/pkg/config"
 	kwok "sigs.k8s.io/kwok/pkg/kwok/cmd"
@@ -56,11 +63,13 @@ func runKwok() {
 }
 
 var parts = map[string]func(){
+	"coredns":                 coremain.Run,
 	"etcd":                    runEtcd,
 	"kube-apiserver":          func() { os.Exit(cli.Run(apiserver.NewAPIServerCommand())) },
 	"kube-controller-manager": func() { os.Exit(cli.Run(controllermanager.NewControllerManagerCommand())) },
 	"kube-scheduler":          func() { os.Exit(cli.Run(scheduler.NewSchedulerCommand())) },
 	"kubectl":                 runKubectl,
+	"kubelet":                 func() { os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background()))) },
 	"kwok":                    runKwok,
 }
 
@@ -71,7 +80,7 @@ func main() {
 		os.Args = os.Args[1:]
 	}
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: kube etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubectl|kwok ARGUMENT...")
+		fmt.Fprintln(os.Stderr, "usage: kube coredns|etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubectl|kubelet|kwok ARGUMENT...")
 		os.Exit(2)
 	}
 	run()
