@@ -121,7 +121,7 @@ class _GrpcProbe:
         return Outcome(CheckResult.FAIL, said), True
 
     def _failed(self, error: grpc.RpcError) -> tuple[Outcome, bool]:
-        code, details = error.code(), (error.details() or "")[:200]
+        code, details = error.code(), (error.details() or "").rpartition("last error: ")[2][:200]
         if any(trouble in details for trouble in _TROUBLES):
             return Outcome(CheckResult.UNKNOWN, f"the check could not run: {details}"), True
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:

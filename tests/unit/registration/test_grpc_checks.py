@@ -1,23 +1,18 @@
-"""GrpcCheck, against a real gRPC server whose messages are generated from the standard's own definition."""
+"""GrpcCheck, against a real gRPC server with the official health service."""
 
 from __future__ import annotations
 
-import functools
-import importlib
 import socket
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import grpc
 import pytest
-from grpc_tools import protoc
+from grpc_health.v1 import health, health_pb2_grpc
 
 from tests.support import LIMIT
 from zkdiscovery import CheckResult, GrpcCheck, InvalidInstance
@@ -26,50 +21,30 @@ from zkdiscovery.registration.checks import Outcome, Target
 
 PASS, FAIL, UNKNOWN = CheckResult.PASS, CheckResult.FAIL, CheckResult.UNKNOWN
 
-PROTO = """
-syntax = "proto3";
-package grpc.health.v1;
-message HealthCheckRequest { string service = 1; }
-message HealthCheckResponse {
-  enum ServingStatus { UNKNOWN = 0; SERVING = 1; NOT_SERVING = 2; SERVICE_UNKNOWN = 3; }
-  ServingStatus status = 1;
-}
-service Health { rpc Check(HealthCheckRequest) returns (HealthCheckResponse); }
-"""
 SERVICES = {"": 1, "pay": 2, "new": 0, "none": 3, "x" * 300: 1, "é": 1}
 
 
-@functools.cache
-def generated() -> tuple[ModuleType, ModuleType]:
-    """The modules of messages and of stubs."""
-    with tempfile.TemporaryDirectory(prefix="health") as folder:
-        (Path(folder) / "standard_health.proto").write_text(PROTO)
-        flags = ["protoc", f"-I{folder}", f"--python_out={folder}", f"--grpc_python_out={folder}"]
-        assert protoc.main([*flags, "standard_health.proto"]) == 0
-        sys.path.insert(0, folder)
-        try:
-            return importlib.import_module("standard_health_pb2"), importlib.import_module("standard_health_pb2_grpc")
-        finally:
-            sys.path.remove(folder)
+class Servicer(health.HealthServicer):
+    """The official one, which knows the health of some services."""
 
-
-class Servicer:
-    """Knows the health of some services."""
+    def __init__(self) -> None:
+        super().__init__()
+        for service, status in SERVICES.items():
+            self.set(service, status)
 
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         if request.service == "slow":
             time.sleep(0.7)
-        if request.service not in SERVICES:
-            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
-        return generated()[0].HealthCheckResponse(status=SERVICES[request.service])
+        return super().Check(request, context)
 
 
 @contextmanager
-def serving(*, health: bool = True) -> Iterator[int]:
+def serving(*, healthy: bool = True, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
     server = grpc.server(futures.ThreadPoolExecutor(2))
-    if health:
-        generated()[1].add_HealthServicer_to_server(Servicer(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    if healthy:
+        health_pb2_grpc.add_HealthServicer_to_server(Servicer(), server)
+    at = "127.0.0.1:0"
+    port = server.add_insecure_port(at) if credentials is None else server.add_secure_port(at, credentials)
     server.start()
     try:
         yield port
@@ -104,7 +79,7 @@ def test_what_a_server_says(service: str, outcome: tuple[CheckResult, str], port
 
 
 def test_a_server_without_health_fails() -> None:
-    with serving(health=False) as port:
+    with serving(healthy=False) as port:
         assert run(GrpcCheck(timeout=LIMIT), port) == (FAIL, "the server does not offer grpc.health.v1.Health")
 
 
@@ -129,7 +104,7 @@ def test_a_closed_port_fails_and_is_seen_open_at_once() -> None:
         assert result is FAIL
         assert said.startswith("UNAVAILABLE: ")
     server = grpc.server(futures.ThreadPoolExecutor(1))
-    generated()[1].add_HealthServicer_to_server(Servicer(), server)
+    health_pb2_grpc.add_HealthServicer_to_server(Servicer(), server)
     if server.add_insecure_port(f"127.0.0.1:{port}") != port:
         pytest.skip("the port was taken meanwhile")
     server.start()
@@ -163,3 +138,35 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 def test_authorities_that_can_not_be_read_are_refused() -> None:
     with pytest.raises(InvalidInstance, match="authorities of a check: '/no/such/file' can't be read"):
         GrpcCheck(tls=True, authorities="/no/such/file").probe()
+
+
+# -- TLS --
+
+
+@pytest.fixture(scope="module")
+def secure(certificate: tuple[str, str]) -> Iterator[int]:
+    chain, key = (Path(file).read_bytes() for file in certificate)
+    with serving(credentials=grpc.ssl_server_credentials([(key, chain)])) as port:
+        yield port
+
+
+def test_a_certificate_is_verified(secure: int, certificate: tuple[str, str]) -> None:
+    assert run(GrpcCheck(tls=True, authorities=certificate[0], timeout=LIMIT), secure) == (PASS, "SERVING")
+    result, said = run(GrpcCheck(tls=True, timeout=LIMIT), secure)
+    assert result is FAIL
+    assert "CERTIFICATE_VERIFY_FAILED" in said
+
+
+def test_the_certificate_must_be_for_the_host(secure: int, certificate: tuple[str, str]) -> None:
+    options: dict[str, Any] = {"tls": True, "authorities": certificate[0], "timeout": LIMIT}
+    result, said = run(GrpcCheck(server_name="other.example", **options), secure)
+    assert result is FAIL
+    assert "Hostname Verification Check failed" in said
+    assert run(GrpcCheck("pay", server_name="web.example", **options), secure) == (FAIL, "NOT_SERVING")
+
+
+def test_tls_and_a_port_without(port: int, secure: int, certificate: tuple[str, str]) -> None:
+    for check, at in ((GrpcCheck(tls=True, authorities=certificate[0], timeout=LIMIT), port), (GrpcCheck(), secure)):
+        result, said = run(check, at)
+        assert result is FAIL
+        assert said.startswith("UNAVAILABLE: ")

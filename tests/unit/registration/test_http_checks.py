@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -234,19 +233,6 @@ def test_trouble_of_our_own_says_nothing(number: int, check: NetworkCheck, monke
 
 
 # -- TLS --
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Files of a certificate for web.example, and its key."""
-    folder: Path = tmp_path_factory.mktemp("certificate")
-    files = str(folder / "certificate.pem"), str(folder / "key.pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=web.example",
-         "-addext", "subjectAltName=DNS:web.example", "-out", files[0], "-keyout", files[1]],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return files
 
 
 @pytest.fixture
