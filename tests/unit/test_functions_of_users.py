@@ -34,6 +34,7 @@ USES: dict[str, Use] = {
     "Election.run": lambda client, fn: client.election("report").run(fn),
     "Shards.run": lambda client, fn: client.shards("orders", 1).run(fn),
     "Shards.on_change": lambda client, fn: client.shards("orders", 1).on_change(fn),
+    "Config.on_change": lambda client, fn: client.config("shop").on_change(fn),
     "while_leader": lambda client, fn: client.while_leader("report")(fn)(),
     "registered": lambda client, fn: client.registered("orders", 8080)(fn)(),
     "Service.call": lambda client, fn: discover(client).call(fn),
@@ -43,7 +44,7 @@ USES: dict[str, Use] = {
 }
 
 RAISE = ["Election.run", "while_leader", "registered", "Service.call", "Service.call, hedged"]
-LOG = ["Service.on_change", "Registration.on_change", "Election.start", "where"]
+LOG = ["Service.on_change", "Config.on_change", "Registration.on_change", "Election.start", "where"]
 
 called: list[object] = []
 

@@ -82,10 +82,14 @@ class Configs(Feature):
             NoThreadAvailable: the system has no thread to give.
         """
         layouts = [layout_of(self.core.paths, name) for name in names]
+        self.note(target)
+        return Follower(self.core, self._worker, layouts, choose, title, weakref.ref(target))
+
+    def note(self, target: Followed) -> None:
+        """Stop this configuration when the client closes. Raises ClientClosed."""
         with self._lock:
             self.require_open()
             self._following.add(target)
-        return Follower(self.core, self._worker, layouts, choose, title, weakref.ref(target))
 
     def hold(self, target: Followed, wanted: Callable[[], bool]) -> None:
         """Hold a configuration for as long as `wanted()` says so; called at each change of that."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from zkdiscovery.client import Client
 from zkdiscovery.codecs.curator import CuratorCodec
+from zkdiscovery.config import Configs, ConfigStores
 from zkdiscovery.core import Core, CoreSlot, Feature
 from zkdiscovery.discovery import Discovery
 from zkdiscovery.discovery.feed import Feed, difference
@@ -30,6 +31,7 @@ from zkdiscovery.session import Node, Session, Stat, State
 from zkdiscovery.settings import settings_without_environment
 from zkdiscovery.shards import Sharding, ShardReads
 from zkdiscovery.testing.granted import Granted, GrantedCounters, GrantedLocks
+from zkdiscovery.testing.granted_config import Documents, KeptConfigs, KeptStores, set_document
 from zkdiscovery.testing.granted_shards import GrantedReads, GrantedShards
 from zkdiscovery.threads import Worker
 from zkdiscovery.validation import check_name
@@ -67,6 +69,7 @@ class StaticClient(Client):
         super().__init__("127.0.0.1:2181", namespace="/")
         self._table: Table = {}
         self._made: list[BaseRegistration] = []
+        self._documents = Documents()
 
     # -- what a test sets --
 
@@ -84,6 +87,15 @@ class StaticClient(Client):
         self._table[service] = {instance.id: instance for instance in found}
         if core is not None:
             core.publish(service)
+
+    def set_config(self, name: str, values: dict[str, Any]) -> None:
+        """Store a revision of a document; the configurations that read it follow at once.
+
+        Raises:
+            InvalidName: no name for a document.
+            InvalidDocument: the document can't be stored.
+        """
+        set_document(self._documents, name, values)
 
     def lose_leadership(self, name: str) -> None:
         """End the terms of an election, as if the session had expired."""
@@ -103,7 +115,7 @@ class StaticClient(Client):
         return self._made
 
     def _make_core(self, slot: CoreSlot) -> Core:
-        return _StaticCore(slot, self._table, self._made)
+        return _StaticCore(slot, self._table, self._made, self._documents)
 
     def __repr__(self) -> str:
         return f"<StaticClient {self.state} services={sorted(self._table)}>"
@@ -112,8 +124,9 @@ class StaticClient(Client):
 class _StaticCore(Core):
     """A core without a connection, whose features do everything at once."""
 
-    def __init__(self, slot: CoreSlot, table: Table, made: list[BaseRegistration]) -> None:
+    def __init__(self, slot: CoreSlot, table: Table, made: list[BaseRegistration], documents: Documents) -> None:
         super().__init__(slot, settings_without_environment(), CuratorCodec(), _StaticSession, _AtOnce)
+        self.documents = documents
         self.table = table
         self.made = made
         self.granted: list[tuple[Candidate, Granted]] = []
@@ -339,6 +352,8 @@ class _Records(Records):
 _FEATURES: dict[type[Feature], type[Feature]] = {
     Campaigns: _Campaigns,
     Checkers: _Passing,
+    ConfigStores: KeptStores,
+    Configs: KeptConfigs,
     Counters: GrantedCounters,
     Discovery: _Services,
     Locks: GrantedLocks,

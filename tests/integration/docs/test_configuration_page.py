@@ -35,6 +35,7 @@ PRINTED = {
         "3 2.0",
         "{", '  "bank": {', '    "timeout": 3.0', "  }", "}",
     ],
+    "test_shop.py": ["1 passed"],
 }  # fmt: skip
 
 
@@ -52,5 +53,5 @@ def test_the_samples(folder: Path) -> None:
             serving.kill()
     assert run(folder, "refuse.py").splitlines() == PRINTED["refuse.py"]
     assert run(folder, "look_back.py").splitlines() == PRINTED["look_back.py"]
-    layers = PRINTED["layers.py"]
-    assert run(folder, "layers.py").splitlines() == layers
+    assert run(folder, "layers.py").splitlines() == PRINTED["layers.py"]
+    assert "1 passed" in run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shop.py")
