@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 import zkdiscovery
 from zkdiscovery.cli import balance, bridges, elections, lock, locks, operate, register, services, shards, start, watch
 from zkdiscovery.cli.bridge import COMMANDS as BRIDGE_COMMANDS
+from zkdiscovery.cli.config import COMMANDS as CONFIG_COMMANDS
 from zkdiscovery.cli.context import Cli, Output
 from zkdiscovery.cli.doctor import command as doctor
 from zkdiscovery.cli.exits import ExitCode, Terminated, reported, terminate_in_order
@@ -174,6 +175,15 @@ bridge = typer.Typer(
 for _name, _function in BRIDGE_COMMANDS.items():
     bridge.command(_name, cls=_SharingCommand)(_function)
 app.add_typer(bridge)
+
+config = typer.Typer(
+    name="config",
+    no_args_is_help=True,
+    help="Read and edit the documents of the config centre, and see who reads them.",
+)
+for _name, _function in CONFIG_COMMANDS.items():
+    config.command(_name, cls=_SharingCommand)(_function)
+app.add_typer(config)
 
 
 def run() -> None:

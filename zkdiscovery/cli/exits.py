@@ -21,9 +21,11 @@ from zkdiscovery.errors import (
     AccessDenied,
     AuthenticationFailed,
     HoldLost,
+    InvalidDocument,
     InvalidInstance,
     InvalidName,
     InvalidSettings,
+    NodeChanged,
     NodeMissing,
     NoServerForTests,
     NotConnected,
@@ -44,7 +46,7 @@ class ExitCode(IntEnum):
     NOT_CONNECTED = 3  # no ZooKeeper within the time limit, or none that can be used
     NOT_FOUND = 4
     REFUSED = 5  # credentials or an ACL
-    CONFLICT = 6  # another process owns the id, or holds the lock
+    CONFLICT = 6  # another process owns the id, holds the lock, or has stored another revision
     LOST = 7  # the lock was lost, and the command that ran below it was ended
     BROKEN_PIPE = 128 + signal.SIGPIPE  # the reader of our output went away
 
@@ -52,6 +54,7 @@ class ExitCode(IntEnum):
 _CODES: dict[type[ZkDiscoveryError], ExitCode] = {
     InvalidName: ExitCode.USAGE,
     InvalidInstance: ExitCode.USAGE,
+    InvalidDocument: ExitCode.USAGE,
     InvalidSettings: ExitCode.USAGE,
     NoServerForTests: ExitCode.NOT_CONNECTED,
     NotConnected: ExitCode.NOT_CONNECTED,
@@ -62,6 +65,7 @@ _CODES: dict[type[ZkDiscoveryError], ExitCode] = {
     AuthenticationFailed: ExitCode.REFUSED,
     AccessDenied: ExitCode.REFUSED,
     RegistrationConflict: ExitCode.CONFLICT,
+    NodeChanged: ExitCode.CONFLICT,
     HoldLost: ExitCode.LOST,
 }
 

@@ -15,7 +15,7 @@ from zkdiscovery.cli.exits import ExitCode
 
 COMMANDS = [
     "demo", "dev", "services", "instances", "register", "run", "watch", "balance", "override", "remove", "elections",
-    "doctor",
+    "doctor", "config",
 ]  # fmt: skip
 NOWHERE = ["--hosts", "127.0.0.1:1", "--timeout", "20"]
 
