@@ -87,7 +87,7 @@ class Editing:
         for name, draft in self.drafts.items():
             layout = self._stores.layout(name)
             data = encode_document(dict(draft), layout.title)
-            if data != self._before[name] or draft.base == 0:
+            if data != self._before[name]:
                 edits.append(Edit(layout, data, self._message, draft.base))
         if edits:
             for name, number in self._stores.commit(edits, self._claimed, self._guard, self._timeout).items():

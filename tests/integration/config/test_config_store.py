@@ -149,6 +149,9 @@ def test_several_documents_in_one_transaction(make_client: MakeClient, truth: Tr
     with client.config_edit(["base", "shop"], "only one") as drafts:
         drafts["shop"]["b"] = 6
     assert [drafts[name].revision for name in ("base", "shop")] == [1, 3]
+    with client.config_edit(["shop", "new"], "nothing") as drafts:
+        pass
+    assert client.config_names() == ["base", "shop"], "what was not touched is not created"
     for names in ([], ["a", "a"], "shop"):
         with pytest.raises(InvalidSettings, match="must be a list of different names"):
             client.config_edit(names, "no").__enter__()
