@@ -22,7 +22,7 @@ from zkdiscovery.testing import FaultProxy
 
 NAMES = ["base", "zone", "shop"]
 READERS = 30 if IN_FULL else 10
-EDITS = 500 if IN_FULL else 60
+EDITS = 500 if IN_FULL else 40
 
 
 class Shop(BaseModel):
