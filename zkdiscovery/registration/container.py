@@ -4,8 +4,10 @@ A registration says so, and a bridge deletes it when the engine or Kubernetes re
 see `zkdiscovery.bridges`. The same id is never given to another container. A pod's containers are named by the pod's
 UID and their own name, because a container that is started again in its pod has another id.
 
-The kernel tells it: engines bind files into the container from directories that bear its id. Where it does not, the
-variables POD_UID and CONTAINER_NAME can, from Kubernetes' downward API.
+The kernel tells it: a control group bears the id of its container, and engines bind files into the container from
+directories that bear it. The control group comes first, because a container that shares the network of another one gets
+the files of that one; but in a namespace of control groups it can't be seen. Where neither tells, the variables POD_UID
+and CONTAINER_NAME can, from Kubernetes' downward API.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _POD = re.compile(r"/pods/(?P<uid>[0-9a-f-]{32,36})/containers/(?P<name>[^/]+)/[
 _POD_FILE = re.compile(r"/pods/(?P<uid>[0-9a-f-]{32,36})/etc-hosts")
 _CONTAINER = re.compile(r"containers/(?P<id>[0-9a-f]{64})/(?:userdata/)?(?:hostname|hosts|resolv\.conf)")
 _PLACES = frozenset({"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"})
-_CGROUP = re.compile(r"(?:/docker/|/docker-|/libpod-)(?P<id>[0-9a-f]{64})(?:\.scope)?$", re.MULTILINE)
+_CGROUP = re.compile(r"(?:/|/docker-|/libpod-)(?P<id>[0-9a-f]{64})(?:\.scope)?$", re.MULTILINE)
 
 
 @functools.cache
@@ -47,11 +49,12 @@ def in_pod(mountinfo: str, environment: Mapping[str, str]) -> str | None:
 
 def in_container(mountinfo: str, cgroup: str) -> str | None:
     """Return the id of a container of Docker or Podman."""
+    if found := _CGROUP.search(cgroup):
+        return found["id"]
     for root, place in _mounts(mountinfo):
         if place in _PLACES and (match := _CONTAINER.search(root)):
             return match["id"]
-    found = _CGROUP.search(cgroup)
-    return found["id"] if found else None
+    return None
 
 
 def _mounts(mountinfo: str) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.bridges.engines import Running
 from tests.interop.docker.engine import Engine
+from tests.interop.docker.images import build_python, build_web
 from zkdiscovery import Client
 from zkdiscovery.bridges.docker.place import MachineAddress
 from zkdiscovery.bridges.docker.source import EngineSource, SwarmSource
@@ -28,11 +29,13 @@ def _isolated() -> None:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine with two versions of the image, web:1 and web:2, and plain:1, which has no health check."""
+    """An engine with two versions of the image, web:1 and web:2, plain:1, which has no health check, and
+    python:1."""
     with Engine(tmp_path_factory.mktemp("engine")) as engine:
         for version in ("1", "2"):
-            engine.build_image(f"web:{version}", version=version)
-        engine.build_image("plain:1", health=False)
+            build_web(engine, f"web:{version}", version=version)
+        build_web(engine, "plain:1", health=None)
+        build_python(engine, "python:1")
         yield engine
 
 

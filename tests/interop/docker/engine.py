@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import json
 import os
 import secrets
@@ -16,7 +15,7 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,19 +23,7 @@ from zkdiscovery.testing.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 LIMIT = 60.0  # seconds for the start of an engine, or one command, on a busy machine
-PORT = 8080  # where the program of the image listens
-
 _IDLE = 0.05  # seconds between two looks at an engine that starts
-# The program: busybox's web server, which tells the container's name, and serves on for $LAST seconds after SIGTERM.
-_PROGRAM = """#!/bin/busybox sh
-mkdir -p /www
-echo "$VERSION $HOSTNAME" >/www/index.html
-[ -z "$FIRST" ] || sleep "$FIRST"
-httpd -f -p 8080 -h /www &
-serving=$!
-trap 'trap "" TERM; sleep "$LAST"; kill $serving; exit 0' TERM
-while kill -0 $serving; do wait $serving; done
-"""
 
 
 @functools.cache
@@ -138,35 +125,17 @@ class Engine:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False,
         )  # fmt: skip
 
-    def build_image(self, tag: str, *, version: str = "1", last: float = 2.0, health: bool = True) -> str:
-        """Make the image of the program, and return its id: nothing can be pulled.
+    def import_image(self, tag: str, fill: Callable[[tarfile.TarFile], None], changes: Sequence[str]) -> str:
+        """Make an image, and return its id: nothing can be pulled.
 
         Args:
             tag: its name.
-            version: the program answers it, and its container's name.
-            last: seconds that it serves on after SIGTERM.
-            health: whether it has a health check.
+            fill: adds its files.
+            changes: instructions, as a Dockerfile has them.
         """
         archive = self.directory / "image.tar"
         with tarfile.open(archive, "w") as tar:
-            busybox = programs() / "bin" / "busybox"
-            tar.add(busybox if busybox.exists() else Path("/bin/busybox"), "bin/busybox", filter=_executable)
-            for applet in ("sh", "httpd", "wget", "sleep", "mkdir", "kill", "pidof"):
-                link = tarfile.TarInfo(f"bin/{applet}")
-                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-                tar.addfile(link)
-            program = tarfile.TarInfo("bin/web")
-            program.size, program.mode = len(_PROGRAM), 0o755
-            tar.addfile(program, io.BytesIO(_PROGRAM.encode()))
-        changes = [
-            *('ENTRYPOINT ["/bin/web"]', f"EXPOSE {PORT}", "ENV PATH=/bin"),
-            *(f"ENV VERSION={version}", f"ENV LAST={last:g}"),
-        ]  # fmt: skip
-        if health:
-            probe = f"wget -q -O /dev/null http://127.0.0.1:{PORT}/"
-            changes.append(
-                f"HEALTHCHECK --interval=500ms --timeout=5s --start-period=10s --start-interval=300ms CMD {probe}"
-            )
+            fill(tar)
         options = [option for change in changes for option in ("--change", change)]
         return self.docker("import", *options, str(archive), tag)
 
@@ -200,11 +169,6 @@ class Engine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _executable(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    info.mode = 0o755
-    return info
 
 
 def _mounts_below(directory: Path) -> Iterator[str]:

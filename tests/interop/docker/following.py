@@ -7,13 +7,15 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Sequence
+from http.client import HTTPException
 from typing import Any, Self
 
 from docker import APIClient
 
 from tests.interop.docker.engine import Engine
 from tests.support import LIMIT, wait_until
-from zkdiscovery import Client, Instance, NoInstanceAvailable, Status
+from zkdiscovery import Client, Instance, NoInstanceAvailable, Snapshot, Status
 
 LABELS = {"zkdiscovery.name": "web"}
 _PATIENCE = 5.0  # seconds for one attempt
@@ -45,10 +47,16 @@ def wait_truth(client: Client, engine: Engine, timeout: float = LIMIT) -> float:
     return time.monotonic() - began
 
 
-def run(engine: Engine, *options: str, labels: dict[str, str] | None = None, image: str = "web:1") -> str:
+def run(
+    engine: Engine,
+    *options: str,
+    labels: dict[str, str] | None = None,
+    image: str = "web:1",
+    arguments: Sequence[str] = (),
+) -> str:
     """Run a container, and return its id."""
     given = [f"--label={key}={value}" for key, value in (LABELS if labels is None else labels).items()]
-    return engine.docker("run", "--detach", *given, *options, image)
+    return engine.docker("run", "--detach", *given, *options, image, *arguments)
 
 
 class Churn:
@@ -116,6 +124,11 @@ class Callers:
         self.errors: list[BaseException] = []
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
+    @property
+    def seen(self) -> Snapshot:
+        """What they choose from."""
+        return self._service.snapshot
+
     def _run(self) -> None:
         due = time.monotonic()
         while not self._over.wait(max(0.0, due - time.monotonic())):
@@ -130,8 +143,8 @@ class Callers:
                 return text
 
             try:
-                text = self._service.call(ask, retry_on=OSError)
-            except (OSError, NoInstanceAvailable) as error:
+                text = self._service.call(ask, retry_on=(OSError, HTTPException))
+            except (OSError, HTTPException, NoInstanceAvailable) as error:
                 self._count("failed", error)
             else:
                 self._count("retried" if attempts > 1 else "first", text.split()[self._word])

@@ -11,11 +11,11 @@ from typing import Self
 class FreezingProxy:
     """A TCP proxy whose present connections can be left half-open: they stay, and nothing passes. New ones work."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, listen: str = "127.0.0.1") -> None:
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((listen, 0))
+        self.address = f"{listen}:{self._listener.getsockname()[1]}"
         self._generation = 0
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()

@@ -16,6 +16,7 @@ from typing import Any
 from docker import APIClient
 
 from tests.interop.docker.engine import LIMIT, ROOT, Engine
+from tests.interop.docker.images import build_web
 
 _NAME = "zkdiscovery.name=web"
 # Each container, by what is said of it.
@@ -47,7 +48,7 @@ _SERVICES = {
 def main() -> None:
     """Record."""
     with tempfile.TemporaryDirectory() as directory, Engine(Path(directory) / "engine") as engine:
-        image = engine.build_image("web", last=3.0)
+        image = build_web(engine, "web", last=3.0)
         api = APIClient(engine.host, version="auto")
         answers: dict[str, Any] = {"containers": _containers(engine, api)}
         engine.swarm_init(19000)

@@ -20,6 +20,7 @@ from tests.interop.docker.conftest import Follow
 from tests.interop.docker.engine import Engine
 from tests.interop.docker.following import LABELS, Churn, healthy, registered, run, statuses, wait_truth
 from tests.interop.docker.freezing import FreezingProxy
+from tests.interop.docker.images import build_web
 from tests.support import LIMIT, Recorder, Truth, core_of, wait_until, wait_view
 from zkdiscovery import Change, Instance, Status
 from zkdiscovery.testing import ZookeeperServer
@@ -183,7 +184,7 @@ def test_two_engines_never_touch_each_others_entries(
     folder = tmp_path_factory.mktemp("other")  # not tmp_path: the path of a socket has 107 bytes at most
     # Its addresses are the same as those of the first one, and it has the same labels.
     with network_namespace() as namespace, Engine(folder, namespace=namespace) as other:
-        other.build_image("web:1")
+        build_web(other, "web:1")
         follow(make_client(), engine.host)
         second = follow(make_client(), other.host)
         one, two = run(engine), run(other)

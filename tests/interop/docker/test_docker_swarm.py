@@ -11,8 +11,9 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.interop.docker.conftest import Follow
-from tests.interop.docker.engine import PORT, Engine
+from tests.interop.docker.engine import Engine
 from tests.interop.docker.following import Callers, registered
+from tests.interop.docker.images import PORT
 from tests.support import LIMIT, wait_until
 
 RATE = 100.0  # calls a second

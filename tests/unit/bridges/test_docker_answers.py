@@ -233,3 +233,15 @@ def test_the_address_of_a_machine() -> None:
         far.find({"Swarm": {"NodeAddr": "127.0.0.1"}}, None, in_container=False)
     told = MachineAddress(lambda: {"192.0.2.1": ("192.0.2.1",)}, "10.0.0.7")
     assert told.find(node, None, in_container=True) == "10.0.0.7"
+
+
+def test_what_a_dead_container_has_registered_stays_while_another_one_uses_its_network(server: Server) -> None:
+    """What that one registers may name the dead one."""
+    containers = {each["Names"][0]: each for each in server.answers["/containers/json"]}
+    dead, beside = containers["/plain"], containers["/beside"]
+    dead["State"] = "exited"
+    engine = EngineSource(ADDRESS)
+    for state, told in (("running", False), ("paused", False), ("exited", True)):
+        beside["State"] = state
+        assert (dead["Id"] in {each.runtime for each in engine.list().deaths}) is told
+    engine.close()

@@ -44,6 +44,12 @@ def test_a_container_that_only_its_cgroup_tells() -> None:
     assert in_container("", f"12:pids:/docker/{ID}\n0::/docker/{ID}\n") == ID
     assert in_container("", f"0::/system.slice/docker-{ID}.scope\n") == ID
     assert in_container("", f"0::/machine.slice/libpod-{ID}.scope\n") == ID
+    assert in_container("", f"0::/of-the-operator/{ID}\n") == ID
+
+
+def test_a_container_that_shares_the_network_of_another_one_has_its_files() -> None:
+    own = ID[::-1]
+    assert in_container(DOCKER, f"12:pids:/docker/{own}\n") == own
 
 
 def test_a_container_of_a_pod_is_named_by_the_pod() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,12 @@ from zkdiscovery.bridges.source import Imported
 from zkdiscovery.model import Status
 
 TASK = "com.docker.swarm.task.id"  # label of a container that Swarm runs
+LIVE = frozenset({"running", "paused"})
 
 _PROJECT = "com.docker.compose.project"
 _ENDING = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGQUIT})
 _REAL_TIME = "SIGRTMIN"
+_SHARES = "container:"
 
 
 def name_of(container: Mapping[str, Any]) -> str:
@@ -60,6 +62,15 @@ def attached(container: Mapping[str, Any]) -> Iterator[Attachment]:
     for name, network in networks.items():
         address = network.get("IPAddress") or network.get("GlobalIPv6Address") or ""
         yield Attachment(name, network.get("NetworkID") or "", address)
+
+
+def shared_networks(everything: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the ids of the containers whose network another one uses that lives.
+
+    That one has the host name of the container and its `/etc/hosts`, so what it registers may name it.
+    """
+    modes = ((each.get("HostConfig") or {}).get("NetworkMode") or "" for each in everything if each["State"] in LIVE)
+    return {mode.removeprefix(_SHARES) for mode in modes if mode.startswith(_SHARES)}
 
 
 def ends_it(number: str, details: Mapping[str, Any], at: float) -> bool:

@@ -123,7 +123,7 @@ class EngineSource(_Engines):
         )
         healthy = api.containers(filters={"status": ["running"], "health": ["healthy", "none"], "label": [NAME]})
         everything = api.containers(all=True)
-        running = {each["Id"] for each in everything if each["State"] in {"running", "paused"}}
+        running = {each["Id"] for each in everything if each["State"] in containers.LIVE}
         ending = self._ending(api, running)
         found = _Found()
         for container in healthy:
@@ -133,7 +133,9 @@ class EngineSource(_Engines):
                 make = partial(containers.imported, container, place=place, ending=draining)
                 found.add(containers.name_of(container), labels, make)
         stopped = (Death(each["Id"]) for each in everything if each["State"] in {"exited", "dead"})
-        return found.listing([*self._memory.deaths(running), *stopped])
+        deaths = [*self._memory.deaths(running), *stopped]
+        shared = containers.shared_networks(everything)
+        return found.listing([death for death in deaths if death.runtime not in shared])
 
     def _ending(self, api: Any, running: set[str]) -> set[str]:
         """Return those containers that were sent a signal that ends them."""
