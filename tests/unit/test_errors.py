@@ -20,6 +20,7 @@ BUILT_IN = {
     "InvalidInstance": ValueError,
     "InvalidSettings": ValueError,
     "UndecodableNode": ValueError,
+    "InvalidDocument": ValueError,
     "CounterOverflow": OverflowError,
     "ClientClosed": RuntimeError,
     "NoThreadAvailable": RuntimeError,
