@@ -14,6 +14,7 @@ from tests.support import wait_until
 from tests.unit.bridges.api_server import BREAK, END, ApiServer, api_server
 from tests.unit.bridges.test_kubernetes_listing import endpoint, piece, pod, service
 from zkdiscovery.bridges.kubernetes import KubernetesSource, watched
+from zkdiscovery.bridges.kubernetes.objects import EXPORTED
 from zkdiscovery.bridges.source import Death, SourceRefused, SourceUnavailable
 from zkdiscovery.errors import InvalidSettings
 from zkdiscovery.testing.ports import free_port
@@ -105,6 +106,20 @@ def test_events_are_taken_over(server: ApiServer, source: KubernetesSource) -> N
     wait_until(lambda: ids(source) == {"b"})
     server.streams["services"].put({"type": "DELETED", "object": server.items["services"][0]})
     wait_until(lambda: not ids(source))
+
+
+@pytest.mark.parametrize("kind", ["MODIFIED", "DELETED"])
+def test_a_change_of_an_exported_object_wakes_the_bridge(
+    server: ApiServer, source: KubernetesSource, kind: str
+) -> None:
+    """The object is not imported, but somebody may have spoilt what the bridge exported."""
+    changes: list[None] = []
+    source.subscribe(lambda: changes.append(None))
+    before = len(changes)
+    exported = piece(endpoint("10.9.0.1", None), labels={EXPORTED: "abc"})
+    server.streams["endpointslices"].put({"type": kind, "object": with_uid(exported, "x")})
+    wait_until(lambda: len(changes) > before)
+    assert ids(source) == {"a"}
 
 
 def test_an_object_that_is_not_understood_harms_no_other(

@@ -199,7 +199,7 @@ class Watched(Generic[T]):
                 self._items[uid] = kept
         if before is not None and kind == "DELETED":
             self._gone(before)
-        if before != kept or kind == "DELETED":  # an exported object is not kept, but somebody may have deleted it
+        if before != kept or kept is None:  # what was exported is not kept, but somebody may have changed it
             self._changed()
 
     def _keep(self, found: Mapping[str, Any]) -> T | None:
