@@ -87,6 +87,12 @@ $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope
 	--basetemp="$$temporary/pytest" --zkdiscovery-source=$(SOURCE) $(1) $(ARGS)
 endef
 
+# The same in one process, and after another command.
+define pytest_alone
+@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && trap 'exit 130' INT TERM && \
+$(1) $(BIN)/python -m pytest --basetemp="$$temporary/pytest" $(2) $(ARGS)
+endef
+
 test:
 	@$(MAKE) --no-print-directory --keep-going test-covered test-faults
 
@@ -142,28 +148,28 @@ bench-setup: setup
 # Foreign systems beside us: Curator and Spring Cloud, which Maven gets.
 interop: server
 	@sh scripts/build_interop.sh
-	@TURNS=$(TURNS) $(BIN)/python -m pytest tests/interop --ignore tests/interop/docker --ignore tests/interop/kubernetes \
-		--zkdiscovery-source=$(SOURCE) $(ARGS)
+	$(call pytest_alone,TURNS=$(TURNS),tests/interop --ignore tests/interop/docker --ignore tests/interop/kubernetes \
+		--zkdiscovery-source=$(SOURCE))
 
 # Docker engines, which Debian's archive has; where that can't be had, the machine's own. They are got before the tests,
 # which see no network.
 interop-docker: server
 	@sh scripts/get_docker.sh >/dev/null || command -v dockerd >/dev/null
-	@sh scripts/isolated.sh $(BIN)/python -m pytest tests/interop/docker $(if $(filter short,$(DOCKER)),-m short) \
-		--zkdiscovery-source=local $(ARGS)
+	$(call pytest_alone,sh scripts/isolated.sh,tests/interop/docker $(if $(filter short,$(DOCKER)),-m short) \
+		--zkdiscovery-source=local)
 
 # A Kubernetes, which Go builds from its modules; apart, because the first build takes minutes. First without containers,
 # then with a node that runs some: containerd is of Debian's archive, and the images are built here.
 interop-kubernetes: server
 	@sh scripts/build_kubernetes.sh
-	@$(BIN)/python -m pytest $(KUBERNETES) --zkdiscovery-source=$(SOURCE) -s $(ARGS)
+	$(call pytest_alone,,$(KUBERNETES) --zkdiscovery-source=$(SOURCE) -s)
 	@$(if $(filter none,$(PODS)),true,$(MAKE) --no-print-directory interop-pods)
 
 interop-pods: server
 	@sh scripts/build_kubernetes.sh
 	@sh scripts/build_pod_images.sh
-	@sh scripts/isolated.sh $(BIN)/python -m pytest tests/interop/kubernetes/pods $(if $(filter short,$(PODS)),-m short) \
-		--zkdiscovery-source=local -s $(ARGS)
+	$(call pytest_alone,sh scripts/isolated.sh,tests/interop/kubernetes/pods $(if $(filter short,$(PODS)),-m short) \
+		--zkdiscovery-source=local -s)
 
 chaos: server
 	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --source $(SOURCE) $(ARGS)

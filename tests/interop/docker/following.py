@@ -122,6 +122,7 @@ class Callers:
         self.counts: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()  # by the version, or by another word
         self.errors: list[BaseException] = []
+        self.attempts: list[tuple[str, float, OSError]] = []  # that failed: whom, after how many seconds, and why
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
     @property
@@ -138,8 +139,13 @@ class Callers:
             def ask(instance: Instance) -> str:
                 nonlocal attempts
                 attempts += 1
-                with urllib.request.urlopen(instance.url, timeout=_PATIENCE) as answer:
-                    text: str = answer.read().decode()
+                began = time.monotonic()
+                try:
+                    with urllib.request.urlopen(instance.url, timeout=_PATIENCE) as answer:
+                        text: str = answer.read().decode()
+                except OSError as error:
+                    self.attempts.append((instance.id, time.monotonic() - began, error))
+                    raise
                 return text
 
             try:
@@ -173,3 +179,4 @@ class Callers:
         for thread in self._threads:
             thread.join(LIMIT)
         print(f"calls: {dict(self.counts)}, answers: {dict(self.answers)}, errors: {self.errors[:3]}")
+        print(f"attempts that failed: {self.attempts[:5]}")
