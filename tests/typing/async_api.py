@@ -7,6 +7,7 @@ from typing import Any, assert_type
 
 from zkdiscovery import (
     AsyncClient,
+    AsyncConfig,
     AsyncRegistration,
     AsyncService,
     AsyncSubscription,
@@ -14,6 +15,8 @@ from zkdiscovery import (
     Candidate,
     Change,
     Client,
+    ConfigChange,
+    Draft,
     Instance,
     State,
 )
@@ -90,6 +93,20 @@ async def views() -> None:
         assert_type(change, Change)
     with payments.on_change(note) as subscription:
         assert_type(subscription, AsyncSubscription[Change])
+
+
+async def configuration() -> None:
+    config = client.config("shop", int)
+    assert_type(config, AsyncConfig[int])
+    assert_type((await config.wait_ready()).value, int)
+    async for change in config.changes():
+        assert_type(change, ConfigChange[int])
+    store = client.config_store("shop")
+    async with store.edit("slow bank") as draft:
+        assert_type(draft, Draft)
+    assert_type(await store.rollback(40), int)
+    async with client.config_edit(["base", "shop"], "both") as drafts:
+        assert_type(drafts["base"], Draft)
 
 
 async def elections() -> None:

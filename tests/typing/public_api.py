@@ -6,7 +6,8 @@ A line with `# type: ignore[code]` must be refused with that code: an ignore tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import assert_type
+from dataclasses import dataclass
+from typing import Any, assert_type
 
 from zkdiscovery import (
     Attempt,
@@ -14,8 +15,15 @@ from zkdiscovery import (
     Candidate,
     Change,
     Client,
+    Config,
+    ConfigChange,
+    ConfigReader,
+    ConfigRejection,
+    ConfigRevision,
+    Draft,
     Election,
     Instance,
+    KeyChange,
     Override,
     P2cEwma,
     Registration,
@@ -238,6 +246,48 @@ assert_type(work(), int | None)
 assert_type(work_with(), str | None)
 assert_type(work_with, Callable[[], str | None])
 work().bit_length()  # type: ignore[union-attr]
+
+
+# -- configuration --
+
+
+@dataclass
+class Shop:
+    timeout: float = 1.0
+
+
+def on_shop(change: ConfigChange[Shop]) -> None:
+    assert_type(change.before, Shop | None)
+    assert_type(change.after, Shop)
+    assert_type(change.keys, frozenset[str])
+
+
+def on_other(change: ConfigChange[int]) -> None: ...
+
+
+config = client.config("shop", Shop, layers=["base", "{zone}", "shop"], fallback="~/.cache/shop.json")
+assert_type(config, Config[Shop])
+assert_type(config.wait_ready(5).value, Shop)
+assert_type(client.config("shop").value, dict[str, Any])
+assert_type(config.rejected, ConfigRejection | None)
+assert_type(config.revisions, Mapping[str, int])
+assert_type(config.changes(), Iterator[ConfigChange[Shop]])
+config.on_change(on_shop)
+config.on_change(on_other)  # type: ignore[arg-type]
+config.value = Shop()  # type: ignore[misc]
+
+store = client.config_store("shop")
+with store.edit("slow bank", expect=41) as draft:
+    assert_type(draft, Draft)
+    draft["timeout"] = 3
+assert_type(store.replace({"timeout": 3}, "slow bank"), int)
+store.replace({"timeout": 3})  # type: ignore[call-arg]
+assert_type(store.history(), list[ConfigRevision])
+assert_type(store.diff(40, 42), list[KeyChange])
+assert_type(store.readers(), list[ConfigReader])
+store.export("xml")  # type: ignore[arg-type]
+with client.config_edit(["base", "shop"], "both") as drafts:
+    assert_type(drafts["base"], Draft)
 
 
 # -- beside it --
