@@ -19,7 +19,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import LIMIT, OURS, Bench, Figure, Row, Target, main
+from benchmarks.common import LIMIT, Bench, main
+from benchmarks.figures import OURS, Figure, Row, Target
 
 WAYS = (OURS, "kazoo")
 ROOT = Path(__file__).parents[1]
