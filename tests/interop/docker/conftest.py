@@ -29,11 +29,12 @@ def _isolated() -> None:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine with two versions of the image, web:1 and web:2, plain:1, which has no health check, and
-    python:1."""
+    """An engine with the images web:1 and web:2, hasty:1 and hasty:2, which end at once on SIGTERM, plain:1, which has
+    no health check, and python:1."""
     with Engine(tmp_path_factory.mktemp("engine")) as engine:
         for version in ("1", "2"):
             build_web(engine, f"web:{version}", version=version)
+            build_web(engine, f"hasty:{version}", version=version, last=0.0)
         build_web(engine, "plain:1", health=None)
         build_python(engine, "python:1")
         yield engine

@@ -23,6 +23,7 @@ from zkdiscovery.testing.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 LIMIT = 60.0  # seconds for the start of an engine, or one command, on a busy machine
+_OWN_RUN = 'mount -t tmpfs tmpfs /run && exec "$0" "$@"'
 _IDLE = 0.05  # seconds between two looks at an engine that starts
 
 
@@ -46,19 +47,22 @@ class Engine:
     Args:
         directory: an empty one for its data, its socket and its log.
         namespace: the network namespace that it runs in, as a path; None: that of the tests.
+        installed: it is the machine's own one, and not the current one.
 
     Attributes:
         host: value of DOCKER_HOST.
         address: where it listens beside that, for proxies.
     """
 
-    def __init__(self, directory: Path, *, namespace: str | None = None) -> None:
+    def __init__(self, directory: Path, *, namespace: str | None = None, installed: bool = False) -> None:
         self.directory = directory
         self.address = f"127.0.0.1:{free_port()}"
         self.socket = directory / "socket"
         self.host = f"unix://{self.socket}"
         self.environment = {**os.environ, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(directory / "config")}
-        self._enter = ["nsenter", f"--net={namespace}"] if namespace else []
+        # Engines of one Swarm name network namespaces below /run alike.
+        self._enter = ["nsenter", f"--net={namespace}", "unshare", "--mount", "sh", "-c", _OWN_RUN] if namespace else []
+        self._path = os.environ["PATH"] if installed else f"{programs() / 'bin'}:{os.environ['PATH']}"
         self._group = f"zkdiscovery-{secrets.token_hex(4)}"
         self._process: subprocess.Popen[bytes] | None = None
         plugins = programs() / "plugins"
@@ -76,11 +80,10 @@ class Engine:
             *("--pidfile", self.directory / "pid", "--cgroup-parent", f"/{self._group}"),
             *("--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false"),
         ]
-        path = f"{programs() / 'bin'}:{os.environ['PATH']}"
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._enter, "nice", "-n", "19", "dockerd", *map(str, arguments)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**self.environment, "PATH": path},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**self.environment, "PATH": self._path},
             )  # fmt: skip
         end = time.monotonic() + LIMIT
         while not self.answers():
@@ -118,10 +121,9 @@ class Engine:
         return done.stdout.strip()
 
     def _run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        path = f"{programs() / 'bin'}:{os.environ['PATH']}"
         return subprocess.run(
             ["docker", *arguments],
-            env={**self.environment, "PATH": path, **(environment or {})}, cwd=self.directory,
+            env={**self.environment, "PATH": self._path, **(environment or {})}, cwd=self.directory,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False,
         )  # fmt: skip
 

@@ -12,6 +12,8 @@ from http.client import HTTPException
 from typing import Any, Self
 
 from docker import APIClient
+from docker.errors import DockerException
+from requests.exceptions import RequestException
 
 from tests.interop.docker.engine import Engine
 from tests.support import LIMIT, wait_until
@@ -47,6 +49,11 @@ def wait_truth(client: Client, engine: Engine, timeout: float = LIMIT) -> float:
     return time.monotonic() - began
 
 
+def wait_settled(engine: Engine) -> None:
+    """Wait until no container is starting, and each that runs is healthy or not."""
+    wait_until(lambda: not engine.docker("ps", "--quiet", "--filter", "health=starting"), 2 * LIMIT)
+
+
 def run(
     engine: Engine,
     *options: str,
@@ -60,11 +67,18 @@ def run(
 
 
 class Churn:
-    """Starts and stops of containers, one after the other on a thread of its own, in a `with` block."""
+    """Starts and stops of containers, one after the other on a thread of its own, in a `with` block.
 
-    def __init__(self, engine: Engine, count: int) -> None:
+    Args:
+        engine: the engine.
+        count: how many are started; almost as many are stopped.
+        patient: it goes on when the engine has been away.
+    """
+
+    def __init__(self, engine: Engine, count: int, *, patient: bool = False) -> None:
         self._engine = engine
         self._count = count
+        self._patience = 2 * LIMIT if patient else 0.0  # seconds for which the engine may be away
         self.done = 0
         self._thread = threading.Thread(target=self._run)
         self._failure: BaseException | None = None
@@ -74,18 +88,30 @@ class Churn:
         started: list[str] = []
         try:
             for number in range(self._count):
-                container = api.create_container("web:1", labels=LABELS)["Id"]
-                api.start(container)
-                started.append(container)
-                if number % 3 == 0:
-                    api.kill(started.pop(0))
-                elif len(started) > 4:
-                    api.remove_container(started.pop(0), force=True)
+                end = time.monotonic() + self._patience
+                while not self._step(api, started, number):
+                    assert time.monotonic() < end, "the engine does not answer"
+                    time.sleep(0.1)
                 self.done = number + 1
         except BaseException as error:
             self._failure = error
         finally:
             api.close()
+
+    def _step(self, api: Any, started: list[str], number: int) -> bool:
+        try:
+            container = api.create_container("web:1", labels=LABELS)["Id"]
+            api.start(container)
+            started.append(container)
+            if number % 3 == 0:
+                api.kill(started.pop(0))
+            elif len(started) > 4:
+                api.remove_container(started.pop(0), force=True)
+        except (DockerException, RequestException):
+            if not self._patience:
+                raise
+            return False
+        return True
 
     def wait(self) -> None:
         """Wait until all is done."""

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from docker import APIClient
 
 from tests.conftest import MakeClient
 from tests.interop.docker.conftest import Follow
 from tests.interop.docker.engine import Engine
-from tests.interop.docker.following import LABELS, Churn, healthy, registered, run, statuses, wait_truth
-from tests.interop.docker.freezing import FreezingProxy
+from tests.interop.docker.following import LABELS, healthy, registered, run, statuses
 from tests.interop.docker.images import build_web
-from tests.support import LIMIT, Recorder, Truth, core_of, wait_until, wait_view
-from zkdiscovery import Change, Instance, Status
-from zkdiscovery.testing import ZookeeperServer
-
-CHURN = 50  # starts, and almost as many stops
+from tests.interop.docker.machines import network_namespace
+from tests.support import LIMIT, Recorder, wait_until, wait_view
+from zkdiscovery import Change, Status
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -126,57 +115,6 @@ def test_compose_and_its_scale(engine: Engine, make_client: MakeClient, follow: 
 
 
 @pytest.mark.short
-def test_a_bridge_that_is_killed_amid_starts_and_stops(
-    engine: Engine, make_client: MakeClient, zkdiscovery_server: ZookeeperServer, namespace: str
-) -> None:
-    client = make_client()
-    with Churn(engine, CHURN) as churn:
-        with bridge(engine, zkdiscovery_server.hosts, namespace) as process:
-            wait_until(lambda: registered(client))
-            process.kill()
-            process.wait()
-        wait_until(lambda: churn.done > CHURN // 2, 4 * LIMIT)
-        with bridge(engine, zkdiscovery_server.hosts, namespace) as process:
-            churn.wait()
-            print(f"the truth after {wait_truth(client, engine):.2f} s")
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(LIMIT) == 128 + signal.SIGTERM
-
-
-@pytest.mark.long
-def test_an_engine_that_is_restarted_amid_starts_and_stops(
-    engine: Engine, make_client: MakeClient, follow: Follow
-) -> None:
-    client = make_client()
-    follow(client, engine.host)
-    with Churn(engine, 10) as churn:
-        churn.wait()
-    wait_until(lambda: registered(client))
-    engine.stop()
-    engine.start()
-    with Churn(engine, 10) as churn:
-        churn.wait()
-    print(f"the truth after {wait_truth(client, engine):.2f} s")
-    assert registered(client)
-
-
-@pytest.mark.long
-def test_a_half_open_connection_amid_starts_and_stops(engine: Engine, make_client: MakeClient, follow: Follow) -> None:
-    client = make_client()
-    with FreezingProxy(engine.address) as proxy:
-        follow(client, f"tcp://{proxy.address}")
-        with Churn(engine, CHURN) as churn:
-            wait_until(lambda: registered(client))
-            proxy.freeze()
-            began = time.monotonic()
-            churn.wait()
-        churned = time.monotonic()
-        wait_truth(client, engine, 60.0)
-        now = time.monotonic()
-        print(f"the truth {now - churned:.1f} s after the last stop, {now - began:.1f} s after the connections froze")
-
-
-@pytest.mark.short
 def test_two_engines_never_touch_each_others_entries(
     engine: Engine, make_client: MakeClient, follow: Follow, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -197,93 +135,3 @@ def test_two_engines_never_touch_each_others_entries(
         engine.docker("rm", "--force", one)
         wait_until(lambda: registered(client) == {two})
         second.stop()
-
-
-@pytest.mark.long
-def test_a_host_that_dies_with_its_bridge_leaves_nothing(
-    engine: Engine, make_client: MakeClient, zkdiscovery_server: ZookeeperServer, namespace: str
-) -> None:
-    client = make_client()
-    run(engine)
-    with bridge(engine, zkdiscovery_server.hosts, namespace) as process:
-        wait_until(lambda: registered(client))
-        engine.kill()
-        process.kill()
-        began = time.monotonic()
-        wait_until(lambda: not client.instances("web"))
-        print(f"gone {time.monotonic() - began:.1f} s after the host died, T = {T:g} s")
-    engine.start()
-
-
-def test_a_container_that_is_killed_takes_its_own_registration_along(
-    engine: Engine, make_client: MakeClient, follow: Follow, truth: Truth
-) -> None:
-    client = make_client()
-    core = core_of(client)
-    follow(client, engine.host)
-    containers = run(engine, labels={}), run(engine, labels={})
-
-    def path(container: str) -> str:
-        return core.paths.instance("payments", f"own@{container}")
-
-    for port, container in enumerate(containers, 9001):
-        own = Instance("payments", "192.0.2.1", port, id=f"own@{container}", runtime=container)
-        truth.create(path(container), core.codec.encode(own), ephemeral=True)
-    wait_until(lambda: len(client.instances("payments")) == 2)
-    reported: list[float] = []
-    killed, other = containers
-
-    def report() -> None:
-        api = APIClient(engine.host, version="auto")
-        events = api.events(decode=True, filters={"event": ["die"], "container": [killed]})
-        ready.set()
-        next(events)
-        reported.append(time.monotonic())
-        events.close()
-        api.close()
-
-    ready = threading.Event()
-    listener = threading.Thread(target=report)
-    listener.start()
-    assert ready.wait(LIMIT)
-    began = time.monotonic()
-    engine.docker("kill", killed)
-    truth.wait(path(killed), lambda node: node is None)
-    gone = time.monotonic()
-    listener.join(LIMIT)
-    print(f"gone {gone - reported[0]:.2f} s after the engine's report, {gone - began:.2f} s after the kill")
-    assert truth.get(path(other)) is not None
-
-
-T = 4.0  # seconds, the session timeout of bridges that are processes
-
-
-@contextmanager
-def bridge(engine: Engine, hosts: str, namespace: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, as a process."""
-    environment = {
-        **os.environ, "DOCKER_HOST": engine.host, "ZKDISCOVERY_HOSTS": hosts, "ZKDISCOVERY_NAMESPACE": namespace,
-        "ZKDISCOVERY_SESSION_TIMEOUT": f"{T:g}",
-    }  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-m", "zkdiscovery", "bridge", "docker"], env=environment)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(LIMIT)
-
-
-@contextmanager
-def network_namespace() -> Iterator[str]:
-    """Another machine, as far as a network is concerned: its path."""
-    holder = subprocess.Popen(
-        ["unshare", "--net", "sh", "-c", "ip link set lo up; echo; exec sleep 3600"], stdout=subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
-    try:
-        yield f"/proc/{holder.pid}/ns/net"
-    finally:
-        holder.kill()
-        holder.wait(LIMIT)
-        holder.stdout.close()

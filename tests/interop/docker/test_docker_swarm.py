@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from tests.interop.docker.conftest import Follow
 from tests.interop.docker.engine import Engine
 from tests.interop.docker.following import Callers, registered
 from tests.interop.docker.images import PORT
+from tests.interop.docker.swarms import create, host_ports, image_id, running, update_state
 from tests.support import LIMIT, wait_until
 
 RATE = 100.0  # calls a second
@@ -56,20 +56,37 @@ def test_scaling_is_followed(swarm: Engine, make_client: MakeClient, follow: Fol
     assert not callers.counts["failed"]
 
 
-@pytest.mark.short
-def test_a_rolling_update_loses_no_call(swarm: Engine, make_client: MakeClient, follow: Follow) -> None:
+@pytest.mark.parametrize("image", [pytest.param("web", marks=pytest.mark.short), "hasty"])
+def test_a_rolling_update_loses_no_call(swarm: Engine, make_client: MakeClient, follow: Follow, image: str) -> None:
+    """A program that ends at once on SIGTERM costs retries, and one that serves on for 2 s costs nothing."""
     client = make_client()
     follow(client, swarm.host, swarm=True)
-    create(swarm, "--replicas", "3", "--update-order", "start-first", "--update-parallelism", "1", image="web:1")
+    create(swarm, "--replicas", "3", "--update-order", "start-first", "--update-parallelism", "1", image=f"{image}:1")
     wait_until(lambda: len(registered(client)) == 3, 2 * LIMIT)
     with Callers(make_client(), RATE) as callers:
         callers.wait_answers("1")
-        swarm.docker("service", "update", "--detach", "--image", image_id(swarm, "web:2"), "--no-resolve-image", "web")
+        swarm.docker(
+            "service", "update", "--detach", "--image", image_id(swarm, f"{image}:2"), "--no-resolve-image", "web"
+        )
         wait_until(lambda: update_state(swarm) == "completed", 4 * LIMIT)
         wait_until(lambda: len(client.instances("web")) == 3, LIMIT)
         callers.wait_answers("2", 100)
     assert not callers.counts["failed"]
+    assert image == "hasty" or not callers.counts["retried"]
     assert set(callers.answers) == {"1", "2"}
+
+
+def test_a_label_of_a_service_is_changed(swarm: Engine, make_client: MakeClient, follow: Follow) -> None:
+    client = make_client()
+    follow(client, swarm.host, swarm=True)
+    create(swarm, image="web:1")
+    wait_until(lambda: len(registered(client)) == 1)
+    before = registered(client)
+    swarm.docker("service", "update", "--detach", "--label-add", "zkdiscovery.weight=3", "web")
+    wait_until(lambda: [each.weight for each in client.instances("web")] == [3.0], SOON)
+    assert registered(client) == before, "it restarts nothing"
+    swarm.docker("service", "update", "--detach", "--label-rm", "zkdiscovery.name", "web")
+    wait_until(lambda: not client.instances("web"), SOON)
 
 
 def test_a_stack(swarm: Engine, make_client: MakeClient, follow: Follow, tmp_path: Path) -> None:
@@ -109,37 +126,3 @@ def test_one_of_two_bridges_leads(swarm: Engine, make_client: MakeClient, follow
     swarm.docker("service", "scale", "--detach", "web=3")
     wait_until(lambda: len(registered(client)) == 3, 2 * LIMIT)
     assert set(before) <= set(client.instances("web")), "the change of leaders has touched nothing"
-
-
-def create(swarm: Engine, *options: str, image: str) -> None:
-    """Create the service, with a port of the machine for each task."""
-    swarm.docker(
-        "service", "create", "--detach", "--name", "web", "--publish", f"mode=host,target={PORT}",
-        "--label", "zkdiscovery.name=web", "--label", f"zkdiscovery.port={PORT}", *options, image_id(swarm, image),
-    )  # fmt: skip
-
-
-def image_id(swarm: Engine, tag: str) -> str:
-    """An image's id, which Swarm does not try to pull."""
-    return swarm.docker("image", "inspect", "--format", "{{.Id}}", tag)
-
-
-def tasks(swarm: Engine) -> list[Any]:
-    """What the manager says of the service's tasks."""
-    numbers = swarm.docker("service", "ps", "--quiet", "--no-trunc", "--filter", "desired-state=running", "web").split()
-    return json.loads(swarm.docker("inspect", *numbers)) if numbers else []
-
-
-def running(swarm: Engine) -> set[str]:
-    """The ids of the tasks that are healthy."""
-    return {each["ID"] for each in tasks(swarm) if each["Status"]["State"] == "running"}
-
-
-def host_ports(swarm: Engine) -> set[tuple[str, int]]:
-    """Where the machine serves the tasks."""
-    return {("127.0.0.1", each["Status"]["PortStatus"]["Ports"][0]["PublishedPort"]) for each in tasks(swarm)}
-
-
-def update_state(swarm: Engine) -> str:
-    """The state of the service's update."""
-    return swarm.docker("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}", "web")

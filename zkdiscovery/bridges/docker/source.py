@@ -23,8 +23,9 @@ from zkdiscovery.bridges.docker.place import MachineAddress, Place
 from zkdiscovery.bridges.source import Death, Imported, Listing, Source, SourceUnavailable
 from zkdiscovery.errors import InvalidInstance, InvalidName
 
-_RELIST = 10.0  # seconds: a lost event costs so much at most, and one on a half-open connection twice as much
+_RELIST = 1.5  # seconds: a lost event of a container costs so much at most. Engines drop some for slow readers.
 _RELIST_TASKS = 1.0  # seconds: managers send no events of tasks that run on other nodes
+_REFRESH = 10.0  # seconds: a lost event of a service or a node costs so much at most
 
 
 def sources(address: MachineAddress, own_container: str | None = None) -> list[Source]:
@@ -165,7 +166,7 @@ class SwarmSource(_Engines):
     """The tasks of a Swarm's services. The engine must be one of its managers.
 
     Managers tell each change of a service or a node, so that these are asked for after such an event alone, and every
-    `_RELIST` seconds. Of tasks on other nodes they tell nothing.
+    `_REFRESH` seconds. Of tasks on other nodes they tell nothing.
     """
 
     kind = "swarm"
@@ -201,7 +202,7 @@ class SwarmSource(_Engines):
     def _look_around(self, api: Any) -> None:
         """Ask for what tasks belong to, if it may have changed."""
         now = time.monotonic()
-        if self._stale.is_set() or now - self._known_at >= _RELIST:
+        if self._stale.is_set() or now - self._known_at >= _REFRESH:
             self._stale.clear()  # before: a change that comes meanwhile counts
             self._shared = self._own_networks(api) or frozenset()
             self._services = {each["ID"]: each for each in api.services()}
