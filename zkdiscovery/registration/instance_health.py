@@ -360,9 +360,11 @@ class _Ttl:
         self._worker.cancel(self)
 
     def beat(self) -> None:
-        late = self._tally.state is not CheckState.PASSING
+        late = False
 
         def note() -> Outcome:
+            nonlocal late  # with the lock, because the look that finds it late ends the looks
+            late = self._tally.state is not CheckState.PASSING
             self._until = time.monotonic() + self._check.ttl
             return BEAT
 

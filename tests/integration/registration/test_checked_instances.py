@@ -25,6 +25,7 @@ from zkdiscovery import (
     TtlCheck,
 )
 from zkdiscovery.registration import Checkers, checks
+from zkdiscovery.registration.instance_health import InstanceHealth
 
 
 def test_from_starting_to_up_to_down_and_back(make_client: MakeClient, truth: Truth, service: Service) -> None:
@@ -182,6 +183,26 @@ def test_beats(make_client: MakeClient, truth: Truth, service: Service) -> None:
     registration.close()
     with pytest.raises(ClientClosed):
         registration.beat()
+
+
+def test_a_beat_that_meets_its_deadline_does_not_end_the_check(
+    make_client: MakeClient, truth: Truth, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deadline passes while the beat is on its way, so the look and the beat come in either order."""
+    registration = register(make_client(), service, TtlCheck(0.3))
+    registration.beat()
+    wait_status(truth, registration, Status.UP)
+    note, main = InstanceHealth.note, threading.current_thread()
+
+    def slow(health: InstanceHealth, *given: Any) -> None:
+        if threading.current_thread() is main:
+            wait_until(lambda: registration.health[0].state is CheckState.FAILING)
+        note(health, *given)
+
+    monkeypatch.setattr(InstanceHealth, "note", slow)
+    registration.beat()
+    wait_status(truth, registration, Status.UP)
+    wait_status(truth, registration, Status.DOWN)
 
 
 def test_a_beat_without_a_check_is_a_mistake(make_client: MakeClient, service: Service) -> None:
