@@ -4,6 +4,7 @@ Guarantees
 - Nothing is written before the first full list, nor by a list that was asked for before the bridge led.
 - What another bridge or the next run of a container has created after the list was asked for is not removed by it.
 - What can't be imported, or is refused, harms none of the others; it is logged once, and tried again.
+- An export that fails harms no import: only a list tells whether the source is away.
 
 Threads: the bridge's.
 """
@@ -22,7 +23,7 @@ from zkdiscovery.bridges.ephemerals import Ephemerals
 from zkdiscovery.bridges.leadership import Leadership
 from zkdiscovery.bridges.naming import Key, above, source_name, to_instance
 from zkdiscovery.bridges.presence import Presence
-from zkdiscovery.bridges.source import Exporter, Imported, Listing, Source
+from zkdiscovery.bridges.source import Exporter, Imported, Listing, Source, SourceRefused, SourceUnavailable
 from zkdiscovery.bridges.writer import Refusals, Writer
 from zkdiscovery.client import Client
 from zkdiscovery.errors import InvalidInstance, InvalidName, InvalidSettings, ZkDiscoveryError
@@ -33,7 +34,9 @@ from zkdiscovery.znodes import BaseHold
 
 log = logging.getLogger("zkdiscovery.bridges")
 
-REFUSED_DELAY = 10.0  # seconds until what ZooKeeper refuses is tried again
+REFUSED_DELAY = 10.0  # seconds until what ZooKeeper or the source refuses is tried again
+EXPORT_DELAY = 1.0  # seconds until an export that the source could not take is tried again
+EXPORT = "the export"  # among the problems
 
 
 class Refused(NamedTuple):
@@ -85,6 +88,7 @@ class Following:
         self._problems: dict[str, str] = {}
         self._exported: object = None
         self._not_exported: Mapping[str, str] = {}
+        self._export_at = math.inf  # monotonic seconds at which an export that failed is tried again
 
     def _require_mark(self) -> None:
         core = self._core
@@ -135,10 +139,15 @@ class Following:
         self._listing = listing = self._source.list()
         self._listed_in, self._listed_at, self._too_old = turn, at, False
         self._exported = None  # somebody may have changed it there
+        before = {(known.service, known.object_id, known.port): (known, made) for known, made in self._instances}
         self._instances, self._invalid = [], dict(listing.problems)
         for imported in listing.instances:
+            known = before.get((imported.service, imported.object_id, imported.port))
             try:
-                self._instances.append((imported, to_instance(self.name, imported)))
+                if known is not None and (known[0] is imported or known[0] == imported):
+                    self._instances.append(known)  # a change concerns few of them
+                else:
+                    self._instances.append((imported, to_instance(self.name, imported)))
             except (InvalidInstance, InvalidName) as error:
                 self._invalid[f"{imported.service} ({imported.object_id})"] = str(error)
 
@@ -269,11 +278,11 @@ class Following:
     @property
     def retry_delay(self) -> float:
         """Seconds until something that was refused is to be tried again."""
-        return min((known.until for known in self._refused.values()), default=math.inf) - time.monotonic()
+        return min([self._export_at, *(known.until for known in self._refused.values())]) - time.monotonic()
 
     def _tell(self, problems: dict[str, str]) -> None:
         """Log problems that are new, and show all."""
-        with Digest(log, logging.WARNING, "not imported: %s: %s") as digest:
+        with Digest(log, logging.WARNING, "left out: %s: %s") as digest:
             for name, reason in problems.items():
                 if self._problems.get(name) != reason:
                     digest.add(name, reason)
@@ -284,9 +293,17 @@ class Following:
 
     def _export(self, exporter: Exporter) -> Mapping[str, str]:
         services = self._catalogue.registered()
-        if services != self._exported:
+        failed = self._export_at < math.inf
+        if services == self._exported or (failed and time.monotonic() < self._export_at):
+            return self._not_exported
+        try:
             self._not_exported = exporter.export(services)
-            self._exported = services
+        except (SourceUnavailable, SourceRefused) as error:
+            delay = REFUSED_DELAY if isinstance(error, SourceRefused) else EXPORT_DELAY
+            self._export_at = time.monotonic() + delay
+            self._not_exported = {EXPORT: str(error)}
+        else:
+            self._exported, self._export_at = services, math.inf
         return self._not_exported
 
     # -- the end --

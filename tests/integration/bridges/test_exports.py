@@ -8,9 +8,9 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.bridges.engines import Engine, Running, Source, imported, wait_ports
-from tests.support import wait_until
+from tests.support import Truth, wait_until
 from zkdiscovery import Instance
-from zkdiscovery.bridges import SourceUnavailable
+from zkdiscovery.bridges import SourceRefused, SourceUnavailable
 
 Services = Mapping[str, Sequence[Instance]]
 
@@ -87,16 +87,29 @@ def test_a_bridge_that_leads_again_exports_anew(make_client: MakeClient, monkeyp
         wait_until(lambda: engine.exported == {"shop": {9001}})
 
 
-def test_an_export_that_failed_is_tried_again_and_harms_no_import(make_client: MakeClient) -> None:
+@pytest.mark.parametrize("refusal", [SourceUnavailable("others write"), SourceRefused("no right to write")])
+def test_an_export_that_fails_is_told_and_tried_again_and_harms_no_import(
+    make_client: MakeClient,
+    truth: Truth,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    refusal: Exception,
+) -> None:
+    monkeypatch.setattr("zkdiscovery.bridges.following.REFUSED_DELAY", 0.3)
+    monkeypatch.setattr("zkdiscovery.bridges.following.EXPORT_DELAY", 0.3)
     client, engine = make_client(), ExportingEngine()
     client.register("shop", 9001, host="10.9.0.1").wait_registered(5.0)
-    engine.refusal = SourceUnavailable("others write at the same time")
+    engine.refusal = refusal
     source = engine.bridged()
     with Running(make_client(), source):
         engine.put(imported(1))
         wait_ports(client, "web", 1)
-        wait_until(lambda: source.exports >= 2)
+        wait_until(lambda: source.exports >= 3)
+        assert truth.get(f"{namespace}/bridges/{engine.name}/away") is None, "the source can be reached"
         engine.put(imported(2))
         wait_ports(client, "web", 1, 2)
+        (told,) = [record for record in caplog.records if str(refusal) in record.getMessage()]
+        assert told.levelname == "WARNING"
         engine.refusal = None
         wait_until(lambda: engine.exported == {"shop": {9001}})

@@ -1,15 +1,18 @@
-"""From Services, EndpointSlices and pods to instances: a pure function.
+"""From Services, EndpointSlices and pods to instances.
 
 - An endpoint is DRAINING as soon as it terminates, or its pod was deleted; else UP if it is ready, else DOWN.
 - A pod that is not ready makes its endpoint DOWN: the endpoint follows a moment later, and its container may be dead.
 - An endpoint whose pod is not known is left out: the pod is gone, or the watch of pods has not told of it yet.
 - An address belongs to one pod. The pod that lives and is younger has it, so an endpoint of the former one is left out.
 - A pod is one instance, also if it has an address of each family.
+
+Threads: one at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from zkdiscovery.bridges.kubernetes.objects import Endpoint, Pod, Service, Slice
 from zkdiscovery.bridges.source import Imported
@@ -18,40 +21,61 @@ from zkdiscovery.model import Status
 from zkdiscovery.validation import check_name, check_ports
 
 
-def instances_of(
-    services: Iterable[Service], slices: Iterable[Slice], pods: Sequence[Pod], *, qualified: bool
-) -> tuple[list[Imported], dict[str, str]]:
-    """Return the instances, and the reason for each Service or endpoint that can't be shown.
+class Made(NamedTuple):
+    """An instance, and what it was made of."""
+
+    service: Service
+    endpoint: Endpoint
+    pod: Pod | None
+    instance: Imported
+
+
+class Instances:
+    """Makes the instances. Those of objects that have not changed are not made again: a change concerns few of them.
 
     Args:
-        services, slices, pods: what is there now.
         qualified: add the namespace to the names of Services, because two namespaces may have the same.
     """
-    by_name = {(service.namespace, service.name): service for service in services}
-    living = {pod.uid: pod for pod in pods if not pod.finished}
-    owners = _owners(living.values())
-    found: dict[tuple[str, str, int], Imported] = {}
-    problems: dict[str, str] = {}
-    for piece in sorted(slices, key=lambda piece: piece.rank):
-        service = by_name.get((piece.namespace, piece.service))
-        if service is None or service.wanted == "" or not piece.endpoints:
-            continue
-        try:
-            name = _name(service, qualified=qualified)
-            main, ports = _main_port(service, piece), _named_ports(piece)
-        except (InvalidName, InvalidInstance) as error:
-            problems[f"Service {piece.namespace}/{piece.service}"] = str(error)
-            continue
-        tls = next((number for port, number in piece.ports.items() if port in piece.tls), None)
-        for endpoint in piece.endpoints:
-            pod = None
-            if endpoint.pod is not None:
-                pod = living.get(endpoint.pod)
-                if pod is None or owners.get(endpoint.address, pod) is not pod:
-                    continue
-            instance = _imported(name, service, piece, endpoint, pod, main, ports, tls)
-            found[name, instance.object_id, main] = instance
-    return list(found.values()), problems
+
+    def __init__(self, *, qualified: bool) -> None:
+        self._qualified = qualified
+        self._made: dict[int, Made] = {}  # by the identity of the endpoint, which it keeps alive
+
+    def of(
+        self, services: Iterable[Service], slices: Iterable[Slice], pods: Sequence[Pod]
+    ) -> tuple[list[Imported], dict[str, str]]:
+        """Return the instances of what is there now, and the reason for each Service that can't be shown."""
+        by_name = {(service.namespace, service.name): service for service in services}
+        living = {pod.uid: pod for pod in pods if not pod.finished}
+        owners = _owners(living.values())
+        before, self._made = self._made, {}
+        found: dict[tuple[str, str, int], Imported] = {}
+        problems: dict[str, str] = {}
+        for piece in sorted(slices, key=lambda piece: piece.rank):
+            service = by_name.get((piece.namespace, piece.service))
+            if service is None or service.wanted == "" or not piece.endpoints:
+                continue
+            try:
+                name = _name(service, qualified=self._qualified)
+                main, ports = _main_port(service, piece), _named_ports(piece)
+            except (InvalidName, InvalidInstance) as error:
+                problems[f"Service {piece.namespace}/{piece.service}"] = str(error)
+                continue
+            tls = next((number for port, number in piece.ports.items() if port in piece.tls), None)
+            for endpoint in piece.endpoints:
+                pod = None
+                if endpoint.pod is not None:
+                    pod = living.get(endpoint.pod)
+                    if pod is None or owners.get(endpoint.address, pod) is not pod:
+                        continue
+                made = before.get(id(endpoint))
+                if made is None or made.service is not service or made.pod is not pod:
+                    made = Made(
+                        service, endpoint, pod, _imported(name, service, piece, endpoint, pod, main, ports, tls)
+                    )
+                self._made[id(endpoint)] = made
+                found[name, made.instance.object_id, main] = made.instance
+        return list(found.values()), problems
 
 
 def _owners(pods: Iterable[Pod]) -> dict[str, Pod]:

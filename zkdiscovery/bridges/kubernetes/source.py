@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from zkdiscovery.bridges.kubernetes.api import Api, Kind
 from zkdiscovery.bridges.kubernetes.export import Exports
-from zkdiscovery.bridges.kubernetes.listing import instances_of
+from zkdiscovery.bridges.kubernetes.listing import Instances
 from zkdiscovery.bridges.kubernetes.objects import Pod, Service, Slice
 from zkdiscovery.bridges.kubernetes.watched import Watched
 from zkdiscovery.bridges.source import Death, Listing
@@ -50,6 +50,7 @@ class KubernetesSource:
     ) -> None:
         self._api = Api(context)
         self._namespace = namespace or self._api.namespace
+        self._instances = Instances(qualified=all_namespaces)
         self._all = all_namespaces
         scope = None if all_namespaces else self._namespace
         self.where = f"{self._api.where} ({'all namespaces' if all_namespaces else f'namespace {scope}'})"
@@ -83,7 +84,7 @@ class KubernetesSource:
         # Pods come last: an endpoint of a pod that was deleted is left out, so it is never shown with its successor.
         services, slices = self._services.items(deadline), self._slices.items(deadline)
         pods = self._pods.items(deadline)
-        instances, problems = instances_of(services, slices, pods, qualified=self._all)
+        instances, problems = self._instances.of(services, slices, pods)
         deaths = [death for pod in pods for death in pod.deaths]
         return Listing(instances, problems, [*deaths, *map(Death, self._remembered())])
 
