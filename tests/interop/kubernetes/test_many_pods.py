@@ -7,18 +7,23 @@ import statistics
 import threading
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 from kubernetes import client, watch
 
+from tests.conftest import MakeClient
+from tests.integration.bridges.engines import Running
 from tests.interop.kubernetes.cluster import Cluster, workload
-from tests.interop.kubernetes.following import Following
+from tests.interop.kubernetes.following import LIMIT, Following, of
+from tests.support import wait_until
+from zkdiscovery.bridges.kubernetes import KubernetesSource
 from zkdiscovery.bridges.source import Listing
 from zkdiscovery.model import Status
 
 SERVICES, PODS = 50, 20
-TOGGLES = 100
+TOGGLES = 50  # pods, each there and back
 
 
 @pytest.fixture
@@ -45,7 +50,15 @@ def test_a_thousand_pods(cluster: Cluster, many: str, monkeypatch: pytest.Monkey
     with contextlib.closing(Following(many)) as following:
         following.wait(lambda listing: statuses(listing) == {Status.UP: SERVICES * PODS})
         print(f"\nfirst list of {SERVICES * PODS} pods: {time.monotonic() - begin:.2f} s")
-        _toggle(cluster, many, following)
+        pods = [
+            _Toggled(it.service, it.object_id, it.metadata["kubernetes.pod"])
+            for it in following.listing.instances[:: SERVICES * PODS // TOGGLES]
+        ]
+
+        def wait(service: str, uid: str, wanted: Status) -> None:
+            following.wait(lambda now: any(it.object_id == uid and it.status is wanted for it in of(now, service)))
+
+        _toggle(cluster, many, pods, wait, "listed")
 
         cluster.kubectl(*at, "scale", "deployment", "--all", f"--replicas={PODS // 2}")
         following.wait(lambda listing: statuses(listing) == {Status.UP: SERVICES * PODS // 2}, 120)
@@ -71,28 +84,57 @@ def _owners(listing: Listing) -> int:
     return max(map(len, services.values()), default=1)
 
 
-def _toggle(cluster: Cluster, namespace: str, following: Following) -> None:
-    """Print how long it takes from the change of an EndpointSlice to the list that shows it."""
+@pytest.mark.timeout(900)
+def test_the_view_of_a_thousand_pods(
+    cluster: Cluster, many: str, monkeypatch: pytest.MonkeyPatch, make_client: MakeClient
+) -> None:
+    """The whole way: the watch, the list, the write into ZooKeeper, and the view of another client."""
+    cluster.use(monkeypatch)
+    ours = make_client()
+    with Running(make_client(), KubernetesSource(many)):
+        views = {f"web-{number}": ours.discover(f"web-{number}") for number in range(SERVICES)}
+        wait_until(
+            lambda: all([it.status for it in view.instances] == [Status.UP] * PODS for view in views.values()), 300
+        )
+        known = [instance for view in views.values() for instance in view.instances]
+        changed = threading.Event()
+        for view in views.values():
+            view.on_change(lambda _: changed.set())
+
+        def wait(service: str, uid: str, wanted: Status) -> None:
+            end = time.monotonic() + LIMIT
+            while not any(f":{uid}:" in it.id and it.status is wanted for it in views[service].instances):
+                assert changed.wait(max(0.0, end - time.monotonic())), "waited in vain"
+                changed.clear()
+
+        chosen = known[:: len(known) // TOGGLES]
+        pods = [_Toggled(it.service, it.id.split(":")[1], it.metadata["kubernetes.pod"]) for it in chosen]
+        _toggle(cluster, many, pods, wait, "in the view")
+
+
+class _Toggled(NamedTuple):
+    """A pod, whose readiness is toggled."""
+
+    service: str
+    uid: str
+    name: str
+
+
+def _toggle(
+    cluster: Cluster, namespace: str, pods: Sequence[_Toggled], wait: Callable[[str, str, Status], object], where: str
+) -> None:
+    """Print how long it takes from the change of an EndpointSlice until it is seen."""
     seen = _SlicesSeen(cluster, namespace)
     took = []
     with contextlib.closing(seen):
-        for number in range(TOGGLES):
-            instance = following.listing.instances[number * 7 % (SERVICES * PODS)]
-            name, ready = instance.metadata["kubernetes.pod"], instance.status is Status.UP
-            cluster.core.patch_namespaced_pod(
-                name, namespace, {"metadata": {"annotations": {"ready": "false" if ready else "true"}}}
-            )
-            wanted = Status.DOWN if ready else Status.UP
-            following.wait(
-                lambda listing, uid=instance.object_id, wanted=wanted: any(  # type: ignore[misc]
-                    it.object_id == uid and it.status is wanted for it in listing.instances
-                )
-            )
-            took.append(time.monotonic() - seen.when(instance.object_id, ready=not ready))
+        for pod in pods:
+            for ready in (False, True):
+                annotations = {"ready": "true" if ready else "false"}
+                cluster.core.patch_namespaced_pod(pod.name, namespace, {"metadata": {"annotations": annotations}})
+                wait(pod.service, pod.uid, Status.UP if ready else Status.DOWN)
+                took.append(time.monotonic() - seen.when(pod.uid, ready=ready))
     cuts = statistics.quantiles(took, n=100)
-    print(f"EndpointSlice changed → listed: p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms")
-    cluster.kubectl("-n", namespace, "annotate", "pods", "--all", "ready-")
-    following.wait(lambda listing: statuses(listing) == {Status.UP: SERVICES * PODS}, 120)
+    print(f"\nEndpointSlice changed → {where}: p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms")
 
 
 class _SlicesSeen:
