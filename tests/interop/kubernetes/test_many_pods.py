@@ -59,6 +59,7 @@ def test_a_thousand_pods(cluster: Cluster, many: str, monkeypatch: pytest.Monkey
             following.wait(lambda now: any(it.object_id == uid and it.status is wanted for it in of(now, service)))
 
         _toggle(cluster, many, pods, wait, "listed")
+        print(f"faults meanwhile: {following.faults}")
 
         cluster.kubectl(*at, "scale", "deployment", "--all", f"--replicas={PODS // 2}")
         following.wait(lambda listing: statuses(listing) == {Status.UP: SERVICES * PODS // 2}, 120)
