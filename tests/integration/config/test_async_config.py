@@ -46,7 +46,9 @@ async def test_a_change(make_async: MakeAsync) -> None:
         await store.replace({"timeout": "soon"}, "bad")
         await until(lambda: config.rejected is not None)
         assert config.value.timeout == 3
-        assert [reader.id for reader in await store.readers()] == ["web-1"]
+        async with asyncio.timeout(LIMIT):
+            while [(reader.id, reader.rejected) for reader in await store.readers()] != [("web-1", 2)]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         await store.rollback(1)
         await until(lambda: config.rejected is None)
     assert [change async for change in changes] == []

@@ -259,7 +259,11 @@ def test_one_that_nobody_refers_to_is_gone_unless_it_has_subscriptions(client: C
     gone = weakref.ref(client.config("shop", Shop).wait_ready())
     gc.collect()
     assert gone() is None
-    client.config_store("shop").replace({"names": ["a"]}, "first")
+    store = client.config_store("shop")
+    store.replace({"names": ["a"]}, "first")
     told.wait(lambda items: len(items) == 2)
     subscription.close()
-    wait_until(lambda: client.config_store("shop").readers() != [])
+    gc.collect()
+    store.replace({"names": ["b"]}, "second")
+    wait_until(lambda: store.readers() == [])  # what nobody refers to is followed no longer from its next change on
+    assert len(told.items) == 2

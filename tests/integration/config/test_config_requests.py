@@ -42,7 +42,9 @@ def test_a_change_of_three_layers(writer: Client, make_client: MakeClient) -> No
         assert config.revisions == dict.fromkeys(names, 2)
         looks = counts.pop(("MultiRead", "readers"), 0)  # the reconciler looks at its own write, and it may do so later
         assert looks <= 1
-        assert counts == {("MultiRead", "pointer"): 1, ("MultiRead", "revisions"): 1, ("Multi", "readers"): 1}
+        # One, unless this machine has stood still between the three events of the transaction.
+        assert 1 <= counts.pop(("MultiRead", "pointer")) <= len(names)
+        assert counts == {("MultiRead", "revisions"): 1, ("Multi", "readers"): 1}
 
 
 def test_many_changes_are_read_together(writer: Client, make_client: MakeClient) -> None:
@@ -71,7 +73,7 @@ def test_a_large_document(writer: Client, make_client: MakeClient) -> None:
     with requests(client) as counts:
         store.replace({**values, "key026000": "another"}, "second", timeout=LIMIT)
         wait_config(config, lambda value: value["key026000"] == "another")
-        assert (counts["MultiRead", "pointer"], counts["MultiRead", "revisions"]) == (1, 1)
+        assert (counts["MultiRead", "pointer"], counts["MultiRead", "revisions"]) == (1, 1), "one event, one read"
         assert 1 <= counts["MultiRead", "pieces"] <= 3
     assert [change.keys for change in config.changes(0.1)][-1] >= {"key026000"}
 
