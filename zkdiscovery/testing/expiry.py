@@ -50,8 +50,10 @@ def expire_session(
     timeout = check_timeout(timeout)
     deadline = time.monotonic() + timeout
     problem: Exception = TimeoutError("no server was tried")
-    known = False  # the server knew the session: when it knows it no more, the session has ended
-    ending, again = False, True
+    known, interrupted = not isinstance(client, int), False
+    # The first time in one breath, or else the client may take its session back in between. A server that does not know
+    # the session may reset such a connection instead of saying so: then step by step.
+    ending = again = True
     while again:
         again = False
         for host in hosts.split(","):
@@ -62,28 +64,28 @@ def expire_session(
                 attempt = min(remaining, ATTEMPT)
                 session = RawSession(host, session_id=session_id, password=password, timeout=attempt, ending=ending)
             except SessionExpired:
-                if known:
+                if interrupted:
                     return None
                 raise
             except (BrokenPipeError, ConnectionResetError, TimeoutError) as error:  # also where the client was faster
                 problem, again = error, True
+                # The session may have ended. A server that does not know it resets the connection as well, so a reset
+                # tells that only of a session that was there.
+                interrupted |= ending and (known or isinstance(error, TimeoutError))
                 continue
             except OSError as error:
                 problem = error
                 continue
-            known = True
             try:
                 return session.close()
             except (OSError, NodeError) as error:
-                # The client took its session back (on another server: a NodeError), or the end of the session cut the
-                # answer off.
-                problem, again = error, True
-        # The client may take its session back before it is closed: so next both in one breath. A server that does not
-        # know the session may reset such a connection instead of saying so: so not at first, nor twice in a row.
-        ending = known and not ending
+                # The client took its session back in between (on another server: a NodeError), or the end of the
+                # session cut the answer off.
+                problem, interrupted, again = error, True, True
+        ending = False
     raise NotConnected(
         f"the session 0x{session_id:x} could not be ended on {hosts} within {timeout:g} s, without TLS and credentials:"
         f" {problem}",
         server=hosts,
-        outcome_unknown=known,
+        outcome_unknown=interrupted,
     )

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import MakeClient
 from tests.faults.registrations.helpers import Expire, assert_stands, wait_all
 from tests.integration.registration.helpers import ADMIN, ALL, HOST, READ, SetAcl, path_of, seen_to, stored
-from tests.support import LIMIT, Recorder, Truth, core_of, node_of, wait_epoch, wait_registration
+from tests.support import LIMIT, Recorder, Truth, node_of, wait_epoch, wait_registration
 from zkdiscovery import AccessDenied, Client, QuotaExceeded, RegistrationState, ZkDiscoveryError
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session, zookeeper_server
 
@@ -146,11 +146,9 @@ def test_a_quota_of_nodes_used_up_and_lifted(
     with pytest.raises(QuotaExceeded, match="late: the quota of the path is used up"):
         late.wait_registered(LIMIT)
     assert late.state is RegistrationState.PENDING
-    credentials = core_of(client).session.credentials
-    assert credentials is not None
     many[0].close()  # room for one
     assert node_of(late).wait(lambda node: node.settled, LIMIT)
-    expire_session(credentials.session_id, credentials.password, strict_server.hosts)
+    expire_session(client)
     wait_epoch(client, 2)
     for registration in (many[1], late, elsewhere):
         assert node_of(registration).wait(lambda node: node.settled, LIMIT)

@@ -91,5 +91,5 @@ def test_an_answer_is_lost(zkdiscovery_server: ZookeeperServer, observer: RawSes
 
     with FaultProxy(zkdiscovery_server.hosts) as proxy:
         proxy.alter("server_to_client", pass_on)
-        expire_session(session.session_id, session.password, proxy.address)
+        expire_session(holder(session, proxy.address))
     assert not observer.exists(path)
