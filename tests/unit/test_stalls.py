@@ -14,7 +14,7 @@ def stand_still() -> None:
     """Stop the process that sleeps, as a machine that stands still does."""
     child = max(psutil.Process().children(), key=lambda process: process.create_time())
     child.suspend()
-    assert not threading.Event().wait(0.3)
+    assert not threading.Event().wait(1.0)
     child.resume()
 
 
