@@ -99,12 +99,12 @@ test:
 test-covered: server
 	$(call pytest,$(COVERAGE) --ignore=tests/faults)
 
-# These wait more than the others.
-test-faults test-connection test-python: WORKERS = 3
-
 # Without coverage, whose measurement doubles the work of all Python code.
 test-faults: server
 	$(call pytest,tests/faults)
+
+# These wait more than the others.
+test-connection test-python: WORKERS = 3
 
 test-connection: server
 	$(call pytest,-m "not links" tests/integration/session tests/integration/znodes tests/faults/session)
