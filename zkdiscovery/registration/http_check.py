@@ -12,7 +12,6 @@ Each run has a connection of its own, as a caller that comes for the first time.
 from __future__ import annotations
 
 import http.client
-import io
 import re
 import socket
 import ssl
@@ -20,7 +19,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from zkdiscovery.errors import InvalidInstance
 from zkdiscovery.model import FrozenDict
@@ -34,10 +32,10 @@ from zkdiscovery.registration.checks import (
     remaining,
     unreached,
 )
+from zkdiscovery.registration.limited import LimitedChannel, LimitedReader
 from zkdiscovery.registration.readiness import hang_up
 from zkdiscovery.validation import join_host_port, shown
 
-LARGEST_HEAD = 65_536  # bytes; as http.client's longest line
 LARGEST_BODY = 10_240  # bytes; as the kubelet's
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -161,8 +159,8 @@ class _HttpProbe:
     def _ask(self, connection: socket.socket, host: str, deadline: float) -> Outcome:
         check = self._check
         request = http.client.HTTPConnection(host)
-        reader = _Reader(connection, deadline)
-        request.sock = _Channel(connection, deadline, reader)
+        reader = LimitedReader(connection, deadline)
+        request.sock = LimitedChannel(connection, deadline, reader)
         request.putrequest(check.method, check.path, skip_host=True, skip_accept_encoding=True)
         given = {name.lower() for name in check.headers}
         for name, value in {"Host": host, **_DEFAULTS}.items():
@@ -199,50 +197,3 @@ def _host_of(netloc: str) -> str:
     if netloc.startswith("["):
         return netloc[1 : netloc.find("]")]
     return netloc.partition(":")[0]
-
-
-class _Channel:
-    """A connection, as http.client uses it: all of it has one time limit."""
-
-    def __init__(self, connection: socket.socket, deadline: float, reader: _Reader) -> None:
-        self._connection = connection
-        self._deadline = deadline
-        self._reader = reader
-
-    def sendall(self, data: bytes) -> None:
-        self._connection.settimeout(remaining(self._deadline))
-        self._connection.sendall(data)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self._reader, 4096)
-
-    def close(self) -> None:
-        """It is closed when the answer has been read."""
-
-
-class _Reader(io.RawIOBase):
-    """Reads from a connection until the time or the size is over.
-
-    Attributes:
-        left: bytes that may still be read.
-        in_head: the end of the head has not come yet.
-    """
-
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
-        super().__init__()
-        self._connection = connection
-        self._deadline = deadline
-        self.left = LARGEST_HEAD
-        self.in_head = True
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._connection.settimeout(remaining(self._deadline))
-        if self.left == 0 and self.in_head:
-            raise http.client.HTTPException(f"more than {LARGEST_HEAD} bytes of headers")
-        view = memoryview(buffer)[: self.left]
-        count = self._connection.recv_into(view) if view else 0
-        self.left -= count
-        return count
