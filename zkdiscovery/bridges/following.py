@@ -182,6 +182,8 @@ class Following:
         standing = self._catalogue.of_source(self.name)
         instances = {key: entry.instance for key, entry in standing.items()}
         desired = self._checking.decide(desired, checks, instances, problems)
+        if listing.settling:
+            desired = _settled(desired, standing)
         complete = self._catalogue.complete
         refused: Refusals = {}
         if self._ephemerals is not None:
@@ -323,6 +325,11 @@ class Following:
         self._catalogue.close()
         if self._ephemerals is not None:
             self._session.leave_to_expire()  # a bridge that starts meanwhile takes them over without a gap
+
+
+def _settled(desired: Mapping[Key, Instance], standing: Mapping[Key, Entry]) -> dict[Key, Instance]:
+    """Return what is to stand while nothing is added or removed."""
+    return {key: desired.get(key, entry.instance.own) for key, entry in standing.items()}
 
 
 def _was_registered_before(instance: Instance, end: float | None) -> bool:

@@ -18,6 +18,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -150,12 +151,13 @@ class HttpApi:
         """End calls under way. Waits for nothing."""
         with self._lock:
             self._closed = True
-            found, self._idle = [*self._idle, *self._busy], []
-        for connection in found:
-            try:
+            idle, self._idle = self._idle, []
+            busy = list(self._busy)
+        for connection in idle:
+            hang_up(connection)
+        for connection in busy:  # the call that uses it closes it
+            with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:  # it has ended by itself
-                continue
 
     def _kept(self) -> socket.socket | None:
         with self._lock:

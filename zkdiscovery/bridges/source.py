@@ -102,11 +102,14 @@ class Listing:
             3f2a…)`: `two networks, and no label says which`. The bridge logs each once and shows them.
         deaths: all runs that ended and are still known, or ended within the last minutes. It may name the same run
             each time.
+        settling: the source has come back with data that may be old or missing. Until it lists for good, nothing is
+            added or removed, and what is listed is kept up to date.
     """
 
     instances: Sequence[Imported]
     problems: Mapping[str, str] = field(default_factory=dict)
     deaths: Sequence[Death] = ()
+    settling: bool = field(default=False, kw_only=True)
 
 
 class Source(Protocol):
@@ -117,13 +120,15 @@ class Source(Protocol):
         where: the address that it is reached at, in words for users.
         clustered: False for what one engine knows: it lives as long as the bridge's session, so it goes with the host.
             True for a cluster: one of its bridges leads, and the instances outlive it.
-        relist: seconds after which the bridge lists again without an event.
     """
 
     kind: str
     where: str
     clustered: bool
-    relist: float
+
+    @property
+    def relist(self) -> float:
+        """Seconds after which the bridge lists again without an event; asked before each wait."""
 
     def identity(self) -> str:
         """Return what tells this source from all others, whatever its address: an engine's id, a cluster's uid.

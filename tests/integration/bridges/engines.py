@@ -29,6 +29,7 @@ class Engine:
         self.objects: dict[str, Imported] = {}
         self.problems: dict[str, str] = {}
         self.deaths: list[Death] = []
+        self.settling = False
         self.identities = identity
         self.error: Exception | None = None  # that every call raises
         self.gate = threading.Event()  # cleared: a list does not end
@@ -90,7 +91,8 @@ class Source:
         self._check()
         engine = self.engine
         engine.lists += 1
-        found = Listing(list(engine.objects.values()), dict(engine.problems), list(engine.deaths))
+        objects = list(engine.objects.values())
+        found = Listing(objects, dict(engine.problems), list(engine.deaths), settling=engine.settling)
         if not engine.gate.wait(LIMIT):
             raise SourceUnavailable("the gate of the test stays closed")
         self._check()

@@ -227,3 +227,24 @@ def test_the_codec_must_keep_the_mark(make_client: MakeClient) -> None:
     with Running(client, Engine().bridged()) as running:
         wait_until(lambda: running.error is not None)
     assert "codec" in str(running.error)
+
+
+def test_while_a_source_settles_nothing_is_added_or_removed(
+    make_client: MakeClient, start_bridge: StartBridge, engine: Engine
+) -> None:
+    client = make_client()
+    engine.put(*(imported(number) for number in range(1, 4)))
+    start_bridge(client, engine)
+    known = wait_ports(client, "web", 1, 2, 3)
+    client.override("web", known[8001].id, status=Status.OUT_OF_SERVICE)
+    wait_instances(client, "web", lambda found: found[8001].status is Status.OUT_OF_SERVICE)
+    overridden = client.instances("web")
+    engine.settling = True
+    engine.remove(1, 2)
+    engine.put(imported(3, status=Status.DOWN), imported(4))
+    after = wait_instances(client, "web", lambda found: found[8003].status is Status.DOWN)
+    assert after.keys() == {8001, 8002, 8003}
+    assert [one for one in after.values() if one.port != 8003] == [one for one in overridden if one.port != 8003]
+    engine.settling = False
+    engine.tell()
+    wait_ports(client, "web", 3, 4)
