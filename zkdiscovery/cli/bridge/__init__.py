@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from zkdiscovery.cli.bridge.consul import consul
 from zkdiscovery.cli.bridge.docker import docker
 from zkdiscovery.cli.bridge.kubernetes import kubernetes
 from zkdiscovery.cli.bridge.remove import remove
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "consul": consul,
     "docker": docker,
     "kubernetes": kubernetes,
     "remove": remove,
