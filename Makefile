@@ -57,7 +57,7 @@ help:
 	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks beside kazoo, tooz and Curator (15 minutes), with the targets met and missed'
 	@echo 'make bench-quick the same in 2 minutes, to see that they run'
-	@echo 'make interop     Curator, kazoo and a Spring Boot application beside us (2 minutes, and one more to get them);'
+	@echo 'make interop     Curator, kazoo, a Spring Boot application and Consul beside us (5 minutes, and one more to get them);'
 	@echo '                 TURNS=1000: how often each takes a lock'
 	@echo 'make interop-docker    real Docker engines and Swarms that are followed (as root; 10 minutes, and one more to get them);'
 	@echo '                       DOCKER=short: in 2 minutes'
@@ -148,9 +148,10 @@ bench-outages: server
 bench-setup: setup
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[bench]'
 
-# Foreign systems beside us: Curator and Spring Cloud, which Maven gets.
+# Foreign systems beside us: Curator and Spring Cloud, which Maven gets, and Consul from Debian's archive.
 interop: server
 	@sh scripts/build_interop.sh
+	@sh scripts/get_consul.sh >/dev/null
 	$(call pytest_alone,TURNS=$(TURNS),tests/interop --ignore tests/interop/docker --ignore tests/interop/kubernetes \
 		--zkdiscovery-source=$(SOURCE))
 

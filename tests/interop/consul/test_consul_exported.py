@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.conftest import MakeClient
 from tests.integration.bridges.engines import Running, wait_ports
 from tests.interop.consul.server import Consul
@@ -128,6 +130,7 @@ def test_what_consul_does_not_take_whole(consul: Consul, make_client: MakeClient
         exporter.close()
 
 
+@pytest.mark.long
 def test_two_thousand_instances_both_ways(consul: Consul, make_client: MakeClient) -> None:
     """In 40 transactions of Consul's there, and back by its services."""
     client = make_client()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import pytest
-
 from tests.conftest import MakeClient
 from tests.integration.bridges.engines import Running, wait_instances, wait_ports
 from tests.interop.consul.server import Consul
 from tests.support import wait_until
 from zkdiscovery.bridges.consul import ConsulSource
 from zkdiscovery.bridges.sources import read_sources
-from zkdiscovery.errors import InvalidSettings
 from zkdiscovery.model import Status
 
 VISIBLE = 1.0  # seconds after Consul shows it
@@ -87,12 +84,3 @@ def test_registering_with_a_check_that_fails_never_shows_it_up(consul: Consul, m
             consul.register(number, check={"CheckID": f"check-web-{number}", "TTL": "10m"})
         wait_instances(client, "web", lambda found: len(found) == 10)
     assert statuses == {Status.DOWN}
-
-
-def test_a_url_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    for url in ("ftp://x", "http://", "http://a:b@c", "http://x:port"):
-        with pytest.raises(InvalidSettings):
-            ConsulSource(url)
-    monkeypatch.setenv("CONSUL_HTTP_SSL", "perhaps")
-    with pytest.raises(InvalidSettings, match="CONSUL_HTTP_SSL"):
-        ConsulSource("consul.example:8500")

@@ -7,6 +7,7 @@ Guarantees
 - Attempts that fail, and answers that come at once without a change, follow each other ever more slowly, up to
   `LONGEST_PAUSE` seconds, or `REFUSED_PAUSE` where a right is missing.
 - After an index that falls the next question starts anew at 0, and `fell` is called.
+- A question at 0 asks for consistency: a server that was restarted and replays its log answers others with a part.
 
 Threads: each has one of its own, which calls `changed` and `fell`. The methods may be called on any thread.
 """
@@ -43,10 +44,12 @@ class Taken(Generic[T]):
     Attributes:
         value: of the list.
         index: grows with each change of the list.
+        faults: how many there were before.
     """
 
     value: T
     index: int
+    faults: int
 
 
 class Poll(Generic[T]):
@@ -76,6 +79,7 @@ class Poll(Generic[T]):
         self._state = threading.Condition()
         self._taken: Taken[T] | None = None
         self._fault: SourceUnavailable | SourceRefused | None = SourceUnavailable(f"{api.where} was not asked yet")
+        self._faults = 0  # used by its own thread alone
         self._pace = 0.0
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -135,6 +139,7 @@ class Poll(Generic[T]):
                 self._pause(early, LONGEST_PAUSE) if early else self._closed.wait(self._pace)
                 continue
             failures, index = failures + 1, 0
+            self._faults += 1
             self._settle(None, fault)
             self._pause(failures, REFUSED_PAUSE if isinstance(fault, SourceRefused) else LONGEST_PAUSE)
 
@@ -142,12 +147,12 @@ class Poll(Generic[T]):
         self._closed.wait(min(limit, FIRST_PAUSE * 2 ** min(count - 1, 10)) * random.uniform(0.5, 1.0))
 
     def _ask(self, index: int) -> Taken[T]:
-        query = {"index": index, "wait": f"{WAIT}s"} if index else None
+        query = {"index": index, "wait": f"{WAIT}s"} if index else {"consistent": ""}
         answer = self._api.get(self._path, query, SILENCE)
         given = answer.headers.get(_INDEX, "")
         if not (given.isascii() and given.isdigit() and int(given) > 0):
             raise SourceUnavailable(f"{self._api.where} answers without an index: {_INDEX} is {given[:40]!r}")
-        return Taken(self._parse(answer), int(given))
+        return Taken(self._parse(answer), int(given), self._faults)
 
     def _note(self, found: Taken[T]) -> int:
         """Take over an answer. Return the index to ask with."""

@@ -52,13 +52,13 @@ class Read:
 
     Attributes:
         entries: its instances with their checks.
-        index: of the catalogue.
+        seen: the index of the catalogue, and the faults of the queries until then.
         checks: what was known of its checks.
         at: when, in monotonic seconds.
     """
 
     entries: Sequence[Any]
-    index: int
+    seen: tuple[int, ...]
     checks: tuple[frozenset[Check], ...]
     at: float
 
@@ -83,14 +83,15 @@ class ConsulSource:
         self._read: dict[str, Read] = {}
         self._lock = threading.Lock()
         self._settled = 0.0  # monotonic seconds
+        self._unsettled = False  # the last list said so
+        self._servers: frozenset[str] = frozenset()  # their node ids, which they lose with their data
         self._services = Poll(self._api, "/v1/catalog/services", names_of, self._changed, self._unsettle)
         self._checks = Poll(self._api, "/v1/health/state/any", checks_of, self._changed, self._unsettle)
 
     @property
     def relist(self) -> float:
         """Seconds after which to list without an event."""
-        left = self._settling()
-        return max(1.0, left) if left > 0 else RELIST
+        return max(1.0, self._settling()) if self._unsettled else RELIST
 
     def identity(self) -> str:
         """Return the URL and the datacenter. Consul has no id of its own that outlives the loss of its data."""
@@ -115,13 +116,14 @@ class ConsulSource:
         """Return what is there. What was read before and has not changed since is not read again."""
         deadline = time.monotonic() + STEP_LIMIT
         services = self._services.take(deadline)
-        index = services.index
-        checks = self._checks.take(deadline).value
+        taken = self._checks.take(deadline)
+        checks, seen = taken.value, (services.index, services.faults, taken.faults)
         if CONSUL not in services.value:
             self._refuse_part()
         names = services.value.keys() | checks.of_service.keys()  # the catalogue may be at rest
         self._read = {name: read for name, read in self._read.items() if name in names}
-        self._refresh([name for name in names if not self._is_fresh(name, index, checks)], index, checks)
+        self._refresh([name for name in names if not self._is_fresh(name, seen, checks)], seen, checks)
+        self._note_servers(self._read[CONSUL].entries)
         instances: list[Imported] = []
         problems: dict[str, str] = {}
         for name, read in self._read.items():
@@ -136,12 +138,12 @@ class ConsulSource:
                     continue
                 if instance is not None:
                     instances.append(instance)
-        left = self._settling()
-        if left > 0:
+        self._unsettled = self._settling() > 0
+        if self._unsettled:
             problems[self.where] = (
                 "it has lost data, so nothing is added or removed until its agents had time to return"
             )
-        return Listing(instances, problems, settling=left > 0)
+        return Listing(instances, problems, settling=self._unsettled)
 
     def close(self) -> None:
         """End the queries."""
@@ -166,16 +168,16 @@ class ConsulSource:
 
     # -- reading --
 
-    def _is_fresh(self, name: str, index: int, checks: Checks) -> bool:
+    def _is_fresh(self, name: str, seen: tuple[int, ...], checks: Checks) -> bool:
         read = self._read.get(name)
         return (
             read is not None
-            and read.index == index
+            and read.seen == seen
             and read.checks == checks.of(name, map(node_of, read.entries))
             and time.monotonic() - read.at < RELIST / 2
         )
 
-    def _refresh(self, names: Sequence[str], index: int, checks: Checks) -> None:
+    def _refresh(self, names: Sequence[str], seen: tuple[int, ...], checks: Checks) -> None:
         """Read services anew."""
         began = time.monotonic()
         gone = False
@@ -185,19 +187,28 @@ class ConsulSource:
             entries = self._entries(name)
             gone = gone or not entries
             nodes = map(node_of, entries)
-            self._read[name] = Read(entries, index, checks.of(name, nodes), time.monotonic())
+            self._read[name] = Read(entries, seen, checks.of(name, nodes), time.monotonic())
         if gone and not self._entries(CONSUL):
             self._read.clear()
             self._refuse_part()
         self._services.slow_down(min(_LONGEST_REST, _SHARE * (time.monotonic() - began)))
+
+    def _note_servers(self, entries: Sequence[Any]) -> None:
+        """Tell from the servers whether data were lost: the index may have grown past the former one meanwhile."""
+        servers = frozenset(str(entry["Node"].get("ID")) for entry in entries)
+        if self._servers and servers.isdisjoint(self._servers):
+            log.warning("all servers of %s are others than before: they have lost their data", self.where)
+            self._unsettle()
+        self._servers = servers
 
     def _entries(self, name: str) -> Sequence[Any]:
         answer = self._api.get(f"/v1/health/service/{quote(name, safe='')}")
         entries = items_of(answer)
         try:
             for entry in entries:
+                entry["Node"].items()
                 node_of(entry)
-        except (LookupError, TypeError) as error:
+        except (AttributeError, LookupError, TypeError) as error:
             raise SourceUnavailable(f"{self.where} lists an instance that can't be understood: {error!r}") from error
         return entries
 
