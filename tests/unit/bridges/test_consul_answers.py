@@ -56,13 +56,10 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            if not ours.trickle:
-                self.wfile.write(data)
-                return
             with suppress(OSError):  # the other side has hung up
-                for byte in data:
-                    self.wfile.write(bytes([byte]))
-                    time.sleep(0.05)
+                for piece in [bytes([byte]) for byte in data] if ours.trickle else [data]:
+                    self.wfile.write(piece)
+                    time.sleep(0.05 if ours.trickle else 0)
 
     for name in ("CONSUL_HTTP_TOKEN", "CONSUL_HTTP_ADDR", "CONSUL_HTTP_SSL"):
         monkeypatch.delenv(name, raising=False)
