@@ -8,6 +8,7 @@
 #     ARGS='...'                 further arguments for the demo, for pytest, or for what else runs
 #     WORKERS=4                  processes that run tests at the same time
 #     TURNS=1000                 how often each takes a lock in `make interop`
+#     INTEROP=short              which tests of `make interop`: all, or all but those that take minutes
 #     DOCKER=short               which tests of `make interop-docker`: all, or the most important ones
 #     KUBERNETES=tests/...       which tests of `make interop-kubernetes` without containers
 #     PODS=short                 and which with containers: all, the most important ones, or none
@@ -26,6 +27,7 @@ MINUTES ?= 1
 SEED ?=
 TRIES ?= 20
 TURNS ?= 100
+INTEROP ?= all
 DOCKER ?= all
 KUBERNETES ?= tests/interop/kubernetes --ignore tests/interop/kubernetes/pods
 PODS ?= all
@@ -57,7 +59,8 @@ help:
 	@echo 'make docs        the documentation, in site/'
 	@echo 'make bench       the benchmarks beside kazoo, tooz and Curator (15 minutes), with the targets met and missed'
 	@echo 'make bench-quick the same in 2 minutes, to see that they run'
-	@echo 'make interop     Curator, kazoo, a Spring Boot application and Consul beside us (5 minutes, and one more to get them);'
+	@echo 'make interop     Curator, kazoo, Spring Cloud, Eureka and Consul beside us (10 minutes, and one more to get them);'
+	@echo '                 INTEROP=short: in 3 minutes'
 	@echo '                 TURNS=1000: how often each takes a lock'
 	@echo 'make interop-docker    real Docker engines and Swarms that are followed (as root; 10 minutes, and one more to get them);'
 	@echo '                       DOCKER=short: in 2 minutes'
@@ -148,12 +151,12 @@ bench-outages: server
 bench-setup: setup
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[bench]'
 
-# Foreign systems beside us: Curator and Spring Cloud, which Maven gets, and Consul from Debian's archive.
+# Foreign systems beside us: Curator, Spring Cloud and its Eureka, which Maven gets, and Consul of Debian's archive.
 interop: server
 	@sh scripts/build_interop.sh
 	@sh scripts/get_consul.sh >/dev/null
 	$(call pytest_alone,TURNS=$(TURNS),tests/interop --ignore tests/interop/docker --ignore tests/interop/kubernetes \
-		--zkdiscovery-source=$(SOURCE))
+		$(if $(filter short,$(INTEROP)),-m "not long") --zkdiscovery-source=$(SOURCE))
 
 # Docker engines, which Debian's archive has; where that can't be had, the machine's own. They are got before the tests,
 # which see no network.

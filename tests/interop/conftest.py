@@ -41,10 +41,12 @@ def application(zkdiscovery_server: ZookeeperServer, namespace: str) -> Iterator
     """A Spring Boot application that is registered in the test's namespace as `spring`, with metadata of its own."""
     options = {
         "spring.application.name": "spring",
+        "spring.cloud.zookeeper.connect-string": zkdiscovery_server.hosts,
+        "spring.cloud.zookeeper.discovery.instance-host": "127.0.0.1",
         "spring.cloud.zookeeper.discovery.root": f"{namespace}/services",
         "spring.cloud.zookeeper.discovery.metadata.status": "green",
         "spring.cloud.zookeeper.discovery.metadata.version": "1.2",
         "spring.cloud.loadbalancer.cache.enabled": "false",
     }
-    with contextlib.closing(Application(zkdiscovery_server.hosts, options)) as application:
+    with contextlib.closing(Application(options)) as application:
         yield application

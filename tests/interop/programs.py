@@ -21,13 +21,14 @@ BUILT = ROOT / ".cache" / "interop"
 LIMIT = 60.0  # seconds for the start of an application or one answer, on a busy machine
 
 # A small heap and a quick start: nothing is measured here.
-_JAVA = ("java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{BUILT}/classes:{BUILT}/lib/*")
+_JAVA = ("java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
-def _java(program: str, *arguments: str) -> list[str]:
-    if not (BUILT / "classes").is_dir():
-        raise FileNotFoundError(f"{BUILT}/classes is not there: build the Java programs with scripts/build_interop.sh")
-    return [*_JAVA, program, *arguments]
+def java(built: Path, program: str, *arguments: str) -> list[str]:
+    """The command that starts a program that was built there."""
+    if not (built / "classes").is_dir():
+        raise FileNotFoundError(f"{built}/classes is not there: build the Java programs with scripts/build_interop.sh")
+    return [*_JAVA, "-cp", f"{built}/classes:{built}/lib/*", program, *arguments]
 
 
 class Program:
@@ -66,7 +67,7 @@ class Peer(Program):
     """The program Peer.java; see there for its commands."""
 
     def __init__(self, hosts: str) -> None:
-        super().__init__(_java("interop.Peer", hosts))
+        super().__init__(java(BUILT, "interop.Peer", hosts))
 
     def ask(self, command: str, base: str, service: str, **options: object) -> Any:
         """The answer to a command."""
@@ -75,7 +76,7 @@ class Peer(Program):
 
 def curators_locks(hosts: str) -> Program:
     """The program Locks.java; see there for its commands."""
-    return Program(_java("interop.Locks", hosts))
+    return Program(java(BUILT, "interop.Locks", hosts))
 
 
 def taker(who: str, hosts: str) -> Program:
@@ -90,18 +91,16 @@ class Application:
         port: where it listens.
     """
 
-    def __init__(self, hosts: str, options: dict[str, str]) -> None:
+    def __init__(self, options: dict[str, str], built: Path = BUILT) -> None:
         self.port = free_port()
         given = {
             "server.port": str(self.port),
             "server.address": "127.0.0.1",
-            "spring.cloud.zookeeper.connect-string": hosts,
-            "spring.cloud.zookeeper.discovery.instance-host": "127.0.0.1",
             "spring.main.banner-mode": "off",
             "logging.level.root": "WARN",
             **options,
         }
-        command = _java("interop.Application", *(f"--{name}={value}" for name, value in given.items()))
+        command = java(built, "interop.Application", *(f"--{name}={value}" for name, value in given.items()))
         self._process = subprocess.Popen(command, text=True)
 
     def ask(self, path: str, **query: object) -> Any:

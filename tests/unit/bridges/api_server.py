@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 LIMIT = 20.0  # seconds
@@ -18,7 +18,17 @@ LIMIT = 20.0  # seconds
 END = object()  # of a stream, in good order
 BREAK = object()  # of a stream, within an event
 
-S = TypeVar("S", bound="ApiServer")
+S = TypeVar("S", bound="Served")
+
+
+class Served(Protocol):
+    """What `serving` serves.
+
+    Attributes:
+        ending: set at its end.
+    """
+
+    ending: threading.Event
 
 
 class ApiServer:

@@ -7,12 +7,14 @@ from typing import Any
 
 from zkdiscovery.cli.bridge.consul import consul
 from zkdiscovery.cli.bridge.docker import docker
+from zkdiscovery.cli.bridge.eureka import eureka
 from zkdiscovery.cli.bridge.kubernetes import kubernetes
 from zkdiscovery.cli.bridge.remove import remove
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "consul": consul,
     "docker": docker,
+    "eureka": eureka,
     "kubernetes": kubernetes,
     "remove": remove,
 }
