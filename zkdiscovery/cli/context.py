@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -179,5 +181,15 @@ class _StderrHandler(logging.Handler):
             self.handleError(record)
 
 
+class _Stderr(Console):
+    """stderr, which may have lost its reader: no command ends because nobody reads its messages."""
+
+    def on_broken_pipe(self) -> None:
+        """Drop what is said from now on. The interpreter flushes stderr at its end, and must not fail."""
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stderr.fileno())
+        os.close(nothing)
+
+
 def _stderr() -> Console:
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    return _Stderr(stderr=True, highlight=False, markup=False, emoji=False)

@@ -108,6 +108,9 @@ def run(
             code = run_registered(client, registration, command, kill_after=kill_after, warn=cli.warn)
         except OSError as error:
             raise not_started(cli, command, error) from None
+        # What is left is short, and the exit code stays that of the command.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
     raise typer.Exit(code)
 
 
