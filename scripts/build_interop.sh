@@ -40,4 +40,4 @@ build() { # WHAT POM BUILT SOURCE...
 
 build "Spring Cloud Zookeeper and Curator" tests/interop/java/pom.xml .cache/interop tests/interop/java/interop/*.java
 build "Spring Cloud's Eureka" tests/interop/eureka/java/pom.xml .cache/eureka \
-    tests/interop/java/interop/Application.java tests/interop/eureka/java/registry/*.java
+    tests/interop/eureka/java/registry/*.java

@@ -109,7 +109,7 @@ def test_nothing_of_others_is_touched(consul: Consul, make_client: MakeClient) -
         consul.put("/v1/catalog/deregister", {"Node": node})
         consul.put("/v1/catalog/register", {**others, "Node": node})  # somebody else's from the beginning
         client.register("payments", 8081, host="10.1.0.1")
-        wait_until(lambda: "not exported from here" in read_sources(client, 5)[0].why, LIMIT)
+        wait_until(lambda: "not exported from here" in str(read_sources(client, 5)[0].bridges[0].problems), LIMIT)
         assert set(consul.passing("payments")) == {1}
 
 

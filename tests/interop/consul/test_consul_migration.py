@@ -17,7 +17,7 @@ from zkdiscovery import Client, Status
 from zkdiscovery.bridges.sources import read_sources, remove_source
 from zkdiscovery.testing import ZookeeperServer
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.long]
 
 LIMIT = 60.0  # seconds for the start of a program, on a busy machine
 OPERATION = 10.0  # seconds

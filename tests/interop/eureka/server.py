@@ -1,4 +1,4 @@
-"""A Eureka server and applications of it, each in a process of its own; scripts/build_interop.sh builds them."""
+"""A Eureka server in a process of its own; scripts/build_interop.sh builds it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote
 
-from tests.interop.programs import LIMIT, ROOT, Application, java
+from tests.interop.programs import LIMIT, ROOT, java
 from tests.support import wait_until
 from zkdiscovery.testing.ports import free_port
 
@@ -92,9 +92,9 @@ class Eureka:
         found = self.ask("GET", "/apps")["applications"]["application"]
         return {each["port"]["$"]: each for application in found for each in application["instance"]}
 
-    def wait_ports(self, *ports: int) -> dict[int, Any]:
+    def wait_ports(self, *ports: int, timeout: float = LIMIT) -> dict[int, Any]:
         """Wait until its users see exactly these."""
-        wait_until(lambda: self.apps().keys() == set(ports))
+        wait_until(lambda: self.apps().keys() == set(ports), timeout)
         return self.apps()
 
     # -- as an application --
@@ -127,20 +127,3 @@ class Eureka:
     def deregister(self, number: int, app: str = "WEB") -> None:
         """Deregister an instance."""
         self.ask("DELETE", f"/apps/{app}/{quote(f'machine:{app.lower()}:{8000 + number}')}")
-
-
-def application(eureka: Eureka, name: str, **more: str) -> Application:
-    """A Spring Boot application that is registered in Eureka, and asks it for news every second."""
-    options = {
-        "spring.application.name": name,
-        "eureka.client.service-url.defaultZone": eureka.url,
-        "eureka.client.registry-fetch-interval-seconds": "1",
-        "eureka.client.initial-instance-info-replication-interval-seconds": "0",
-        "eureka.instance.hostname": "localhost",
-        "eureka.instance.ip-address": "127.0.0.1",
-        "eureka.instance.lease-renewal-interval-in-seconds": "1",
-        "eureka.instance.lease-expiration-duration-in-seconds": "3",
-        "spring.cloud.loadbalancer.cache.enabled": "false",
-        **more,
-    }
-    return Application(options, built=BUILT)

@@ -10,8 +10,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.bridges.engines import Running, wait_instances, wait_ports
-from tests.interop.eureka.server import Eureka, application
-from tests.interop.test_spring import serving, wait_chosen
+from tests.interop.eureka.server import Eureka
 from tests.support import wait_until
 from zkdiscovery import Client
 from zkdiscovery.bridges.eureka import EurekaSource, ExportingEurekaSource
@@ -79,7 +78,7 @@ def test_ours_are_registered_follow_and_go(eureka: Eureka, make_client: MakeClie
             wait_until(lambda: eureka.apps()[9001]["status"] == status)  # noqa: B023 - called at once
         eureka.ask("DELETE", f"/apps/PAYMENTS/{shown['instanceId']}")  # by somebody else
         eureka.wait_ports(8001)
-        eureka.wait_ports(8001, 9001)
+        eureka.wait_ports(8001, 9001, timeout=60.0)  # the next heartbeat says that it is gone
         registration.drain(0)
         eureka.wait_ports(8001)
         assert len(client.instances("payments")) == 1
@@ -101,41 +100,23 @@ def test_two_bridges_both_ways_make_no_loop_and_the_next_one_takes_over(
         assert len(client.instances("payments")) == 3
 
 
-def test_spring_and_we_call_each_other_through_eureka(eureka: Eureka, make_client: MakeClient) -> None:
-    client = make_client()
-    with (
-        closing(application(eureka, "spring")) as spring,
-        serving() as one,
-        serving() as two,
-        Running(client, exporting(client, eureka)),
-        client.discover("spring") as view,
-    ):
-        view.wait_ready(60)
-        assert view.pick().port == spring.port
-        registrations = [client.register("payments", port, host="127.0.0.1") for port in (one, two)]
-        wait_chosen(spring, {one, two})
-        assert spring.ask("call", service="payments") == "python"
-        registrations[0].drain(0)
-        wait_chosen(spring, {two})
-        spring.terminate()
-        wait_until(lambda: not view.available, 60)
-
-
 def test_killed_and_restarted_empty_nothing_is_lost(make_client: MakeClient) -> None:
     client = make_client()
-    with closing(Eureka()) as eureka, closing(application(eureka, "spring")) as spring:
+    with closing(Eureka()) as eureka:
+        eureka.register(1)
         client.register("payments", 9001, host="127.0.0.1")
         lost: list[object] = []
-        with Running(client, exporting(client, eureka)), client.discover("spring") as view:
+        with Running(client, exporting(client, eureka)), client.discover("web") as view:
             view.wait_ready(60)
-            eureka.wait_ports(spring.port, 9001)
+            eureka.wait_ports(8001, 9001)
             subscription = view.on_change(lambda change: lost.append(change) if not change.after.instances else None)
             eureka.kill()
             wait_until(lambda: read_sources(client, 5)[0].away_since is not None)
             eureka.start()
-            eureka.wait_ports(spring.port, 9001)
+            eureka.wait_ports(9001, timeout=60.0)  # the next heartbeat says that it is gone
+            eureka.register(1)
             wait_until(lambda: read_sources(client, 5)[0].away_since is None)
-            wait_until(lambda: not read_sources(client, 5)[0].bridges[0].problems)
+            wait_until(lambda: not read_sources(client, 5)[0].bridges[0].problems, 60.0)
             assert len(view.available) == 1
             assert lost == []
             subscription.close()
