@@ -126,6 +126,7 @@ def _toggle(
 ) -> None:
     """Print how long it takes from the change of an EndpointSlice until it is seen."""
     seen = _SlicesSeen(cluster, namespace)
+    seen.wait_known(SERVICES * PODS)
     took = []
     with contextlib.closing(seen):
         for pod in pods:
@@ -143,6 +144,7 @@ class _SlicesSeen:
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._times: dict[tuple[str, bool], float] = {}
+        self._known: dict[str, bool] = {}  # whether each is ready
         self._changed = threading.Condition()
         self._api = client.DiscoveryV1Api(cluster.api)
         self._watch = watch.Watch()
@@ -150,18 +152,22 @@ class _SlicesSeen:
         self._thread.start()
 
     def _run(self, namespace: str) -> None:
-        known: dict[str, bool] = {}
         with contextlib.suppress(Exception):  # closing breaks the stream
             for event in self._watch.stream(self._api.list_namespaced_endpoint_slice, namespace):
                 now = time.monotonic()
                 found: Any = event["object"]
                 for endpoint in found.endpoints or ():
                     uid, ready = endpoint.target_ref.uid, bool(endpoint.conditions.ready)
-                    if known.get(uid) is not ready:
-                        known[uid] = ready
-                        with self._changed:
+                    with self._changed:
+                        if self._known.get(uid, ready) is not ready:  # the first state is no change
                             self._times[uid, ready] = now
-                            self._changed.notify_all()
+                        self._known[uid] = ready
+                        self._changed.notify_all()
+
+    def wait_known(self, count: int) -> None:
+        """Wait until so many endpoints are known."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._known) >= count, 20)
 
     def when(self, uid: str, *, ready: bool) -> float:
         """The moment, in monotonic seconds."""

@@ -152,6 +152,7 @@ def test_a_fault_ends_in_a_new_list(answers: Answers) -> None:
         answers.give("/v1/catalog/services", b"no leader", status=500)
         with pytest.raises(SourceUnavailable, match="no leader"):
             wait_until(lambda: source.list() is None)
+        changed.clear()  # the fault was told, too
         answers.give("/v1/health/service/web", [entry(Port=81)])
         answers.give("/v1/catalog/services", {"consul": [], "web": []})
         wait_until(changed.is_set)
