@@ -24,6 +24,7 @@ from typing import Generic, TypeVar
 
 from zkdiscovery.bridges.consul.api import ConsulApi
 from zkdiscovery.bridges.http import Answer
+from zkdiscovery.bridges.in_step import Fault, InStep
 from zkdiscovery.bridges.source import SourceRefused, SourceUnavailable
 from zkdiscovery.threads import start_thread
 
@@ -76,10 +77,9 @@ class Poll(Generic[T]):
         self._parse = parse
         self._changed = changed
         self._fell = fell
-        self._state = threading.Condition()
-        self._taken: Taken[T] | None = None
-        self._fault: SourceUnavailable | SourceRefused | None = SourceUnavailable(f"{api.where} was not asked yet")
-        self._faults = 0  # used by its own thread alone
+        self._step: InStep[Taken[T]] = InStep(api.where)
+        self._index = 0  # of the last answer; used by its own thread alone, as are the faults
+        self._faults = 0
         self._pace = 0.0
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -100,20 +100,11 @@ class Poll(Generic[T]):
             SourceUnavailable: it is not in step.
             SourceRefused: a right is missing.
         """
-        with self._state:
-            self._state.wait_for(
-                lambda: self._fault is None or isinstance(self._fault, SourceRefused),
-                max(0.0, deadline - time.monotonic()),
-            )
-            if self._fault is not None or self._taken is None:
-                kind = SourceRefused if isinstance(self._fault, SourceRefused) else SourceUnavailable
-                raise kind(str(self._fault)) from self._fault
-            return self._taken
+        return self._step.take(deadline)
 
     def slow_down(self, seconds: float) -> None:
         """Wait for so long after each change, so that changes which follow each other are read together."""
-        with self._state:
-            self._pace = seconds
+        self._pace = seconds
 
     def close(self) -> None:
         """End it. Waits for nothing; the call under way ends with the connection."""
@@ -126,7 +117,7 @@ class Poll(Generic[T]):
             try:
                 found = self._ask(index)
             except (SourceUnavailable, SourceRefused) as error:
-                fault: SourceUnavailable | SourceRefused = error
+                fault: Fault = error
             except Exception as error:
                 log.exception("%s of %s can't be read", self._path, self._api.where)
                 fault = SourceUnavailable(f"{self._path} can't be read: {error!r}")
@@ -156,21 +147,14 @@ class Poll(Generic[T]):
 
     def _note(self, found: Taken[T]) -> int:
         """Take over an answer. Return the index to ask with."""
-        before = self._taken
-        fell = before is not None and found.index < before.index
+        fell = found.index < self._index
+        self._index = found.index
         if fell:
             log.warning("the index of %s at %s fell: it has lost data", self._path, self._api.where)
             self._fell()
         self._settle(found, None)
         return 0 if fell else found.index
 
-    def _settle(self, found: Taken[T] | None, fault: SourceUnavailable | SourceRefused | None) -> None:
-        with self._state:
-            differs = (fault is None) is not (self._fault is None)
-            if found is not None:
-                differs = differs or found != self._taken
-                self._taken = found
-            self._fault = fault
-            self._state.notify_all()
-        if differs and not self._closed.is_set():
+    def _settle(self, found: Taken[T] | None, fault: Fault | None) -> None:
+        if self._step.settle(found, fault) and not self._closed.is_set():
             self._changed()

@@ -33,6 +33,7 @@ from zkdiscovery.bridges.eureka.objects import (
     metadata_of,
     renewal_of,
 )
+from zkdiscovery.bridges.in_step import Fault, InStep
 from zkdiscovery.bridges.source import SourceRefused, SourceUnavailable
 from zkdiscovery.threads import start_thread
 
@@ -73,13 +74,11 @@ class Followed:
         self._api = api
         self._changed = changed
         self._cache = cache
-        self._state = threading.Condition()
-        self._known: Known | None = None
-        self._fault: SourceUnavailable | SourceRefused | None = SourceUnavailable(f"{api.where} was not asked yet")
-        self._faults = 0
+        self._step: InStep[Known] = InStep(api.where)
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         # Of the thread alone:
+        self._faults = 0
         self._instances: Mapping[Name, Json] = {}
         self._doubtful = True  # something may have been missed
         self._full_at = 0.0  # monotonic seconds
@@ -103,15 +102,7 @@ class Followed:
             SourceUnavailable: it is not in step.
             SourceRefused: a right is missing.
         """
-        with self._state:
-            self._state.wait_for(
-                lambda: self._fault is None or isinstance(self._fault, SourceRefused),
-                max(0.0, deadline - time.monotonic()),
-            )
-            if self._fault is not None or self._known is None:
-                kind = SourceRefused if isinstance(self._fault, SourceRefused) else SourceUnavailable
-                raise kind(str(self._fault)) from self._fault
-            return self._known
+        return self._step.take(deadline)
 
     def close(self) -> None:
         """End it. Waits for nothing; the call under way ends with the connection."""
@@ -123,7 +114,7 @@ class Followed:
         failures = 0
         while not self._closed.is_set():
             began = time.monotonic()
-            fault: SourceUnavailable | SourceRefused | None = None
+            fault: Fault | None = None
             try:
                 self._ask(began)
             except (SourceUnavailable, SourceRefused) as error:
@@ -168,7 +159,7 @@ class Followed:
                 renewal = max((renewal_of(each) for each in self._settled.values()), default=RENEWAL)
                 self._await_until = time.monotonic() + renewal + self._cache
 
-    def _settle(self, fault: SourceUnavailable | SourceRefused | None) -> None:
+    def _settle(self, fault: Fault | None) -> None:
         """Take over what was read, or a fault."""
         awaited: frozenset[Name] = frozenset()
         if fault is None:
@@ -177,14 +168,9 @@ class Followed:
             if not awaited:
                 self._await_until = 0.0
                 self._settled = {name: each for name, each in self._instances.items() if MARK not in metadata_of(each)}
-        with self._state:
-            known = self._known
-            if fault is None:
-                self._known = Known(self._instances, awaited, self._faults)
-            elif self._fault is None:
-                self._faults += 1
-            differs = (fault is None) is not (self._fault is None) or (fault is None and self._known != known)
-            self._fault = fault
-            self._state.notify_all()
+        known = Known(self._instances, awaited, self._faults) if fault is None else None
+        differs = self._step.settle(known, fault)
+        if fault is not None and differs:
+            self._faults += 1
         if differs and not self._closed.is_set():
             self._changed()

@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from urllib3.response import BaseHTTPResponse
 
+from zkdiscovery.bridges.in_step import Fault, InStep
 from zkdiscovery.bridges.kubernetes.api import Api, ApiError, Kind
 from zkdiscovery.bridges.source import SourceRefused, SourceUnavailable
 from zkdiscovery.threads import start_thread
@@ -64,9 +65,8 @@ class Watched(Generic[T]):
         self._parse = parse
         self._changed = changed
         self._gone = gone
-        self._state = threading.Condition()
-        self._items: dict[str, T] = {}  # by UID
-        self._fault: SourceUnavailable | SourceRefused | None = SourceUnavailable(f"{api.where} was not asked yet")
+        self._step: InStep[dict[str, T]] = InStep(api.where)
+        self._items: dict[str, T] = {}  # by UID; the value, once it is in step
         self._closed = threading.Event()
         self._response: BaseHTTPResponse | None = None
         self._thread: threading.Thread | None = None
@@ -87,20 +87,13 @@ class Watched(Generic[T]):
             SourceUnavailable: it is not in step.
             SourceRefused: a right is missing.
         """
-        with self._state:
-            self._state.wait_for(
-                lambda: self._fault is None or isinstance(self._fault, SourceRefused),
-                max(0.0, deadline - time.monotonic()),
-            )
-            if self._fault is not None:
-                kind = SourceRefused if isinstance(self._fault, SourceRefused) else SourceUnavailable
-                raise kind(str(self._fault)) from self._fault
-            return list(self._items.values())
+        with self._step.lock:
+            return list(self._step.take(deadline).values())
 
     def close(self) -> None:
         """End the stream. Waits for nothing."""
         self._closed.set()
-        with self._state:
+        with self._step.lock:
             response = self._response
         if response is not None:
             _interrupt(response)
@@ -112,7 +105,7 @@ class Watched(Generic[T]):
             try:
                 self._follow()
             except (SourceUnavailable, SourceRefused) as error:
-                fault: SourceUnavailable | SourceRefused = error
+                fault: Fault = error
             except Exception as error:
                 log.exception("%s of %s can't be followed", self._kind.plural, self._api.where)
                 fault = SourceUnavailable(f"{self._kind.plural} can't be read: {error!r}")
@@ -123,12 +116,8 @@ class Watched(Generic[T]):
             limit = REFUSED_PAUSE if isinstance(fault, SourceRefused) else LONGEST_PAUSE
             self._closed.wait(min(limit, FIRST_PAUSE * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))
 
-    def _settle(self, fault: SourceUnavailable | SourceRefused | None) -> None:
-        with self._state:
-            differs = (fault is None) is not (self._fault is None)
-            self._fault = fault
-            self._state.notify_all()
-        if differs and not self._closed.is_set():
+    def _settle(self, fault: Fault | None) -> None:
+        if self._step.settle(None if fault else self._items, fault) and not self._closed.is_set():
             self._changed()
 
     def _follow(self) -> None:
@@ -151,7 +140,7 @@ class Watched(Generic[T]):
             if not token:
                 break
             query["continue"] = token
-        with self._state:
+        with self._step.lock:
             before, self._items = self._items, found
         for uid in before.keys() - found.keys():
             self._gone(before[uid])
@@ -176,7 +165,7 @@ class Watched(Generic[T]):
         return version
 
     def _note(self, response: BaseHTTPResponse | None) -> None:
-        with self._state:
+        with self._step.lock:
             self._response = response
         if response is not None and self._closed.is_set():
             _interrupt(response)
@@ -191,7 +180,7 @@ class Watched(Generic[T]):
             return
         uid = found["metadata"]["uid"]
         kept = None if kind == "DELETED" else self._keep(found)
-        with self._state:
+        with self._step.lock:
             before = self._items.get(uid)
             if kept is None:
                 self._items.pop(uid, None)
