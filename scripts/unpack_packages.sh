@@ -1,7 +1,7 @@
 #!/bin/sh
 # scripts/unpack_packages.sh DIRECTORY PACKAGE...: gets packages from Debian's archive and unpacks them below DIRECTORY,
-# without installing them, and without what they depend on. A package is written as apt-get does: NAME or NAME/SUITE,
-# where SUITE is sid or the machine's own.
+# without installing them, and without what they depend on. A package is written as apt-get does: NAME or NAME/SUITE; NAME
+# alone is of sid.
 set -eu
 
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -18,12 +18,13 @@ trap 'exit 130' INT TERM
 mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/packages"
 mirror=$(grep -rhoE 'https?://[^ ]*debian\.org/debian/?' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
     grep -v snapshot | head -n 1) || true
-. /etc/os-release
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 {
-    echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} sid main"
-    [ "${ID:-}" != debian ] || echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} $VERSION_CODENAME main"
-} >"$work/sources.list"
+    echo sid
+    for package; do case $package in */*) echo "${package#*/}" ;; esac done
+} | sort -u | while read -r suite; do
+    echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} $suite main"
+done >"$work/sources.list"
 : >"$work/status"
 apt() { # apt COMMAND...
     apt-get -qq -o Dir::State="$work" -o Dir::State::status="$work/status" -o Dir::State::lists="$work/lists" \
