@@ -37,6 +37,7 @@ PRINTED = {
         "3 2.0",
         "{", '  "bank": {', '    "timeout": 3.0', "  }", "}",
     ],
+    "settings.py": ["limit=7 timeout=2.0", "['limit', 'timeout'] 5", "['limit', 'timeout'] 6"],
     "test_shop.py": ["1 passed"],
 }  # fmt: skip
 
@@ -56,7 +57,7 @@ def test_a_change_and_back(folder: Path) -> None:
     assert run(folder, "look_back.py").splitlines() == PRINTED["look_back.py"]
 
 
-@pytest.mark.parametrize("name", ["refuse.py", "layers.py"])
+@pytest.mark.parametrize("name", ["refuse.py", "layers.py", "settings.py"])
 def test_a_sample(folder: Path, name: str) -> None:
     assert run(folder, name).splitlines() == PRINTED[name]
 
