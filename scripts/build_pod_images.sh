@@ -5,6 +5,7 @@
 #     pause.tar        what keeps the network of a pod
 #     zookeeper.tar    zookeeper:3.9, from Maven Central
 #     payments.tar     payments:1, what examples/containers/Dockerfile says, on this machine's Debian
+#     zkdiscovery.tar  zkdiscovery:1, its stage of that name, with the extra "kubernetes"
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -50,18 +51,24 @@ if [ ! -e "$images/python.tar" ]; then
     sh scripts/make_rootfs.sh "$work/python.tar" python3,python-is-python3
     mv "$work/python.tar" "$images/python.tar"
 fi
-if outdated "$images/payments.tar" "$images/python.tar" zkdiscovery pyproject.toml "$example"; then
-    say "Building the image of $example/Dockerfile"
+if outdated "$images/zkdiscovery.tar" "$images/python.tar" zkdiscovery pyproject.toml "$example"; then
+    say "Building the images of $example/Dockerfile"
     pip() { "$python" -m pip --quiet --disable-pip-version-check "$@"; }
     pip wheel --no-deps --no-build-isolation --wheel-dir "$work/wheels" .
     version=$(tar --list --file "$images/python.tar" | sed -n 's|^./usr/bin/python\(3\.[0-9]*\)$|\1|p')
-    pip install --root-user-action ignore --no-warn-script-location --target "$work/layer/packages" \
-        --python-version "$version" --only-binary :all: "$(echo "$work"/wheels/*.whl)[cli]"
-    sed -i '1s|^#!.*|#!/usr/bin/python3|' "$work/layer/packages/bin/"*
-    mkdir "$work/layer/app"
-    cp "$example/payments.py" "$work/layer/app/"
-    {
+    install() { # install LAYER EXTRAS: the package with these extras
+        pip install --root-user-action ignore --no-warn-script-location --target "$work/$1/packages" \
+            --python-version "$version" --only-binary :all: "$(echo "$work"/wheels/*.whl)[$2]"
+        sed -i '1s|^#!.*|#!/usr/bin/python3|' "$work/$1/packages/bin/"*
+    }
+    install payments cli
+    mkdir "$work/payments/app"
+    cp "$example/payments.py" "$work/payments/app/"
+    install zkdiscovery cli,kubernetes
+    instructions() { # instructions [AWK PATTERN]: those of the stages that set how the image runs; up to where it matches
         printf 'ENV %s\n' PATH=/packages/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/packages
-        grep -E '^(USER|WORKDIR|ENTRYPOINT|CMD) ' "$example/Dockerfile"
-    } | build payments "$registry/payments:1" "$images/python.tar" "$work/layer"
+        awk "${1:-0} { exit } /^(USER|WORKDIR|ENTRYPOINT|CMD) /" "$example/Dockerfile"
+    }
+    instructions | build payments "$registry/payments:1" "$images/python.tar" "$work/payments"
+    instructions '/^FROM zkdiscovery/' | build zkdiscovery "$registry/zkdiscovery:1" "$images/python.tar" "$work/zkdiscovery"
 fi

@@ -221,6 +221,8 @@ class _TcpProbe:
 class TtlCheck(Check):
     """Waits for signs of life: the instance is DOWN when `registration.beat()` was not called for `ttl` seconds.
 
+    A time for which the whole process stood still counts, too, because it served nobody; the next beat ends it.
+
     Args:
         ttl: seconds.
         name: what reports and the log call it. "": by what it does.

@@ -27,7 +27,7 @@ def started_by_image() -> list[str]:
     """The command line of the image, without the program's name."""
     text = (FOLDER / "Dockerfile").read_text()
     entry, command = (re.findall(rf"^{what} (\[.*\])$", text, re.MULTILINE) for what in ("ENTRYPOINT", "CMD"))
-    first, *arguments = [*json.loads(entry[0]), *json.loads(command[0])]
+    first, *arguments = [*json.loads(entry[-1]), *json.loads(command[-1])]
     assert first == "zkdiscovery"
     return arguments
 

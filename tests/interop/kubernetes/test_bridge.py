@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,39 +13,15 @@ from kubernetes import client
 
 from tests.conftest import MakeClient
 from tests.interop.kubernetes.cluster import Cluster, workload
+from tests.interop.kubernetes.conftest import StartBridge
 from tests.support import wait_until
 from zkdiscovery import Client, Status
-from zkdiscovery.testing import ZookeeperServer
 
 LIMIT = 60.0  # seconds
 SOON = 2.0  # seconds in which a change is exported
 CHANGES = 50
 
-StartBridge = Callable[[], subprocess.Popen[bytes]]
-
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture
-def start_bridge(
-    cluster: Cluster, kube_namespace: str, zkdiscovery_server: ZookeeperServer, namespace: str
-) -> Iterator[StartBridge]:
-    """Starts bridges of the namespaces of the test, in both directions."""
-    command = [sys.executable, "-m", "zkdiscovery", "bridge", "kubernetes", "-n", kube_namespace, "--export"]
-    environment = {
-        **os.environ,
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "ZKDISCOVERY_HOSTS": zkdiscovery_server.hosts,
-        "ZKDISCOVERY_NAMESPACE": namespace,
-    }
-    with contextlib.ExitStack() as stack:
-
-        def start() -> subprocess.Popen[bytes]:
-            process = stack.enter_context(subprocess.Popen(command, env=environment))
-            stack.callback(process.kill)
-            return process
-
-        yield start
 
 
 def registered(client: Client, service: str) -> dict[str, Status]:
@@ -69,6 +41,14 @@ def exported(cluster: Cluster, namespace: str, service: str = "payments") -> dic
     """Whether each address of an exported Service is ready."""
     found = endpoints(cluster, namespace, service)
     return {endpoint.addresses[0]: endpoint.conditions.ready for endpoint in found}
+
+
+def truth(cluster: Cluster, namespace: str, service: str) -> dict[str, Status]:
+    """The status of each pod of a Service, as Kubernetes has it, by UID."""
+    return {
+        endpoint.target_ref.uid: Status.UP if endpoint.conditions.ready else Status.DOWN
+        for endpoint in endpoints(cluster, namespace, service)
+    }
 
 
 def services(cluster: Cluster, namespace: str) -> dict[str, str]:
@@ -103,13 +83,6 @@ class Workloads:
                     pod.name, self._namespace, {"metadata": {"annotations": {"ready": ready}}}
                 )
 
-    def truth(self, name: str) -> dict[str, Status]:
-        """The pods of one, as Kubernetes has them."""
-        return {
-            endpoint.target_ref.uid: Status.UP if endpoint.conditions.ready else Status.DOWN
-            for endpoint in endpoints(self._cluster, self._namespace, name)
-        }
-
 
 @pytest.mark.parametrize("seed", range(2))
 def test_bridges_that_are_killed_amid_changes(
@@ -134,7 +107,7 @@ def test_bridges_that_are_killed_amid_changes(
             bridge = start_bridge()
     began = time.monotonic()
     for name in workloads.names:
-        wait_until(lambda name=name: registered(ours, name) == workloads.truth(name), LIMIT)  # type: ignore[misc]
+        wait_until(lambda name=name: registered(ours, name) == truth(cluster, kube_namespace, name), LIMIT)  # type: ignore[misc]
     print(f"\nthe truth {time.monotonic() - began:.1f} s after the last change, which had killed a bridge")
     wait_until(lambda: exported(cluster, kube_namespace) == {"10.9.0.1": True}, LIMIT)
     assert own.error is None
@@ -205,3 +178,52 @@ def test_the_next_leader_exports_what_went_meanwhile(
     leader.send_signal(signal.SIGCONT)
     ours.register("payments", 8080, host="10.9.0.3", id="third").wait_registered(5.0)
     wait_until(lambda: exported(cluster, kube_namespace) == {**both, "10.9.0.3": True}, LIMIT)
+
+
+def test_two_clusters_never_touch_each_others_entries(
+    cluster: Cluster,
+    kube_namespace: str,
+    start_bridge: StartBridge,
+    make_client: MakeClient,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Namespaces, Services and pods have equal names, and addresses that are equal, too."""
+    state = tmp_path_factory.mktemp("other") / "state"
+    with contextlib.closing(Cluster(state, NODES="1")) as other:
+        other.kubectl("create", "namespace", kube_namespace)
+        both, at = (cluster, other), ("-n", kube_namespace)
+
+        def wait_truth() -> None:
+            def known() -> dict[str, Status]:
+                return truth(cluster, kube_namespace, "web") | truth(other, kube_namespace, "web")
+
+            wait_until(lambda: registered(ours, "web") == known(), LIMIT)
+
+        ours = make_client()
+        own = ours.register("payments", 8080, host="10.9.0.1", id="own").wait_registered(5.0)
+        for each in both:
+            each.kubectl(*at, "apply", "-f", "-", given=workload("web", 2))
+            each.kubectl(*at, "rollout", "status", "deployment/web", "--timeout=60s")
+        bridge, bridge_of_other = start_bridge(), start_bridge(other)
+        wait_truth()
+        for each in both:
+            wait_until(lambda each=each: exported(each, kube_namespace) == {"10.9.0.1": True}, LIMIT)  # type: ignore[misc]
+            assert sorted(services(each, kube_namespace).values()) == ["payments", "web"]
+            assert len(endpoints(each, kube_namespace, "web")) == 2, "the other cluster's are not exported here"
+
+        bridge.kill()
+        bridge.wait()
+        known = truth(cluster, kube_namespace, "web")
+        cluster.kubectl(*at, "scale", "deployment/web", "--replicas=0")
+        other.kubectl(*at, "scale", "deployment/web", "--replicas=3")
+        wait_until(lambda: [*truth(other, kube_namespace, "web").values()] == [Status.UP] * 3, LIMIT)
+        wait_until(lambda: registered(ours, "web") == known | truth(other, kube_namespace, "web"), LIMIT)
+        bridge_of_other.kill()
+        bridge_of_other.wait()
+        start_bridge()
+        wait_until(lambda: registered(ours, "web") == truth(other, kube_namespace, "web"), LIMIT)
+        own.close()
+        wait_until(lambda: exported(cluster, kube_namespace) == {}, LIMIT)
+        assert exported(other, kube_namespace) == {"10.9.0.1": True}, "its bridge is away"
+        start_bridge(other)
+        wait_until(lambda: exported(other, kube_namespace) == {}, LIMIT)

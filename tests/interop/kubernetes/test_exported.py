@@ -78,11 +78,51 @@ def test_nothing_that_is_not_ours_is_touched(cluster: Cluster, kube_namespace: s
     cluster.kubectl("-n", kube_namespace, "create", "service", "clusterip", "payments", "--tcp=80")
     before = cluster.get(kube_namespace, "services")["items"]
     problems = exporter().export({**payments("10.1.0.1"), "web": [Instance("web", "10.1.0.2", 80)]})
-    assert problems == {"payments": f"{kube_namespace} has a Service of that name that was not exported from here"}
+    assert problems == {
+        "payments": f"{kube_namespace} has a Service of the name payments that was not exported from here"
+    }
     assert exporter("other").export({}) == {}
     assert names(cluster, kube_namespace) == ["payments", "web"]
     assert exporter().export({}) == {}
     assert cluster.get(kube_namespace, "services")["items"] == before
+
+
+def test_a_slice_that_somebody_made_his_own_stops_no_other_service(
+    cluster: Cluster, kube_namespace: str, exporter: Any
+) -> None:
+    """Without our label it is a stranger's, which has the name that ours would have."""
+    source = exporter()
+    assert source.export(payments("10.1.0.1")) == {}
+    (name,) = names(cluster, kube_namespace, "endpointslices")
+    cluster.kubectl("-n", kube_namespace, "label", "endpointslice", name, "zkdiscovery/registry-")
+    web = {"web": [Instance("web", "10.1.0.9", 80)]}
+    assert source.export({**payments("10.1.0.2"), **web}) == {
+        "payments": f"{kube_namespace} has an EndpointSlice of the name {name} that was not exported from here"
+    }
+    assert set(endpoints(cluster, kube_namespace)) == {"10.1.0.1"}
+    assert set(endpoints(cluster, kube_namespace, "web")) == {"10.1.0.9"}
+    cluster.kubectl("-n", kube_namespace, "delete", "endpointslice", name)
+    assert source.export({**payments("10.1.0.2"), **web}) == {}
+    assert set(endpoints(cluster, kube_namespace)) == {"10.1.0.2"}
+
+
+def test_slices_that_others_add_to_our_service_stay(cluster: Cluster, kube_namespace: str, exporter: Any) -> None:
+    source = exporter()
+    assert source.export(payments("10.1.0.1")) == {}
+    added = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "by-hand", "labels": {"kubernetes.io/service-name": "payments"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "main", "port": 8080}],
+        "endpoints": [{"addresses": ["10.1.0.77"]}],
+    }
+    cluster.kubectl("-n", kube_namespace, "apply", "-f", "-", given=added)
+    before = cluster.get(kube_namespace, "endpointslice", "by-hand")
+    assert source.export(payments("10.1.0.2")) == {}
+    assert set(endpoints(cluster, kube_namespace)) == {"10.1.0.2", "10.1.0.77"}
+    assert source.export({}) == {}
+    assert cluster.get(kube_namespace, "endpointslice", "by-hand") == before
 
 
 def test_what_was_exported_is_not_imported(cluster: Cluster, kube_namespace: str, exporter: Any) -> None:

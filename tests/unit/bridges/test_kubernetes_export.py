@@ -95,9 +95,18 @@ def test_foreign_objects_are_left_alone(server: Objects, source: ExportingKubern
         server.put("services", foreign("api", **{"zkdiscovery/registry": "x"})),
     )
     problems = source.export({**web("10.0.0.1"), "other": [Instance("other", "10.0.0.9", 80)]})
-    assert problems == {"web": "shop has a Service of that name that was not exported from here"}
+    assert problems == {"web": "shop has a Service of the name web that was not exported from here"}
     assert source.export({}) == {}
     assert tuple(server.objects.values()) == before
+
+
+def test_a_foreign_slice_stops_no_other_service(server: Objects, source: ExportingKubernetesSource) -> None:
+    source.export(web("10.0.0.1"))
+    ((_, name),) = (key for key in server.objects if key[0] == "endpointslices")
+    server.put("endpointslices", {**foreign(name), "endpoints": []})
+    problems = source.export({**web("10.0.0.2"), "other": [Instance("other", "10.0.0.9", 80)]})
+    assert problems == {"web": f"shop has an EndpointSlice of the name {name} that was not exported from here"}
+    assert "10.0.0.9" in slices(server)
 
 
 def test_another_bridge_of_this_registry_may_write_meanwhile(

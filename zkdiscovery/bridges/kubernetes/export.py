@@ -21,7 +21,8 @@ from zkdiscovery.bridges.source import SourceUnavailable
 from zkdiscovery.model import Instance
 
 SERVICES = Kind("", "services", ("get", "list", "create", "update", "delete"))
-SLICES = Kind("discovery.k8s.io", "endpointslices", ("list", "create", "update", "delete"))
+SLICES = Kind("discovery.k8s.io", "endpointslices", ("get", "list", "create", "update", "delete"))
+_NAMED = {SERVICES: "a Service", SLICES: "an EndpointSlice"}
 
 _ROUNDS = 5
 _GONE, _CONFLICT, _INVALID = 404, 409, 422
@@ -75,7 +76,7 @@ class Exports:
             plan = self._plan(name, instances, labels, problems)
             if plan.ports and self._write_service(name, plan, there.get(name), labels, problems):
                 kept.add(name)
-                kept_slices.update(self._write_slices(name, plan, slices, problems))
+                kept_slices.update(self._write_slices(name, plan, slices, labels, problems))
         self._delete(SLICES, slices, kept_slices)
         self._delete(SERVICES, there, kept)
         return problems
@@ -138,8 +139,7 @@ class Exports:
                 self._write("update", SERVICES, name, found)
         except ApiError as error:
             if error.code == _CONFLICT:
-                self._require_foreign(name, labels)
-                problems[name] = f"{self._namespace} has a Service of that name that was not exported from here"
+                problems[name] = self._explain_conflict(SERVICES, name, labels)
             elif error.code == _INVALID:
                 problems[name] = str(error)
             else:
@@ -147,7 +147,9 @@ class Exports:
             return found is not None
         return True
 
-    def _write_slices(self, name: str, plan: Wanted, found: Found, problems: dict[str, str]) -> list[str]:
+    def _write_slices(
+        self, name: str, plan: Wanted, found: Found, labels: Mapping[str, str], problems: dict[str, str]
+    ) -> list[str]:
         """Write the slices of a service. Return the names of those that are there."""
         kept = []
         for slice_name, body in plan.slices.items():
@@ -157,6 +159,9 @@ class Exports:
                     self._write_slice(slice_name, body, there)
                     break
                 except ApiError as error:
+                    if error.code == _CONFLICT:
+                        problems[name] = self._explain_conflict(SLICES, slice_name, labels)
+                        break
                     if error.code != _INVALID:
                         raise
                     if not self._leave_out(name, plan, slice_name, error, problems):
@@ -182,25 +187,29 @@ class Exports:
             self._refused[instance.host] = problems[f"{name}/{instance.id}"] = f"{instance.host}: {reasons[index]}"
         return bool(reasons)
 
-    def _require_foreign(self, name: str, labels: Mapping[str, str]) -> None:
-        """Begin anew if the Service of that name is ours after all: another bridge made it since we listed."""
+    def _explain_conflict(self, kind: Kind, name: str, labels: Mapping[str, str]) -> str:
+        """Return why an object of that name can't be made. Begins anew if another bridge of ours made it meanwhile."""
         try:
-            found = self._api.call("get", SERVICES, self._namespace, name)
+            found = self._api.call("get", kind, self._namespace, name)
         except ApiError as error:
             if error.code == _GONE:
                 raise _Again from None
             raise
         if labels.items() <= (found["metadata"].get("labels") or {}).items():
             raise _Again
+        return f"{self._namespace} has {_NAMED[kind]} of the name {name} that was not exported from here"
 
     def _write(self, verb: str, kind: Kind, name: str, body: object = None) -> None:
-        """Write one object. Begins anew if it was changed or deleted meanwhile."""
+        """Write one object. Begins anew if it was changed or deleted meanwhile.
+
+        Raises:
+            ApiError: Kubernetes refuses it; a conflict only where the object was to be made.
+        """
         try:
             self._api.call(verb, kind, self._namespace, None if verb == "create" else name, body=body)
         except ApiError as error:
             if verb == "delete" and error.code == _GONE:
                 return
-            new_service = verb == "create" and kind is SERVICES
-            if (error.code == _GONE and verb == "update") or (error.code == _CONFLICT and not new_service):
+            if (error.code == _GONE and verb == "update") or (error.code == _CONFLICT and verb != "create"):
                 raise _Again from None
             raise

@@ -20,7 +20,7 @@ MANIFESTS = ROOT / "examples" / "containers" / "kubernetes"
 NAMESPACE = "shop"  # of Kubernetes
 
 _CACHE = KUBE.parent
-_IMAGES = ("pause", "zookeeper", "payments")
+_IMAGES = ("pause", "zookeeper", "payments", "zkdiscovery")
 
 Pod = dict[str, Any]
 
