@@ -62,7 +62,9 @@ if TYPE_CHECKING:
     from zkdiscovery.config import ConfigSource as ConfigSource
     from zkdiscovery.config import ConfigStore as ConfigStore
     from zkdiscovery.config import Draft as Draft
+    from zkdiscovery.config import Encrypted as Encrypted
     from zkdiscovery.config import KeyChange as KeyChange
+    from zkdiscovery.config import Keyring as Keyring
     from zkdiscovery.core import Core as Core
     from zkdiscovery.core import Feature as Feature
     from zkdiscovery.core import Phase as Phase
@@ -190,7 +192,9 @@ _HOMES = {
         "ConfigSource",
         "ConfigStore",
         "Draft",
+        "Encrypted",
         "KeyChange",
+        "Keyring",
     ),
     "core": ("Core", "Feature", "Phase"),
     "codecs": ("Codec",),

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 from zkdiscovery.aio.config import AsyncConfig
 from zkdiscovery.aio.config_store import AsyncConfigStore
 from zkdiscovery.aio.operations import Operations
-from zkdiscovery.config import ConfigStores, Draft, Editing, begin, claimed_author
+from zkdiscovery.config import ConfigStores, Draft, Editing, Keyring, begin, check_keys, claimed_author
 from zkdiscovery.config.options import make_options  # not at the first use, which may be on the loop
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.validation import check_timeout
@@ -36,6 +36,7 @@ class AsyncConfigMethods:
         layers: Sequence[str] | None = None,
         id: str | None = None,
         fallback: str | os.PathLike[str] | None = None,
+        keys: Keyring | None = None,
     ) -> AsyncConfig[dict[str, Any]]: ...
     @overload
     def config(
@@ -46,6 +47,7 @@ class AsyncConfigMethods:
         layers: Sequence[str] | None = None,
         id: str | None = None,
         fallback: str | os.PathLike[str] | None = None,
+        keys: Keyring | None = None,
     ) -> AsyncConfig[M]: ...
     def config(
         self,
@@ -55,15 +57,16 @@ class AsyncConfigMethods:
         layers: Sequence[str] | None = None,
         id: str | None = None,
         fallback: str | os.PathLike[str] | None = None,
+        keys: Keyring | None = None,
     ) -> AsyncConfig[Any]:
         """A live configuration, made of one or more documents. Never waits for ZooKeeper. See `Client.config`."""
         core = self.slot.current()
-        options = make_options(name, model, layers, id, fallback, core.settings.zone)
+        options = make_options(name, model, layers, id, fallback, keys, core)
         return begin(AsyncConfig(options, self.slot), core)
 
-    def config_store(self, name: str, *, author: str | None = None) -> AsyncConfigStore:
+    def config_store(self, name: str, *, author: str | None = None, keys: Keyring | None = None) -> AsyncConfigStore:
         """A document of the config centre, to read and to edit. Nothing is sent yet. See `Client.config_store`."""
-        return AsyncConfigStore(name, author, self.slot)
+        return AsyncConfigStore(name, author, keys, self.slot)
 
     @asynccontextmanager
     async def config_edit(
@@ -73,11 +76,12 @@ class AsyncConfigMethods:
         *,
         author: str | None = None,
         guard: BaseHold | None = None,
+        keys: Keyring | None = None,
         timeout: float | None = 5.0,
     ) -> AsyncIterator[Mapping[str, Draft]]:
         """Edit several documents in an `async with` block, in one transaction. See `Client.config_edit`."""
         core = await self._core()
-        editing = Editing(core, names, message, claimed_author(author), guard, timeout)
+        editing = Editing(core, names, message, claimed_author(author), guard, check_keys(keys), timeout)
         await core.feature(Operations).run(editing.begin)
         yield editing.drafts
         await core.feature(Operations).run(editing.finish)

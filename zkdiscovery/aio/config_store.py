@@ -62,6 +62,12 @@ class AsyncConfigStore(BaseConfigStore):
         """Store a new revision with the content of an earlier one; return the new one. See `ConfigStore.rollback`."""
         return await self._run(self._rolling_back(revision, message, expect, guard, timeout))
 
+    async def reencrypt(
+        self, message: str = "encrypt anew", *, guard: BaseHold | None = None, timeout: float | None = 5.0
+    ) -> int:
+        """Encrypt all encrypted values anew, with the first of the keys. See `ConfigStore.reencrypt`."""
+        return await self._run(self._reencrypting(message, guard, timeout))
+
     async def read(self, revision: int | None = None, timeout: float | None = 5.0) -> ConfigDocument:
         """Return the document, as of all writes that were done before. See `ConfigStore.read`."""
         return await self._run(self._reading(revision, timeout))
@@ -85,10 +91,12 @@ class AsyncConfigStore(BaseConfigStore):
         self,
         format: Format = "json",
         revision: int | None = None,
+        *,
+        reveal: bool = False,
         timeout: float | None = 5.0,
     ) -> str:
         """Return the document as text. See `ConfigStore.export`."""
-        return await self._run(self._exporting(format, revision, timeout))
+        return await self._run(self._exporting(format, revision, reveal, timeout))
 
     async def _run(self, work: Callable[[Core], T]) -> T:
         core = self._slot.current()

@@ -7,7 +7,9 @@ from zkdiscovery.config.change import ConfigChange, ConfigRejection, ConfigSourc
 from zkdiscovery.config.config import Config
 from zkdiscovery.config.configs import Configs, begin
 from zkdiscovery.config.drafts import Draft, Editing, claimed_author
+from zkdiscovery.config.encrypted import Encrypted
 from zkdiscovery.config.exporting import Format
+from zkdiscovery.config.keyring import Keyring, check_keys
 from zkdiscovery.config.merging import KeyChange
 from zkdiscovery.config.methods import ConfigMethods
 from zkdiscovery.config.revisions import ConfigRevision
@@ -31,9 +33,12 @@ __all__ = [
     "Configs",
     "Draft",
     "Editing",
+    "Encrypted",
     "Format",
     "KeyChange",
+    "Keyring",
     "begin",
+    "check_keys",
     "claimed_author",
     "unless_empty",
 ]

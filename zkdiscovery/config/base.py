@@ -41,6 +41,7 @@ class ConfigOptions(NamedTuple):
         name: of the configuration.
         layers: the names of its documents, the lowest first.
         validate: makes the value of a document; raises InvalidDocument.
+        open: returns the content of a document, with `Encrypted` where it is encrypted; raises InvalidDocument.
         reader: what it calls itself.
         group: the id by which it belongs to a percentage of the readers.
         fallback: its file.
@@ -49,6 +50,7 @@ class ConfigOptions(NamedTuple):
     name: str
     layers: tuple[str, ...]
     validate: Callable[[Document], Any]
+    open: Callable[[Fetched], Document]
     reader: str
     group: str
     fallback: Fallback | None
@@ -205,10 +207,11 @@ class BaseConfig(Generic[M]):
 
     def take(self, documents: Sequence[Fetched], generation: int) -> None:
         """Take what ZooKeeper holds: put it in force, unless the model refuses it."""
-        known, merged = self._reading, merge(fetched.document for fetched in documents)
+        known = self._reading
         rejected: ConfigRejection | None = None
         reading = known
         try:
+            merged = merge(map(self._options.open, documents))
             same = known is not None and not differences(known.merged, merged)
             value = known.value if known is not None and same else self._options.validate(merged)
             reading = _Reading(value, merged, tuple(documents))
@@ -249,8 +252,8 @@ class BaseConfig(Generic[M]):
             self._changed.notify_all()
 
     def _start_from(self, saved: Sequence[Fetched]) -> None:
-        merged = merge(fetched.document for fetched in saved)
         try:
+            merged = merge(map(self._options.open, saved))
             self._reading = _Reading(self._options.validate(merged), merged, tuple(saved))
         except InvalidDocument as error:
             log.warning("the fallback file of %s is not used, because the model refuses it: %s", self._title, error)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from zkdiscovery.config.fetching import NONE, list_revisions, read_records
@@ -23,6 +23,8 @@ from zkdiscovery.config.revisions import Author, make_record
 from zkdiscovery.errors import NodeChanged, NodeExists, NodeMissing, OperationTimeout, ZkDiscoveryError
 from zkdiscovery.session import Check, Create, GetChildren, Multi, ReadLimits, Session, SetData, Sync, Write
 from zkdiscovery.znodes import BaseHold, execute_writes, make_container
+
+_StoredRecord = tuple[bytes, dict[str, bytes]]  # the data of a revision's node, and the pieces of the document by name
 
 PAUSE = 0.02  # seconds after another writer was faster, at most
 
@@ -37,6 +39,7 @@ class Edit:
         message: why.
         base: the revision that it was made from; 0: there was no document; None: whatever is there.
         restores: the revision that it has the content of; None: it is no rollback.
+        encrypt: returns the document with its new encrypted values, for the number of the revision; None: `data`.
     """
 
     layout: Layout
@@ -44,6 +47,11 @@ class Edit:
     message: str
     base: int | None = None
     restores: int | None = None
+    encrypt: Callable[[int], bytes] | None = field(default=None, repr=False)
+
+    def data_of(self, number: int) -> bytes:
+        """Return the document as bytes, for the revision that it becomes."""
+        return self.data if self.encrypt is None else self.encrypt(number)
 
 
 class Commit:
@@ -58,8 +66,8 @@ class Commit:
         self._edits = edits
         self._layouts = [edit.layout for edit in edits]
         self._guard = guard
+        self._author = author
         self._nonce = secrets.token_hex(8)
-        self._records = [make_record(edit.data, edit.message, author, self._nonce, edit.restores) for edit in edits]
         self._tried: list[int] | None = None  # the numbers of revisions that may have been made
         self.in_doubt = False
 
@@ -75,20 +83,29 @@ class Commit:
             if self._tried is not None and self._find(self._tried, pointers, generation, deadline):
                 return self._tried
             numbers = self._numbers(pointers, generation, deadline)
-            for layout, (_, pieces) in zip(self._layouts, self._records, strict=True):
+            records = [self._record(edit, number) for edit, number in zip(self._edits, numbers, strict=True)]
+            for layout, (_, pieces) in zip(self._layouts, records, strict=True):
                 store_pieces(self._session, layout, pieces, generation, deadline)
-            if self._move(pointers, numbers, generation, deadline):
+            if self._move(pointers, numbers, records, generation, deadline):
                 return numbers
             if time.monotonic() + PAUSE >= deadline:
                 raise OperationTimeout(f"{self.title} was not written in time: others wrote it at each try")
             self._session.closing.wait(random.uniform(0.0, PAUSE))
 
+    def _record(self, edit: Edit, number: int) -> _StoredRecord:
+        return make_record(edit.data_of(number), edit.message, self._author, self._nonce, edit.restores)
+
     def _move(
-        self, pointers: Sequence[StoredPointer | None], numbers: list[int], generation: int, deadline: float
+        self,
+        pointers: Sequence[StoredPointer | None],
+        numbers: list[int],
+        records: Sequence[_StoredRecord],
+        generation: int,
+        deadline: float,
     ) -> bool:
         """Create the revisions and move the pointers. False if ZooKeeper is not as it was read."""
         session = self._session
-        writes = self._writes(pointers, numbers)
+        writes = self._writes(pointers, numbers, records)
         try:
             execute_writes(session, writes, guard=self._guard, generation=generation, deadline=deadline)
         except (NodeChanged, NodeExists):  # another writer was faster
@@ -149,10 +166,15 @@ class Commit:
             numbers.append(last + 1)
         return numbers
 
-    def _writes(self, pointers: Sequence[StoredPointer | None], numbers: Sequence[int]) -> list[Write]:
+    def _writes(
+        self,
+        pointers: Sequence[StoredPointer | None],
+        numbers: Sequence[int],
+        records: Sequence[_StoredRecord],
+    ) -> list[Write]:
         acl = self._session.parent_acl
         writes: list[Write] = []
-        for layout, stored, number, (data, pieces) in zip(self._layouts, pointers, numbers, self._records, strict=True):
+        for layout, stored, number, (data, pieces) in zip(self._layouts, pointers, numbers, records, strict=True):
             writes += [Check(layout.piece(name)) for name in pieces]
             writes.append(Create(layout.revision(number), data, acl))
             if stored is None:

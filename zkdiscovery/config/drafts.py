@@ -10,6 +10,8 @@ from typing import Any
 
 from zkdiscovery.config.commit import Edit, conflict
 from zkdiscovery.config.documents import Document, encode_document
+from zkdiscovery.config.encrypted import encoder, open_document
+from zkdiscovery.config.keyring import Keyring
 from zkdiscovery.config.revisions import MESSAGE
 from zkdiscovery.config.stores import ConfigStores
 from zkdiscovery.core import Core
@@ -42,6 +44,7 @@ class Editing:
         message: why.
         claimed: who writes, if ZooKeeper does not know it.
         guard: write only while this hold lasts.
+        keys: encrypt values.
         timeout: seconds for each of the two halves.
 
     Raises:
@@ -56,6 +59,7 @@ class Editing:
         message: str,
         claimed: str,
         guard: BaseHold | None,
+        keys: Keyring | None,
         timeout: float | None,
     ) -> None:
         self._stores = core.feature(ConfigStores)
@@ -63,6 +67,7 @@ class Editing:
         self._message = check_message(message)
         self._claimed = claimed
         self._guard = check_guard(guard)
+        self._keys = keys
         self._timeout = check_timeout(timeout)
         self.drafts: dict[str, Draft] = {}
         self._before: dict[str, bytes] = {}
@@ -78,7 +83,8 @@ class Editing:
         for name, fetched in self._stores.latest(self._names, self._timeout).items():
             if expected is not None and fetched.number != expected:
                 raise conflict(self._stores.layout(name), expected, fetched.number)
-            self.drafts[name] = Draft(fetched.document, fetched.number)
+            opened = open_document(fetched.document, self._stores.layout(name).root, self._keys)
+            self.drafts[name] = Draft(opened, fetched.number)
             self._before[name] = encode_document(fetched.document, repr(name))
 
     def finish(self) -> None:
@@ -86,9 +92,9 @@ class Editing:
         edits: list[Edit] = []
         for name, draft in self.drafts.items():
             layout = self._stores.layout(name)
-            data = encode_document(dict(draft), layout.title)
+            data, encrypt = encoder(dict(draft), layout.root, layout.title, self._keys)
             if data != self._before[name]:
-                edits.append(Edit(layout, data, self._message, draft.base))
+                edits.append(Edit(layout, data, self._message, draft.base, encrypt=encrypt))
         if edits:
             for name, number in self._stores.commit(edits, self._claimed, self._guard, self._timeout).items():
                 self.drafts[name].revision = number

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from zkdiscovery.config.config import Config
 from zkdiscovery.config.configs import begin
 from zkdiscovery.config.drafts import Draft, Editing, claimed_author
+from zkdiscovery.config.keyring import Keyring, check_keys
 from zkdiscovery.config.store import ConfigStore
 from zkdiscovery.config.stores import ConfigStores
 from zkdiscovery.core import CoreSlot
@@ -33,6 +34,7 @@ class ConfigMethods:
         layers: Sequence[str] | None = None,
         id: str | None = None,
         fallback: str | os.PathLike[str] | None = None,
+        keys: Keyring | None = None,
     ) -> Config[dict[str, Any]]: ...
     @overload
     def config(
@@ -43,6 +45,7 @@ class ConfigMethods:
         layers: Sequence[str] | None = None,
         id: str | None = None,
         fallback: str | os.PathLike[str] | None = None,
+        keys: Keyring | None = None,
     ) -> Config[M]: ...
     def config(
         self,
@@ -52,6 +55,7 @@ class ConfigMethods:
         layers: Sequence[str] | None = None,
         id: str | None = None,
         fallback: str | os.PathLike[str] | None = None,
+        keys: Keyring | None = None,
     ) -> Config[Any]:
         """A live configuration, made of one or more documents. Never waits for ZooKeeper.
 
@@ -63,6 +67,7 @@ class ConfigMethods:
                 one counts. `{zone}` is the zone of the client. None: the document of this name.
             id: what this reader calls itself in `ConfigStore.readers`. None: `<hostname>:<pid>:<start>`.
             fallback: a file for the last good documents, from which a process starts while ZooKeeper can't be reached.
+            keys: decrypt encrypted values. Without them a document that has some is refused.
 
         Raises:
             InvalidName: no name for a configuration or a document.
@@ -75,21 +80,22 @@ class ConfigMethods:
         from zkdiscovery.config.options import make_options  # noqa: PLC0415
 
         core = self.slot.current()
-        options = make_options(name, model, layers, id, fallback, core.settings.zone)
+        options = make_options(name, model, layers, id, fallback, keys, core)
         return begin(Config(options, self.slot), core)
 
-    def config_store(self, name: str, *, author: str | None = None) -> ConfigStore:
+    def config_store(self, name: str, *, author: str | None = None, keys: Keyring | None = None) -> ConfigStore:
         """A document of the config centre, to read and to edit. Nothing is sent yet.
 
         Args:
             name: name of the document.
             author: who edits, for the history; None: `<user>@<host>`. With `Settings.auth` it is the user of that.
+            keys: encrypt and decrypt encrypted values.
 
         Raises:
             InvalidName: no name for a document.
-            InvalidSettings: no author.
+            InvalidSettings: no author, or no keys.
         """
-        return ConfigStore(name, author, self.slot)
+        return ConfigStore(name, author, keys, self.slot)
 
     @contextmanager
     def config_edit(
@@ -99,6 +105,7 @@ class ConfigMethods:
         *,
         author: str | None = None,
         guard: BaseHold | None = None,
+        keys: Keyring | None = None,
         timeout: float | None = 5.0,
     ) -> Iterator[Mapping[str, Draft]]:
         """Edit several documents in a `with` block: its end stores all that changed in one transaction.
@@ -106,7 +113,7 @@ class ConfigMethods:
         The block gets a `Draft` for each name. Who reads several of the documents as layers never sees a part of it.
         For the other arguments, and what it raises, see `ConfigStore.edit` and `config_store`.
         """
-        editing = Editing(self.slot.current(), names, message, claimed_author(author), guard, timeout)
+        editing = Editing(self.slot.current(), names, message, claimed_author(author), guard, check_keys(keys), timeout)
         editing.begin()
         yield editing.drafts
         editing.finish()

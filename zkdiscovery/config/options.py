@@ -9,8 +9,11 @@ from typing import Any
 
 from zkdiscovery.config.base import ConfigOptions
 from zkdiscovery.config.drafts import check_documents
+from zkdiscovery.config.encrypted import open_document
 from zkdiscovery.config.fallback import Fallback
+from zkdiscovery.config.keyring import Keyring, check_keys
 from zkdiscovery.config.model import validator
+from zkdiscovery.core import Core
 from zkdiscovery.errors import InvalidSettings
 from zkdiscovery.lifecycle import default_id
 from zkdiscovery.validation import check_name, check_nonempty
@@ -26,22 +29,26 @@ def make_options(
     layers: Sequence[str] | None,
     id: str | None,
     fallback: str | os.PathLike[str] | None,
-    zone: str | None,
+    keys: Keyring | None,
+    core: Core,
 ) -> ConfigOptions:
     """Return what a configuration is made of. For the arguments see `Client.config`.
 
     Raises:
         InvalidName: no name for a configuration or a document.
-        InvalidSettings: the layers can't be used, or no id.
+        InvalidSettings: the layers or the keys can't be used, or no id.
         TypeError: no model.
     """
     check_name(name, "the name of a configuration")
+    check_keys(keys)
+    paths = core.paths
     if id is not None:
         check_nonempty(id, "the id of a reader")
     return ConfigOptions(
         name,
-        resolve_layers([name] if layers is None else layers, zone),
+        resolve_layers([name] if layers is None else layers, core.settings.zone),
         validator(model),
+        lambda fetched: open_document(fetched.document, paths.document(fetched.name), keys),
         id or default_id(),
         id or f"{socket.gethostname()}:{name}",
         None if fallback is None else Fallback(fallback, name),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from zkdiscovery.config.commit import Edit
 from zkdiscovery.config.documents import encode_document
 from zkdiscovery.config.drafts import Draft, Editing, check_expected, check_message, claimed_author
+from zkdiscovery.config.encrypted import encoder, open_document, reencrypt_document, reveal_document
 from zkdiscovery.config.exporting import Format, check_format, export
+from zkdiscovery.config.keyring import Keyring, check_keys
 from zkdiscovery.config.merging import KeyChange, differences
 from zkdiscovery.config.revisions import ConfigRevision
 from zkdiscovery.config.statuses import ConfigReader
@@ -26,9 +29,10 @@ Work = Callable[[Core], T]  # blocks
 class BaseConfigStore:
     """The part of a store that the sync and the async one share. Nothing is sent before the first use."""
 
-    def __init__(self, name: str, author: str | None, slot: CoreSlot) -> None:
+    def __init__(self, name: str, author: str | None, keys: Keyring | None, slot: CoreSlot) -> None:
         Paths("").document(name)
         self.name = name
+        self._keys = check_keys(keys)
         self._claimed = claimed_author(author)
         self._title = f"the document {name!r}"
         self._slot = slot
@@ -40,33 +44,55 @@ class BaseConfigStore:
         raise TypeError("a store holds a connection and can't be pickled; call config_store() in the other process")
 
     def _editing(self, core: Core, message: str, guard: BaseHold | None, timeout: float | None) -> Editing:
-        return Editing(core, [self.name], message, self._claimed, guard, timeout)
+        return Editing(core, [self.name], message, self._claimed, guard, self._keys, timeout)
 
     # Each of these checks what it is given, and returns what blocks.
 
-    def _reading(self, revision: int | None, timeout: float | None) -> Work[ConfigDocument]:
+    def _reading_stored(self, revision: int | None, timeout: float | None) -> Work[ConfigDocument]:
         limit = check_timeout(timeout)
         if revision is not None:
             check_whole(revision, "a revision", 1)
         return lambda core: core.feature(ConfigStores).read(self.name, revision, limit)
 
+    def _reading(self, revision: int | None, timeout: float | None) -> Work[ConfigDocument]:
+        read = self._reading_stored(revision, timeout)
+
+        def open_(core: Core) -> ConfigDocument:
+            document, root = read(core), core.paths.document(self.name)
+            return replace(document, values=open_document(document.values, root, self._keys))
+
+        return open_
+
     def _replacing(
         self, values: dict[str, Any], message: str, expect: int | None, guard: BaseHold | None, timeout: float | None
     ) -> Work[int]:
-        limit, data = check_timeout(timeout), encode_document(values, self._title)
+        limit, root = check_timeout(timeout), self._slot.current().paths.document(self.name)
+        data, encrypt = encoder(values, root, self._title, self._keys)
         check_message(message), check_expected(expect), check_guard(guard)
 
-        def replace(core: Core) -> int:
+        def commit(core: Core) -> int:
             stores = core.feature(ConfigStores)
-            edit = Edit(stores.layout(self.name), data, message, expect)
+            edit = Edit(stores.layout(self.name), data, message, expect, encrypt=encrypt)
             return stores.commit([edit], self._claimed, guard, limit)[self.name]
 
-        return replace
+        return commit
+
+    def _reencrypting(self, message: str, guard: BaseHold | None, timeout: float | None) -> Work[int]:
+        def reencrypt(core: Core) -> int:
+            editing = self._editing(core, message, guard, timeout)
+            editing.begin()
+            draft = editing.drafts[self.name]
+            draft.update(reencrypt_document(draft, self._keys))
+            editing.finish()
+            return draft.revision
+
+        check_message(message), check_guard(guard), check_timeout(timeout)
+        return reencrypt
 
     def _rolling_back(
         self, revision: int, message: str | None, expect: int | None, guard: BaseHold | None, timeout: float | None
     ) -> Work[int]:
-        read, limit = self._reading(revision, timeout), check_timeout(timeout)
+        read, limit = self._reading_stored(revision, timeout), check_timeout(timeout)
         why = check_message(f"roll back to revision {revision}" if message is None else message)
         check_expected(expect), check_guard(guard)
 
@@ -90,10 +116,10 @@ class BaseConfigStore:
         limit = check_timeout(timeout)
         return lambda core: core.feature(ConfigStores).readers(self.name, limit)
 
-    def _exporting(self, format: Format, revision: int | None, timeout: float | None) -> Work[str]:
+    def _exporting(self, format: Format, revision: int | None, reveal: bool, timeout: float | None) -> Work[str]:
         check_format(format)
-        read = self._reading(revision, timeout)
-        return lambda core: export(read(core).values, format, self._title)
+        read = self._reading(revision, timeout) if reveal else self._reading_stored(revision, timeout)
+        return lambda core: export(reveal_document(read(core).values), format, self._title)
 
 
 class ConfigStore(BaseConfigStore):
@@ -169,6 +195,19 @@ class ConfigStore(BaseConfigStore):
         """
         return self._rolling_back(revision, message, expect, guard, timeout)(self._slot.current())
 
+    def reencrypt(
+        self, message: str = "encrypt anew", *, guard: BaseHold | None = None, timeout: float | None = 5.0
+    ) -> int:
+        """Encrypt all encrypted values anew, with the first of the keys; return the revision.
+
+        Nothing is stored if all of them are encrypted with it already. Earlier revisions stay as they are, so keep the
+        former key for as long as you may go back to them.
+
+        For the arguments, and what it raises, see `edit`. It raises InvalidDocument if a value can't be decrypted, and
+        InvalidSettings if the store has no keys.
+        """
+        return self._reencrypting(message, guard, timeout)(self._slot.current())
+
     def read(self, revision: int | None = None, timeout: float | None = 5.0) -> ConfigDocument:
         """Return the document, as of all writes that were done before.
 
@@ -205,6 +244,8 @@ class ConfigStore(BaseConfigStore):
         self,
         format: Format = "json",
         revision: int | None = None,
+        *,
+        reveal: bool = False,
         timeout: float | None = 5.0,
     ) -> str:
         """Return the document as text.
@@ -212,6 +253,7 @@ class ConfigStore(BaseConfigStore):
         Args:
             format: "json"; "yaml", which needs PyYAML; or "toml", which needs tomli-w.
             revision: which one; None: the one in force.
+            reveal: True: with encrypted values in plain text; False: as they are stored.
             timeout: seconds.
 
         Raises:
@@ -219,4 +261,4 @@ class ConfigStore(BaseConfigStore):
             InvalidDocument: TOML has no null.
             NodeMissing, UndecodableNode, NotConnected, OperationTimeout, AccessDenied: as `read`.
         """
-        return self._exporting(format, revision, timeout)(self._slot.current())
+        return self._exporting(format, revision, reveal, timeout)(self._slot.current())

@@ -66,7 +66,7 @@ class Documents:
                 revision = ConfigRevision(
                     number, time.time(), edit.message, author, False, len(edit.data), edit.restores
                 )
-                document = ConfigDocument(name, revision, decode_document(edit.data))
+                document = ConfigDocument(name, revision, decode_document(edit.data_of(number)))
                 self._revisions.setdefault(name, []).append(document)
             for reader in list(self._readers):
                 if stored.keys() & reader.names:

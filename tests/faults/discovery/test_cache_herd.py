@@ -167,7 +167,7 @@ def test_five_hundred_clients_come_back(server: ZookeeperServer) -> None:
     moments = sorted(stamp - up for report in reports for stamp in report["loaded"])
     first, half, last = moments[0], moments[CLIENTS // 2], moments[-1]
     print(
-        f"{CLIENTS} clients: {received} packets, {sent - reads - sizes} beside reads, {silences} attempts without an answer;"
-        " connected and loaded again"
+        f"{CLIENTS} clients: {received} packets, {sent - reads - sizes} beside reads,"
+        f" {silences} attempts without an answer; connected and loaded again"
         f" {first:.2f} s, half of them {half:.2f} s, all {last:.2f} s after the server"
     )

@@ -113,10 +113,10 @@ def options(zkdiscovery_server: ZookeeperServer, namespace: str) -> list[str]:
 
 @pytest.fixture
 def run(options: list[str]) -> Callable[..., Done]:
-    """Run a command in this process."""
+    """Run a command in this process; `given` is its stdin."""
 
-    def call(*arguments: str) -> Done:
-        result = CliRunner().invoke(app, [*options, *arguments])
+    def call(*arguments: str, given: str = "") -> Done:
+        result = CliRunner().invoke(app, [*options, *arguments], input=given)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Done(result.exit_code, result.stdout, result.stderr)

@@ -74,7 +74,7 @@ def test_what_set_refuses(run: Run, store: ConfigStore) -> None:
     store.replace({"bank": {"timeout": 3}}, "first")
     for arguments, code, said in (
         (["timeout"], ExitCode.USAGE, "must be KEY=VALUE"),
-        ([], ExitCode.USAGE, "give KEY=VALUE, or --remove KEY"),
+        ([], ExitCode.USAGE, "give KEY=VALUE, --encrypt KEY, or --remove KEY"),
         (["bank.timeout.a=1"], ExitCode.USAGE, "is no mapping"),
         (["--remove", "bank.url"], ExitCode.NOT_FOUND, "no key 'bank.url'"),
         (["a=1", "--expect", "7"], ExitCode.CONFLICT, "is at revision 1, and not at 7"),
@@ -175,3 +175,44 @@ def test_no_editor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("config", "edit", "shop")
     assert done.code == 127
     assert "no such program" in done.err
+
+
+def test_encrypted_values(
+    run: Run, make_client: MakeClient, editor: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is shown, and none is an argument, unless somebody asks for it."""
+    first = run("config", "new-key", "first").out
+    (tmp_path / "keys").write_text(first)
+    keys = ("--keys", str(tmp_path / "keys"))
+    for without in (("--encrypt", "password"), ("--encrypt", "password", *keys)):
+        done = run("config", "set", "shop", *without, given="" if "--keys" in without else "x")
+        assert (done.code, "keys=" in done.err or "stdin is empty" in done.err) == (ExitCode.USAGE, True), done.err
+    done = run("config", "set", "shop", "limit=1", "--encrypt", "bank.password", *keys, given="sesame\n")
+    assert (done.code, done.out) == (0, '+ limit: 1\n+ bank.password: "**********"\n')
+    assert run("config", "get", "shop", "bank.password").out == "**********\n"
+    assert "sesame" not in run("config", "get", "shop").out + run("config", "export", "shop").out
+    stored = run("config", "get", "shop", "bank.password", "-o", "json").json
+    assert stored["$encrypted"]["key"] == "first"
+    assert run("config", "get", "shop", "bank.password", "--reveal", *keys).out == "sesame\n"
+    assert (
+        run("config", "export", "shop", "--reveal", *keys).out
+        == """{
+  "limit": 1,
+  "bank": {
+    "password": "sesame"
+  }
+}
+"""
+    )
+    hidden = run("config", "get", "shop", "--reveal")
+    assert (hidden.code, "give keys=" in hidden.err) == (ExitCode.USAGE, True), "there is no key"
+
+    editor("values['limit'] = 2; path.write_text(json.dumps(values))")
+    assert run("config", "edit", "shop").out == "- limit: 1\n+ limit: 2\n"
+    editor("values['other'] = values['bank']['password']; path.write_text(json.dumps(values))")
+    assert "can't be decrypted" in run("config", "edit", "shop", *keys).err
+    monkeypatch.setenv("ZKDISCOVERY_CONFIG_KEYS", run("config", "new-key", "second").out + first)
+    assert run("config", "reencrypt", "shop").err == "shop: revision 3\n"
+    assert run("config", "get", "shop", "bank.password", "-o", "json").json["$encrypted"]["key"] == "second"
+    assert run("config", "get", "shop", "bank.password", "--reveal").out == "sesame\n"
+    assert run("config", "diff", "shop", "2", "3").out == "", "the value is the same"

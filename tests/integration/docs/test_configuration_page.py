@@ -37,6 +37,11 @@ PRINTED = {
         "3 2.0",
         "{", '  "bank": {', '    "timeout": 3.0', "  }", "}",
     ],
+    "password.py": [
+        "user='shop' password=SecretStr('**********') open sesame",
+        "encrypted anew: revision 2",
+        "{'user': 'shop', 'password': Encrypted('**********')} open sesame",
+    ],
     "settings.py": ["limit=7 timeout=2.0", "['limit', 'timeout'] 5", "['limit', 'timeout'] 6"],
     "test_shop.py": ["1 passed"],
 }  # fmt: skip
@@ -57,7 +62,7 @@ def test_a_change_and_back(folder: Path) -> None:
     assert run(folder, "look_back.py").splitlines() == PRINTED["look_back.py"]
 
 
-@pytest.mark.parametrize("name", ["refuse.py", "layers.py", "settings.py"])
+@pytest.mark.parametrize("name", ["refuse.py", "layers.py", "password.py", "settings.py"])
 def test_a_sample(folder: Path, name: str) -> None:
     assert run(folder, name).splitlines() == PRINTED[name]
 

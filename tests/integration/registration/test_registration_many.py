@@ -54,7 +54,7 @@ def test_a_thousand_leave_in_a_handful_of_transactions(make_client: MakeClient, 
 def test_a_thousand_come_back_after_an_expiry_in_a_handful_of_requests(
     make_client: MakeClient, truth: Truth, namespace: str, zkdiscovery_expire: Callable[[Client], None]
 ) -> None:
-    client = make_client()
+    client = make_client(session_timeout=10.0)  # each silence of a third of it would cost a connection and its reads
     many = client.register_many(entries())
     wait_all(many)
     seen_to(client, *many)

@@ -7,7 +7,7 @@ from typing import Any
 
 from zkdiscovery.cli.config.edit import edit
 from zkdiscovery.cli.config.reading import diff, export, get, history, readers
-from zkdiscovery.cli.config.writing import assign, rollback
+from zkdiscovery.cli.config.writing import assign, new_key, reencrypt, rollback
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "get": get,
@@ -18,5 +18,7 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "rollback": rollback,
     "export": export,
     "readers": readers,
+    "reencrypt": reencrypt,
+    "new-key": new_key,
 }
 """The commands of `config`, by name."""

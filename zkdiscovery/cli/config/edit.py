@@ -18,20 +18,27 @@ from zkdiscovery.cli.config.options import (
     Author,
     Check,
     DocumentName,
+    Keys,
     Message,
     Model,
+    load_keys,
     load_model,
     summary,
     write_changes,
 )
-from zkdiscovery.cli.context import Cli
+from zkdiscovery.cli.context import Cli, paths_of
 from zkdiscovery.cli.exits import ExitCode
 from zkdiscovery.cli.output import write_json
 from zkdiscovery.errors import InvalidDocument, NodeMissing
 
 
 def edit(
-    ctx: typer.Context, name: DocumentName, message: Message = None, author: Author = None, model: Model = None
+    ctx: typer.Context,
+    name: DocumentName,
+    message: Message = None,
+    author: Author = None,
+    model: Model = None,
+    keys: Keys = None,
 ) -> None:
     """Edit a document in $VISUAL, $EDITOR or vi, and store what was saved as a new revision.
 
@@ -40,18 +47,19 @@ def edit(
     cli: Cli = ctx.obj
     command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
     require_program(cli, command)
-    check = load_model(model)
-    from zkdiscovery.config.merging import differences  # noqa: PLC0415 - loads all of the SDK
+    check, keyring = load_model(model), load_keys(keys)
+    from zkdiscovery.config.encrypted import open_document  # noqa: PLC0415 - loads all of the SDK
+    from zkdiscovery.config.merging import differences  # noqa: PLC0415
 
-    before, base = _read(cli, name)
+    before, base, root = _read(cli, name)
     file = _file(name, before)
     try:
-        after = _edited(cli, command, file, check)
-        changes = differences(before, after)
+        after = _edited(cli, command, file, lambda document: check(open_document(document, root, keyring)))
+        changes = differences(open_document(before, root, keyring), open_document(after, root, keyring))
         number = base
         if changes:
             with cli.connected() as client, cli.working("storing the revision"):
-                store = client.config_store(name, author=author)
+                store = client.config_store(name, author=author, keys=keyring)
                 number = store.replace(after, message or summary(changes), expect=base, timeout=cli.timeout)
     except BaseException:
         cli.say(f"the text is in {file}")
@@ -64,14 +72,17 @@ def edit(
     cli.say(f"{name}: revision {number}" + ("" if changes else ", as before"))
 
 
-def _read(cli: Cli, name: str) -> tuple[dict[str, Any], int]:
-    """Return the document and its revision. No connection stands while the editor is open."""
+def _read(cli: Cli, name: str) -> tuple[dict[str, Any], int, str]:
+    """Return the document as it is stored, its revision and its path. No connection stands while the editor is open."""
+    from zkdiscovery.config.encrypted import stored_document  # noqa: PLC0415 - loads all of the SDK
+
     with cli.connected() as client, cli.working("reading the document"):
+        root = paths_of(client).document(name)
         try:
             document = client.config_store(name).read(timeout=cli.timeout)
         except NodeMissing:
-            return {}, 0
-    return document.values, document.revision.number
+            return {}, 0, root
+    return stored_document(document.values), document.revision.number, root
 
 
 def _file(name: str, values: dict[str, Any]) -> Path:

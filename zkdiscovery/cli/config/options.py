@@ -7,7 +7,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ from zkdiscovery.cli.output import harmless, write_json, write_rendered
 from zkdiscovery.cli.values import checked_name
 
 if TYPE_CHECKING:
-    from zkdiscovery import KeyChange
+    from zkdiscovery import KeyChange, Keyring
 
 
 def _check_document(value: str | None) -> str | None:
@@ -55,6 +56,18 @@ Model = Annotated[
     ),
 ]
 
+Keys = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys", dir_okay=False, show_default=False,
+        help="A file with the keys of encrypted values; ZKDISCOVERY_CONFIG_KEYS has them if not given.",
+    ),
+]  # fmt: skip
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show encrypted values in plain text.")]
+
+VARIABLE = "ZKDISCOVERY_CONFIG_KEYS"
+HIDDEN = "**********"
+
 Check = Callable[[dict[str, Any]], object]  # raises InvalidDocument
 
 
@@ -74,6 +87,15 @@ def load_model(model: str | None) -> Check:
         raise typer.BadParameter(f"{model!r} can't be loaded: {error}") from None
 
 
+def load_keys(keys: Path | None) -> Keyring | None:
+    """Return the keys of a file, or of the environment; None: there are none."""
+    from zkdiscovery.config import Keyring  # noqa: PLC0415 - loads all of the SDK
+
+    if keys is not None:
+        return Keyring.from_file(keys)
+    return Keyring.from_environment(VARIABLE) if VARIABLE in os.environ else None
+
+
 def summary(changes: Iterable[KeyChange]) -> str:
     """Return a message for the history of a revision that has none."""
     keys = [change.key for change in changes]
@@ -83,7 +105,8 @@ def summary(changes: Iterable[KeyChange]) -> str:
 def write_changes(changes: list[KeyChange], *, as_json: bool) -> None:
     """Write what differs: a line for each key, coloured on a terminal."""
     if as_json:
-        write_json([asdict(change) for change in changes])
+        hidden = [replace(change, before=hide(change.before), after=hide(change.after)) for change in changes]
+        write_json([asdict(change) for change in hidden])
         return
     lines = [Text(harmless(line), style) for change in changes for line, style in _lines(change)]
     if lines:
@@ -97,5 +120,10 @@ def _lines(change: KeyChange) -> list[tuple[str, str]]:
 
 
 def shown(value: Any) -> str:
-    """Return a value as JSON in one line."""
-    return json.dumps(value, ensure_ascii=False)
+    """Return a value as JSON in one line, without what is encrypted."""
+    return json.dumps(value, ensure_ascii=False, default=lambda _: HIDDEN)
+
+
+def hide(value: Any) -> Any:
+    """Return a value as JSON knows it, without what is encrypted."""
+    return json.loads(shown(value))

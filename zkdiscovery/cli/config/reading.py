@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from zkdiscovery.cli.config.options import DocumentName, OptionalName, Revision, shown, write_changes
+from zkdiscovery.cli.config.options import (
+    HIDDEN,
+    DocumentName,
+    Keys,
+    OptionalName,
+    Reveal,
+    Revision,
+    load_keys,
+    shown,
+    write_changes,
+)
 from zkdiscovery.cli.context import Cli, paths_of
 from zkdiscovery.cli.output import harmless, local_time, write, write_json, write_table
 from zkdiscovery.errors import NodeMissing
@@ -18,18 +28,30 @@ _FORMAT = typer.Option("--format", "-f", help="json; yaml, which needs PyYAML; o
 
 
 def get(
-    ctx: typer.Context, name: OptionalName = None, key: Annotated[str | None, _KEY] = None, revision: Revision = None
+    ctx: typer.Context,
+    name: OptionalName = None,
+    key: Annotated[str | None, _KEY] = None,
+    revision: Revision = None,
+    reveal: Reveal = False,
+    keys: Keys = None,
 ) -> None:
     """Show a document, or one value of it; without a name, list the documents."""
     cli: Cli = ctx.obj
     if name is None:
         _list_names(cli)
         return
-    from zkdiscovery.config.merging import ABSENT, lookup  # noqa: PLC0415 - loads all of the SDK
+    from zkdiscovery.config import Encrypted  # noqa: PLC0415 - loads all of the SDK
+    from zkdiscovery.config.encrypted import reveal_document, stored_document  # noqa: PLC0415
+    from zkdiscovery.config.merging import ABSENT, lookup  # noqa: PLC0415
 
     with cli.connected() as client, cli.working("reading the document"):
-        document = client.config_store(name).read(revision, cli.timeout)
-    value = document.values if key is None else lookup(document.values, key)
+        document = client.config_store(name, keys=load_keys(keys) if reveal else None).read(revision, cli.timeout)
+    values = document.values
+    if reveal:
+        values = reveal_document(values)
+    elif cli.json:
+        values = stored_document(values)
+    value = values if key is None else lookup(values, key)
     if value is ABSENT:
         raise NodeMissing(f"revision {document.revision.number} of the document {name!r} has no key {key!r}")
     if cli.json:
@@ -37,6 +59,7 @@ def get(
     elif isinstance(value, dict):
         write_table(("KEY", "VALUE"), [(path, shown(leaf)) for path, leaf in _leaves(value, key or "")])
     else:
+        value = HIDDEN if isinstance(value, Encrypted) else value
         write(f"{harmless(value) if isinstance(value, str) else shown(value)}\n")
 
 
@@ -88,21 +111,31 @@ def diff(
     after: Annotated[
         int | None, typer.Argument(min=1, help="Another one; the one in force if not given.", show_default=False)
     ] = None,
+    keys: Keys = None,
 ) -> None:
-    """Show the keys that differ between two revisions."""
+    """Show the keys that differ between two revisions.
+
+    Two encrypted values can be compared with their keys only. Without them, each that was encrypted anew differs.
+    """
     cli: Cli = ctx.obj
     with cli.connected() as client, cli.working("reading both"):
-        changes = client.config_store(name).diff(before, after, cli.timeout)
+        changes = client.config_store(name, keys=load_keys(keys)).diff(before, after, cli.timeout)
     write_changes(changes, as_json=cli.json)
 
 
 def export(
-    ctx: typer.Context, name: DocumentName, format: Annotated[str, _FORMAT] = "json", revision: Revision = None
+    ctx: typer.Context,
+    name: DocumentName,
+    format: Annotated[str, _FORMAT] = "json",
+    revision: Revision = None,
+    reveal: Reveal = False,
+    keys: Keys = None,
 ) -> None:
     """Write a document as JSON, YAML or TOML, whatever --output says."""
     cli: Cli = ctx.obj
     with cli.connected() as client, cli.working("reading the document"):
-        text = client.config_store(name).export(format, revision, cli.timeout)  # type: ignore[arg-type]  # it checks
+        store = client.config_store(name, keys=load_keys(keys) if reveal else None)
+        text = store.export(format, revision, reveal=reveal, timeout=cli.timeout)  # type: ignore[arg-type]  # it checks
     write(text)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -11,14 +13,16 @@ from zkdiscovery.cli.config.options import (
     Author,
     DocumentName,
     Expect,
+    Keys,
     Message,
     Model,
+    load_keys,
     load_model,
     summary,
     write_changes,
 )
 from zkdiscovery.cli.context import Cli
-from zkdiscovery.cli.output import write_json
+from zkdiscovery.cli.output import write, write_json
 from zkdiscovery.errors import NodeMissing
 
 _PAIRS = typer.Argument(
@@ -27,6 +31,10 @@ _PAIRS = typer.Argument(
     show_default=False,
 )
 _REMOVE = typer.Option("--remove", metavar="KEY", help="A key to remove; may be repeated.", show_default=False)
+_ENCRYPT = typer.Option(
+    "--encrypt", metavar="KEY", help="A key whose value is asked for, or read from stdin, and stored encrypted.",
+    show_default=False,
+)  # fmt: skip
 
 
 def assign(
@@ -34,6 +42,8 @@ def assign(
     name: DocumentName,
     pairs: Annotated[list[str] | None, _PAIRS] = None,
     remove: Annotated[list[str] | None, _REMOVE] = None,
+    encrypt: Annotated[str | None, _ENCRYPT] = None,
+    keys: Keys = None,
     message: Message = None,
     expect: Expect = None,
     author: Author = None,
@@ -41,15 +51,17 @@ def assign(
 ) -> None:
     """Store a revision in which some keys have other values."""
     cli: Cli = ctx.obj
-    if not pairs and not remove:
-        raise typer.BadParameter("give KEY=VALUE, or --remove KEY")
+    if not pairs and not remove and not encrypt:
+        raise typer.BadParameter("give KEY=VALUE, --encrypt KEY, or --remove KEY")
     values = [_parsed(pair) for pair in pairs or ()]
+    keyring = load_keys(keys)
+    if encrypt:
+        values.append((encrypt, _asked(encrypt)))
     check = load_model(model)
-    from zkdiscovery.config.documents import encode_document  # noqa: PLC0415 - loads all of the SDK
-    from zkdiscovery.config.merging import differences  # noqa: PLC0415
+    from zkdiscovery.config.merging import differences  # noqa: PLC0415 - loads all of the SDK
 
     with cli.connected() as client, cli.working("editing the document"):
-        store = client.config_store(name, author=author)
+        store = client.config_store(name, author=author, keys=keyring)
         before, base = {}, 0
         if expect != 0:
             try:
@@ -57,7 +69,7 @@ def assign(
                 before, base = document.values, document.revision.number
             except NodeMissing:
                 pass
-        after: dict[str, Any] = json.loads(encode_document(before, name))
+        after: dict[str, Any] = copy.deepcopy(before)
         for key, value in values:
             _put(after, key, value)
         for key in remove or ():
@@ -73,6 +85,25 @@ def assign(
         return
     write_changes(changes, as_json=False)
     cli.say(f"{name}: revision {number}" + ("" if changes else ", as before"))
+
+
+def reencrypt(ctx: typer.Context, name: DocumentName, keys: Keys = None, author: Author = None) -> None:
+    """Store a revision whose encrypted values have the first of the keys."""
+    cli: Cli = ctx.obj
+    keyring = load_keys(keys)
+    with cli.connected() as client, cli.working("encrypting the values"):
+        number = client.config_store(name, author=author, keys=keyring).reencrypt(timeout=cli.timeout)
+    if cli.json:
+        write_json({"document": name, "revision": number})
+    else:
+        cli.say(f"{name}: revision {number}")
+
+
+def new_key(name: Annotated[str, typer.Argument(metavar="ID", help="The id of the key.", show_default=False)]) -> None:
+    """Write a new key for encrypted values, as a line of a file of keys."""
+    from zkdiscovery.config import Keyring  # noqa: PLC0415 - loads all of the SDK
+
+    write(f"{Keyring.new_key(name)}\n")
 
 
 def rollback(
@@ -92,6 +123,18 @@ def rollback(
         write_json({"document": name, "revision": number})
     else:
         cli.say(f"{name}: revision {number}, as revision {revision}")
+
+
+def _asked(key: str) -> Any:
+    """Return the value of a key that is to be encrypted. It is never an argument, which others could see."""
+    from zkdiscovery.config import Encrypted  # noqa: PLC0415 - loads all of the SDK
+
+    if sys.stdin.isatty():
+        return Encrypted(typer.prompt(f"value of {key}", hide_input=True, confirmation_prompt=True, err=True))
+    value = sys.stdin.read().removesuffix("\n")
+    if not value:
+        raise typer.BadParameter(f"stdin is empty; it must have the value of {key}")
+    return Encrypted(value)
 
 
 def _parsed(pair: str) -> tuple[str, Any]:
