@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from zkdiscovery.config import ConfigReader as ConfigReader
     from zkdiscovery.config import ConfigRejection as ConfigRejection
     from zkdiscovery.config import ConfigRevision as ConfigRevision
+    from zkdiscovery.config import ConfigRollout as ConfigRollout
     from zkdiscovery.config import ConfigSource as ConfigSource
     from zkdiscovery.config import ConfigStore as ConfigStore
     from zkdiscovery.config import Draft as Draft
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from zkdiscovery.errors import OperationTimeout as OperationTimeout
     from zkdiscovery.errors import QuotaExceeded as QuotaExceeded
     from zkdiscovery.errors import RegistrationConflict as RegistrationConflict
+    from zkdiscovery.errors import RolloutStopped as RolloutStopped
     from zkdiscovery.errors import SessionExpired as SessionExpired
     from zkdiscovery.errors import UndecodableNode as UndecodableNode
     from zkdiscovery.errors import UnsupportedServer as UnsupportedServer
@@ -189,6 +191,7 @@ _HOMES = {
         "ConfigReader",
         "ConfigRejection",
         "ConfigRevision",
+        "ConfigRollout",
         "ConfigSource",
         "ConfigStore",
         "Draft",
@@ -224,6 +227,7 @@ _HOMES = {
         "OperationTimeout",
         "QuotaExceeded",
         "RegistrationConflict",
+        "RolloutStopped",
         "SessionExpired",
         "UndecodableNode",
         "UnsupportedServer",

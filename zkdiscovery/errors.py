@@ -166,6 +166,10 @@ class LeadershipLost(HoldLost):
     """The term of leadership is over."""
 
 
+class RolloutStopped(ZkDiscoveryError):
+    """The rollout of a revision was stopped; all readers have the revision of before. The message tells why."""
+
+
 class ClientClosed(ZkDiscoveryError, RuntimeError):
     """The client was closed."""
 

@@ -37,6 +37,8 @@ LIMITS = {
     "ConfigStore.replace": FOR_AN_OPERATION,
     "ConfigStore.rollback": FOR_AN_OPERATION,
     "ConfigStore.reencrypt": FOR_AN_OPERATION,
+    "ConfigStore.rollout": FOR_AN_OPERATION,
+    "ConfigStore.stop_rollout": FOR_AN_OPERATION,
     "ConfigStore.read": FOR_AN_OPERATION,
     "ConfigStore.history": FOR_AN_OPERATION,
     "ConfigStore.diff": FOR_AN_OPERATION,
@@ -91,7 +93,10 @@ OTHERS = {  # finite, and not of the SDK's own waits
     "ZookeeperServer.wait_ended",
 }
 WAIT_UNTIL_A_DEADLINE = {"Election.leave"}  # of the client that closes
-WAIT_UNTIL_CLOSED = {"Shards.run"}
+WAIT_UNTIL_CLOSED = {
+    "ConfigStore.staged_rollout",
+    "Shards.run",
+}  # the former at most, else for as long as its plan says
 NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
     "Barrier.forked", "Barrier.revive",
@@ -202,6 +207,8 @@ USES: dict[str, Callable[[StaticClient, Any], object]] = {
     "ConfigStore.edit": lambda client, value: client.config_store("shop").edit("why", timeout=value).__enter__(),
     "ConfigStore.replace": lambda client, value: client.config_store("shop").replace({}, "why", timeout=value),
     "ConfigStore.rollback": lambda client, value: client.config_store("shop").rollback(1, timeout=value),
+    "ConfigStore.rollout": lambda client, value: client.config_store("shop").rollout(value),
+    "ConfigStore.stop_rollout": lambda client, value: client.config_store("shop").stop_rollout("why", value),
     "ConfigStore.reencrypt": lambda client, value: client.config_store("shop").reencrypt(timeout=value),
     "ConfigStore.read": lambda client, value: client.config_store("shop").read(timeout=value),
     "ConfigStore.history": lambda client, value: client.config_store("shop").history(value),

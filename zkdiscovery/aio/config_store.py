@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from zkdiscovery.aio.operations import Operations
-from zkdiscovery.config import BaseConfigStore, ConfigDocument, ConfigReader, ConfigRevision, Draft, Format, KeyChange
+from zkdiscovery.config import (
+    BaseConfigStore,
+    ConfigDocument,
+    ConfigReader,
+    ConfigRevision,
+    ConfigRollout,
+    Draft,
+    Format,
+    HaltWhen,
+    KeyChange,
+)
 from zkdiscovery.core import Core
 from zkdiscovery.znodes import BaseHold
 
@@ -29,11 +40,12 @@ class AsyncConfigStore(BaseConfigStore):
         message: str,
         *,
         expect: int | None = None,
+        in_force: bool = True,
         guard: BaseHold | None = None,
         timeout: float | None = 5.0,
     ) -> AsyncIterator[Draft]:
         """Edit the document in an `async with` block. See `ConfigStore.edit`."""
-        editing = self._editing(self._slot.current(), message, guard, timeout)
+        editing = self._editing(self._slot.current(), message, guard, timeout, in_force=in_force)
         await self._run(lambda _: editing.begin(expect))
         yield editing.drafts[self.name]
         await self._run(lambda _: editing.finish())
@@ -44,11 +56,12 @@ class AsyncConfigStore(BaseConfigStore):
         message: str,
         *,
         expect: int | None = None,
+        in_force: bool = True,
         guard: BaseHold | None = None,
         timeout: float | None = 5.0,
     ) -> int:
         """Store a document in place of the present one; return its revision. See `ConfigStore.replace`."""
-        return await self._run(self._replacing(values, message, expect, guard, timeout))
+        return await self._run(self._replacing(values, message, expect, guard, timeout, in_force=in_force))
 
     async def rollback(
         self,
@@ -67,6 +80,33 @@ class AsyncConfigStore(BaseConfigStore):
     ) -> int:
         """Encrypt all encrypted values anew, with the first of the keys. See `ConfigStore.reencrypt`."""
         return await self._run(self._reencrypting(message, guard, timeout))
+
+    async def staged_rollout(
+        self,
+        revision: int | None = None,
+        percent: Sequence[float] = (5, 25, 100),
+        bake: float = 300.0,
+        halt_when: HaltWhen | None = None,
+    ) -> None:
+        """Put a revision in force for a growing share of the readers. Return once all of them have it.
+
+        `halt_when` is a plain function, called on a thread of the client. If the wait is cancelled, the share stays as
+        it is, and whoever calls this method goes on. See `ConfigStore.staged_rollout`.
+        """
+        driver = self._driver(revision, percent, bake, halt_when)
+        try:
+            while (pause := await self._run(lambda _: driver.step())) is not None:  # noqa: ASYNC110 - there is no event
+                await asyncio.sleep(pause)
+        finally:
+            driver.close()
+
+    async def rollout(self, timeout: float | None = 5.0) -> ConfigRollout | None:
+        """Return the rollout that is under way, or that was stopped last; None: there is none. Raises as `readers`."""
+        return await self._run(self._asking_rollout(timeout))
+
+    async def stop_rollout(self, why: str, timeout: float | None = 5.0) -> int:
+        """Stop the rollout that is under way; return the revision in force. See `ConfigStore.stop_rollout`."""
+        return await self._run(self._stopping_rollout(why, timeout))
 
     async def read(self, revision: int | None = None, timeout: float | None = 5.0) -> ConfigDocument:
         """Return the document, as of all writes that were done before. See `ConfigStore.read`."""

@@ -12,6 +12,7 @@ from zkdiscovery.config.exporting import Format
 from zkdiscovery.config.keyring import Keyring, check_keys
 from zkdiscovery.config.merging import KeyChange
 from zkdiscovery.config.methods import ConfigMethods
+from zkdiscovery.config.plans import ConfigRollout, HaltWhen
 from zkdiscovery.config.revisions import ConfigRevision
 from zkdiscovery.config.statuses import ConfigReader
 from zkdiscovery.config.store import BaseConfigStore, ConfigStore
@@ -27,6 +28,7 @@ __all__ = [
     "ConfigReader",
     "ConfigRejection",
     "ConfigRevision",
+    "ConfigRollout",
     "ConfigSource",
     "ConfigStore",
     "ConfigStores",
@@ -35,6 +37,7 @@ __all__ = [
     "Editing",
     "Encrypted",
     "Format",
+    "HaltWhen",
     "KeyChange",
     "Keyring",
     "begin",

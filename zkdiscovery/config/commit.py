@@ -40,6 +40,7 @@ class Edit:
         base: the revision that it was made from; 0: there was no document; None: whatever is there.
         restores: the revision that it has the content of; None: it is no rollback.
         encrypt: returns the document with its new encrypted values, for the number of the revision; None: `data`.
+        in_force: False: the pointer stays where it is, for a rollout.
     """
 
     layout: Layout
@@ -48,6 +49,7 @@ class Edit:
     base: int | None = None
     restores: int | None = None
     encrypt: Callable[[int], bytes] | None = field(default=None, repr=False)
+    in_force: bool = True
 
     def data_of(self, number: int) -> bytes:
         """Return the document as bytes, for the revision that it becomes."""
@@ -174,14 +176,17 @@ class Commit:
     ) -> list[Write]:
         acl = self._session.parent_acl
         writes: list[Write] = []
-        for layout, stored, number, (data, pieces) in zip(self._layouts, pointers, numbers, records, strict=True):
+        for edit, stored, number, (data, pieces) in zip(self._edits, pointers, numbers, records, strict=True):
+            layout = edit.layout
             writes += [Check(layout.piece(name)) for name in pieces]
             writes.append(Create(layout.revision(number), data, acl))
             if stored is None:
-                writes.append(Create(layout.pointer, encode_pointer(Pointer(number, last=number)), acl))
+                pointer = Pointer(number if edit.in_force else NONE, last=number)
+                writes.append(Create(layout.pointer, encode_pointer(pointer), acl))
             else:
-                moved = encode_pointer(stored.pointer.moved_to(number))
-                writes.append(SetData(layout.pointer, moved, stored.stat.version))
+                before = stored.pointer
+                pointer = before.moved_to(number) if edit.in_force else before._replace(last=number)
+                writes.append(SetData(layout.pointer, encode_pointer(pointer), stored.stat.version))
         return writes
 
 

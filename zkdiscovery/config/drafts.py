@@ -46,6 +46,7 @@ class Editing:
         guard: write only while this hold lasts.
         keys: encrypt values.
         timeout: seconds for each of the two halves.
+        in_force: False: store the revision for a rollout.
 
     Raises:
         InvalidSettings: no message, a name that comes twice, or no timeout.
@@ -61,6 +62,8 @@ class Editing:
         guard: BaseHold | None,
         keys: Keyring | None,
         timeout: float | None,
+        *,
+        in_force: bool = True,
     ) -> None:
         self._stores = core.feature(ConfigStores)
         self._names = check_documents(names)
@@ -68,6 +71,7 @@ class Editing:
         self._claimed = claimed
         self._guard = check_guard(guard)
         self._keys = keys
+        self._in_force = in_force
         self._timeout = check_timeout(timeout)
         self.drafts: dict[str, Draft] = {}
         self._before: dict[str, bytes] = {}
@@ -94,7 +98,7 @@ class Editing:
             layout = self._stores.layout(name)
             data, encrypt = encoder(dict(draft), layout.root, layout.title, self._keys)
             if data != self._before[name]:
-                edits.append(Edit(layout, data, self._message, draft.base, encrypt=encrypt))
+                edits.append(Edit(layout, data, self._message, draft.base, encrypt=encrypt, in_force=self._in_force))
         if edits:
             for name, number in self._stores.commit(edits, self._claimed, self._guard, self._timeout).items():
                 self.drafts[name].revision = number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -14,12 +14,14 @@ from zkdiscovery.config.encrypted import encoder, open_document, reencrypt_docum
 from zkdiscovery.config.exporting import Format, check_format, export
 from zkdiscovery.config.keyring import Keyring, check_keys
 from zkdiscovery.config.merging import KeyChange, differences
+from zkdiscovery.config.plans import ConfigRollout, HaltWhen, make_plan
 from zkdiscovery.config.revisions import ConfigRevision
+from zkdiscovery.config.rollouts import Driver, read_rollout, stop_rollout
 from zkdiscovery.config.statuses import ConfigReader
 from zkdiscovery.config.stores import ConfigDocument, ConfigStores
 from zkdiscovery.core import Core, CoreSlot
 from zkdiscovery.locks import check_guard
-from zkdiscovery.validation import check_timeout, check_whole
+from zkdiscovery.validation import check_function, check_nonempty, check_timeout, check_whole
 from zkdiscovery.znodes import BaseHold, Paths
 
 T = TypeVar("T")
@@ -43,8 +45,10 @@ class BaseConfigStore:
     def __reduce__(self) -> str:
         raise TypeError("a store holds a connection and can't be pickled; call config_store() in the other process")
 
-    def _editing(self, core: Core, message: str, guard: BaseHold | None, timeout: float | None) -> Editing:
-        return Editing(core, [self.name], message, self._claimed, guard, self._keys, timeout)
+    def _editing(
+        self, core: Core, message: str, guard: BaseHold | None, timeout: float | None, *, in_force: bool = True
+    ) -> Editing:
+        return Editing(core, [self.name], message, self._claimed, guard, self._keys, timeout, in_force=in_force)
 
     # Each of these checks what it is given, and returns what blocks.
 
@@ -64,7 +68,14 @@ class BaseConfigStore:
         return open_
 
     def _replacing(
-        self, values: dict[str, Any], message: str, expect: int | None, guard: BaseHold | None, timeout: float | None
+        self,
+        values: dict[str, Any],
+        message: str,
+        expect: int | None,
+        guard: BaseHold | None,
+        timeout: float | None,
+        *,
+        in_force: bool,
     ) -> Work[int]:
         limit, root = check_timeout(timeout), self._slot.current().paths.document(self.name)
         data, encrypt = encoder(values, root, self._title, self._keys)
@@ -72,7 +83,7 @@ class BaseConfigStore:
 
         def commit(core: Core) -> int:
             stores = core.feature(ConfigStores)
-            edit = Edit(stores.layout(self.name), data, message, expect, encrypt=encrypt)
+            edit = Edit(stores.layout(self.name), data, message, expect, encrypt=encrypt, in_force=in_force)
             return stores.commit([edit], self._claimed, guard, limit)[self.name]
 
         return commit
@@ -103,6 +114,24 @@ class BaseConfigStore:
             return stores.commit([edit], self._claimed, guard, limit)[self.name]
 
         return roll_back
+
+    def _driver(
+        self, revision: int | None, percent: Sequence[float], bake: float, halt_when: HaltWhen | None
+    ) -> Driver:
+        if revision is not None:
+            check_whole(revision, "a revision", 1)
+        if halt_when is not None:
+            check_function(halt_when, "halt_when")
+        return Driver(self._slot, self.name, revision, make_plan(percent, bake), halt_when)
+
+    def _asking_rollout(self, timeout: float | None) -> Work[ConfigRollout | None]:
+        limit = check_timeout(timeout)
+        return lambda core: read_rollout(core, self.name, limit)
+
+    def _stopping_rollout(self, why: str, timeout: float | None) -> Work[int]:
+        limit = check_timeout(timeout)
+        check_nonempty(why, "why a rollout is stopped")
+        return lambda core: stop_rollout(core, self.name, why, limit)
 
     def _looking_back(self, timeout: float | None) -> Work[list[ConfigRevision]]:
         limit = check_timeout(timeout)
@@ -138,6 +167,7 @@ class ConfigStore(BaseConfigStore):
         message: str,
         *,
         expect: int | None = None,
+        in_force: bool = True,
         guard: BaseHold | None = None,
         timeout: float | None = 5.0,
     ) -> Iterator[Draft]:
@@ -148,6 +178,7 @@ class ConfigStore(BaseConfigStore):
         Args:
             message: why; the history shows it.
             expect: the revision that the edit is meant for; 0: there must be no such document; None: any.
+            in_force: False: the revision is stored, and no reader takes it before `staged_rollout(draft.revision)`.
             guard: a hold of a lock, or a term. ZooKeeper refuses the revision once that hold is over.
             timeout: seconds for reading, and again for writing.
 
@@ -160,7 +191,7 @@ class ConfigStore(BaseConfigStore):
             NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused. Nothing was
                 stored, unless the error has `outcome_unknown`: then the revision may have been stored, once.
         """
-        editing = self._editing(self._slot.current(), message, guard, timeout)
+        editing = self._editing(self._slot.current(), message, guard, timeout, in_force=in_force)
         editing.begin(expect)
         yield editing.drafts[self.name]
         editing.finish()
@@ -171,6 +202,7 @@ class ConfigStore(BaseConfigStore):
         message: str,
         *,
         expect: int | None = None,
+        in_force: bool = True,
         guard: BaseHold | None = None,
         timeout: float | None = 5.0,
     ) -> int:
@@ -178,7 +210,7 @@ class ConfigStore(BaseConfigStore):
 
         For the arguments, and what it raises, see `edit`. Without `expect` it replaces whatever is there.
         """
-        return self._replacing(values, message, expect, guard, timeout)(self._slot.current())
+        return self._replacing(values, message, expect, guard, timeout, in_force=in_force)(self._slot.current())
 
     def rollback(
         self,
@@ -207,6 +239,58 @@ class ConfigStore(BaseConfigStore):
         InvalidSettings if the store has no keys.
         """
         return self._reencrypting(message, guard, timeout)(self._slot.current())
+
+    def staged_rollout(
+        self,
+        revision: int | None = None,
+        percent: Sequence[float] = (5, 25, 100),
+        bake: float = 300.0,
+        halt_when: HaltWhen | None = None,
+    ) -> None:
+        """Put a revision in force for a growing share of the readers. Return once all of them have it.
+
+        Each reader belongs to a share by its id; see `Client.config`. Whoever belongs to one belongs to all larger
+        ones. The plan is stored: if this process ends, the share stays, and whoever calls this method goes on. Several
+        may call it at the same time; one of them drives.
+
+        It stops, and all readers have the revision of before again, if a reader refuses the revision, if `halt_when`
+        says so, by `stop_rollout`, and if another revision is stored meanwhile.
+
+        Args:
+            revision: a newer revision than the one in force, such as that of `edit(in_force=False)`. None: go on with
+                the rollout that is under way.
+            percent: the share of each stage; the last one is 100. A rollout that is under way keeps its own.
+            bake: seconds that each stage lasts at least, seen by who drives it: an outage of ZooKeeper comes on top,
+                and a new driver begins the stage anew.
+            halt_when: called with a `ConfigRollout` every second, on this thread; stops the rollout if it returns
+                something true, which may be a text that says why, or raises.
+
+        Raises:
+            RolloutStopped: it was stopped; says why.
+            NodeChanged: another rollout is under way, or the revision is older than the one in force.
+            NodeMissing: there is no such revision, or no rollout to go on with.
+            InvalidSettings: no plan.
+            UndecodableNode, AccessDenied, ClientClosed: what is stored can't be used, or it is refused.
+        """
+        driver = self._driver(revision, percent, bake, halt_when)
+        try:
+            while (pause := driver.step()) is not None:
+                self._slot.current().session.closing.wait(pause)
+        finally:
+            driver.close()
+
+    def rollout(self, timeout: float | None = 5.0) -> ConfigRollout | None:
+        """Return the rollout that is under way, or that was stopped last; None: there is none. Raises as `readers`."""
+        return self._asking_rollout(timeout)(self._slot.current())
+
+    def stop_rollout(self, why: str, timeout: float | None = 5.0) -> int:
+        """Stop the rollout that is under way; return the revision that is in force for all readers.
+
+        Raises:
+            NodeMissing: no rollout is under way.
+            NotConnected, OperationTimeout, AccessDenied: not done within `timeout` seconds, or refused.
+        """
+        return self._stopping_rollout(why, timeout)(self._slot.current())
 
     def read(self, revision: int | None = None, timeout: float | None = 5.0) -> ConfigDocument:
         """Return the document, as of all writes that were done before.

@@ -21,7 +21,7 @@ from zkdiscovery.config.layout import Layout
 from zkdiscovery.config.pointer import Pointer
 from zkdiscovery.config.statuses import decode_status
 from zkdiscovery.config.stores import missing
-from zkdiscovery.errors import ZkDiscoveryError
+from zkdiscovery.errors import InvalidSettings, ZkDiscoveryError
 from zkdiscovery.znodes import BaseHold, Paths
 
 GENERATION = 1  # the number of the one connection
@@ -159,6 +159,8 @@ class KeptStores(ConfigStores):
         guard: BaseHold | None,
         timeout: float,  # noqa: ARG002
     ) -> Mapping[str, int]:
+        if not all(edit.in_force for edit in edits):
+            raise InvalidSettings("a static client has no rollouts, so each revision is in force at once")
         if guard is not None:
             guard.check()
         return self._documents.store(edits, claimed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.conftest import MakeClient
-from tests.integration.cli.conftest import Done
+from tests.integration.cli.conftest import Done, Running
 from tests.support import wait_until
 from zkdiscovery import ConfigStore
 from zkdiscovery.cli.exits import ExitCode
@@ -216,3 +217,52 @@ def test_encrypted_values(
     assert run("config", "get", "shop", "bank.password", "-o", "json").json["$encrypted"]["key"] == "second"
     assert run("config", "get", "shop", "bank.password", "--reveal").out == "sesame\n"
     assert run("config", "diff", "shop", "2", "3").out == "", "the value is the same"
+
+
+def test_a_rollout(run: Run, store: ConfigStore) -> None:
+    run("config", "set", "shop", "limit=1")
+    assert run("config", "rollout", "shop", "--status").code == ExitCode.NOT_FOUND
+    assert run("config", "rollout", "shop", "--status", "-o", "json").json is None
+    assert run("config", "set", "shop", "limit=2", "--stage").err == "shop: revision 2\n"
+    assert store.read().values == {"limit": 1}
+    done = run("config", "rollout", "shop", "2", "--percent", "50,100", "--bake", "0.1s")
+    assert (done.code, done.err.splitlines()) == (
+        0,
+        [
+            "shop: revision 2 is for 50 % of the readers",
+            "shop: revision 2 is for 100 % of the readers",
+            "shop: revision 2 is in force for all readers",
+        ],
+    )
+    assert store.read().values == {"limit": 2}
+    for arguments, code in (
+        (["--percent", "x"], ExitCode.USAGE),
+        (["--percent", "50"], ExitCode.USAGE),
+        (["--status", "--stop", "why"], ExitCode.USAGE),
+        (["9"], ExitCode.NOT_FOUND),
+        ([], ExitCode.NOT_FOUND),
+        (["1"], ExitCode.CONFLICT),
+        (["--stop", "why"], ExitCode.NOT_FOUND),
+    ):
+        assert run("config", "rollout", "shop", *arguments).code == code, arguments
+
+
+def test_a_rollout_that_goes_on_and_is_stopped(
+    run: Run, start: Callable[..., Running], store: ConfigStore, make_client: MakeClient
+) -> None:
+    run("config", "set", "shop", "limit=1")
+    run("config", "set", "shop", "limit=2", "--stage")
+    config = make_client().config("shop", id="web-1").wait_ready()
+    driving = start("config", "rollout", "shop", "2", "--percent", "10,100", "--bake", "600s")
+    driving.message("revision 2 is for 10 % of the readers")
+    wait_until(lambda: len(store.readers()) == 1)
+    shown = run("config", "rollout", "shop", "--status")
+    assert shown.out.splitlines()[1].split()[:4] == ["2", "1", "10", "%"]
+    assert driving.end(signal.SIGINT) == 130
+    going_on = start("config", "rollout", "shop")
+    going_on.message("revision 2 is for 10 % of the readers")
+    assert run("config", "rollout", "shop", "--stop", "bad").err == "shop: revision 1 is in force for all readers\n"
+    going_on.message("the rollout of revision 2 of the document 'shop' was stopped", "bad")
+    assert going_on.end() == ExitCode.FAILED
+    assert "stopped: bad" in run("config", "rollout", "shop", "--status").out
+    assert config.value == {"limit": 1}

@@ -37,6 +37,13 @@ PRINTED = {
         "3 2.0",
         "{", '  "bank": {', '    "timeout": 3.0', "  }", "}",
     ],
+    "stages.py": [
+        "{'limit': 10}",
+        (
+            "the rollout of revision 3 of the document 'search' was stopped, and revision 2 is in force for all readers:"
+            " the database is slow"
+        ),
+    ],
     "password.py": [
         "user='shop' password=SecretStr('**********') open sesame",
         "encrypted anew: revision 2",
@@ -62,7 +69,7 @@ def test_a_change_and_back(folder: Path) -> None:
     assert run(folder, "look_back.py").splitlines() == PRINTED["look_back.py"]
 
 
-@pytest.mark.parametrize("name", ["refuse.py", "layers.py", "password.py", "settings.py"])
+@pytest.mark.parametrize("name", ["refuse.py", "layers.py", "stages.py", "password.py", "settings.py"])
 def test_a_sample(folder: Path, name: str) -> None:
     assert run(folder, name).splitlines() == PRINTED[name]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from zkdiscovery.cli.config.edit import edit
 from zkdiscovery.cli.config.reading import diff, export, get, history, readers
+from zkdiscovery.cli.config.rollout import rollout
 from zkdiscovery.cli.config.writing import assign, new_key, reencrypt, rollback
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
@@ -17,6 +18,7 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "diff": diff,
     "rollback": rollback,
     "export": export,
+    "rollout": rollout,
     "readers": readers,
     "reencrypt": reencrypt,
     "new-key": new_key,

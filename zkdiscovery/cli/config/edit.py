@@ -21,6 +21,7 @@ from zkdiscovery.cli.config.options import (
     Keys,
     Message,
     Model,
+    Stage,
     load_keys,
     load_model,
     summary,
@@ -39,6 +40,7 @@ def edit(
     author: Author = None,
     model: Model = None,
     keys: Keys = None,
+    stage: Stage = False,
 ) -> None:
     """Edit a document in $VISUAL, $EDITOR or vi, and store what was saved as a new revision.
 
@@ -60,7 +62,9 @@ def edit(
         if changes:
             with cli.connected() as client, cli.working("storing the revision"):
                 store = client.config_store(name, author=author, keys=keyring)
-                number = store.replace(after, message or summary(changes), expect=base, timeout=cli.timeout)
+                number = store.replace(
+                    after, message or summary(changes), expect=base, in_force=not stage, timeout=cli.timeout
+                )
     except BaseException:
         cli.say(f"the text is in {file}")
         raise

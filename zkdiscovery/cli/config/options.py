@@ -68,6 +68,8 @@ Reveal = Annotated[bool, typer.Option("--reveal", help="Show encrypted values in
 VARIABLE = "ZKDISCOVERY_CONFIG_KEYS"
 HIDDEN = "**********"
 
+Stage = Annotated[bool, typer.Option("--stage", help="Store the revision only; `config rollout` puts it in force.")]
+
 Check = Callable[[dict[str, Any]], object]  # raises InvalidDocument
 
 

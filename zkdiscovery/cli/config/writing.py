@@ -16,6 +16,7 @@ from zkdiscovery.cli.config.options import (
     Keys,
     Message,
     Model,
+    Stage,
     load_keys,
     load_model,
     summary,
@@ -44,6 +45,7 @@ def assign(
     remove: Annotated[list[str] | None, _REMOVE] = None,
     encrypt: Annotated[str | None, _ENCRYPT] = None,
     keys: Keys = None,
+    stage: Stage = False,
     message: Message = None,
     expect: Expect = None,
     author: Author = None,
@@ -79,7 +81,9 @@ def assign(
         number = base
         if changes:
             why = message or summary(changes)
-            number = store.replace(after, why, expect=base if expect is None else expect, timeout=cli.timeout)
+            number = store.replace(
+                after, why, expect=base if expect is None else expect, in_force=not stage, timeout=cli.timeout
+            )
     if cli.json:
         write_json({"document": name, "revision": number})
         return
