@@ -96,7 +96,7 @@ WAIT_UNTIL_A_DEADLINE = {"Election.leave"}  # of the client that closes
 WAIT_UNTIL_CLOSED = {
     "ConfigStore.staged_rollout",
     "Shards.run",
-}  # the former at most, else for as long as its plan says
+}  # or until the plan of the rollout ends
 NEVER_WAIT = {
     "Attempt.done", "Attempt.fail", "Attempt.report",
     "Barrier.forked", "Barrier.revive",

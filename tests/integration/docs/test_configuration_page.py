@@ -40,8 +40,8 @@ PRINTED = {
     "stages.py": [
         "{'limit': 10}",
         (
-            "the rollout of revision 3 of the document 'search' was stopped, and revision 2 is in force for all readers:"
-            " the database is slow"
+            "the rollout of revision 3 of the document 'search' was stopped, and revision 2 is in force"
+            " for all readers: the database is slow"
         ),
     ],
     "password.py": [
