@@ -295,8 +295,10 @@ class Client(LockMethods, ShardMethods, ConfigMethods):
             slow_start: seconds over which an instance that has just registered gets a growing part of its share; 0.0:
                 the whole share at once.
             classify: what an exception says about the instance; None is no exception. See `outcome_of`, the default.
+            fallback: a file for the last known instances, from which a process starts while ZooKeeper can't be reached.
 
-        The other defaults are `balancer="p2c_ewma"`, `where=None`, `ejection=Ejection()` and `slow_start=0.0`.
+        The other defaults are `balancer="p2c_ewma"`, `where=None`, `ejection=Ejection()`, `slow_start=0.0` and
+        `fallback=None`.
 
         Raises:
             InvalidName: no name for a service.

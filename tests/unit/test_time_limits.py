@@ -112,7 +112,7 @@ NEVER_WAIT = {
     "Registration.beat", "Registration.on_change", "Registration.reclaim", "Registration.set_status",
     "Registration.update",
     "Service.attempt", "Service.close", "Service.explain", "Service.follow", "Service.forked", "Service.on_change",
-    "Service.pick", "Service.revive", "Service.stop_following", "Service.update_hold",
+    "Service.pick", "Service.revive", "Service.start_from", "Service.stop_following", "Service.update_hold",
     "Shards.forked", "Shards.held", "Shards.on_change", "Shards.revive",
     "StaticClient.lose_leadership", "StaticClient.lose_lock", "StaticClient.lose_shards", "StaticClient.set_config",
     "StaticClient.set_instances",

@@ -19,13 +19,16 @@ from zkdiscovery.discovery.endpoints import Endpoints, UnfollowedPool
 from zkdiscovery.discovery.explain import InstanceReport, explain, why_nothing
 from zkdiscovery.discovery.feed import Feed, added, difference
 from zkdiscovery.discovery.outcomes import outcome_of
+from zkdiscovery.discovery.saved import SavedView, SavedViews
 from zkdiscovery.errors import ClientClosed, NoInstanceAvailable
 from zkdiscovery.model import Change, Instance, Snapshot
-from zkdiscovery.threads import Monitor, Steps, Subscribers, Subscription, Until
+from zkdiscovery.threads import Monitor, Steps, Subscribers, Subscription, Until, Worker
 from zkdiscovery.validation import deadline_after
 
 C = TypeVar("C", bound=CallPolicy)
 Excluded = str | Instance | Iterable[str | Instance]
+
+GRACE = 0.5  # seconds that a start waits for ZooKeeper although there are instances from the fallback file
 
 NOBODY: tuple[()] = ()  # the one empty tuple: to compare with it by identity costs a pick next to nothing
 
@@ -70,6 +73,8 @@ class BaseService:
         self._endpoints = Endpoints(name, where)
         self._snapshot = Snapshot(name)
         self._pool: Pool | UnfollowedPool = UnfollowedPool((), self._followed_pool)
+        self._saved: SavedView | None = None
+        self._saving: Worker | None = None
         self._feed: Feed | None = None  # None until `revive`, and again in a forked child
 
     # -- reading --
@@ -168,6 +173,13 @@ class BaseService:
             return feed is not None and feed.fatal_error is not None
 
         also = None if feed is None else feed.errors_changed
+        if self._saved is not None and self._snapshot.stale and ready():  # what the file has will do, if need be
+
+            def fresh() -> bool:
+                return ready() and not self._snapshot.stale
+
+            grace = min(end, time.monotonic() + GRACE)
+            yield Until(lambda: self._closed or fresh() or hopeless(), grace, self._changed, also)
         yield Until(lambda: self._closed or ready() or hopeless(), end, self._changed, also)
         with self._changed:
             if self._closed:
@@ -236,6 +248,13 @@ class BaseService:
 
     # -- the feed --
 
+    def start_from(self, saved: SavedView) -> None:
+        """Begin with what the file has, until the service is loaded, and keep the file from then on."""
+        self._saved = saved
+        if (snapshot := saved.load()) is not None:
+            self._endpoints.apply(added(snapshot))
+            self._snapshot = snapshot
+
     def revive(self, core: Core) -> None:
         """Follow the service with this core, unless the view follows it already or is closed.
 
@@ -245,6 +264,8 @@ class BaseService:
         with self._reviving:
             if self._feed is not None:
                 return
+            if self._saved is not None:
+                self._saving = core.feature(SavedViews).worker
             before, pool = self._pool, self._make_pool()
             self._endpoints.update(pool)
             with self._changed:
@@ -285,6 +306,8 @@ class BaseService:
             # Offered under the lock, so that on_change() gives no change twice and misses none.
             self._subscribers.offer(change)
             self._changed.notify_all()
+        if self._saved is not None and self._saving is not None:
+            self._saved.offer(change.after, self._saving)
 
     def _was_closed(self) -> ClientClosed:
         return ClientClosed(f"the view of {self.name!r} was closed, or its client was; discover() it again")
@@ -328,7 +351,7 @@ class BaseService:
         self._endpoints = self._endpoints.forked()
         if self._closed:
             return
-        self._feed = None
+        self._feed = self._saving = None
         stale_since = self._snapshot.stale_since or time.monotonic()
         self._snapshot = dataclasses.replace(self._snapshot, version=0, stale_since=stale_since)
         self._pool = UnfollowedPool(self._endpoints.candidates(), self._followed_pool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from zkdiscovery.discovery.base import BaseService
 from zkdiscovery.discovery.cache import ServiceCache
 from zkdiscovery.discovery.feed import Feed
 from zkdiscovery.discovery.outcomes import outcome_of
+from zkdiscovery.discovery.saved import SavedView
 from zkdiscovery.errors import AccessDenied, InvalidSettings, NodeError, NodeMissing, UndecodableNode
 from zkdiscovery.model import Instance
 from zkdiscovery.session import NO_NODE, Batch, Digest, GetChildren, Node, ReadLimits, read_batches, why_unread
@@ -35,6 +37,7 @@ class ViewOptions(TypedDict, total=False):
     ejection: Ejection | None
     slow_start: float
     classify: Callable[[BaseException | None], Outcome]
+    fallback: str | os.PathLike[str] | None
 
 
 class Discovery(Feature):
@@ -60,6 +63,9 @@ class Discovery(Feature):
         """
         self.core.paths.service(service)
         view = make_view(service, kind, self.core.slot, self.core.settings.zone, options)
+        if (fallback := options.get("fallback")) is not None:
+            path = self.core.paths.service(service)
+            view.start_from(SavedView(fallback, service, path, self.core.codec))
         self.core.slot.add(view)
         try:
             view.revive(self.core)

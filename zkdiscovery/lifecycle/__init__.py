@@ -15,6 +15,7 @@ from zkdiscovery.lifecycle.ending import (
     time_for,
 )
 from zkdiscovery.lifecycle.identity import MAX_ID, default_id
+from zkdiscovery.lifecycle.private_file import PrivateFile
 from zkdiscovery.lifecycle.process import inhabit
 from zkdiscovery.lifecycle.signals import DEFAULT_HANDLERS, SIGNALS, close_on_signals
 from zkdiscovery.lifecycle.turns import await_signals, signals_pending
@@ -27,6 +28,7 @@ __all__ = [
     "Default",
     "Ending",
     "Level",
+    "PrivateFile",
     "await_signals",
     "close_on_signals",
     "default_id",
