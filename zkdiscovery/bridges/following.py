@@ -2,6 +2,7 @@
 
 Guarantees
 - Nothing is written before the first full list, nor by a list that was asked for before the bridge led.
+- What the first listing of a bridge lacks goes at once only if the source can't have lost its data before.
 - What another bridge or the next run of a container has created after the list was asked for is not removed by it.
 - What can't be imported, or is refused, harms none of the others; it is logged once, and tried again.
 - An export that fails harms no import: only a list tells whether the source is away.
@@ -77,6 +78,8 @@ class Following:
         self._leadership = Leadership(client, self.name, changed) if source.clustered else None
         self._checking = Checking(core, changed)
         self._loaded = False  # the catalogue was complete once
+        self._began = time.monotonic()
+        self._awaited: frozenset[Key] | None = None  # what the first listing lacked; None: there was none yet
         self._listing: Listing | None = None
         self._instances: list[tuple[Imported, Instance]] = []  # what can be imported of it
         self._invalid: dict[str, str] = {}  # and what can't
@@ -88,6 +91,7 @@ class Following:
         self._problems: dict[str, str] = {}
         self._exported: object = None
         self._not_exported: Mapping[str, str] = {}
+        self._await_until = math.inf  # monotonic seconds until which something is awaited
         self._export_at = math.inf  # monotonic seconds at which an export that failed is tried again
 
     def _require_mark(self) -> None:
@@ -182,6 +186,7 @@ class Following:
         standing = self._catalogue.of_source(self.name)
         instances = {key: entry.instance for key, entry in standing.items()}
         desired = self._checking.decide(desired, checks, instances, problems)
+        desired = self._await(desired, standing, listing.returning, problems)
         if listing.settling:
             desired = _settled(desired, standing)
         complete = self._catalogue.complete
@@ -200,6 +205,25 @@ class Following:
         if complete and isinstance(self._source, Exporter):
             problems |= self._export(self._source)
         self._tell(problems)
+
+    def _await(
+        self, desired: dict[Key, Instance], standing: Mapping[Key, Entry], returning: float, problems: dict[str, str]
+    ) -> dict[Key, Instance]:
+        """Return what is to stand while what the first listing lacked may still come back."""
+        until = self._began + returning
+        if time.monotonic() >= until:
+            self._awaited = frozenset()
+        elif self._awaited is None:
+            self._awaited = frozenset(standing)
+        self._awaited &= standing.keys() - desired.keys()
+        self._await_until = until if self._awaited else math.inf
+        if not self._awaited:
+            return desired
+        problems.setdefault(
+            self._source.where,
+            "it lacks instances that it had before this bridge began, so they stay until they must have come back",
+        )
+        return desired | {key: standing[key].instance.own for key in self._awaited}
 
     def _desired(self, problems: dict[str, str]) -> tuple[dict[Key, Instance], dict[Key, ProbingCheck]]:
         """Return what the source has, and its checks. An owner that lives takes the place of an import."""
@@ -279,8 +303,11 @@ class Following:
 
     @property
     def retry_delay(self) -> float:
-        """Seconds until something that was refused is to be tried again."""
-        return min([self._export_at, *(known.until for known in self._refused.values())]) - time.monotonic()
+        """Seconds until something that was refused or is awaited is to be looked at again."""
+        return (
+            min([self._export_at, self._await_until, *(known.until for known in self._refused.values())])
+            - time.monotonic()
+        )
 
     def _tell(self, problems: dict[str, str]) -> None:
         """Log problems that are new, and show all."""

@@ -104,12 +104,15 @@ class Listing:
             each time.
         settling: the source has come back with data that may be old or missing. Until it lists for good, nothing is
             added or removed, and what is listed is kept up to date.
+        returning: seconds in which objects that the source has lost are registered there again. It may have lost its
+            data while no bridge ran, so what the first listing of a bridge lacks stays for as long. 0: it loses none.
     """
 
     instances: Sequence[Imported]
     problems: Mapping[str, str] = field(default_factory=dict)
     deaths: Sequence[Death] = ()
     settling: bool = field(default=False, kw_only=True)
+    returning: float = field(default=0.0, kw_only=True)
 
 
 class Source(Protocol):

@@ -30,6 +30,7 @@ class Engine:
         self.problems: dict[str, str] = {}
         self.deaths: list[Death] = []
         self.settling = False
+        self.returning = 0.0
         self.identities = identity
         self.error: Exception | None = None  # that every call raises
         self.gate = threading.Event()  # cleared: a list does not end
@@ -92,7 +93,9 @@ class Source:
         engine = self.engine
         engine.lists += 1
         objects = list(engine.objects.values())
-        found = Listing(objects, dict(engine.problems), list(engine.deaths), settling=engine.settling)
+        found = Listing(
+            objects, dict(engine.problems), list(engine.deaths), settling=engine.settling, returning=engine.returning
+        )
         if not engine.gate.wait(LIMIT):
             raise SourceUnavailable("the gate of the test stays closed")
         self._check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.integration.bridges.engines import Engine, imported, wait_instances, 
 from tests.support import LIMIT, Truth, core_of, wait_until
 from zkdiscovery import Client, SessionExpired
 from zkdiscovery.bridges import SourceRefused, SourceUnavailable
+from zkdiscovery.bridges.sources import read_sources
 from zkdiscovery.testing import FaultProxy, ZookeeperServer, expire_session
 
 Expire = Callable[[Client], None]
@@ -249,3 +250,29 @@ def test_closing_takes_little_time(make_client: MakeClient, start_bridge: StartB
     began = time.monotonic()
     running.stop()
     assert time.monotonic() - began < LIMIT / 2
+
+
+def test_what_was_lost_while_no_bridge_ran_stays_until_it_must_have_come_back(
+    make_client: MakeClient, start_bridge: StartBridge
+) -> None:
+    engine, client = Engine(), make_client()
+    engine.put(*map(imported, range(1, 4)))
+    first = start_bridge(make_client(), engine)
+    wait_ports(client, "web", 1, 2, 3)
+    first.stop()
+    engine.objects, engine.returning = {"object-4": imported(4)}, 8.0  # it has lost its data
+    start_bridge(make_client(), engine)
+    wait_ports(client, "web", 1, 2, 3, 4)
+
+    def told() -> Mapping[str, str]:
+        (source,) = read_sources(client, LIMIT)
+        return source.bridges[0].problems if source.bridges else {}
+
+    wait_until(lambda: "before this bridge began" in str(told()))
+    engine.put(imported(1), imported(2, weight=2))
+    wait_instances(client, "web", lambda found: found[8002].weight == 2)
+    engine.remove(1)
+    wait_ports(client, "web", 2, 3, 4)  # at once: this bridge has seen it, and its end
+    assert told()
+    wait_ports(client, "web", 2, 4)
+    wait_until(lambda: told() == {})

@@ -143,7 +143,7 @@ class ConsulSource:
             problems[self.where] = (
                 "it has lost data, so nothing is added or removed until its agents had time to return"
             )
-        return Listing(instances, problems, settling=self._unsettled)
+        return Listing(instances, problems, settling=self._unsettled, returning=SETTLING)
 
     def close(self) -> None:
         """End the queries."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from zkdiscovery.bridges.eureka.api import EurekaApi
 from zkdiscovery.bridges.eureka.export import Exports
 from zkdiscovery.bridges.eureka.followed import CACHE, Followed
-from zkdiscovery.bridges.eureka.objects import imported
+from zkdiscovery.bridges.eureka.objects import RENEWAL, imported
 from zkdiscovery.bridges.source import Imported, Listing
 from zkdiscovery.model import Instance
 
@@ -41,6 +41,7 @@ class EurekaSource:
         self.where = self._api.where
         self._tell: Callable[[], None] = _tell_nobody
         self._followed = Followed(self._api, self._changed, cache)
+        self._cache = cache
         self._settling = False
 
     @property
@@ -77,7 +78,7 @@ class EurekaSource:
                 "it came back without instances that it had, so nothing is added or removed until their next"
                 " heartbeats must have come"
             )
-        return Listing(instances, problems, settling=self._settling)
+        return Listing(instances, problems, settling=self._settling, returning=RENEWAL + self._cache)
 
     def close(self) -> None:
         """Follow it no more."""
