@@ -1,7 +1,8 @@
 #!/bin/sh
-# scripts/build_interop.sh: builds the programs of tests/interop/java in .cache/interop, and those of
-# tests/interop/eureka/java in .cache/eureka: libraries from Maven Central in lib/, our own classes in classes/. Quick when
-# nothing has changed.
+# scripts/build_interop.sh: builds the programs of tests/interop/java in .cache/interop, those of tests/interop/eureka/java
+# in .cache/eureka, and the Spring application with the clients of Eureka and Consul in .cache/registries, because the
+# libraries of Eureka's server break its client: libraries from Maven Central in lib/, our own classes in classes/. Quick
+# when nothing has changed.
 #
 # Needs Maven and a JDK of Java 17 or later; on Debian and Ubuntu it installs them as root.
 set -eu
@@ -41,3 +42,5 @@ build() { # WHAT POM BUILT SOURCE...
 build "Spring Cloud Zookeeper and Curator" tests/interop/java/pom.xml .cache/interop tests/interop/java/interop/*.java
 build "Spring Cloud's Eureka" tests/interop/eureka/java/pom.xml .cache/eureka \
     tests/interop/eureka/java/registry/*.java
+build "Spring Cloud's clients of Eureka and Consul" tests/interop/registries/pom.xml .cache/registries \
+    tests/interop/java/interop/Application.java

@@ -12,6 +12,7 @@ import org.springframework.cloud.client.discovery.DiscoveryClient;
 import org.springframework.cloud.client.loadbalancer.LoadBalanced;
 import org.springframework.cloud.client.loadbalancer.LoadBalancerClient;
 import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Primary;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.RequestParam;
 import org.springframework.web.bind.annotation.RestController;
@@ -76,6 +77,13 @@ public class Application {
         @Bean
         @LoadBalanced
         RestClient.Builder http() {
+            return RestClient.builder();
+        }
+
+        /** What registries' own clients take: their servers are found by address, not by the load balancer. */
+        @Bean
+        @Primary
+        RestClient.Builder plain() {
             return RestClient.builder();
         }
     }
