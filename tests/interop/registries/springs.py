@@ -1,4 +1,4 @@
-"""A Spring application that finds services in Eureka, by Spring's own client."""
+"""A Spring application that finds services in Eureka or Consul, by Spring's own clients."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ def beside_eureka(url: str) -> Application:
             "eureka.instance.lease-renewal-interval-in-seconds": "1",
             "eureka.instance.lease-expiration-duration-in-seconds": "3",
             "eureka.instance.metadata-map.version": "1.2",
+        }
+    )
+
+
+def beside_consul(port: int) -> Application:
+    """An application that registers at this agent, which checks it each second."""
+    return _started(
+        {
+            "eureka.client.enabled": "false",
+            "spring.cloud.consul.host": "127.0.0.1",
+            "spring.cloud.consul.port": str(port),
+            "spring.cloud.consul.discovery.hostname": "127.0.0.1",
+            "spring.cloud.consul.discovery.health-check-path": "/",
+            "spring.cloud.consul.discovery.health-check-interval": "1s",
+            "spring.cloud.consul.discovery.query-passing": "true",
+            "spring.cloud.consul.discovery.metadata.version": "1.2",
         }
     )
 

@@ -1,4 +1,4 @@
-"""Spring's own client of Eureka: its load balancer calls ours, and its instances become ours."""
+"""Spring's own clients of Eureka and Consul: its load balancer calls ours, and its instances become ours."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.bridges.engines import Running, wait_ports
+from tests.interop.consul.server import Consul
 from tests.interop.eureka.server import Eureka
 from tests.interop.programs import Application
-from tests.interop.registries.springs import beside_eureka, wait_asked, wait_chosen
+from tests.interop.registries.springs import beside_consul, beside_eureka, wait_asked, wait_chosen
 from tests.interop.test_spring import serving
 from tests.support import wait_until
 from zkdiscovery import Client, Instance
+from zkdiscovery.bridges.consul import ExportingConsulSource
 from zkdiscovery.bridges.eureka import ExportingEurekaSource
 from zkdiscovery.bridges.registry import registry_id
 from zkdiscovery.model import Status
@@ -95,3 +98,25 @@ def test_spring_beside_eureka(eureka: Eureka, make_client: MakeClient) -> None:
 def shown(eureka: Eureka, count: int) -> dict[int, dict[str, dict[str, int]]]:
     wait_until(lambda: len(eureka.apps()) == count, LIMIT)
     return eureka.apps()
+
+
+def test_spring_beside_consul(tmp_path: Path, make_client: MakeClient) -> None:
+    client = make_client()
+    with ExitStack() as stack:
+        consul = stack.enter_context(closing(Consul(tmp_path)))
+        source = ExportingConsulSource(lambda: registry_id(client.slot.current()), consul.url)
+        application = stack.enter_context(closing(beside_consul(urlsplit(consul.url).port or 0)))
+        stack.enter_context(Running(client, source))
+        wait_spring(client, lambda found: found.status is Status.UP)
+        found = springs(client)
+        assert found is not None
+        assert (found.host, found.port, found.version) == ("127.0.0.1", application.port, "1.2")
+        assert_ours_are_called(application, client)
+        (entry,) = consul.get("/v1/health/service/spring")
+        path = f"/v1/agent/service/maintenance/{entry['Service']['ID']}?enable="
+        consul.put(f"{path}true")
+        wait_spring(client, lambda found: found.status is Status.OUT_OF_SERVICE)
+        consul.put(f"{path}false")
+        wait_spring(client, lambda found: found.status is Status.UP)
+        application.terminate()
+        wait_until(lambda: springs(client) is None, LIMIT)
