@@ -41,7 +41,7 @@ endif
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-covered test-faults test-connection test-containers test-python test-servers interop interop-docker interop-kubernetes interop-pods lint typecheck docs chaos plants leases commands increments fuzz clean setup
+.PHONY: help demo test test-covered test-faults test-connection test-containers test-python test-servers edits interop interop-docker interop-kubernetes interop-pods lint typecheck docs chaos plants leases commands increments fuzz clean setup
 .PHONY: server
 .PHONY: bench bench-quick bench-outages bench-balancing bench-setup
 
@@ -72,6 +72,7 @@ help:
 	@echo 'make plants      are planted bugs found by it? (up to 20 minutes)'
 	@echo 'make leases      attacks on leases: TRIES=20 of each at T=4 s (40 minutes); RULE=old or repair: do they bite?'
 	@echo 'make increments  8 processes, 10000 increments, members killed and clients stopped: is one lost? (30 minutes)'
+	@echo 'make edits       1000 edits of configuration for 100 readers under faults, and the planted bugs (10 minutes)'
 	@echo 'make commands    attacks on `zkdiscovery lock` and what it runs: TRIES=20 of each (10 minutes)'
 	@echo 'make bench-balancing   the simulation of load balancing, with its tables and pictures in docs/'
 	@echo 'make bench-outages     how long outages take (10 minutes)'
@@ -191,6 +192,9 @@ leases: server
 
 increments: server
 	@$(BIN)/python -m tests.faults.increments $(ARGS)
+
+edits: server
+	@$(BIN)/python -m tests.faults.config.edits $(ARGS)
 
 commands: server
 	@$(BIN)/python -m tests.faults.commands --times $(TRIES) --source $(SOURCE) $(ARGS)
