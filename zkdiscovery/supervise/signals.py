@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
@@ -23,12 +24,17 @@ class Signals:
     run while the main thread waits in a system call that the signal has not interrupted.
     """
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # so that no waker writes to a descriptor that was closed
+        self._open = False
+
     def __enter__(self) -> Self:
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
         os.set_blocking(self._writing, False)
         self._wakeup_before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         self._before: dict[int, Any] = {}
+        self._open = True
         for number in _TAKEN:
             before = signal.getsignal(number)
             if number == signal.SIGCHLD or before not in (signal.SIG_IGN, None):
@@ -40,7 +46,9 @@ class Signals:
         for number, before in self._before.items():
             signal.signal(number, before)
         signal.set_wakeup_fd(self._wakeup_before)
-        os.close(self._writing)
+        with self._lock:
+            self._open = False
+            os.close(self._writing)
         os.close(self._reading)
 
     def fileno(self) -> int:
@@ -54,9 +62,10 @@ class Signals:
         return []
 
     def wake(self) -> None:
-        """Make the file descriptor readable without a signal. Never blocks; any thread, within the block."""
-        with suppress(BlockingIOError):  # it is readable
-            os.write(self._writing, b"\0")
+        """Make the file descriptor readable without a signal. Never blocks; any thread. Nothing after the block."""
+        with self._lock, suppress(BlockingIOError):  # it is readable
+            if self._open:
+                os.write(self._writing, b"\0")
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

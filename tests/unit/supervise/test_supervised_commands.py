@@ -191,6 +191,33 @@ def test_the_supervisor_is_stopped(deaf: Supervised) -> None:
     assert deaf.wait() == 137
 
 
+def test_a_supervisor_is_killed_that_has_passed_on_a_reload() -> None:
+    """SIGHUP tells many programs to reload, so the command is still to be told of the end."""
+    script = "trap 'echo reload' HUP; trap 'echo told; exit' TERM; echo started; while :; do sleep 0.01; done"
+    with Supervised(script, grace=5.0) as supervised:
+        assert supervised.line() == "started"
+        supervised.signal(signal.SIGHUP)
+        assert supervised.line() == "reload"
+        supervised.signal(signal.SIGKILL)
+        assert supervised.line() == "told"
+
+
+def test_nobody_is_woken_after_the_block() -> None:
+    """A descriptor that was closed may be another's."""
+    with Signals() as signals:
+        number = signals.fileno()
+        signals.wake()
+        assert select.select([signals], [], [], LIMIT)[0]
+    reading, writing = os.pipe()
+    try:
+        assert number in (reading, writing), "the numbers are used again"
+        signals.wake()
+        assert select.select([reading], [], [], 0.0)[0] == []
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def test_the_guardian_is_killed(deaf: Supervised) -> None:
     os.kill(deaf.guardian, signal.SIGKILL)
     assert deaf.wait() == 137
