@@ -16,6 +16,7 @@ from zkdiscovery.cli.bridge import COMMANDS as BRIDGE_COMMANDS
 from zkdiscovery.cli.config import COMMANDS as CONFIG_COMMANDS
 from zkdiscovery.cli.context import Cli, Output
 from zkdiscovery.cli.doctor import command as doctor
+from zkdiscovery.cli.exec import execute
 from zkdiscovery.cli.exits import ExitCode, Terminated, reported, terminate_in_order
 from zkdiscovery.cli.output import write
 from zkdiscovery.cli.run import run as run_command
@@ -25,8 +26,8 @@ _EPILOG = """
 What is not given comes from ZKDISCOVERY_HOSTS, ZKDISCOVERY_NAMESPACE and the other ZKDISCOVERY_* variables.
 
 Exit codes: 0 fine; 1 failed; 2 bad usage, name or setting; 3 not connected; 4 not found; 5 refused by credentials or \
-ACL; 6 conflict; 7 lock lost; 126 and 127 the command of `run` \
-or `lock` can't be run; 130 Ctrl-C, 143 SIGTERM, 141 broken pipe (128 + the number of the signal).
+ACL; 6 conflict; 7 lock lost; 126 and 127 the command of `run`, \
+`exec` or `lock` can't be run; 130 Ctrl-C, 143 SIGTERM, 141 broken pipe (128 + the number of the signal).
 """
 
 _PANEL = "Global options"
@@ -156,6 +157,7 @@ app.command("services", cls=_SharingCommand)(services.list_services)
 app.command("instances", cls=_SharingCommand)(services.list_instances)
 app.command(cls=_SharingCommand)(register.register)
 app.command("run", cls=_SharingCommand)(run_command)
+app.command("exec", cls=_SharingCommand)(execute)
 app.command(cls=_SharingCommand)(watch.watch)
 app.command(cls=_SharingCommand)(balance.balance)
 app.command(cls=_SharingCommand)(operate.override)

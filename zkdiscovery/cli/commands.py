@@ -1,10 +1,11 @@
-"""A command that is run by `lock` and `run`: how it is given, and how its end becomes ours."""
+"""A command that is run by `exec`, `lock` and `run`: how it is given, and how its end becomes ours."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+import signal
 from contextlib import suppress
 from typing import Annotated
 
@@ -32,6 +33,14 @@ def parse_duration(value: str | float) -> float:
     raise typer.BadParameter(f"must be a number of seconds, such as 2 or 2s: got {value!r}")
 
 
+KillAfter = Annotated[
+    float,
+    typer.Option(
+        help="Seconds from the signal that the command gets to SIGKILL.", metavar="SECONDS", parser=parse_duration
+    ),
+]
+
+
 def require_program(cli: Cli, argv: list[str]) -> None:
     """End with 127 or 126 if the program can't be found or run, before anything is done for it."""
     if shutil.which(argv[0]) is None:
@@ -45,3 +54,9 @@ def not_started(cli: Cli, argv: list[str], error: OSError) -> typer.Exit:
     why = "no such program" if missing else os.strerror(error.errno) if error.errno else str(error)
     cli.fail(f"can't run {argv[0]!r}: {why}")
     return typer.Exit(NOT_FOUND if missing else NOT_EXECUTABLE)
+
+
+def keep_exit_code() -> None:
+    """Ignore what would end us, because the command has ended: what is left is short, and its exit code is ours."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

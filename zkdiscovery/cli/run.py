@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zkdiscovery.cli.check_options import Checks, Failures, Grace, Interval, Passes, Timeout, parse_checks
-from zkdiscovery.cli.commands import CommandLine, not_started, parse_duration, require_program
+from zkdiscovery.cli.commands import CommandLine, KillAfter, keep_exit_code, not_started, require_program
 from zkdiscovery.cli.context import Cli
 from zkdiscovery.cli.instance_options import (
     DrainDelay,
@@ -59,12 +59,7 @@ def run(
     check_passes: Passes = None,
     check_grace: Grace = None,
     drain_delay: DrainDelay = 1.0,
-    kill_after: Annotated[
-        float,
-        typer.Option(
-            help="Seconds from the signal that the command gets to SIGKILL.", metavar="SECONDS", parser=parse_duration
-        ),
-    ] = 30.0,
+    kill_after: KillAfter = 30.0,
     on_conflict: OnConflictOption = OnConflict.REPLACE,
     ready_file: Annotated[
         Path | None,
@@ -108,9 +103,7 @@ def run(
             code = run_registered(client, registration, command, kill_after=kill_after, warn=cli.warn)
         except OSError as error:
             raise not_started(cli, command, error) from None
-        # What is left is short, and the exit code stays that of the command.
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        keep_exit_code()
     raise typer.Exit(code)
 
 

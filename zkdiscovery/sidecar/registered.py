@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from zkdiscovery.errors import NoThreadAvailable
-from zkdiscovery.supervise import Child, Signals, Terminal, lease_now, supervise
+from zkdiscovery.supervise import Child, Signals, Terminal, supervise
 from zkdiscovery.threads import start_thread
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ SERVICE, ID, ADDRESS = VARIABLES = (
     "ZKDISCOVERY_INSTANCE_ADDRESS",
 )
 
-_STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 _LEAVING = 5.0  # seconds that ZooKeeper may take for the deregistration
 _LEAST = 0.25  # seconds of these that are left after a drain
 
@@ -76,9 +76,14 @@ def run_registered(
                 child, signals, terminal=terminal, tick=end.tick, forward=end.forward, on_exit=end.deregister
             )
             end.deregister()
-    if ended.status == -signal.SIGKILL and lease_now() >= end.deadline:
-        warn(f"the command was killed, because it had not ended {kill_after:g} s after it was told to")
+    if child.was_killed:
+        warn(killed_after(kill_after))
     return ended.code
+
+
+def killed_after(seconds: float) -> str:
+    """Say that a command was killed because it did not end."""
+    return f"the command was killed, because it had not ended {seconds:g} s after it was told to"
 
 
 def _variables(instance: Instance) -> Mapping[str, str]:
@@ -86,11 +91,7 @@ def _variables(instance: Instance) -> Mapping[str, str]:
 
 
 class _End:
-    """The order in which a command and its registration end. The main thread calls it.
-
-    Attributes:
-        deadline: seconds of the lease clock at which the command is killed.
-    """
+    """The order in which a command and its registration end. The main thread calls it."""
 
     def __init__(
         self, client: Client, registration: Registration, child: Child, signals: Signals, kill_after: float
@@ -105,11 +106,10 @@ class _End:
         self._begun = 0.0  # when the drain has begun, monotonic seconds
         self._waiting: int | None = None  # the signal that the command gets after the drain
         self._deregistered = False
-        self.deadline = float("inf")
 
     def forward(self, number: int) -> None:
         """Pass a signal on to the command, now or after the drain."""
-        if number not in _STOPPING:
+        if number not in STOPPING:
             self._child.signal(number)
         elif self._draining is None:
             self._waiting = number
@@ -118,16 +118,16 @@ class _End:
                 self._draining = start_thread(self._drain, "zkdiscovery-draining")
             except NoThreadAvailable:  # then it is deregistered when it has ended
                 self._waiting = None
-                self._stop(number)
+                self._child.stop(number, self._kill_after)
         else:
             self._waiting = None
-            self._stop(number)
+            self._child.stop(number, self._kill_after)
 
     def tick(self) -> None:
         """Pass on the signal that has waited for the drain."""
         if self._waiting is not None and self._drained.is_set():
             number, self._waiting = self._waiting, None
-            self._stop(number)
+            self._child.stop(number, self._kill_after)
 
     def deregister(self) -> None:
         """Deregister without a delay, because the command has ended. Waits for ZooKeeper, with a limit."""
@@ -146,11 +146,3 @@ class _End:
         finally:
             self._drained.set()
             self._signals.wake()
-
-    def _stop(self, number: int) -> None:
-        """Tell the command to end, and let it be killed in time."""
-        if self.deadline == float("inf"):
-            self.deadline = lease_now() + self._kill_after
-            self._child.set_deadline(self.deadline)
-        self._child.signal(number)
-        self._child.signal(signal.SIGCONT)

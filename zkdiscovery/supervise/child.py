@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Self
 
 from zkdiscovery.supervise import guardian
-from zkdiscovery.supervise.guardian import BETWEEN_ROUNDS, adopt_orphans, children, reap, signal_all
+from zkdiscovery.supervise.guardian import BETWEEN_ROUNDS, adopt_orphans, children, lease_now, reap, signal_all
 from zkdiscovery.supervise.terminal import Terminal
 
 
@@ -88,6 +88,7 @@ class Child:
     ) -> None:
         adopt_orphans()  # so that a command whose guardian was killed becomes ours, and its number stays its own
         self._ended: Ended | None = None
+        self._kill_at = math.inf  # since it was told to end
         self._received = b""
         self._channel, theirs = socket.socketpair()
         with theirs:
@@ -128,6 +129,19 @@ class Child:
     def set_deadline(self, deadline: float) -> None:
         """Let everything of the command be killed at `deadline`, seconds of the lease clock."""
         self._send(f"deadline {deadline!r}")
+
+    def stop(self, number: int, kill_after: float) -> None:
+        """Tell the command to end by a signal. All of it is killed `kill_after` seconds after the first time."""
+        if self._kill_at == math.inf:
+            self._kill_at = lease_now() + kill_after
+            self.set_deadline(self._kill_at)
+        self.signal(number)
+        self.signal(signal.SIGCONT)
+
+    @property
+    def was_killed(self) -> bool:
+        """True if it has ended because it had not ended in time after `stop`."""
+        return self._ended == Ended(-signal.SIGKILL) and lease_now() >= self._kill_at
 
     def kill(self) -> None:
         """Kill everything of the command now, whether the guardian runs or not."""

@@ -21,19 +21,20 @@ if TYPE_CHECKING:
     from zkdiscovery import KeyChange, Keyring
 
 
-def _check_document(value: str | None) -> str | None:
+def checked_document(value: str | None) -> str | None:
+    """Return the name of a document, if one is given."""
     return None if value is None else checked_name(value, "the name of a document")
 
 
 DocumentName = Annotated[
-    str, typer.Argument(metavar="NAME", help="Name of the document.", callback=_check_document, show_default=False)
+    str, typer.Argument(metavar="NAME", help="Name of the document.", callback=checked_document, show_default=False)
 ]
 OptionalName = Annotated[
     str | None,
     typer.Argument(
         metavar="NAME",
         help="Name of the document; all names are listed if none is given.",
-        callback=_check_document,
+        callback=checked_document,
         show_default=False,
     ),
 ]
