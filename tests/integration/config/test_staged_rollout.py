@@ -27,6 +27,7 @@ from zkdiscovery import (
     RolloutStopped,
 )
 from zkdiscovery.config.pointer import Pointer, decode_pointer, is_within
+from zkdiscovery.config.pruning import KEPT
 from zkdiscovery.testing import ZookeeperServer, static_client
 
 __all__ = ["make_async"]
@@ -321,9 +322,18 @@ def test_the_lock_is_free_after_each_end(store: ConfigStore, truth: Truth, names
     wait_until(lambda: truth.children(f"{namespace}/config/documents/shop/rollout") == [], LIMIT)
 
 
+@pytest.mark.parametrize("planted", [False, True], ids=["as it is", "with the bug"])
 def test_pruning_spares_the_candidate(
-    store: ConfigStore, make_client: MakeClient, truth: Truth, namespace: str
+    store: ConfigStore,
+    make_client: MakeClient,
+    truth: Truth,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    planted: bool,
 ) -> None:
+    """With the bug planted that forgets the candidate, it is gone, and the test notices."""
+    if planted:
+        monkeypatch.setattr("zkdiscovery.config.pruning.kept_numbers", lambda numbers, _: numbers[:KEPT])
     revision = stage(store)
     other = make_client().config_store("shop")
     begun = threading.Event()
@@ -331,10 +341,11 @@ def test_pruning_spares_the_candidate(
     thread.start()
     assert begun.wait(LIMIT)
     try:
-        for number in range(120):
+        for number in range(KEPT + 20):
             store.replace({"limit": number}, "candidates to come", in_force=False)
-        assert {1, 2} <= {int(name) for name in truth.children(f"{namespace}/config/documents/shop/revisions")}
-        assert store.read(2).values == {"limit": 2}
+        kept = {int(name) for name in truth.children(f"{namespace}/config/documents/shop/revisions")}
+        assert ({1, revision} <= kept) is not planted
+        assert planted or store.read(revision).values == {"limit": 2}
     finally:
         assert store.stop_rollout("end of the test") == 1
         thread.join(LIMIT)
