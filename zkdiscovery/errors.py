@@ -24,6 +24,7 @@
     ├── NoInstanceAvailable                    nothing to pick; says why
     ├── HoldLost                               what this process held is over
     │   └── LeadershipLost                     the term is over
+    ├── RolloutStopped                         all readers have the revision of before
     ├── ClientClosed (RuntimeError)            the client was closed
     ├── NoThreadAvailable (RuntimeError)       the system has no thread to give; nothing was begun
     └── NoServerForTests (RuntimeError)        no ZooKeeper could be had for tests or the demo

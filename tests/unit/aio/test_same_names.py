@@ -68,7 +68,7 @@ NEVER_WAIT = {  # plain calls in both
     "attempt", "barrier", "beat", "check", "condition", "config", "config_store", "counter", "discover", "election",
     "end_term", "ended", "explain", "feature", "follow", "forked", "held", "leave", "lock", "locked", "note_failure",
     "on_change", "on_release_requested", "pick", "read_write_lock", "reclaim", "register", "register_many",
-    "registered", "release", "resign", "revive", "semaphore", "set_status", "shards", "source", "status",
+    "registered", "release", "resign", "revive", "semaphore", "set_status", "shards", "source", "start_from", "status",
     "stop_following", "take", "update", "update_hold", "while_leader",
 }  # fmt: skip
 
