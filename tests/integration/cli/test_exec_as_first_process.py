@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.cli.conftest import First, expect_orphans_reaped
-from tests.support import wait_until
+from tests.support import LIMIT, wait_until
 from zkdiscovery import ConfigStore
 
 LOOP = "trap 'echo told; exit 4' TERM; echo > {folder}/started-$LIMIT; while :; do sleep 0.05; done"
@@ -27,7 +27,8 @@ def store(make_client: MakeClient) -> ConfigStore:
 @pytest.fixture
 def first(start_first: Callable[..., First], store: ConfigStore) -> Callable[[str], First]:
     """Runs a shell script below `exec`, which is the first process."""
-    return lambda script: start_first("exec", "--config", "shop", "--", "sh", "-c", script)
+    options = ("--config", "shop", "--timeout", str(LIMIT))
+    return lambda script: start_first("exec", *options, "--", "sh", "-c", script)
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -KILL $$", 137)])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import MakeClient
 from tests.integration.cli.conftest import Done, Running
-from tests.support import wait_until
+from tests.support import LIMIT, wait_until
 from zkdiscovery import ConfigStore, Encrypted, Keyring
 from zkdiscovery.cli.exits import ExitCode
 from zkdiscovery.testing import FaultProxy
@@ -24,8 +24,8 @@ DEAF = f"trap '' TERM; {SHOW}"
 
 
 def arguments(*options: str, script: str) -> list[str]:
-    """The arguments that run a shell script with the document `shop`."""
-    return ["exec", "--config", "shop", *options, "--", "sh", "-c", script]
+    """The arguments that run a shell script with the document `shop`, on a machine that may be slow."""
+    return ["exec", "--config", "shop", "--timeout", str(LIMIT), *options, "--", "sh", "-c", script]
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_nothing_is_started_without_a_document(start: Start) -> None:
 
 def test_nothing_is_started_without_zookeeper(start: Start, zkdiscovery_proxy: FaultProxy) -> None:
     zkdiscovery_proxy.refuse()
-    running = start("--hosts", zkdiscovery_proxy.address, "--timeout", "1", *arguments(script="echo started"))
+    running = start("--hosts", zkdiscovery_proxy.address, *arguments("--timeout", "1", script="echo started"))
     assert running.end() == ExitCode.NOT_CONNECTED
     assert running.out.items == []
 
