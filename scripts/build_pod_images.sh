@@ -57,7 +57,7 @@ if outdated "$images/zkdiscovery.tar" "$images/python.tar" zkdiscovery pyproject
     pip wheel --no-deps --no-build-isolation --wheel-dir "$work/wheels" .
     version=$(tar --list --file "$images/python.tar" | sed -n 's|^./usr/bin/python\(3\.[0-9]*\)$|\1|p')
     install() { # install LAYER EXTRAS: the package with these extras
-        pip install --root-user-action ignore --no-warn-script-location --target "$work/$1/packages" \
+        pip install --root-user-action ignore --no-warn-script-location --no-warn-conflicts --target "$work/$1/packages" \
             --python-version "$version" --only-binary :all: "$(echo "$work"/wheels/*.whl)[$2]"
         sed -i '1s|^#!.*|#!/usr/bin/python3|' "$work/$1/packages/bin/"*
     }
