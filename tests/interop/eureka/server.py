@@ -94,7 +94,10 @@ class Eureka:
 
     def wait_ports(self, *ports: int, timeout: float = LIMIT) -> dict[int, Any]:
         """Wait until its users see exactly these."""
-        wait_until(lambda: self.apps().keys() == set(ports), timeout)
+        try:
+            wait_until(lambda: self.apps().keys() == set(ports), timeout)
+        except AssertionError:
+            raise AssertionError(f"Eureka shows {self.apps()}, and not {sorted(ports)}") from None
         return self.apps()
 
     # -- as an application --
